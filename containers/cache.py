@@ -94,7 +94,7 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
     except TestbedFailure as error:
         if error.cause == "disk-full":
             raise
-        raise damaged_file(name, error.observed) from error
+        raise damaged_file(name, error.message) from error
     except Exception as error:
         raise damaged_file(name, str(error)) from error
 
@@ -102,8 +102,8 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
 def damaged_file(name: str, reason: str) -> TestbedFailure:
     """Return the failure of a run that needs a damaged file, with the reason of the fetch."""
     reason_line = " ".join(reason.split())[:300]
-    observed = f"the cached copy is damaged and cannot be fetched again: {reason_line}"
-    return TestbedFailure("cache-damaged", name, observed)
+    message = f"the cached copy is damaged and cannot be fetched again: {reason_line}"
+    return TestbedFailure("cache-damaged", name, message)
 
 
 def _lock(folder: Path) -> str:

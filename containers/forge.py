@@ -239,8 +239,8 @@ class Forge(ManagedContainer):
             )
 
 
-def _unreachable(observed: Exception | str) -> TestbedFailure:
-    return TestbedFailure("forge-unreachable", "forge", " ".join(str(observed).split())[:400])
+def _unreachable(message: Exception | str) -> TestbedFailure:
+    return TestbedFailure("forge-unreachable", "forge", " ".join(str(message).split())[:400])
 
 
 def _random(length: int) -> str:

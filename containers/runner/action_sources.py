@@ -177,11 +177,11 @@ def _unknown_inputs(step: WorkflowStep, where: str, folder: Path) -> tuple[str, 
         raise _unavailable(where, step.uses or "", str(error)) from None
 
 
-def _unavailable(where: str, uses: str, observed: str) -> TestbedFailure:
+def _unavailable(where: str, uses: str, message: str) -> TestbedFailure:
     return TestbedFailure(
         "action-unavailable",
         where,
-        f"{uses} cannot run: {observed}. Put its checkout at FOLDER/{uses} (actions_from)",
+        f"{uses} cannot run: {message}. Put its checkout at FOLDER/{uses} (actions_from)",
     )
 
 

@@ -239,12 +239,12 @@ class GitRepository:
                 command, env=_environment(), capture_output=True, text=True, check=False
             )
         except OSError as error:
-            observed = f"git cannot start: {error}. On Debian run: apt-get install git"
-            raise TestbedFailure("machine-lost", "origin", observed) from error
+            message = f"git cannot start: {error}. On Debian run: apt-get install git"
+            raise TestbedFailure("machine-lost", "origin", message) from error
         if result.returncode:
             errors = " ".join(result.stderr.split())[-300:]
-            observed = f"`{' '.join(command)}` ended with exit code {result.returncode}: {errors}"
-            raise TestbedFailure("machine-lost", "origin", observed)
+            message = f"`{' '.join(command)}` ended with exit code {result.returncode}: {errors}"
+            raise TestbedFailure("machine-lost", "origin", message)
         return result.stdout.strip("\n")
 
 

@@ -241,8 +241,8 @@ class _Attempt:
             self.failures.append(failure)
         except (docker.errors.DockerException, requests.RequestException) as error:
             if not self.hung:
-                observed = " ".join(str(error).split())[:400]
-                self.failures.append(TestbedFailure("machine-lost", "runner", observed))
+                message = " ".join(str(error).split())[:400]
+                self.failures.append(TestbedFailure("machine-lost", "runner", message))
         finally:
             timer.cancel()
             self.builds.stop()
@@ -256,23 +256,23 @@ class _Attempt:
     def _check_exit(self) -> None:
         """Record a failure if act or its container was killed, or if act started no job."""
         code = self.log.exit_code
-        observed = ""
+        message = ""
         if code is None:
-            observed = "" if self.hung else "the container of act ended before act"
+            message = "" if self.hung else "the container of act ended before act"
         elif code < 0:
-            observed = f"signal {-code} ended act"
+            message = f"signal {-code} ended act"
         elif code and not self.log.has_jobs:
             output = " ".join(self.log.other_lines[-3:])[:400] or f"exit code {code}"
-            observed = f"act started no job: {output}"
-        if observed:
-            self.failures.append(TestbedFailure("machine-lost", "runner", observed))
+            message = f"act started no job: {output}"
+        if message:
+            self.failures.append(TestbedFailure("machine-lost", "runner", message))
 
     def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
         """Yield a failure for each container that ended early and belongs to no known job."""
         job_containers = {job.container for job in jobs}
-        for container, observed in self.log.lost_containers():
+        for container, message in self.log.lost_containers():
             if container not in job_containers:
-                yield TestbedFailure("machine-lost", "a job's container", observed)
+                yield TestbedFailure("machine-lost", "a job's container", message)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return the results of the attempt, which took this time."""
@@ -351,8 +351,8 @@ class _Attempt:
         )
         result = execute(conductor, ["sh", "-ec", script])
         if result.code:
-            observed = f"the repository cannot be prepared: {result.output.strip()[-300:]}"
-            raise TestbedFailure("machine-lost", "runner", observed)
+            message = f"the repository cannot be prepared: {result.output.strip()[-300:]}"
+            raise TestbedFailure("machine-lost", "runner", message)
         self.act_version = result.output.strip().splitlines()[-1]
         return conductor
 
@@ -461,8 +461,8 @@ class _Attempt:
         """
         running = find_running(self.runner.workflow.running_jobs, job, name)
         if running is None:
-            observed = f"act's name {name} does not identify one job"
-            raise TestbedFailure("stand-in-limited", f"job {job}", observed)
+            message = f"act's name {name} does not identify one job"
+            raise TestbedFailure("stand-in-limited", f"job {job}", message)
         return running
 
     def _build(self, line: ActLine, request: str) -> None:

@@ -291,7 +291,7 @@ def test_image_is_not_built_from_a_changed_program(
         "image-build-failed",
         f"image {RECIPE}",
     )
-    assert PROGRAM in failure.value.observed
+    assert PROGRAM in failure.value.message
     client = container_engine.client()
     with pytest.raises(docker.errors.ImageNotFound):
         client.images.get(tag)

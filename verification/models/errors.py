@@ -27,11 +27,11 @@ class TestbedFailure(Exception):
     __test__ = False  # pytest must not collect it, although its name starts with Test
     exit_code = ExitCode.TESTBED_FAILED
 
-    def __init__(self, cause: str, where: str, observed: str) -> None:
-        super().__init__(f"{cause}: {where}: {observed}")
+    def __init__(self, cause: str, where: str, message: str) -> None:
+        super().__init__(f"{cause}: {where}: {message}")
         self.cause = cause
         self.where = where
-        self.observed = observed
+        self.message = message
 
 
 class BuildFailed(Exception):
@@ -39,8 +39,8 @@ class BuildFailed(Exception):
 
     exit_code = ExitCode.PACKAGE_FAILED
 
-    def __init__(self, where: str, observed: str, log: str) -> None:
-        super().__init__(f"{where}: {observed}")
+    def __init__(self, where: str, message: str, log: str) -> None:
+        super().__init__(f"{where}: {message}")
         self.where = where
-        self.observed = observed
+        self.message = message
         self.log = log

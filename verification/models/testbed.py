@@ -39,7 +39,7 @@ class TestbedFailureRecord(Model):
     @classmethod
     def of(cls, failure: TestbedFailure) -> TestbedFailureRecord:
         """Return the record of a failure."""
-        return cls(cause=failure.cause, where=failure.where, observed=failure.observed)
+        return cls(cause=failure.cause, where=failure.where, observed=failure.message)
 
 
 class ContainerState(Model):

@@ -65,7 +65,7 @@ def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
 
 
 def _unknown_input(where: str, action: str, name: str, similar: str) -> Cause:
-    observed = f"passes the input `{name}`, but {action} has no such input"
+    message = f"passes the input `{name}`, but {action} has no such input"
     if similar:
-        observed += f"; it has `{similar}`"
-    return cause("unknown-input", where, observed, action=action, input=name, similar=similar)
+        message += f"; it has `{similar}`"
+    return cause("unknown-input", where, message, action=action, input=name, similar=similar)

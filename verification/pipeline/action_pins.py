@@ -27,11 +27,11 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         where = step_location(workflow, job)
         planned = plan.jobs.get(job.id)
         if planned is None:
-            observed = f"is not a planned job; the planned jobs are {', '.join(plan.jobs)}"
-            yield cause("unknown-job", where, observed, job=job.id)
+            message = f"is not a planned job; the planned jobs are {', '.join(plan.jobs)}"
+            yield cause("unknown-job", where, message, job=job.id)
         if job.uses and (job.id != _MAY_CALL or job.id not in workflow.called):
-            observed = f"calls the workflow {job.uses}, which is not allowed"
-            yield cause("unknown-action", where, observed, workflow=job.uses)
+            message = f"calls the workflow {job.uses}, which is not allowed"
+            yield cause("unknown-action", where, message, workflow=job.uses)
         running_jobs = workflow.running_jobs_of(job.id)
         for running in running_jobs:
             yield from _images(running)
@@ -44,9 +44,9 @@ def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 
 def _images(running: RunningJob) -> Iterator[Cause]:
     for image in running.job.containers:
-        observed = f"uses the container image {image}"
+        message = f"uses the container image {image}"
         where = step_location(running.workflow, running.job)
-        yield cause("unknown-action", where, observed, image=image)
+        yield cause("unknown-action", where, message, image=image)
 
 
 def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) -> Iterator[Cause]:
@@ -54,19 +54,19 @@ def _unplanned_steps(workflow: Workflow, job: WorkflowJob, planned: PlannedJob) 
         where = step_location(workflow, job, step)
         if step.action and step.action not in planned.all_actions:
             allowed = ", ".join(sorted(planned.all_actions))
-            observed = f"uses {step.action}, but the plan allows only {allowed}"
-            yield cause("unknown-action", where, observed, action=step.action)
+            message = f"uses {step.action}, but the plan allows only {allowed}"
+            yield cause("unknown-action", where, message, action=step.action)
         if planned.action and step.run is not None:
-            observed = "runs a script, but this job must use only actions"
-            yield cause("unknown-action", where, observed)
+            message = "runs a script, but this job must use only actions"
+            yield cause("unknown-action", where, message)
 
 
 def _missing_step(
     where: str, steps: Iterable[WorkflowStep], planned: PlannedJob
 ) -> Iterator[Cause]:
     if planned.action and all(step.action != planned.action for step in steps):
-        observed = f"has no step that uses {planned.action}"
-        yield cause("step-missing", where, observed, action=planned.action)
+        message = f"has no step that uses {planned.action}"
+        yield cause("step-missing", where, message, action=planned.action)
     elif not planned.action and all(step.run is None for step in steps):
         yield cause("step-missing", where, "has no step with a command")
 
@@ -83,8 +83,8 @@ def _pin_causes(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     action, _, ref = (step.uses or "").partition("@")
     if not _COMMIT.fullmatch(ref):
         version = f"@{ref}, which can change" if ref else " without a version"
-        observed = f"uses {action}{version}; only a full commit hash is fixed"
-        yield cause("unpinned-action", where, observed, action=action, ref=ref)
+        message = f"uses {action}{version}; only a full commit hash is fixed"
+        yield cause("unpinned-action", where, message, action=action, ref=ref)
         return
     pin = plan.pin(action)
     if pin is None:
@@ -92,12 +92,12 @@ def _pin_causes(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
     version = step.comment.partition(" ")[0]
     facts = {"action": action, "ref": ref, "version": version}
     if ref != pin.commit:
-        observed = f"uses {action}@{ref}, but {pin.version} is the commit {pin.commit}"
-        yield cause("pin-mismatch", where, observed, **facts)
+        message = f"uses {action}@{ref}, but {pin.version} is the commit {pin.commit}"
+        yield cause("pin-mismatch", where, message, **facts)
     elif version != pin.version:
         comment = f"the comment {version}" if version else "no version comment"
-        observed = f"has {comment}, but the commit of {action} is {pin.version}"
-        yield cause("pin-mismatch", where, observed, **facts)
+        message = f"has {comment}, but the commit of {action} is {pin.version}"
+        yield cause("pin-mismatch", where, message, **facts)
 
 
 def check_installs(workflow: Workflow) -> Iterator[Cause]:
@@ -114,11 +114,11 @@ def check_installs(workflow: Workflow) -> Iterator[Cause]:
                 if _INSTALL.search(line) and not _LOCKED.search(line)
             ]
             if unlocked:
-                observed = f"installs the newest version: {unlocked[0]}"
-                yield (cause if trusted else possible_cause)("unpinned-install", where, observed)
+                message = f"installs the newest version: {unlocked[0]}"
+                yield (cause if trusted else possible_cause)("unpinned-install", where, message)
             elif trusted:
-                observed = "runs a script in a job that can request the identity token"
-                yield cause("unpinned-install", where, observed)
+                message = "runs a script in a job that can request the identity token"
+                yield cause("unpinned-install", where, message)
 
 
 def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
@@ -127,5 +127,5 @@ def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         for label in job.runs_on:
             if not any(label.startswith(f"{system}-") for system in plan.runners):
                 known = ", ".join(f"{system}-*" for system in plan.runners)
-                observed = f"runs on {label}, but only {known} are allowed"
-                yield cause("unknown-runner", step_location(workflow, job), observed, label=label)
+                message = f"runs on {label}, but only {known} are allowed"
+                yield cause("unknown-runner", step_location(workflow, job), message, label=label)

@@ -36,12 +36,12 @@ def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Ca
         yield cause("workflow-not-triggered", where, run.decision, ref=run.push.ref)
         return
     if not run.push.annotated:
-        observed = "it is a lightweight tag, without author, date and message"
-        yield cause("lightweight-tag", f"tag {tag}", observed)
+        message = "it is a lightweight tag, without author, date and message"
+        yield cause("lightweight-tag", f"tag {tag}", message)
     yield from check_real_inputs(run.actions)
     if run.unsupported:
-        observed = "; ".join(run.unsupported)
-        yield cause("stand-in-limited", "pipeline", observed, unsupported=run.unsupported)
+        message = "; ".join(run.unsupported)
+        yield cause("stand-in-limited", "pipeline", message, unsupported=run.unsupported)
     testbed_failures = tuple(failures_of_testbed(evidence))
     if testbed_failures or run.unsupported:
         # Nothing else of the run can be judged. What the index refused is certain.
@@ -77,13 +77,13 @@ def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
         for required in planned.after:
             if name in spans and required in spans and spans[name][0] < spans[required][1]:
                 early = spans[required][1] - spans[name][0]
-                observed = f"it started {early:.1f} s before {required} ended"
-                yield cause("job-order", f"job {name}", observed, job=name, other=required)
+                message = f"it started {early:.1f} s before {required} ended"
+                yield cause("job-order", f"job {name}", message, job=name, other=required)
         needs = {need for job in run.job_runs(name) for need in job.needs}
         for other in planned.independent_of:
             if other in needs:
-                observed = f"it waited for {other}"
-                yield cause("job-order", f"job {name}", observed, job=name, other=other)
+                message = f"it waited for {other}"
+                yield cause("job-order", f"job {name}", message, job=name, other=other)
 
 
 def _spans(run: PipelineRun) -> dict[str, tuple[float, float]]:
@@ -108,12 +108,12 @@ def ran_side_by_side(run: PipelineRun, first: str, second: str) -> bool:
 def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
     tag = run.push.tag
     if tag != f"v{version}":
-        observed = f"the run passed, but {plan.package_dir} has the version {version}"
-        yield cause("version-mismatch", f"tag {tag}", observed, tag=tag, version=version)
+        message = f"the run passed, but {plan.package_dir} has the version {version}"
+        yield cause("version-mismatch", f"tag {tag}", message, tag=tag, version=version)
     for wheel in run.wheels:
         if parse_wheel_filename(wheel.name)[1] != Version(version):
-            observed = f"its version is not the version of the tag {tag}"
-            yield cause("version-mismatch", wheel.name, observed, tag=tag)
+            message = f"its version is not the version of the tag {tag}"
+            yield cause("version-mismatch", wheel.name, message, tag=tag)
 
 
 def _built(run: PipelineRun) -> dict[str, str]:
@@ -126,8 +126,8 @@ def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:
     complete = [artifact for artifact in run.artifacts if set(artifact.files) >= set(built)]
     if not complete:
         names = ", ".join(artifact.name for artifact in run.artifacts) or "none"
-        observed = f"no artifact contains all of {', '.join(sorted(built))}; artifacts: {names}"
-        yield cause("artifact-lost", "artifacts", observed, files=tuple(sorted(built)))
+        message = f"no artifact contains all of {', '.join(sorted(built))}; artifacts: {names}"
+        yield cause("artifact-lost", "artifacts", message, files=tuple(sorted(built)))
     for artifact in complete:
         yield from _compare(f"artifact {artifact.name}", artifact.files, built, "artifact-lost")
 
@@ -139,13 +139,13 @@ def _compare(
     for name in sorted(built.keys() - files.keys()):
         yield cause(missing, where, f"{name} is missing", file=name)
     for name in sorted(files.keys() - built.keys()):
-        observed = "no job built this file"
-        yield cause("hash-mismatch", f"{where}: {name}", observed, file=name, sha256=files[name])
+        message = "no job built this file"
+        yield cause("hash-mismatch", f"{where}: {name}", message, file=name, sha256=files[name])
     for name in sorted(files.keys() & built.keys()):
         if files[name] != built[name]:
-            observed = f"its sha256 is {files[name][:16]}..., but {built[name][:16]}... was built"
+            message = f"its sha256 is {files[name][:16]}..., but {built[name][:16]}... was built"
             facts = {"file": name, "sha256": files[name], "built": built[name]}
-            yield cause("hash-mismatch", f"{where}: {name}", observed, **facts)
+            yield cause("hash-mismatch", f"{where}: {name}", message, **facts)
 
 
 def _compare_release(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
@@ -154,15 +154,15 @@ def _compare_release(evidence: PipelineEvidence, version: str) -> Iterator[Cause
     where = f"release {tag}"
     if len(releases) != 1:
         tags = ", ".join(release.tag for release in evidence.releases) or "none"
-        observed = f"{len(releases)} releases have this tag; tags of all releases: {tags}"
-        yield cause("release-missing", where, observed, releases=len(releases))
+        message = f"{len(releases)} releases have this tag; tags of all releases: {tags}"
+        yield cause("release-missing", where, message, releases=len(releases))
         return
     (release,) = releases
     if release.draft:
         yield cause("release-missing", where, "it is a draft; only maintainers can see it")
     if release.prerelease != Version(version).is_prerelease:
-        observed = f"`prerelease` is {str(release.prerelease).lower()} for the version {version}"
-        yield cause("release-missing", where, observed, prerelease=release.prerelease)
+        message = f"`prerelease` is {str(release.prerelease).lower()} for the version {version}"
+        yield cause("release-missing", where, message, prerelease=release.prerelease)
     if not (release.body or "").strip():
         yield cause("release-missing", where, "it has no notes")
     assets = {asset.name: asset.sha256 for asset in release.assets}
@@ -178,8 +178,8 @@ def _compare_index(evidence: PipelineEvidence) -> Iterator[Cause]:
         if log.refused:
             continue
         if log.identity is None:
-            observed = "the upload did not use an identity of the workflow"
-            yield cause("publisher-mismatch", where, observed, file=log.file)
+            message = "the upload did not use an identity of the workflow"
+            yield cause("publisher-mismatch", where, message, file=log.file)
         elif difference := _identity_difference(log.identity, run):
             yield cause("publisher-mismatch", where, difference, file=log.file)
 

@@ -69,15 +69,15 @@ def job_failure(job: JobRun, evidence: PipelineEvidence, version: str) -> Cause:
     """Return the cause of a failed job."""
     step = job.failed_step
     where = f"job {job.title}" + (f": step {step.name} (line {step.line})" if step else "")
-    name, observed, facts = _fault(job, evidence, version)
-    return cause(name, where, observed, job=job.id, **facts)
+    name, message, facts = _fault(job, evidence, version)
+    return cause(name, where, message, job=job.id, **facts)
 
 
 class _Fault(NamedTuple):
-    """The name of a cause, the observed text, and the facts in it."""
+    """The name of a cause, its message, and the facts in it."""
 
     name: str
-    observed: str
+    message: str
     facts: dict[str, FactValue] = {}  # noqa: RUF012  (never changed)
 
 
@@ -142,8 +142,8 @@ def _refusal(job: JobRun, step: StepRun, index: IndexRecord) -> _Fault | None:
     for request in of_job(index.exchanges):
         if request.oidc and request.oidc.code:
             answer = f"{request.oidc.code}: {request.oidc.description}"
-            observed = f"the index refused the identity: {answer}"
-            return _Fault("publisher-mismatch", observed, {"code": request.oidc.code})
+            message = f"the index refused the identity: {answer}"
+            return _Fault("publisher-mismatch", message, {"code": request.oidc.code})
     # The index has the complete reasons. The log of the step has only what twine printed.
     logs = (request.upload for request in of_job(index.uploads))
     if refused := tuple(log.refused for log in logs if log and log.refused):
@@ -160,8 +160,8 @@ def _publish_fault(job: JobRun, step: StepRun) -> _Fault:
         case "check":
             return _Fault("upload-refused", _reason(step, job))
         case "upload":
-            observed = f"the upload failed without a refusal by the index: {_reason(step, job)}"
-            return _Fault("index-unreachable", observed)
+            message = f"the upload failed without a refusal by the index: {_reason(step, job)}"
+            return _Fault("index-unreachable", message)
     name = "job-failed" if job.permissions.get("id-token") == "write" else "permission-missing"
     return _Fault(name, _reason(step, job))
 

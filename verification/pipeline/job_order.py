@@ -33,21 +33,21 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
     where = workflow.location(workflow.lines["on"])
     for ref in dict.fromkeys([f"refs/tags/{tag}", *plan.starting_refs]):
         if not (decision := decide(workflow, Event(ref=ref))):
-            observed = f"a push of {ref} does not start the workflow: {decision.reason}"
-            yield cause("workflow-not-triggered", where, observed, ref=ref)
+            message = f"a push of {ref} does not start the workflow: {decision.reason}"
+            yield cause("workflow-not-triggered", where, message, ref=ref)
     for ref in plan.other_refs:
         if decision := decide(workflow, Event(ref=ref, changed=("README.md",))):
-            observed = f"a push of {ref} starts the workflow: {decision.reason}"
-            yield cause("untrusted-trigger", where, observed, ref=ref)
+            message = f"a push of {ref} starts the workflow: {decision.reason}"
+            yield cause("untrusted-trigger", where, message, ref=ref)
     for event, trigger in workflow.on.items():
         if event != "push":
-            observed = f"the event {event} also starts the workflow"
-            yield cause("untrusted-trigger", workflow.location(trigger.line), observed, event=event)
+            message = f"the event {event} also starts the workflow"
+            yield cause("untrusted-trigger", workflow.location(trigger.line), message, event=event)
     for file in workflow.files[1:]:
         for event, trigger in file.on.items():
             if event != "workflow_call":
-                observed = f"the event {event} also starts the called workflow"
-                yield cause("untrusted-trigger", file.location(trigger.line), observed, event=event)
+                message = f"the event {event} also starts the called workflow"
+                yield cause("untrusted-trigger", file.location(trigger.line), message, event=event)
 
 
 def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
@@ -56,8 +56,8 @@ def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
         if job := workflow.jobs.get(name):
             yield from _order_causes(workflow, job, planned, plan)
         else:
-            observed = f"has no job {name!r}; its jobs are {', '.join(workflow.jobs)}"
-            yield cause("job-missing", workflow.path.name, observed, job=name)
+            message = f"has no job {name!r}; its jobs are {', '.join(workflow.jobs)}"
+            yield cause("job-missing", workflow.path.name, message, job=name)
 
 
 def _order_causes(
@@ -68,14 +68,14 @@ def _order_causes(
     allowed = {*planned.after, *(before - plan.jobs.keys())}
     independent = set(planned.independent_of)
     if missing := [name for name in planned.after if name in workflow.jobs.keys() - before]:
-        observed = f"does not wait for {', '.join(missing)}"
-        yield cause("job-order", where, observed, job=job.id, other=tuple(missing))
+        message = f"does not wait for {', '.join(missing)}"
+        yield cause("job-order", where, message, job=job.id, other=tuple(missing))
     if later := sorted(before - allowed - independent):
-        observed = f"waits for {', '.join(later)}, but must run first"
-        yield cause("job-order", where, observed, job=job.id, other=tuple(later))
+        message = f"waits for {', '.join(later)}, but must run first"
+        yield cause("job-order", where, message, job=job.id, other=tuple(later))
     if dependent := sorted(before & independent):
-        observed = f"waits for {', '.join(dependent)}, but must run independently"
-        yield cause("job-order", where, observed, job=job.id, other=tuple(dependent))
+        message = f"waits for {', '.join(dependent)}, but must run independently"
+        yield cause("job-order", where, message, job=job.id, other=tuple(dependent))
 
 
 def check_conditions(workflow: Workflow) -> Iterator[Cause]:
@@ -96,8 +96,8 @@ def _condition_causes(where: str, what: str, part: WorkflowJob | WorkflowStep) -
             name, effect = "job-skipped", "may be skipped"
         yield cause(name, where, f"{what} {effect}: `if: {condition}`", condition=condition)
     if lenient not in (None, "false"):
-        observed = f"{what} may fail without a failed run: `continue-on-error: {lenient}`"
-        yield cause("failure-ignored", where, observed)
+        message = f"{what} may fail without a failed run: `continue-on-error: {lenient}`"
+        yield cause("failure-ignored", where, message)
 
 
 def check_interruption(workflow: Workflow) -> Iterator[Cause]:
@@ -106,12 +106,12 @@ def check_interruption(workflow: Workflow) -> Iterator[Cause]:
     for group in filter(None, groups):
         where, cancels = workflow.location(group.line), group.cancel_in_progress
         if cancels != "false":
-            observed = f"has `cancel-in-progress: {cancels}`, so a later run may end this one"
-            yield cause("release-interrupted", where, observed, group=group.group)
+            message = f"has `cancel-in-progress: {cancels}`, so a later run may end this one"
+            yield cause("release-interrupted", where, message, group=group.group)
         elif not _GROUP_OF_RUN.search(group.group):
-            observed = f"has one group for all tags ({group.group}), and GitHub keeps only one"
-            observed += " waiting run of a group"
-            yield cause("release-interrupted", where, observed, group=group.group)
+            message = f"has one group for all tags ({group.group}), and GitHub keeps only one"
+            message += " waiting run of a group"
+            yield cause("release-interrupted", where, message, group=group.group)
 
 
 def _harmless(condition: str) -> bool:

@@ -29,8 +29,8 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     if workflow.permissions:
         granted = _listed(workflow.permissions)
         where = workflow.location(workflow.lines["permissions"])
-        observed = f"gives {granted} to all jobs of the workflow"
-        yield cause("permissions-widened", where, observed, granted=granted)
+        message = f"gives {granted} to all jobs of the workflow"
+        yield cause("permissions-widened", where, message, granted=granted)
     for job in workflow.jobs.values():
         planned = plan.jobs.get(job.id)
         yield from _permission_causes(step_location(workflow, job), job, planned)
@@ -40,18 +40,18 @@ def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
 def _permission_causes(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
     needed = planned.permissions if planned else {}
     if job.permissions_from == "default":
-        observed = "declares no permissions, so it gets the defaults of the repository"
-        yield cause("permissions-widened", where, observed, job=job.id)
+        message = "declares no permissions, so it gets the defaults of the repository"
+        yield cause("permissions-widened", where, message, job=job.id)
         return
     if job.permissions_from == "workflow" and planned and needed != job.permissions:
-        observed = "declares no permissions, so it gets the permissions of the workflow"
-        yield cause("permissions-widened", where, observed, job=job.id)
+        message = "declares no permissions, so it gets the permissions of the workflow"
+        yield cause("permissions-widened", where, message, job=job.id)
     elif extra := excess_permissions(job.permissions, needed):
-        observed = f"has {_listed(extra)}, but needs only {_listed(needed)}"
-        yield cause("permissions-widened", where, observed, job=job.id, granted=_listed(extra))
+        message = f"has {_listed(extra)}, but needs only {_listed(needed)}"
+        yield cause("permissions-widened", where, message, job=job.id, granted=_listed(extra))
     if missing := excess_permissions(needed, job.permissions):
-        observed = f"does not have {_listed(missing)}"
-        yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
+        message = f"does not have {_listed(missing)}"
+        yield cause("permission-missing", where, message, job=job.id, missing=_listed(missing))
 
 
 def _missing_in_call(
@@ -68,9 +68,9 @@ def _missing_in_call(
         excess_permissions(planned.permissions, job.permissions),
     )
     if missing:
-        observed = f"calls {job.uses}, but no job of it has {_listed(missing)}"
+        message = f"calls {job.uses}, but no job of it has {_listed(missing)}"
         where = step_location(workflow, job)
-        yield cause("permission-missing", where, observed, job=job.id, missing=_listed(missing))
+        yield cause("permission-missing", where, message, job=job.id, missing=_listed(missing))
 
 
 def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
@@ -81,8 +81,8 @@ def check_publisher(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
     """
     publishing = [running for running in workflow.running_jobs_of("publish") if _publishes(running)]
     if not publishing and workflow.path.name != plan.publisher:
-        observed = f"is not the registered workflow, {plan.publisher}"
-        yield cause("publisher-mismatch", workflow.path.name, observed, registered=plan.publisher)
+        message = f"is not the registered workflow, {plan.publisher}"
+        yield cause("publisher-mismatch", workflow.path.name, message, registered=plan.publisher)
     for running in publishing:
         yield from _publisher_causes(running, plan)
     for file in workflow.files:
@@ -100,34 +100,34 @@ def _publisher_causes(running: RunningJob, plan: Plan) -> Iterator[Cause]:
     job, file = running.job, running.workflow
     where = step_location(file, job)
     if other := job.uses or file.origin:
-        observed = f"is a job of {other}, but the index accepts only workflows of the repository"
-        yield cause("publisher-mismatch", where, observed, workflow=other)
+        message = f"is a job of {other}, but the index accepts only workflows of the repository"
+        yield cause("publisher-mismatch", where, message, workflow=other)
         return
     if file.path.name != plan.publisher:
-        observed = f"is a job of {file.path.name}, but the registered workflow is {plan.publisher}"
+        message = f"is a job of {file.path.name}, but the registered workflow is {plan.publisher}"
         facts = {"workflow": file.path.name, "registered": plan.publisher}
-        yield cause("publisher-mismatch", where, observed, **facts)
+        yield cause("publisher-mismatch", where, message, **facts)
     # The index compares environments without regard to case.
     if (job.environment or "").lower() != plan.environment:
         environment = job.environment or ""
         has = f"the environment {environment}" if environment else "no environment"
-        observed = f"has {has}, but the registered environment is {plan.environment}"
-        yield cause("publisher-mismatch", where, observed, environment=environment)
+        message = f"has {has}, but the registered environment is {plan.environment}"
+        yield cause("publisher-mismatch", where, message, environment=environment)
     for step in job.steps_with(_PUBLISH) if running.callers else ():
         if inputs_of(step).switch("attestations") != "false":
-            observed = "publishes attestations without `attestations: false`; their certificates"
-            observed += f" have the workflow that started, so the index refuses {file.path.name}"
+            message = "publishes attestations without `attestations: false`; their certificates"
+            message += f" have the workflow that started, so the index refuses {file.path.name}"
             where = step_location(file, job, step)
             facts = {"workflow": file.path.name, "input": "attestations"}
-            yield cause("publisher-mismatch", where, observed, **facts)
+            yield cause("publisher-mismatch", where, message, **facts)
 
 
 def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
     inputs = inputs_of(step)
     if inputs.is_set("repository-url"):
         url = inputs.get("repository-url")
-        observed = f"uploads to {url}, but the publisher is registered on the default index"
-        yield cause("publisher-mismatch", workflow.location(step.line), observed, url=url)
+        message = f"uploads to {url}, but the publisher is registered on the default index"
+        yield cause("publisher-mismatch", workflow.location(step.line), message, url=url)
 
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:
@@ -146,9 +146,9 @@ def check_credentials(workflow: Workflow) -> Iterator[Cause]:
     for job in workflow.jobs.values():
         for step in job.steps_with("actions/checkout"):
             if inputs_of(step).switch("persist-credentials") != "false":
-                observed = "checks out without `persist-credentials: false`, so later steps can"
-                observed += " read the token of the job"
-                yield cause("credentials-persisted", step_location(workflow, job, step), observed)
+                message = "checks out without `persist-credentials: false`, so later steps can"
+                message += " read the token of the job"
+                yield cause("credentials-persisted", step_location(workflow, job, step), message)
 
 
 def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
@@ -158,16 +158,16 @@ def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
         inputs = inputs_of(step)
         for name in _CREDENTIAL_INPUTS:
             if inputs.is_set(name):
-                observed = f"publishes with the input `{name}`"
-                yield cause("token-in-workflow", where, observed, input=name)
+                message = f"publishes with the input `{name}`"
+                yield cause("token-in-workflow", where, message, input=name)
 
 
 def _variables(where: str, env: Mapping[str, str]) -> Iterator[Cause]:
     yield from _texts(where, env.values())
     for name in env:
         if _CREDENTIAL_NAMES.fullmatch(name.upper()):
-            observed = f"sets the variable {name}, which is for credentials"
-            yield cause("token-in-workflow", where, observed, variable=name)
+            message = f"sets the variable {name}, which is for credentials"
+            yield cause("token-in-workflow", where, message, variable=name)
 
 
 def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:

@@ -43,9 +43,9 @@ def check_files(
         return (_invalid(files.fault),)
     if files.workflow is None:
         workflows = ", ".join(files.workflows) or "none"
-        observed = f"is registered, but does not exist; the workflows are: {workflows}"
+        message = f"is registered, but does not exist; the workflows are: {workflows}"
         where = str(WORKFLOW_FOLDER / plan.workflow)
-        return (cause("publisher-mismatch", where, observed, registered=plan.workflow),)
+        return (cause("publisher-mismatch", where, message, registered=plan.workflow),)
     try:
         return sorted_causes(_causes(files.workflow, files, plan, subject, trials))
     except BadWorkflow as error:
@@ -82,5 +82,5 @@ def _causes(
 
 
 def _invalid(fault: str) -> Cause:
-    where, _, observed = fault.partition(": ")
-    return cause("workflow-invalid", where, observed)
+    where, _, message = fault.partition(": ")
+    return cause("workflow-invalid", where, message)

@@ -129,8 +129,8 @@ def _differences(
             differences = ", ".join(
                 f"{key} {values[key]!r} instead of {registered[key]!r}" for key in differing
             )
-            observed = f"was published with {differences}, according to the index"
-            yield cause("publisher-mismatch", file.name, observed, differing=tuple(differing))
+            message = f"was published with {differences}, according to the index"
+            yield cause("publisher-mismatch", file.name, message, differing=tuple(differing))
 
 
 def _publishers(answer: bytes, file: ProvenanceFile) -> list[_Publisher]:

@@ -32,10 +32,10 @@ def check_release_page(workflow: Workflow, trials: Trials) -> Iterator[Cause]:
         return  # other rules report the missing job or step
     where = step_location(workflow, job, step)
     inputs = inputs_of(step)
-    for name, required, cause_name, observed in _INPUTS:
+    for name, required, cause_name, problem in _INPUTS:
         if inputs.switch(name) != required:
-            observed = f"{observed} (`{name}` is not {required})"
-            yield cause(cause_name, where, observed, input=name)
+            message = f"{problem} (`{name}` is not {required})"
+            yield cause(cause_name, where, message, input=name)
     folder = wheels_folder(job) or "."
     for trial in trials.results:
         release = trial.release
@@ -55,21 +55,21 @@ def _page_causes(
         "refs/tags/"
     )
     if tag != release.tag:
-        observed = f"makes the release of the tag {tag}, not of {release.tag}"
-        yield cause("release-missing", where, observed, tag=tag)
+        message = f"makes the release of the tag {tag}, not of {release.tag}"
+        yield cause("release-missing", where, message, tag=tag)
     prerelease = replace_expressions(inputs.switch("prerelease"), values)
     if prerelease != str(release.version.endswith("rc1")).lower():
-        observed = f"publishes {release.tag} with `prerelease: {prerelease}`"
-        yield cause("release-missing", where, observed, prerelease=prerelease)
+        message = f"publishes {release.tag} with `prerelease: {prerelease}`"
+        yield cause("release-missing", where, message, prerelease=prerelease)
     lines = [replace_expressions(line.strip(), values) for line in inputs.get("files").split("\n")]
     patterns = [posixpath.normpath(line) for line in lines if line]
     files = [posixpath.normpath(f"{folder}/{name}") for name in release.files]
     for file in files:
         if not any(fnmatch.fnmatchcase(file, pattern) for pattern in patterns):
             attached = ", ".join(patterns) or "nothing"
-            observed = f"does not attach {file}; it attaches {attached}"
-            yield cause("release-missing", where, observed, file=file)
+            message = f"does not attach {file}; it attaches {attached}"
+            yield cause("release-missing", where, message, file=file)
     for pattern in patterns:
         if not any(fnmatch.fnmatchcase(file, pattern) for file in files):
-            observed = f"attaches {pattern}, but no file matches it"
-            yield cause("release-missing", where, observed, pattern=pattern)
+            message = f"attaches {pattern}, but no file matches it"
+            yield cause("release-missing", where, message, pattern=pattern)

@@ -112,16 +112,16 @@ def check_trials(
         return  # other rules report the missing job or step
     where = step_location(workflow, job)
     if project.written_version is None:
-        observed = f"cannot be tried: {plan.package_dir}/pyproject.toml has no line with a version"
-        yield cause("validation-wrong", where, observed)
+        message = f"cannot be tried: {plan.package_dir}/pyproject.toml has no line with a version"
+        yield cause("validation-wrong", where, message)
     for trial in trials.results:
         release = trial.release
         if release.valid and trial.exit_code:
-            observed = f"refuses a valid release, {release.tag}: {_last_line(trial.output)}"
-            yield cause("validation-wrong", where, observed, release=release.title)
+            message = f"refuses a valid release, {release.tag}: {_last_line(trial.output)}"
+            yield cause("validation-wrong", where, message, release=release.title)
         elif not release.valid and not trial.exit_code:
-            observed = f"accepts an invalid release with {release.title} (tag {release.tag})"
-            yield cause("validation-wrong", where, observed, release=release.title)
+            message = f"accepts an invalid release with {release.title} (tag {release.tag})"
+            yield cause("validation-wrong", where, message, release=release.title)
     if trials.not_tried_reason:
         yield cause("validation-wrong", where, trials.not_tried_reason)
 

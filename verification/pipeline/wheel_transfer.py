@@ -47,12 +47,12 @@ def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
                 case "actions/checkout":
                     for key in filter(inputs.is_set, ("ref", "repository")):
                         value = inputs.get(key)
-                        observed = f"checks out `{key}: {value}` instead of the tagged commit"
-                        yield cause("wrong-source", where, observed, input=key)
+                        message = f"checks out `{key}: {value}` instead of the tagged commit"
+                        yield cause("wrong-source", where, message, input=key)
                 case _ if step.action == _DOWNLOAD:
                     for key in filter(inputs.is_set, ("repository", "run-id")):
-                        observed = f"downloads artifacts of another run (`{key}`)"
-                        yield cause("wrong-source", where, observed, input=key)
+                        message = f"downloads artifacts of another run (`{key}`)"
+                        yield cause("wrong-source", where, message, input=key)
                 case _ if step.action == _BUILD:
                     yield from _build_causes(where, workflow, job, step, plan.package_dir)
 
@@ -63,15 +63,15 @@ def _build_causes(
     inputs = inputs_of(step)
     folder = posixpath.normpath(inputs.get("package-dir"))
     if folder != package_dir:
-        observed = f"builds {folder}, not {package_dir}"
-        yield cause("wrong-source", where, observed, folder=folder)
+        message = f"builds {folder}, not {package_dir}"
+        yield cause("wrong-source", where, message, folder=folder)
     for key in filter(inputs.is_set, ("config-file", "only")):
-        observed = f"passes `{key}: {inputs.get(key)}` instead of the settings in pyproject.toml"
-        yield cause("settings-bypassed", where, observed, input=key)
+        message = f"passes `{key}: {inputs.get(key)}` instead of the settings in pyproject.toml"
+        yield cause("settings-bypassed", where, message, input=key)
     for name in {**workflow.env, **job.env, **step.env}:
         if name.startswith("CIBW_"):
-            observed = f"sets {name}, which overrides the settings in pyproject.toml"
-            yield cause("settings-bypassed", where, observed, variable=name)
+            message = f"sets {name}, which overrides the settings in pyproject.toml"
+            yield cause("settings-bypassed", where, message, variable=name)
 
 
 def check_built_wheels(
@@ -80,8 +80,8 @@ def check_built_wheels(
     """Yield the differences between the built wheels and one wheel for each required platform."""
     if not project.is_tested:
         where = f"{plan.package_dir}/pyproject.toml"
-        observed = "does not test every wheel after the build (test-command, test-skip)"
-        yield cause("wheel-untested", where, observed)
+        message = "does not test every wheel after the build (test-command, test-skip)"
+        yield cause("wheel-untested", where, message)
     build = workflow.jobs.get("build")
     if build is None:
         return
@@ -92,8 +92,8 @@ def check_built_wheels(
         identifiers = [identifier for identifier in selected if _runs(label, identifier, plan)]
         built.update(identifiers)
         if not identifiers:
-            observed = f"runs on {label}, but `[tool.cibuildwheel]` selects no wheel for it"
-            yield cause("incomplete-release", where, observed, label=label)
+            message = f"runs on {label}, but `[tool.cibuildwheel]` selects no wheel for it"
+            yield cause("incomplete-release", where, message, label=label)
     required = {
         _identifier(platform, subject): platform
         for platform in subject.platforms
@@ -102,11 +102,11 @@ def check_built_wheels(
     for identifier, platform in required.items():
         if built[identifier] != 1:
             count = f"{built[identifier]} wheels" if built[identifier] else "no wheel"
-            observed = f"builds {count} for {platform.tag} on {', '.join(build.runs_on)}"
-            yield cause("incomplete-release", where, observed, platform=platform.tag)
+            message = f"builds {count} for {platform.tag} on {', '.join(build.runs_on)}"
+            yield cause("incomplete-release", where, message, platform=platform.tag)
     for identifier in built.keys() - required.keys():
-        observed = f"builds {identifier}, but this is not part of the release"
-        yield cause("incomplete-release", where, observed, identifier=identifier)
+        message = f"builds {identifier}, but this is not part of the release"
+        yield cause("incomplete-release", where, message, identifier=identifier)
 
 
 def check_transfer(workflow: Workflow) -> Iterator[Cause]:
@@ -123,11 +123,11 @@ def check_transfer(workflow: Workflow) -> Iterator[Cause]:
         inputs = inputs_of(step)
         pattern = inputs.get("pattern")
         if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
-            observed = f"merges {pattern}, but this does not match {', '.join(lost)}"
-            yield cause("artifact-lost", where, observed, artifacts=tuple(lost))
+            message = f"merges {pattern}, but this does not match {', '.join(lost)}"
+            yield cause("artifact-lost", where, message, artifacts=tuple(lost))
         if inputs.switch("separate-directories") != "false":
-            observed = "merges into separate directories, but later steps read one directory"
-            yield cause("artifact-lost", where, observed)
+            message = "merges into separate directories, but later steps read one directory"
+            yield cause("artifact-lost", where, message)
         merged = inputs.get("name")
         for id_ in ("validate", "release", "publish"):
             for running in _with_wheels(workflow.running_jobs_of(id_)):
@@ -170,12 +170,12 @@ def _upload_causes(
     for output in outputs:
         wheel = f"{output}/any.whl"
         if not any(fnmatch.fnmatchcase(wheel, path) or path == output for path in paths):
-            observed = f"uploads {', '.join(paths) or 'nothing'}, but the wheels are in {output}"
-            yield cause("artifact-lost", where, observed, folder=output)
+            message = f"uploads {', '.join(paths) or 'nothing'}, but the wheels are in {output}"
+            yield cause("artifact-lost", where, message, folder=output)
     for name, count in Counter(names).items():
         if count > 1:
-            observed = f"uploads the artifact {name} in {count} jobs of the matrix; only one passes"
-            yield cause("artifact-lost", where, observed, artifacts=(name,))
+            message = f"uploads the artifact {name} in {count} jobs of the matrix; only one passes"
+            yield cause("artifact-lost", where, message, artifacts=(name,))
 
 
 def _download_causes(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
@@ -184,8 +184,8 @@ def _download_causes(workflow: Workflow, job: WorkflowJob, merged: str) -> Itera
         yield cause("artifact-lost", step_location(workflow, job), "does not download the wheels")
     for step in downloads:
         if (name := inputs_of(step).get("name")) != merged:
-            observed = f"downloads {name or 'all artifacts'}, but the wheels are in {merged}"
-            yield cause("artifact-lost", step_location(workflow, job, step), observed)
+            message = f"downloads {name or 'all artifacts'}, but the wheels are in {merged}"
+            yield cause("artifact-lost", step_location(workflow, job, step), message)
 
 
 def _publish_causes(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
@@ -195,11 +195,11 @@ def _publish_causes(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
         inputs = inputs_of(step)
         published = posixpath.normpath(inputs.get("packages-dir"))
         if downloaded is not None and published != downloaded:
-            observed = f"publishes {published}, but the wheels are in {downloaded}"
-            yield cause("artifact-lost", where, observed, folder=published)
+            message = f"publishes {published}, but the wheels are in {downloaded}"
+            yield cause("artifact-lost", where, message, folder=published)
         if inputs.switch("skip-existing") != "false":
-            observed = "skips files that the index already has, even if their content is different"
-            yield cause("failure-ignored", where, observed)
+            message = "skips files that the index already has, even if their content is different"
+            yield cause("failure-ignored", where, message)
 
 
 def _identifiers(project: Project) -> list[str]:

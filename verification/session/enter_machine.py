@@ -26,8 +26,8 @@ def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
     add_scripts(machine)
     done = machine.run(machine_command(machine.spec, "setup"))
     if done.code:
-        observed = " ".join(done.output.split())[-300:]
-        raise TestbedFailure("machine-lost", f"{request.cell.id}: set-up", observed)
+        message = " ".join(done.output.split())[-300:]
+        raise TestbedFailure("machine-lost", f"{request.cell.id}: set-up", message)
 
 
 def add_scripts(machine: Machine) -> None:

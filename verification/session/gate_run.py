@@ -115,9 +115,9 @@ class GateRun:
                 self._before.restore()
             raise
         except TestbedFailure as error:
-            self.recorder.fail_setup(_cause(error.cause, error.where, error.observed))
+            self.recorder.fail_setup(_cause(error.cause, error.where, error.message))
         except BuildFailed as error:
-            self.recorder.fail_setup(_cause("build-failed", error.where, error.observed))
+            self.recorder.fail_setup(_cause("build-failed", error.where, error.message))
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = _cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
@@ -169,9 +169,9 @@ class GateRun:
         remarks = reporting.remarks(self.request, self.setup, report)
         return report, (*remarks, *self._remarks, *write_errors)
 
-    def fail(self, where: str, observed: str) -> Cause:
+    def fail(self, where: str, message: str) -> Cause:
         """Record that the suite failed outside the cells, and return the cause."""
-        cause = _cause("testbed-defect", where, observed)
+        cause = _cause("testbed-defect", where, message)
         self.recorder.fail(cause)
         return cause
 
@@ -180,7 +180,7 @@ class GateRun:
         try:
             self._stack.close()
         except TestbedFailure as error:
-            self.recorder.fail(_cause(error.cause, error.where, error.observed))
+            self.recorder.fail(_cause(error.cause, error.where, error.message))
         except Exception as error:  # noqa: BLE001  (a lost engine raises many kinds)
             self.fail("clean-up", crash.line(error))
 

@@ -249,8 +249,8 @@ def start_testbed(
     """
     contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
     running = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))
-    if observed := next(filter(None, map(upload.failure, running.uploads)), ""):
-        raise TestbedFailure("index-unreachable", "publisher", observed)
+    if message := next(filter(None, map(upload.failure, running.uploads)), ""):
+        raise TestbedFailure("index-unreachable", "publisher", message)
     return running
 
 

@@ -140,8 +140,8 @@ def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTe
 def _result_of_failed_test(planned: PlannedCell, test: TestPhaseReport) -> CellResult:
     """Return the result of a cell whose test failed without a result: a testbed failure."""
     reason = "the worker process ended while the cell ran" if test.phase == "crash" else test.text
-    observed = f"the suite failed: {reason or 'the test of the cell failed without a result'}"
-    cause = catalogue().cause("testbed-defect", planned.id, observed[:400])
+    message = f"the suite failed: {reason or 'the test of the cell failed without a result'}"
+    cause = catalogue().cause("testbed-defect", planned.id, message[:400])
     return CellResult(
         id=planned.id,
         machine=planned.machine,

@@ -127,8 +127,8 @@ def _is_published(unserved: UnservedRequirement) -> bool:
     try:
         return upstream_releases.has_file(unserved.requirement, supported_tags(unserved.machine))
     except UpstreamUnavailable as reason:
-        observed = f"the index of the run does not have {unserved.requirement}: {reason}"
-        raise TestbedFailure("dependency-not-served", unserved.wheel, observed) from None
+        message = f"the index of the run does not have {unserved.requirement}: {reason}"
+        raise TestbedFailure("dependency-not-served", unserved.wheel, message) from None
 
 
 def _message(unserved: UnservedRequirement, subject: Subject, selection: Selection) -> str:

@@ -106,7 +106,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         evidence["testbed"] = {
             "cause": failure.cause,
             "where": failure.where,
-            "observed": failure.observed,
+            "observed": failure.message,
         }
     evidence["wall_seconds"] = round(time.monotonic() - began, 3)
     return parse_evidence(json.dumps(evidence), cell.id)

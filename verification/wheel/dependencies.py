@@ -90,8 +90,8 @@ def causes(
     package = subject.import_package
     install_paths = archive.install_paths.values()
     if not any(path.startswith(f"{package}/") and path.endswith(".py") for path in install_paths):
-        observed = f"contains no module of the package {package}"
-        yield _fault(archive.name, observed, package, risk=False)
+        message = f"contains no module of the package {package}"
+        yield _fault(archive.name, message, package, risk=False)
         return
     declared = declared_dependencies(identity, subject)
     installed = installed_modules(archive, identity)
@@ -110,22 +110,22 @@ def causes(
                     continue
                 # Code for some systems may import modules that only their wheels have.
                 certain = certain and path in always_executed
-                observed = f"imports {module}, but the wheel does not contain it"
-                observed += "; the import is in a function" * imported.in_function
+                message = f"imports {module}, but the wheel does not contain it"
+                message += "; the import is in a function" * imported.in_function
                 providers = []
             elif imported.in_function or top in available:
                 continue
             else:
                 module, providers = top, unknown
-                observed = f"imports {top}, but the wheel requires only {requires}"
+                message = f"imports {top}, but the wheel requires only {requires}"
                 if unknown:
-                    observed += f"; {', '.join(unknown)} may provide it: its modules are unknown"
+                    message += f"; {', '.join(unknown)} may provide it: its modules are unknown"
             if path not in executed:
-                observed += "; importing the package does not run this file"
+                message += "; importing the package does not run this file"
             elif not certain:
-                observed += "; the import is under a condition"
+                message += "; the import is under a condition"
             risk = bool(providers) or path not in executed or not certain
-            yield _fault(path, observed, module, risk=risk)
+            yield _fault(path, message, module, risk=risk)
 
 
 def _fault(where: str, message: str, module: str, *, risk: bool) -> Cause:

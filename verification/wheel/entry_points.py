@@ -51,8 +51,8 @@ def causes(archive: Archive, identity: WheelIdentity, subject: Subject) -> Itera
             elif reference is None:
                 yield _fault(f"{entry}, but this is not a valid reference", risk=True, entry=name)
             elif not reference["extras"] and _is_absent(reference["module"], installed, subject):
-                observed = f"{entry}, but the wheel does not contain {reference['module']}"
-                yield _fault(observed, risk=True, entry=name, module=reference["module"])
+                message = f"{entry}, but the wheel does not contain {reference['module']}"
+                yield _fault(message, risk=True, entry=name, module=reference["module"])
 
 
 def _is_absent(module: str, installed: frozenset[str], subject: Subject) -> bool:

@@ -46,8 +46,8 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         names_by_path[path.lower() if for_windows else path].append(name)
     for names in names_by_path.values():
         if len(names) > 1:
-            observed = f"has the same install path as {listing(names[1:])}"
-            yield _mismatch(names[0], observed, same_path=tuple(names[1:]))
+            message = f"has the same install path as {listing(names[1:])}"
+            yield _mismatch(names[0], message, same_path=tuple(names[1:]))
 
 
 def _unsafe_name(name: str) -> str | None:
@@ -64,16 +64,14 @@ def _unsafe_name(name: str) -> str | None:
 def _windows_causes(name: str, install_path: str) -> Iterator[Cause]:
     for part in PurePosixPath(name).parts:
         if _DEVICE.match(part) or _UNUSABLE.search(part) or _utf16_length(part) > _MAX_NAME_LENGTH:
-            observed = (
-                f"cannot be installed on Windows, which does not allow the name {part[:80]!r}"
-            )
-            yield catalogue().cause("file-name-unusable", name, observed, part=part)
+            message = f"cannot be installed on Windows, which does not allow the name {part[:80]!r}"
+            yield catalogue().cause("file-name-unusable", name, message, part=part)
     length = _SITE_PACKAGES + _utf16_length(install_path)
     # Scripts and headers of the .data folder have other install paths.
     if length > _MAX_PATH_LENGTH and not install_path.partition("/")[0].endswith(".data"):
-        observed = f"has an install path of {length} characters in the default folder of a user's"
-        observed += f" Python on Windows, where the limit is {_MAX_PATH_LENGTH} by default"
-        yield catalogue().cause("file-name-unusable", name, observed, length=length)
+        message = f"has an install path of {length} characters in the default folder of a user's"
+        message += f" Python on Windows, where the limit is {_MAX_PATH_LENGTH} by default"
+        yield catalogue().cause("file-name-unusable", name, message, length=length)
 
 
 def _utf16_length(text: str) -> int:

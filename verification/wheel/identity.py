@@ -90,24 +90,24 @@ def _names(archive: Archive, identity: WheelIdentity, subject: Subject) -> Itera
         yield _fault("version-mismatch", archive, "has no METADATA", missing="METADATA")
     else:
         if canonicalize_name(name) != canonicalize_name(identity.name):
-            observed = f"has the name {identity.name}, but METADATA has Name: {name or '(none)'}"
-            yield _fault("version-mismatch", archive, observed, metadata_name=name)
+            message = f"has the name {identity.name}, but METADATA has Name: {name or '(none)'}"
+            yield _fault("version-mismatch", archive, message, metadata_name=name)
         if _version(version) != _version(identity.version):
-            observed = f"has the version {identity.version}, but METADATA has"
-            observed += f" Version: {version or '(none)'}"
-            yield _fault("version-mismatch", archive, observed, metadata_version=version)
+            message = f"has the version {identity.version}, but METADATA has"
+            message += f" Version: {version or '(none)'}"
+            yield _fault("version-mismatch", archive, message, metadata_version=version)
     if canonicalize_name(identity.name) != canonicalize_name(subject.name):
-        observed = f"is a wheel of {identity.name}, not of {subject.name}"
-        yield _fault("version-mismatch", archive, observed, package=identity.name)
+        message = f"is a wheel of {identity.name}, not of {subject.name}"
+        yield _fault("version-mismatch", archive, message, package=identity.name)
     if len(archive.dist_infos) > 1:
-        observed = f"has {len(archive.dist_infos)} metadata folders: {listing(archive.dist_infos)}"
-        yield _fault("version-mismatch", archive, observed, folders=archive.dist_infos)
+        message = f"has {len(archive.dist_infos)} metadata folders: {listing(archive.dist_infos)}"
+        yield _fault("version-mismatch", archive, message, folders=archive.dist_infos)
     for folder in archive.dist_infos:
         name, _, version = folder.removesuffix(".dist-info").rpartition("-")
         same_name = canonicalize_name(name) == canonicalize_name(identity.name)
         if not same_name or _version(version) != _version(identity.version):
-            observed = f"is {identity.name} {identity.version}, but its metadata folder is {folder}"
-            yield _fault("version-mismatch", archive, observed, folder=folder)
+            message = f"is {identity.name} {identity.version}, but its metadata folder is {folder}"
+            yield _fault("version-mismatch", archive, message, folder=folder)
 
 
 def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
@@ -121,19 +121,19 @@ def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         return
     wheel_file, tags = identity.wheel_file, _tag_list(identity.tags)
     if invalid := [line for line in wheel_file.tag_lines if not is_tag(line)]:
-        observed = f"WHEEL has Tag: {invalid[0]}, but this is not a tag"
-        yield _fault("tag-mismatch", archive, observed, invalid=tuple(invalid))
+        message = f"WHEEL has Tag: {invalid[0]}, but this is not a tag"
+        yield _fault("tag-mismatch", archive, message, invalid=tuple(invalid))
     if wheel_file.tags != identity.tags:
-        observed = f"has the tags {tags}, but WHEEL has {_tag_list(wheel_file.tags) or 'none'}"
+        message = f"has the tags {tags}, but WHEEL has {_tag_list(wheel_file.tags) or 'none'}"
         wheel_tags = tuple(sorted(map(str, wheel_file.tags)))
-        yield _fault("tag-mismatch", archive, observed, wheel_tags=wheel_tags)
+        yield _fault("tag-mismatch", archive, message, wheel_tags=wheel_tags)
     if not re.fullmatch(r"1\.\d+", wheel_file.wheel_version):
-        observed = f"WHEEL has Wheel-Version: {wheel_file.wheel_version or '(none)'}, but"
-        observed += " installers support only 1.x"
-        yield _fault("wheel-version", archive, observed, version=wheel_file.wheel_version)
+        message = f"WHEEL has Wheel-Version: {wheel_file.wheel_version or '(none)'}, but"
+        message += " installers support only 1.x"
+        yield _fault("wheel-version", archive, message, version=wheel_file.wheel_version)
     if (purelib := wheel_file.root_is_purelib) != ("true" if identity.pure else "false"):
-        observed = f"has the tags {tags}, but WHEEL has Root-Is-Purelib: {purelib or '(none)'}"
-        yield _fault("tag-mismatch", archive, observed, root_is_purelib=purelib)
+        message = f"has the tags {tags}, but WHEEL has Root-Is-Purelib: {purelib or '(none)'}"
+        yield _fault("tag-mismatch", archive, message, root_is_purelib=purelib)
 
 
 def _python(
@@ -150,14 +150,14 @@ def _python(
         }
     if identity.tags and not identity.tags & supported:
         tags = _tag_list(identity.tags)
-        observed = f"has the tags {tags}, but Python {python} does not support them"
-        yield _fault("unsupported-python", archive, observed, python=python)
+        message = f"has the tags {tags}, but Python {python} does not support them"
+        yield _fault("unsupported-python", archive, message, python=python)
     requires = identity.metadata.get("requires_python")
     if requires is not None and (excluded := _excluded_patches(requires, python)):
         version = f"{python}.{excluded[0]}" if len(excluded) < len(PATCHES) else python
-        observed = f"has Requires-Python: {requires}, which excludes Python {version}"
+        message = f"has Requires-Python: {requires}, which excludes Python {version}"
         facts = {"requires_python": requires, "python": version}
-        yield _fault("unsupported-python", archive, observed, **facts)
+        yield _fault("unsupported-python", archive, message, **facts)
 
 
 def _excluded_patches(requires: str, python: str) -> list[int]:
@@ -175,20 +175,20 @@ def _platforms(
         # `native_code` reports a pure wheel.
         if identity.tags and not identity.pure:
             declared = ", ".join(platform.tag for platform in subject.platforms)
-            observed = f"has the tags {_tag_list(identity.tags)}, but the platforms of the release"
-            observed += f" are {declared}"
+            message = f"has the tags {_tag_list(identity.tags)}, but the platforms of the release"
+            message += f" are {declared}"
             platforms = tuple(sorted({tag.platform for tag in identity.tags}))
-            yield _fault("tag-mismatch", archive, observed, platforms=platforms)
+            yield _fault("tag-mismatch", archive, message, platforms=platforms)
         return
     for tag in sorted({tag.platform for tag in identity.tags}):
         if not identity.platform.fits(tag):
-            observed = f"also has the platform tag {tag}, but its code is for"
-            observed += f" {identity.platform.tag}"
-            yield _fault("tag-mismatch", archive, observed, platforms=(tag,))
+            message = f"also has the platform tag {tag}, but its code is for"
+            message += f" {identity.platform.tag}"
+            yield _fault("tag-mismatch", archive, message, platforms=(tag,))
     if not additional and is_newer(identity.platform_tag, identity.platform):
-        observed = f"has the platform tag {identity.platform_tag}, but the release supports"
-        observed += f" {identity.platform.tag}"
-        yield _fault("glibc-floor", archive, observed, tag=identity.platform_tag)
+        message = f"has the platform tag {identity.platform_tag}, but the release supports"
+        message += f" {identity.platform.tag}"
+        yield _fault("glibc-floor", archive, message, tag=identity.platform_tag)
 
 
 def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:

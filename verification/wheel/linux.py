@@ -55,15 +55,15 @@ def causes(code: NativeCode) -> Iterator[Cause]:
         yield from _missing_symbols(library, code)
         if library.instruction_set > 1:
             version = f"x86-64-v{library.instruction_set}"
-            observed = f"needs a processor with {version}, but {code.tag} is for every x86-64"
-            yield _fault("illegal-instruction", library, observed, processor=version)
+            message = f"needs a processor with {version}, but {code.tag} is for every x86-64"
+            yield _fault("illegal-instruction", library, message, processor=version)
         foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
         if foreign:
-            observed = f"has the run path {listing(foreign)}, a folder of the build machine"
-            yield _fault("foreign-run-path", library, observed, folders=tuple(foreign))
+            message = f"has the run path {listing(foreign)}, a folder of the build machine"
+            yield _fault("foreign-run-path", library, message, folders=tuple(foreign))
         if library.executable_stack:
-            observed = "requires an executable stack, which glibc 2.41 and later refuse"
-            yield _fault("executable-stack", library, observed)
+            message = "requires an executable stack, which glibc 2.41 and later refuse"
+            yield _fault("executable-stack", library, message)
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:
@@ -73,12 +73,12 @@ def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iter
         for prefix in prefixes:
             exposed = [name for name in library.interposable if name.startswith(prefix)]
             if exposed:
-                observed = f"exports {len(exposed)} {prefix}* symbols ({listing(exposed)}) and"
-                observed += " calls them through the dynamic linker"
+                message = f"exports {len(exposed)} {prefix}* symbols ({listing(exposed)}) and"
+                message += " calls them through the dynamic linker"
                 yield _fault(
                     "symbol-interposition",
                     library,
-                    observed,
+                    message,
                     risk=True,
                     prefix=prefix,
                     symbols=len(exposed),
@@ -120,18 +120,18 @@ def _missing_libraries(
             continue  # `native_code` reports the missing library
         bundled = _bundled(code, name)
         if bundled and not _can_load(bundled, name, code):
-            observed = f"needs {name}, but no run path leads to {bundled[0].path}"
+            message = f"needs {name}, but no run path leads to {bundled[0].path}"
             yield _fault(
                 "missing-runtime-library",
                 library,
-                observed,
+                message,
                 library=name,
                 bundled=bundled[0].path,
             )
         elif not bundled and policy:
-            observed = f"needs {name}, but a system of {code.tag} need not have it and the wheel"
-            observed += " does not contain it"
-            yield _fault("missing-runtime-library", library, observed, library=name)
+            message = f"needs {name}, but a system of {code.tag} need not have it and the wheel"
+            message += " does not contain it"
+            yield _fault("missing-runtime-library", library, message, library=name)
 
 
 def _bundled(code: NativeCode, name: str) -> list[Library]:
@@ -195,9 +195,9 @@ def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Itera
         used_by = f" ({listing(symbols, 2)})" if symbols else ""
         others = len(newer) - 1
         rest = f" and {others} other newer version{'s' * (others > 1)}" if others else ""
-        observed = f"needs {version} of {source}{used_by}{rest}, newer than {code.tag} allows"
+        message = f"needs {version} of {source}{used_by}{rest}, newer than {code.tag} allows"
         yield _fault(
-            cause, library, observed, library=source, version=version, symbols=tuple(symbols)
+            cause, library, message, library=source, version=version, symbols=tuple(symbols)
         )
 
 
@@ -247,8 +247,8 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
         if imported.symbol not in exported and is_certain(imported)
     )
     if missing:
-        observed = f"needs {listing(missing)}, but no library that it loads exports this"
-        yield _fault("symbol-not-found", library, observed, symbols=tuple(missing))
+        message = f"needs {listing(missing)}, but no library that it loads exports this"
+        yield _fault("symbol-not-found", library, message, symbols=tuple(missing))
 
 
 def _family(symbol: str) -> str | None:

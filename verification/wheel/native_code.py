@@ -216,24 +216,24 @@ def _content(data: bytes) -> Binary | UnreadableBinary:
 
 
 def _unloadable(path: str, error: UnreadableBinary, *, risk: bool) -> Cause:
-    observed = f"cannot be loaded as a library: {error}"
-    return catalogue().cause(error.cause, path, observed, risk=risk)
+    message = f"cannot be loaded as a library: {error}"
+    return catalogue().cause(error.cause, path, message, risk=risk)
 
 
 def _not_native(path: str, data: bytes) -> Cause:
-    observed = f"is not a native library ({len(data)} bytes)"
-    return catalogue().cause("damaged-library", path, observed, bytes=len(data))
+    message = f"is not a native library ({len(data)} bytes)"
+    return catalogue().cause("damaged-library", path, message, bytes=len(data))
 
 
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
     for library in libraries:
         if (count := len(library.paths)) > 1:
-            observed = f"is in the wheel {count} times with {byte_size(library.size)} each,"
-            observed += f" also as {listing(library.paths[1:])}"
+            message = f"is in the wheel {count} times with {byte_size(library.size)} each,"
+            message += f" also as {listing(library.paths[1:])}"
             yield catalogue().cause(
                 "duplicate-library",
                 library.path,
-                observed,
+                message,
                 count=count,
                 bytes=library.size,
             )
@@ -243,8 +243,8 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
     folder = f"{subject.libs_path}/"
     native = next((library.path for library in libraries if library.path.startswith(folder)), None)
     if native:
-        observed = f"has a tag for any platform, but contains the native library {native}"
-        yield catalogue().cause("tag-mismatch", archive.name, observed, native=native)
+        message = f"has a tag for any platform, but contains the native library {native}"
+        yield catalogue().cause("tag-mismatch", archive.name, message, native=native)
     else:
         yield _missing(archive.name, f"is a pure wheel without a native library in {folder}")
 
@@ -267,9 +267,9 @@ def _wrong_path(declared: str, code: NativeCode) -> Cause | None:
     for library in code.matching:
         for path in library.paths:
             if path not in code.declared and is_same_library(posixpath.basename(path), name):
-                observed = f"is not in the wheel; the wheel has this library as {path}"
+                message = f"is not in the wheel; the wheel has this library as {path}"
                 return catalogue().cause(
-                    "wrong-load-path", declared, observed, sought=declared, path=path
+                    "wrong-load-path", declared, message, sought=declared, path=path
                 )
     return None
 
@@ -281,12 +281,12 @@ def _wrong_architecture(code: NativeCode) -> Iterator[Cause]:
         if library in code.matching:
             continue
         if library.format == code.format or set(code.declared) & set(library.paths):
-            observed = f"is {library.format.upper()} code for {library.machine}, but the wheel is"
-            observed += f" for {code.tag}"
+            message = f"is {library.format.upper()} code for {library.machine}, but the wheel is"
+            message += f" for {code.tag}"
             yield catalogue().cause(
                 "wrong-architecture",
                 library.path,
-                observed,
+                message,
                 format=library.format,
                 machine=library.machine,
             )

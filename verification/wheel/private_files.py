@@ -22,8 +22,8 @@ _TESTS = re.compile(r"tests?|testing")  # keys for tests protect nothing
 def causes(archive: Archive) -> Iterator[Cause]:
     """Yield the files that must not be published."""
     for name, data in archive.files.items():
-        if observed := _fault(name, data):
-            yield catalogue().cause("private-file", name, observed)
+        if message := _fault(name, data):
+            yield catalogue().cause("private-file", name, message)
 
 
 def _fault(name: str, data: bytes) -> str | None:

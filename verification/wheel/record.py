@@ -66,8 +66,8 @@ def _row_causes(archive: Archive, row: list[str]) -> Iterator[Cause]:
     data = archive.files[name]
     algorithm, _, value = digest.partition("=")
     if algorithm not in _HASHES:
-        observed = f"has the hash {digest!r} in RECORD" if digest else "has no hash in RECORD"
-        yield _fault(name, observed, kind="weak-hash")
+        message = f"has the hash {digest!r} in RECORD" if digest else "has no hash in RECORD"
+        yield _fault(name, message, kind="weak-hash")
     elif value.rstrip("=") != _encoded(hashlib.new(algorithm, data).digest()):
         yield _fault(name, "has another hash than RECORD states", kind="hash")
     if size and size != str(len(data)):

@@ -92,12 +92,12 @@ def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator
     provided = {wheel.platform for wheel in wheels}
     for wheel in wheels:
         if wheel.platform is None:
-            observed = "fits no platform of the release"
-            yield catalogue().cause("incomplete-release", wheel.file, observed)
+            message = "fits no platform of the release"
+            yield catalogue().cause("incomplete-release", wheel.file, message)
     for platform in subject.platforms:
         if platform.required and platform.tag not in provided:
-            observed = f"has no wheel for {platform.tag}"
-            yield _release_cause("incomplete-release", subject, observed, missing=platform.tag)
+            message = f"has no wheel for {platform.tag}"
+            yield _release_cause("incomplete-release", subject, message, missing=platform.tag)
 
 
 def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[Cause]:
@@ -110,10 +110,10 @@ def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[
     for by_tag in files.values():
         for tag, names in by_tag.items():
             if len(names) > 1:
-                observed = f"has {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
+                message = f"has {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
                 files_with_tag = tuple(sorted(names))
                 yield _release_cause(
-                    "incomplete-release", subject, observed, tag=tag, files=files_with_tag
+                    "incomplete-release", subject, message, tag=tag, files=files_with_tag
                 )
                 break
 
@@ -121,16 +121,16 @@ def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[
 def _different_sources(wheels: Sequence[WheelInspection], subject: Subject) -> Iterator[Cause]:
     versions = sorted({wheel.version for wheel in wheels})
     if len(versions) > 1:
-        observed = f"has wheels of {len(versions)} versions: {', '.join(versions)}"
-        yield _release_cause("version-mismatch", subject, observed, versions=tuple(versions))
+        message = f"has wheels of {len(versions)} versions: {', '.join(versions)}"
+        yield _release_cause("version-mismatch", subject, message, versions=tuple(versions))
         return
     # A declared wheel comes first. The other wheels are compared with it.
     known = sorted(
         (wheel for wheel in wheels if wheel.platform), key=lambda wheel: wheel.additional
     )
     for other in known[1:]:
-        for observed, part, values in _differences(known[0], other):
-            yield catalogue().cause("wheels-differ", other.file, observed, part=part, values=values)
+        for message, part, values in _differences(known[0], other):
+            yield catalogue().cause("wheels-differ", other.file, message, part=part, values=values)
 
 
 def _differences(
@@ -144,12 +144,12 @@ def _differences(
     ):
         differing = sorted(set(map(_normalized, first_texts)) ^ set(map(_normalized, other_texts)))
         if differing:
-            observed = f"has another {field} than {first.file} ({listing(differing)})"
-            yield observed, field, tuple(differing)
+            message = f"has another {field} than {first.file} ({listing(differing)})"
+            yield message, field, tuple(differing)
     common = first.sources.keys() & other.sources.keys()
     if changed := sorted(path for path in common if first.sources[path] != other.sources[path]):
-        observed = f"has other code than {first.file} in {listing(changed)}"
-        yield observed, "changed modules", tuple(changed)
+        message = f"has other code than {first.file} in {listing(changed)}"
+        yield message, "changed modules", tuple(changed)
     if missing := sorted(filter(is_public, first.sources.keys() - other.sources.keys())):
         yield f"has no {listing(missing)}, but {first.file} has", "missing modules", tuple(missing)
     if added := sorted(filter(is_public, other.sources.keys() - first.sources.keys())):

@@ -40,17 +40,17 @@ def causes(
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in names else f"{top}/"
         if owner := owners.get(top.partition(".")[0]):
-            observed = f"overwrites a module of {owner}, which is also installed: {files}"
+            message = f"overwrites a module of {owner}, which is also installed: {files}"
             yield catalogue().cause(
                 "dependency-overwritten",
                 where,
-                observed,
+                message,
                 files=len(names),
                 distribution=owner,
             )
         else:
-            observed = f"is installed next to the package: {files}"
-            yield catalogue().cause("stray-top-level", where, observed, files=len(names))
+            message = f"is installed next to the package: {files}"
+            yield catalogue().cause("stray-top-level", where, message, files=len(names))
 
 
 def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:

@@ -38,8 +38,8 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         for path in failure.args:
             if path.partition("/")[0].endswith((".dist-info", ".data")):
                 continue
-            observed = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
-            yield catalogue().cause("stray-file", path, observed, check=failure.check.name)
+            message = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
+            yield catalogue().cause("stray-file", path, message, check=failure.check.name)
 
 
 def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:

@@ -41,18 +41,18 @@ def causes(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[
             if lower in provided or _is_provided(lower, python_library):
                 continue
             delayed = name not in library.needed
-            observed = f"needs {name}{' on first use' * delayed}, but "
+            message = f"needs {name}{' on first use' * delayed}, but "
             bundled = bundled_libraries.get(lower)
             if bundled is None:
-                observed += "a clean Windows does not have it and the wheel does not contain it"
+                message += "a clean Windows does not have it and the wheel does not contain it"
             elif not _is_in(bundled, lower, {*folders, posixpath.dirname(library.path)}):
-                observed += f"Windows does not search the folder of {bundled.path}"
+                message += f"Windows does not search the folder of {bundled.path}"
             else:
                 continue
             yield catalogue().cause(
                 "missing-runtime-library",
                 library.path,
-                observed,
+                message,
                 library=name,
                 delayed=delayed,
                 bundled=bundled.path if bundled else "",
@@ -71,8 +71,8 @@ def _missing_symbols(
         and imported.symbol not in bundled.exports
     )
     if missing:
-        observed = f"needs {listing(missing)}, but this library does not export it"
-        yield catalogue().cause("symbol-not-found", library.path, observed, symbols=tuple(missing))
+        message = f"needs {listing(missing)}, but this library does not export it"
+        yield catalogue().cause("symbol-not-found", library.path, message, symbols=tuple(missing))
 
 
 def _search_folders(code: NativeCode, subject: Subject) -> set[str]:

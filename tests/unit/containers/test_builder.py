@@ -252,8 +252,8 @@ def test_wheel_with_another_tag_is_a_failed_build(source: Path, cibuildwheel: Ci
     cibuildwheel.wheels = ("demo-1.0-cp313-cp313-linux_x86_64.whl",)
     with pytest.raises(BuildFailed) as caught:
         build(NO_ENGINE, source, RUN)
-    assert "manylinux_2_28_x86_64" in caught.value.observed
-    assert cibuildwheel.wheels[0] in caught.value.observed
+    assert "manylinux_2_28_x86_64" in caught.value.message
+    assert cibuildwheel.wheels[0] in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -300,8 +300,8 @@ def test_build_is_stopped_at_the_time_limit(
     cibuildwheel.script = "echo 'last line'; exec sleep 60"
     with pytest.raises(BuildFailed) as caught:
         build(NO_ENGINE, source, RUN)
-    assert "0.2 s" in caught.value.observed
-    assert "last line" in caught.value.observed
+    assert "0.2 s" in caught.value.message
+    assert "last line" in caught.value.message
 
 
 def test_interrupt_ends_the_program_and_removes_its_container(

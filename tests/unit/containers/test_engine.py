@@ -240,8 +240,8 @@ def test_no_engine_replaces_an_unreachable_engine_that_the_user_named(
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure()
     assert raised.value.cause == "engine-unreachable"
-    assert "tcp://named-by-user.example.invalid:2375" in raised.value.observed
-    assert "docker.sock" not in raised.value.observed
+    assert "tcp://named-by-user.example.invalid:2375" in raised.value.message
+    assert "docker.sock" not in raised.value.message
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -250,8 +250,8 @@ def test_no_provision_is_one_line_with_the_endpoint_and_a_command() -> None:
         engine.ensure(provision=False)
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "engine")
     for text in ("unix:///var/run/docker.sock", "--no-provision", "apt-get install docker.io"):
-        assert text in raised.value.observed
-    assert "\n" not in raised.value.observed
+        assert text in raised.value.message
+    assert "\n" not in raised.value.message
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -475,7 +475,7 @@ def test_daemon_that_ends_while_starting_is_a_failure_with_its_last_line(
         _start_daemon(monkeypatch, "a reason")
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "dockerd")
     for text in ("7", "failed: no iptables", str(isolated / "dockerd.log")):
-        assert text in raised.value.observed
+        assert text in raised.value.message
 
 
 def test_daemon_without_an_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,7 @@ def test_engine_failure_during_a_build_has_its_cause_in_one_line(
         images.ensure(_engine(client), "mine")
     assert (raised.value.cause, raised.value.where) == (cause, "image mine")
     assert "\n" not in str(raised.value)
-    assert ("./e2e clean" in raised.value.observed) == (cause == "disk-full")
+    assert ("./e2e clean" in raised.value.message) == (cause == "disk-full")
     assert client.closed
 
 
@@ -274,9 +274,9 @@ def test_failed_build_has_the_last_lines_of_its_output(root: Path) -> None:
     with pytest.raises(TestbedFailure) as raised:
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
-    assert "E: no package" in raised.value.observed
-    assert "returned a non-zero code: 2" in raised.value.observed
-    assert "make" not in raised.value.observed, "the command is omitted"
+    assert "E: no package" in raised.value.message
+    assert "returned a non-zero code: 2" in raised.value.message
+    assert "make" not in raised.value.message, "the command is omitted"
 
 
 # ---- from Debian packages ----
@@ -507,7 +507,7 @@ def test_failed_mmdebstrap_leaves_no_image_and_has_its_last_lines(
         images.ensure(_engine(client), "mine")
     assert raised.value.cause == "image-build-failed"
     for text in ("25", "E: no such package", str(state_folder() / "image-mine.log")):
-        assert text in raised.value.observed
+        assert text in raised.value.message
     assert client.ids == {}
 
 
@@ -597,7 +597,7 @@ def test_failed_download_has_the_reason_of_pip_and_leaves_no_files(
     with pytest.raises(TestbedFailure) as raised:
         images.download_wheels(lock, into, python="3.13")
     assert (raised.value.cause, raised.value.where) == (cause, "pip download -r lock.txt")
-    assert reason in raised.value.observed
+    assert reason in raised.value.message
     assert list(into.parent.iterdir()) == []
 
 

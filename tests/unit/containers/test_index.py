@@ -129,7 +129,7 @@ def _assert_unreachable(read: Callable[[], object], text: str = "") -> None:
     with pytest.raises(TestbedFailure) as raised:
         read()
     assert (raised.value.cause, raised.value.where) == ("index-unreachable", "index")
-    assert text in raised.value.observed
+    assert text in raised.value.message
 
 
 @pytest.mark.parametrize(

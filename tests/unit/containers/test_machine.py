@@ -167,7 +167,7 @@ def _assert_lost(act: Callable[[], object], text: str = "") -> None:
     with pytest.raises(TestbedFailure) as raised:
         act()
     assert (raised.value.cause, raised.value.where) == ("machine-lost", "debian")
-    assert text in raised.value.observed
+    assert text in raised.value.message
 
 
 def test_machine_has_the_labels_of_the_run_its_network_and_no_resolver(

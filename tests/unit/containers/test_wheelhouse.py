@@ -210,7 +210,7 @@ def test_unreachable_index_is_a_testbed_failure_with_the_error_of_pip(
     with pytest.raises(TestbedFailure) as raised:
         from_release("1.2.0", "quiverdb", LOCKS)
     assert raised.value.cause == "index-unreachable"
-    assert reason in raised.value.observed
+    assert reason in raised.value.message
 
 
 def test_incomplete_download_leaves_no_files_and_is_repeated(

@@ -54,8 +54,8 @@ def test_unavailable_action_is_a_testbed_failure_at_its_line(uses: str, fact: st
         actions.resolve(workflow_using(uses))
     assert caught.value.cause == "action-unavailable"
     assert caught.value.where == "publish.yml:6"
-    assert uses in caught.value.observed
-    assert fact in caught.value.observed
+    assert uses in caught.value.message
+    assert fact in caught.value.message
 
 
 @pytest.mark.parametrize("name", ["actions/checkout", CHECKOUT])
@@ -140,4 +140,4 @@ def test_called_workflow_without_a_checkout_is_a_testbed_failure(tmp_path: Path)
     with pytest.raises(TestbedFailure) as caught:
         actions.resolve(calling_workflow(tmp_path))
     assert (caught.value.cause, caught.value.where) == ("action-unavailable", "a.yml:3")
-    assert "FOLDER/x/y@v1" in caught.value.observed
+    assert "FOLDER/x/y@v1" in caught.value.message

@@ -119,4 +119,4 @@ def test_option_kept_without_an_engine_is_a_testbed_failure() -> None:
     with pytest.raises(TestbedFailure) as raised:
         run(kept=True)
     assert raised.value.cause == "engine-unreachable"
-    assert "unix:///none" in raised.value.observed
+    assert "unix:///none" in raised.value.message

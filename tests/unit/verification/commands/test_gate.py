@@ -51,7 +51,7 @@ def test_run_without_a_verdict_is_a_testbed_failure(
     with pytest.raises(TestbedFailure) as raised:
         _run()
     assert (raised.value.cause, raised.value.where) == ("testbed-defect", "pytest")
-    assert str(code) in raised.value.observed
+    assert str(code) in raised.value.message
 
 
 @pytest.mark.parametrize(("code", "expected"), [(0, 0), (5, 5)])

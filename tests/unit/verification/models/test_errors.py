@@ -33,7 +33,7 @@ def test_the_exit_codes_do_not_change() -> None:
 
 
 def test_a_testbed_failure_has_cause_place_and_observation() -> None:
-    assert (FAILURE.cause, FAILURE.where, FAILURE.observed) == (
+    assert (FAILURE.cause, FAILURE.where, FAILURE.message) == (
         "machine-lost",
         "debian-13",
         "it stopped",
@@ -42,5 +42,5 @@ def test_a_testbed_failure_has_cause_place_and_observation() -> None:
 
 
 def test_a_failed_build_has_its_log() -> None:
-    assert (BUILD.where, BUILD.observed, BUILD.log) == ("cibuildwheel", "exit 1", "/log")
+    assert (BUILD.where, BUILD.message, BUILD.log) == ("cibuildwheel", "exit 1", "/log")
     assert str(BUILD) == "cibuildwheel: exit 1"

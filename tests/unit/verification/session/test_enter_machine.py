@@ -61,7 +61,7 @@ def test_failed_set_up_is_a_lost_machine() -> None:
         enter_machine.prepare_for_entry(machine_of(testbed), cell_request(testbed))
     assert raised.value.cause == "machine-lost"
     assert raised.value.where.startswith("debian-13-pip-venv")
-    assert raised.value.observed == "no space left"
+    assert raised.value.message == "no space left"
 
 
 def test_command_of_the_machine_runs_the_named_steps_or_the_shell() -> None:

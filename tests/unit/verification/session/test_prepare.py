@@ -253,7 +253,7 @@ def test_published_file_that_is_no_wheel_is_a_failed_build(
     selection = select(Options(release="1.0"), tmp_path, SUBJECT.platforms)
     with contextlib.ExitStack() as stack, pytest.raises(BuildFailed) as raised:
         prepare.prepare(selection, SUBJECT, stack)
-    assert path.name in raised.value.observed
+    assert path.name in raised.value.message
 
 
 def start_testbed(

@@ -150,7 +150,7 @@ def test_testbed_failure_is_evidence_and_the_machine_is_removed() -> None:
     evidence = run(testbed, cell(), running)
     assert evidence.testbed is not None
     assert evidence.testbed.cause == "machine-lost"
-    assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.observed)
+    assert (evidence.testbed.where, evidence.testbed.observed) == (LOST.where, LOST.message)
     assert evidence.install is None
     assert running == []
     assert [machine.closed for machine in testbed.machines] == [True]
