@@ -57,7 +57,7 @@ _CERTIFICATE = f"{_FOLDER}/certificate.pem"
 _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
 _LOG_SECONDS = 30
-_MARK = b'{"mark":'
+_LOG_MARKER = b'{"mark":'
 _ROOTLESS_ID_COUNT = 65536
 """The usual number of user and group ids of a rootless engine (subuid(5), subgid(5))."""
 _PIP_FOLDER = "/usr/lib/python3/dist-packages"
@@ -342,12 +342,12 @@ def read_log(
         if failure := read_state(container).failure:
             raise TestbedFailure("index-unreachable", "index", failure)
         # The index writes a line after its response, and the engine reads the lines with a delay.
-        # The index copies this mark to its log. All lines before the mark are then complete.
+        # The index copies this marker to its log. All lines before the marker are then complete.
         send(container, f"{token} {address or ''}\n".encode())
         deadline = time.monotonic() + _LOG_SECONDS
         while True:
             lines = _lines(container.logs(stderr=False, since=since.timestamp() if since else None))
-            if any(_MARK in line and token.encode() in line for line in lines):
+            if any(_LOG_MARKER in line and token.encode() in line for line in lines):
                 break
             if time.monotonic() > deadline:
                 raise TestbedFailure("index-unreachable", "index", f"no log after {_LOG_SECONDS} s")
@@ -355,7 +355,9 @@ def read_log(
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     try:
-        log = [parse_json(IndexRequest, line, "its log") for line in lines if _MARK not in line]
+        log = [
+            parse_json(IndexRequest, line, "its log") for line in lines if _LOG_MARKER not in line
+        ]
     except DataError as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from None
     return log if address is None else [line for line in log if line.client == address]

@@ -109,8 +109,8 @@ class Front:
             timeout=30,
         )
 
-    def mark(self, client: str = "") -> str:
-        """Request a mark in the log and return its token."""
+    def write_marker(self, client: str = "") -> str:
+        """Request a marker in the log and return its token."""
         token = secrets.token_hex(8)
         assert self.process.stdin is not None
         self.process.stdin.write(f"{token} {client}\n")
@@ -118,7 +118,7 @@ class Front:
         return token
 
     def lines_until(self, token: str) -> list[dict[str, Any]]:
-        """Wait for a mark. Return the log lines up to and including it."""
+        """Wait for a marker. Return the log lines up to and including it."""
         deadline = time.monotonic() + 10
         while True:
             text = (self.folder / "log.jsonl").read_text()
@@ -129,12 +129,12 @@ class Front:
                 for number, entry in enumerate(entries, 1):
                     if entry.get("mark") == token:
                         return entries[:number]
-            assert time.monotonic() < deadline, "the log has no mark"
+            assert time.monotonic() < deadline, "the log has no marker"
             time.sleep(0.01)
 
     def lines(self, **values: Any) -> list[dict[str, Any]]:
         """Return the log lines with these values, after all responses are in the log."""
-        entries = self.lines_until(self.mark())
+        entries = self.lines_until(self.write_marker())
         return [
             entry
             for entry in entries

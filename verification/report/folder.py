@@ -12,7 +12,7 @@ from pathlib import Path
 
 from verification.models.errors import WrongUse
 
-MARK = ".quiverdb-e2e"
+REPORT_MARKER = ".quiverdb-e2e"
 """A file in each folder that a report was written to."""
 
 
@@ -108,7 +108,7 @@ _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 
 def _foreign_file(folder: Path, names: set[str]) -> str:
     """Return the name of something that a report would overwrite, but no report wrote, or ''."""
-    if MARK in names or _is_report(folder / "results.json"):
+    if REPORT_MARKER in names or _is_report(folder / "results.json"):
         return ""
     # A run that was killed early, or that only collected, leaves some of these behind.
     leftovers = {"junit.xml", *_FOLDERS}

@@ -13,7 +13,7 @@ from pathlib import Path
 from verification.models.cause import Cause, Severity
 from verification.models.report import Report
 from verification.models.verdict import Verdict
-from verification.report import cause_groups, marks
+from verification.report import cause_groups, signs
 
 _SIGNS = {
     Verdict.VERIFIED: "✅",
@@ -83,12 +83,12 @@ def job_summary(report: Report, folder: Path) -> str:
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
     if report.interrupted:
         lines.append("**The run was interrupted**: cells that did not run are not verified.")
-    if own_tests := marks.own_tests_sentence(report):
+    if own_tests := signs.own_tests_sentence(report):
         lines.append(_cell(f"**Limit**: {own_tests}."))
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
-        f"| {marks.machine_sentence(report.cells_of(item.id))} "
+        f"| {signs.machine_sentence(report.cells_of(item.id))} "
         f"| {_cell(cause_groups.name_list(item.causes) or item.reason)} |"
         for item in report.items
     ]
@@ -96,7 +96,7 @@ def job_summary(report: Report, folder: Path) -> str:
         lines += ["", f"<details><summary>{len(report.cells)} cells</summary>", ""]
         lines += ["| cell | outcome | causes | seconds |", "| --- | --- | --- | ---: |"]
         lines += [
-            f"| {_cell(cell.id)} | {marks.OUTCOMES[cell.outcome].sign} {cell.outcome} "
+            f"| {_cell(cell.id)} | {signs.OUTCOMES[cell.outcome].sign} {cell.outcome} "
             f"| {_cell(cause_groups.name_list(cell.causes) or cell.reason)} | {cell.seconds:.1f} |"
             for cell in report.cells
         ]

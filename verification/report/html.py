@@ -28,7 +28,7 @@ from verification.models.evidence import CellEvidence, ExerciseStep, OwnTestFail
 from verification.models.report import KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
 from verification.models.verdict import Outcome, Verdict
-from verification.report import cause_groups, cell_summary, marks, timeline
+from verification.report import cause_groups, cell_summary, signs, timeline
 from verification.report.cause_groups import CauseGroup, Occurrence
 from verification.report.timeline import JobBar, Timing
 
@@ -76,8 +76,8 @@ def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
             f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
             "base-uri 'none'; form-action 'none'"
         ),
-        outcomes=marks.OUTCOMES,
-        verdicts=marks.VERDICTS,
+        outcomes=signs.OUTCOMES,
+        verdicts=signs.VERDICTS,
         phases=(*get_args(StepName), timeline.OTHER),
         page=build_page(report, evidence),
         suite=suite.title(report.suite_version, report.suite_commit),
@@ -217,7 +217,7 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     columns = _columns(report)
     return Page(
         report=report,
-        title=f"{name}: {marks.VERDICTS[report.verdict].title}",
+        title=f"{name}: {signs.VERDICTS[report.verdict].title}",
         meaning=_MEANINGS[report.verdict],
         details=tuple(_details(report)),
         items=tuple(_item(item, report) for item in report.items),
@@ -254,7 +254,7 @@ def _details(report: Report) -> Iterator[tuple[str, str]]:
 
 def _item(item: ItemResult, report: Report) -> ItemView:
     cells = report.cells_of(item.id)
-    return ItemView(item, cause_groups.cause_names(item.causes), marks.machine_sentence(cells))
+    return ItemView(item, cause_groups.cause_names(item.causes), signs.machine_sentence(cells))
 
 
 def _columns(report: Report) -> tuple[MatrixColumn, ...]:
@@ -395,9 +395,9 @@ def _unverified(report: Report) -> Iterator[tuple[str, str]]:
     for ident in ("pipeline", "publisher"):
         if ident not in listed:
             yield ident, "this run has no such item"
-    if own_tests := marks.own_tests_sentence(report):
+    if own_tests := signs.own_tests_sentence(report):
         yield "own tests", own_tests
-    for line in marks.platform_sentences(report.platforms):
+    for line in signs.platform_sentences(report.platforms):
         yield "platforms", line
     for name in report.not_installed:
         yield name, "inspected, but not installed on any machine"

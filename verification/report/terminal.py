@@ -11,8 +11,8 @@ from rich.text import Text
 
 from verification.models.cause import Cause
 from verification.models.report import Report
-from verification.report import cause_groups, marks
-from verification.report.marks import Mark
+from verification.report import cause_groups, signs
+from verification.report.signs import OutcomeSign
 
 
 def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) -> str:
@@ -43,7 +43,7 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         console.print(f"note: {_line(note)}")
     for remark in remarks:
         console.print(remark)
-    sign, _, style = marks.VERDICTS[report.verdict]
+    sign, _, style = signs.VERDICTS[report.verdict]
     selected = " (of the selected cells)" if report.selection.narrowed else ""
     unfinished = "" if report.finished else ": the run did not finish"
     console.print(Text(f"{sign} {report.verdict}{selected}{unfinished}", f"bold {style}"))
@@ -58,19 +58,19 @@ def _table(report: Report) -> Table:
     table.add_column("seconds", justify="right")
     for item in report.items:
         title = Text(item.title)
-        if counts := marks.machine_sentence(report.cells_of(item.id)):
+        if counts := signs.machine_sentence(report.cells_of(item.id)):
             title.append(f"\n  {counts}", "dim")
-        result = _mark(marks.VERDICTS[item.verdict], item.verdict)
+        result = _signed(signs.VERDICTS[item.verdict], item.verdict)
         table.add_row(title, result, cause_groups.name_list(item.causes), "")
     for cell in report.cells:
-        result = _mark(marks.OUTCOMES[cell.outcome], cell.outcome)
+        result = _signed(signs.OUTCOMES[cell.outcome], cell.outcome)
         seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
         table.add_row(Text(f"  {cell.id}"), result, cause_groups.name_list(cell.causes), seconds)
     return table
 
 
-def _mark(mark: Mark, word: str) -> Text:
-    return Text(f"{mark.sign} {word}", mark.style)
+def _signed(outcome_sign: OutcomeSign, word: str) -> Text:
+    return Text(f"{outcome_sign.sign} {word}", outcome_sign.style)
 
 
 def _line(cause: Cause) -> str:

@@ -16,7 +16,7 @@ from verification.models.cause import Cause, Severity
 from verification.models.report import ArtifactClaim, Claim, LinkClaim, Report
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
-from verification.report import cause_groups, cell_summary, marks
+from verification.report import cause_groups, cell_summary, signs
 from verification.report.stand_in_limits import limits_of
 from verification.subjects import report_template
 from verification.subjects.report_template import (
@@ -167,7 +167,7 @@ def _item(report: Report, name: str, template: ItemTemplate) -> Row:
     item = _find(report, template.item)
     if item is None:
         return Row(name, Verdict.UNVERIFIED, _why_missing(report, template.item))
-    machines = marks.machine_sentence(report.cells_of(item.id))
+    machines = signs.machine_sentence(report.cells_of(item.id))
     if item.verdict is Verdict.VERIFIED:
         return Row(name, item.verdict, machines or "see the evidence of the item")
     return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
@@ -303,7 +303,7 @@ def _items(rows: _Rows) -> Iterator[str]:
         yield f"#### {number}. {item.title}"
         lines = [f"**Test:** {item.test}", f"**Expected:** {item.expected}"]
         lines.append(f"**Verdict:** {_STATUS[row.verdict]}")
-        if machines := marks.machine_sentence(rows.report.cells_of(item.item)):
+        if machines := signs.machine_sentence(rows.report.cells_of(item.item)):
             lines.append(f"**Machines:** {machines}")
         yield "  \n".join(lines)
         evidence = list(_evidence(rows.report, item)) or [row.evidence]
@@ -329,9 +329,11 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
 
 
 def _cell(cell: CellResult) -> str:
-    mark = marks.OUTCOMES[cell.outcome]
+    outcome_sign = signs.OUTCOMES[cell.outcome]
     summary = (cell_summary.sentence(cell.summary) if cell.summary else "") or cell.reason
-    return f"`{cell.id}`: {mark.sign} {mark.title.upper()}" + (f": {summary}" if summary else "")
+    return f"`{cell.id}`: {outcome_sign.sign} {outcome_sign.title.upper()}" + (
+        f": {summary}" if summary else ""
+    )
 
 
 def _cause(cause: Cause) -> str:
@@ -352,7 +354,7 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
     for cell in cells:
         if cell.summary and cell.summary.tests and (left_out := cell.summary.tests.left_out):
             yield f"`{cell.id}`: own tests that do not count: {'; '.join(left_out)}"
-    if cells and (own_tests := marks.own_tests_sentence(report)):
+    if cells and (own_tests := signs.own_tests_sentence(report)):
         yield own_tests
     if report.selection.narrowed and _find(report, template.item):
         yield f"the run was narrowed to {', '.join(report.selection.narrowed)}"
@@ -379,7 +381,7 @@ def _gaps(rows: _Rows) -> Iterator[str]:
     report = rows.report
     unverified = [row for row in rows.all if row.verdict is not Verdict.VERIFIED]
     lines = [f"{row.name}: {_STATUS[row.verdict]}: {row.evidence}" for row in unverified]
-    lines += marks.platform_sentences(report.platforms)
+    lines += signs.platform_sentences(report.platforms)
     if not lines and report.verdict is not Verdict.VERIFIED:
         lines.append(f"the verdict of the run is {report.verdict}")
     if not report.finished:

@@ -11,7 +11,7 @@ from verification.models.base import DataError
 from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.report import github, html, junit, results_json, verification_md
-from verification.report.folder import MARK, FolderState, unusable
+from verification.report.folder import REPORT_MARKER, FolderState, unusable
 
 _FORMATS: dict[str, Callable[[Path, Report], None]] = {
     "junit.xml": junit.write,
@@ -31,9 +31,9 @@ def begin(folder: Path, report: Report) -> FolderState:
         WrongUse: the folder cannot be written to.
     """
     try:
-        before = FolderState.read(folder, (*FILES, MARK))
+        before = FolderState.read(folder, (*FILES, REPORT_MARKER))
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MARK).touch()
+        (folder / REPORT_MARKER).touch()
         for name in FILES:
             (folder / name).unlink(missing_ok=True)
         write(folder, report)

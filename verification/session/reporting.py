@@ -24,7 +24,7 @@ from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import plan
 from verification.pipeline.report_parts import pipeline_part, publisher_part
-from verification.report import marks, stand_in_limits
+from verification.report import signs, stand_in_limits
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
@@ -215,14 +215,14 @@ def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> It
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)
         yield f"The verdict covers only what was selected: {narrowed}"
-    if own_tests := marks.own_tests_sentence(report):
+    if own_tests := signs.own_tests_sentence(report):
         yield own_tests
     if report.no_history:
         yield f"not verified with the earlier releases on the index: {report.no_history}"
     not_fetched = setup.prepared.release.not_fetched if setup else {}
     yield from (f"not verified: {name}: {reason}" for name, reason in not_fetched.items())
     yield from _kept(report.kept)
-    yield from marks.platform_sentences(report.platforms)
+    yield from signs.platform_sentences(report.platforms)
     if report.not_installed:
         yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
     ids_by_reason: dict[str, list[str]] = {}

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 NOTES = "server.notes"
 """The WSGI environment key of the notes. The log line of the request contains the notes."""
-# How many seconds a mark waits for active requests. A planted fault can keep a request open.
-_MARK_SECONDS = 2
+# How many seconds a log marker waits for active requests. A planted fault can keep a request open.
+_MARKER_SECONDS = 2
 
 
 class RequestLog:
@@ -50,22 +50,22 @@ class RequestLog:
 
     def begin(self, environ: WSGIEnvironment) -> ActiveRequest:
         """Register a request. Its log line will contain the notes that handlers add."""
-        entry = ActiveRequest(self, environ)
+        request = ActiveRequest(self, environ)
         with self._changed:
-            self._requests[entry] = None
-        environ[NOTES] = entry.notes
-        return entry
+            self._requests[request] = None
+        environ[NOTES] = request.notes
+        return request
 
-    def end(self, entry: ActiveRequest, line: JsonObject) -> None:
-        """Write the line of an entry and close the entry, under one lock."""
+    def end(self, request: ActiveRequest, line: JsonObject) -> None:
+        """Write the line of a request and remove the request, under one lock."""
         with self._changed:
             self._write(line)
-            del self._requests[entry]
+            del self._requests[request]
             self._changed.notify_all()
 
     @contextmanager
     def handshake(self, client: str) -> Iterator[None]:
-        """Count a TLS handshake as active. A mark waits for it, because it can log a failure."""
+        """Count a TLS handshake as active. A marker waits for it, because it can log a failure."""
         with self._changed:
             self._handshakes[client] += 1
         try:
@@ -79,31 +79,31 @@ class RequestLog:
         """Log a failed handshake, for example of a client that does not trust the server."""
         self._write({"time": utc_now(), "client": client, "tls_refused": reason})
 
-    def read_marks(self, commands: TextIO) -> None:
-        """Write a mark for each command ``TOKEN CLIENT``, or ``TOKEN`` for all clients."""
+    def write_markers(self, commands: TextIO) -> None:
+        """Write a log marker for each command ``TOKEN CLIENT``, or ``TOKEN`` for all clients."""
         for line in commands:
             token, _, client = line.strip().partition(" ")
-            # In a separate thread, so that a slow client delays only its own marks.
-            threading.Thread(target=self.mark, args=(token, client), daemon=True).start()
+            # In a separate thread, so that a slow client delays only its log markers.
+            threading.Thread(target=self.write_marker, args=(token, client), daemon=True).start()
 
-    def mark(self, token: str, client: str) -> None:
+    def write_marker(self, token: str, client: str) -> None:
         """Write a line with ``token`` after all lines of ``client``. Empty means all clients.
 
-        A client gets its response before the log gets the line. With the mark, a reader knows
+        A client gets its response before the log gets the line. With the marker, a reader knows
         that it has all lines. A request that is still active gets a line with `open` first.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._is_idle(client), _MARK_SECONDS)
-            for entry in self._open_entries(client):
-                self._write({**entry.line, "status": None, "open": True})
+            self._changed.wait_for(lambda: self._is_idle(client), _MARKER_SECONDS)
+            for request in self._active_of(client):
+                self._write({**request.line, "status": None, "open": True})
         self._write({"mark": token})
 
-    def _open_entries(self, client: str) -> list[ActiveRequest]:
-        return [entry for entry in self._requests if client in ("", entry.client)]
+    def _active_of(self, client: str) -> list[ActiveRequest]:
+        return [request for request in self._requests if client in ("", request.client)]
 
     def _is_idle(self, client: str) -> bool:
         handshakes = self._handshakes[client] if client else self._handshakes.total()
-        return not handshakes and not self._open_entries(client)
+        return not handshakes and not self._active_of(client)
 
     def _write(self, line: JsonObject) -> None:
         """Append a line. If that fails, print the error and keep it for the health report."""

@@ -1,7 +1,7 @@
 """Start a server and run it until a signal ends it.
 
 The server prints `ready ADDRESS:PORT` when it listens. For a line `TOKEN CLIENT` or `TOKEN` on
-standard input, it writes a mark into the request log, after all lines of the client or of all
+standard input, it writes a log marker into the request log, after all lines of the client or of all
 clients. The exit code is 0 after SIGTERM or SIGINT. It is 2, with a message of one line, if the
 server cannot start.
 """
@@ -63,7 +63,7 @@ def run(name: str, create: Callable[[Path], Application], arguments: list[str]) 
         # In a thread: the main thread may hold the lock of the event when the signal arrives.
         signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     threading.Thread(target=server.serve, daemon=True).start()
-    threading.Thread(target=application.log.read_marks, args=(sys.stdin,), daemon=True).start()
+    threading.Thread(target=application.log.write_markers, args=(sys.stdin,), daemon=True).start()
     address, port = server.bind_addr
     print(f"ready {address}:{port}", flush=True)
     while not stopping.wait(1):  # a signal immediately before the wait does not end it

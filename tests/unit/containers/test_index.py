@@ -76,11 +76,11 @@ def test_fault_is_written_without_unset_values(network: ClosedNetwork) -> None:
 
 
 class _Container:
-    """The fake container of an index. It prints these lines, followed by each mark it receives."""
+    """The fake container of an index. It prints these lines, then each marker it receives."""
 
-    def __init__(self, *lines: str, marks: bool = True) -> None:
+    def __init__(self, *lines: str, markers: bool = True) -> None:
         self.lines = [*lines]
-        self.marks = marks
+        self.markers = markers
         self.attrs = {"State": {"Status": "running", "Running": True, "OOMKilled": False}}
         self.since: list[float | None] = []
 
@@ -88,7 +88,7 @@ class _Container:
         """Keep the state."""
 
     def send(self, data: bytes) -> None:
-        if self.marks:
+        if self.markers:
             self.lines.append(json.dumps({"mark": data.split()[0].decode()}))
 
     def logs(self, *, stderr: bool, since: float | None) -> bytes:
@@ -135,7 +135,7 @@ def _assert_unreachable(read: Callable[[], object], text: str = "") -> None:
 @pytest.mark.parametrize(
     ("container", "text"),
     [
-        (_Container(_line("/a"), marks=False), ""),
+        (_Container(_line("/a"), markers=False), ""),
         (_Container('{"time": "now"}'), "client"),
         (_Container('{"colour": "red"}'), "colour"),
         (_Container("{nonsense"), "JSON"),

@@ -21,7 +21,7 @@ from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
-from verification.report.folder import MARK
+from verification.report.folder import REPORT_MARKER
 from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
 from verification.subjects.subject import load as load_subject
@@ -215,7 +215,7 @@ def test_test_file_that_cannot_be_collected_is_a_testbed_failure(tmp_path: Path)
 
 def test_wrong_use_restores_the_earlier_report(tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
-    (tmp_path / "report" / MARK).touch()
+    (tmp_path / "report" / REPORT_MARKER).touch()
     (tmp_path / "report" / "results.json").write_text("the earlier report")
     gate = run_gate(tmp_path, {"set-up": "wrong use"})
     assert gate.code == 4, gate.output

@@ -11,8 +11,8 @@ from verification.report import folder
 
 @pytest.mark.parametrize(
     "names",
-    [(), (folder.MARK, "index.html"), ("results.json", "index.html", "notes.txt"), ("log.txt",),
-     ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
+    [(), (folder.REPORT_MARKER, "index.html"), ("results.json", "index.html", "notes.txt"),
+     ("log.txt",), ("junit.xml", "required/gw0.json"), ("cells/a.json", "evidence/a.json")],
 )  # fmt: skip
 def test_a_folder_is_usable_if_a_report_overwrites_only_an_earlier_report(
     tmp_path: Path, names: tuple[str, ...]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.models.verdict import Outcome
-from verification.report import github, marks
+from verification.report import github, signs
 
 
 def test_nothing_is_written_outside_of_github_actions(
@@ -51,15 +51,15 @@ def test_each_outcome_is_shown_with_its_sign_in_cells_and_items(tmp_path: Path) 
     )
     summary = github.job_summary(run, tmp_path)
 
-    for ident, mark in (
+    for ident, outcome_sign in (
         (LINUX, "✔ works"),
         ("fedora-44-pip-venv", "⊘ refused"),
         (WINDOWS, "↓ falls-back"),
         (flawed, "▲ works-flawed"),
     ):
-        assert f"| {ident} | {mark} |" in summary
+        assert f"| {ident} | {outcome_sign} |" in summary
     for item in run.items:
-        assert f"| {marks.machine_sentence(run.cells_of(item.id))} |" in summary
+        assert f"| {signs.machine_sentence(run.cells_of(item.id))} |" in summary
 
 
 def test_own_tests_that_did_not_run_are_a_limit_in_the_summary(tmp_path: Path) -> None:

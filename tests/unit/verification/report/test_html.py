@@ -11,7 +11,7 @@ from verification.models.evidence import CellEvidence, ExerciseStep, StepError, 
 from verification.models.report import JobRecord, KeptMachine, OutOfScope
 from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import Outcome
-from verification.report import cell_summary, html, marks, timeline
+from verification.report import cell_summary, html, signs, timeline
 
 NASTY = "</script></textarea>\"'><img src=x onerror=planted()><script>window.planted=1</script>"
 
@@ -32,9 +32,11 @@ def test_each_outcome_has_its_sign_title_and_colour() -> None:
     text = html.render(report(*cells), {})
     style = text.partition("<style>")[2].partition("</style>")[0]
     for result in cells:
-        mark = marks.OUTCOMES[result.outcome]
+        outcome_sign = signs.OUTCOMES[result.outcome]
         tile = text.partition(f'href="#cell-{result.id}" aria-label="{result.id}: ')[2]
-        assert tile.startswith(f'{mark.title}"><span aria-hidden="true">{mark.sign}<')
+        assert tile.startswith(
+            f'{outcome_sign.title}"><span aria-hidden="true">{outcome_sign.sign}<'
+        )
         assert f'<a class="tile {result.outcome}" href="#cell-{result.id}"' in text
         assert re.search(rf"\.{result.outcome}\b[^}}]*--tone:", style)
 
@@ -42,7 +44,7 @@ def test_each_outcome_has_its_sign_title_and_colour() -> None:
 def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     run = report(cell(LINUX), cell("debian-12-pip-venv", outcome=Outcome.REFUSED), cell(WINDOWS))
     machines = {view.result.id: view.machines for view in html.build_page(run, {}).items}
-    assert machines["linux-install"] == marks.machine_sentence(run.cells_of("linux-install"))
+    assert machines["linux-install"] == signs.machine_sentence(run.cells_of("linux-install"))
     assert machines["linux-install"]
     assert machines["source-build"] == ""
 

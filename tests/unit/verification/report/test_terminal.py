@@ -10,7 +10,7 @@ from verification.models.cause import Cause, Severity
 from verification.models.report import Report
 from verification.models.results import ItemResult
 from verification.models.verdict import Outcome, Verdict
-from verification.report import marks, terminal
+from verification.report import signs, terminal
 
 
 def _cause(name: str, severity: Severity, **changes: str) -> Cause:
@@ -96,7 +96,7 @@ def test_items_and_cells_are_shown_with_result_causes_and_seconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "mark"),
+    ("outcome", "expected"),
     [
         (Outcome.WORKS, "✔ works"),
         (Outcome.WORKS_FLAWED, "▲ works-flawed"),
@@ -107,10 +107,10 @@ def test_items_and_cells_are_shown_with_result_causes_and_seconds() -> None:
         (Outcome.TESTBED, "⚠ testbed-failure"),
     ],
 )
-def test_each_outcome_has_its_sign_and_word(outcome: Outcome, mark: str) -> None:
+def test_each_outcome_has_its_sign_and_word(outcome: Outcome, expected: str) -> None:
     lines = _text(report(cell(sample_run.LINUX, outcome=outcome), cell(WINDOWS))).splitlines()
     (row,) = (line for line in lines if line.startswith(f"  {sample_run.LINUX} "))
-    assert row.split("│")[1].strip() == mark
+    assert row.split("│")[1].strip() == expected
 
 
 def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
@@ -122,7 +122,7 @@ def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     )
     text = _text(run)
     for item_id in ("linux-install", "windows-install"):
-        assert marks.machine_sentence(run.cells_of(item_id)) in text
+        assert signs.machine_sentence(run.cells_of(item_id)) in text
 
 
 def test_a_cell_that_did_not_run_has_no_seconds() -> None:

@@ -9,7 +9,7 @@ from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, report
 from verification.models.report import Claim, OutOfScope, PipelinePart, Report
 from verification.models.verdict import Outcome, Verdict
-from verification.report import cell_summary, marks, stand_in_limits, verification_md
+from verification.report import cell_summary, signs, stand_in_limits, verification_md
 from verification.subjects import report_template
 
 QUIVERDB = report_template.load("quiverdb")
@@ -194,7 +194,7 @@ def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     refused = cell("debian-12-pip-venv", outcome=Outcome.REFUSED)
     text = _render(complete(cell(LINUX), refused, cell(WINDOWS)))
     part = text.partition("#### 3. ")[2].partition("####")[0]
-    assert f"**Machines:** {marks.machine_sentence([cell(LINUX), refused])}" in part
+    assert f"**Machines:** {signs.machine_sentence([cell(LINUX), refused])}" in part
 
 
 def test_a_consequence_is_not_a_gap() -> None:

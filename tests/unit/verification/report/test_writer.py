@@ -14,7 +14,7 @@ from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.report import results_json, terminal, writer
-from verification.report.folder import MARK
+from verification.report.folder import REPORT_MARKER
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_the_begin_of_a_report_removes_the_earlier_verdict(tmp_path: Path) -> No
     (folder / "mine.txt").touch()
     writer.begin(folder, _unfinished())
     assert not results_json.read(folder / results_json.NAME).finished
-    assert {path.name for path in folder.iterdir()} == {*writer.FILES, MARK, "mine.txt"}
+    assert {path.name for path in folder.iterdir()} == {*writer.FILES, REPORT_MARKER, "mine.txt"}
 
 
 def _refuse(folder: Path) -> None:

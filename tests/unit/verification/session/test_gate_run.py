@@ -19,7 +19,7 @@ from verification.models.release import Release
 from verification.models.report import ReplayInputs
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json, writer
-from verification.report.folder import MARK
+from verification.report.folder import REPORT_MARKER
 from verification.session import gate_run, replay_inputs
 from verification.session.gate_run import GateRequest, GateRun
 from verification.session.prepare import RunSetup
@@ -196,7 +196,7 @@ def old_report(folder: Path) -> None:
     for name in ("results.json", "pipeline.json", "evidence/a.json", "kept/a.json", "replay/a"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("{}")
-    (folder / MARK).touch()
+    (folder / REPORT_MARKER).touch()
 
 
 def test_folder_of_a_report_is_used_by_one_run_at_a_time(
@@ -243,7 +243,7 @@ def test_set_up_removes_the_earlier_report(
     folder = tmp_path / "report"
     old_report(folder)
     run = started(folder)
-    assert {path.name for path in folder.iterdir()} == {MARK, *writer.FILES}
+    assert {path.name for path in folder.iterdir()} == {REPORT_MARKER, *writer.FILES}
     assert not results_json.read(folder / "results.json").finished
     run.close()
 

@@ -1,4 +1,4 @@
-"""The request log: its lines and its marks."""
+"""The request log: its lines and its markers."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def active_request(front: Front, seconds: float) -> Iterator[str]:
 
 def test_mark_follows_all_lines_of_its_client(front: Front) -> None:
     with active_request(front, 0.5) as path:
-        other_client = front.lines_until(front.mark("127.0.0.2"))
-        same_client = front.lines_until(front.mark("127.0.0.1"))
+        other_client = front.lines_until(front.write_marker("127.0.0.2"))
+        same_client = front.lines_until(front.write_marker("127.0.0.1"))
     assert path not in [line.get("path") for line in other_client]
     (line,) = [line for line in same_client if line.get("path") == path]
     assert "open" not in line
@@ -51,13 +51,13 @@ def test_mark_follows_all_lines_of_its_client(front: Front) -> None:
 def test_mark_after_its_wait_lists_active_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request_log, "_MARK_SECONDS", 0.05)
+    monkeypatch.setattr(request_log, "_MARKER_SECONDS", 0.05)
     log = request_log.RequestLog(tmp_path / "log.jsonl")
     builder = EnvironBuilder(path="/slow", environ_overrides={"REMOTE_ADDR": "127.0.0.1"})
     entry = log.begin(builder.get_environ())
-    log.mark("first", "")
+    log.write_marker("first", "")
     entry.finish(200, complete=True)
-    log.mark("second", "")
+    log.write_marker("second", "")
     text = (tmp_path / "log.jsonl").read_text()
     open_line, first, closed_line, second = map(json.loads, text.splitlines())
     assert (open_line["open"], open_line["status"]) == (True, None)

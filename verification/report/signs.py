@@ -12,7 +12,7 @@ from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 
 
-class Mark(NamedTuple):
+class OutcomeSign(NamedTuple):
     """The sign, title and colour of an outcome or a verdict."""
 
     sign: str
@@ -21,8 +21,8 @@ class Mark(NamedTuple):
     """The name of the colour in rich."""
 
 
-OUTCOMES: Mapping[Outcome, Mark] = {
-    outcome: Mark(SIGNS[outcome], title, style)
+OUTCOMES: Mapping[Outcome, OutcomeSign] = {
+    outcome: OutcomeSign(SIGNS[outcome], title, style)
     for outcome, title, style in (
         (Outcome.WORKS, "Works", "green"),
         (Outcome.WORKS_FLAWED, "Works, flawed", "dark_orange"),
@@ -33,8 +33,8 @@ OUTCOMES: Mapping[Outcome, Mark] = {
         (Outcome.TESTBED, "Testbed failure", "magenta"),
     )
 }
-VERDICTS: Mapping[Verdict, Mark] = {
-    verdict: Mark(SIGNS[outcome], title, OUTCOMES[outcome].style)
+VERDICTS: Mapping[Verdict, OutcomeSign] = {
+    verdict: OutcomeSign(SIGNS[outcome], title, OUTCOMES[outcome].style)
     for verdict, outcome, title in (
         (Verdict.VERIFIED, Outcome.WORKS, "Verified"),
         (Verdict.FAILED, Outcome.FAILS, "Failed"),
