@@ -33,7 +33,7 @@ class ProgressStep:
 
     title: str
     """For example "image index: building". The part before the colon is the subject."""
-    began: float
+    started_at: float
     """The time of its start, by the clock of `Progress`."""
     detail: str = ""
     """The last line about its subject."""
@@ -53,11 +53,12 @@ class ProgressStep:
     def progress(self, now: float) -> str:
         """Return its subject, its duration until ``now`` and its detail."""
         detail = f", {self.detail}" if self.detail else ""
-        return f"{self.subject} ({now - self.began:.0f} s{detail})"
+        return f"{self.subject} ({now - self.started_at:.0f} s{detail})"
 
     def row(self, now: float) -> str:
         """Return its row in the live display."""
-        return f"{now - self.began:7.0f} s  {self.title}{' | ' if self.detail else ''}{self.detail}"
+        detail = f" | {self.detail}" if self.detail else ""
+        return f"{now - self.started_at:7.0f} s  {self.title}{detail}"
 
 
 class Progress:
@@ -124,7 +125,7 @@ class Progress:
     def end(self, step: ProgressStep, line: str | None = None) -> None:
         """End a step that succeeded. Print ``line`` or, by default, the duration of the step."""
         with self._lock:
-            step.seconds = self._clock() - step.began
+            step.seconds = self._clock() - step.started_at
             self._running.remove(step)
             self.ended.append(step)
             finished = self._finished[step.kind] = self._finished.get(step.kind, 0) + 1
@@ -151,7 +152,7 @@ class Progress:
         """Return the title and the duration (seconds) of each running step, the longest first."""
         with self._lock:
             now = self._clock()
-            return [(step.title, now - step.began) for step in self._running]
+            return [(step.title, now - step.started_at) for step in self._running]
 
     # ---- output ----
 

@@ -97,7 +97,7 @@ class ConductorLine(Model):
 
 @dataclasses.dataclass
 class _StepLog:
-    started: float
+    started_at: float
     ended: float | None = None
     result: JobOutcome | None = None
     exit_code: int | None = None
@@ -110,7 +110,7 @@ class _JobLog:
 
     name: str
     matrix: Combination
-    started: float
+    started_at: float
     ended: float | None = None
     result: JobOutcome | None = None
     steps: dict[str, _StepLog] = dataclasses.field(default_factory=dict)
@@ -174,26 +174,26 @@ class ActLog:
             if state.failure:
                 yield container, state.failure
 
-    def _add(self, line: ActLine, at: float) -> None:
+    def _add(self, line: ActLine, time: float) -> None:
         matrix = line.matrix or {}
         name = line.job.strip()
         key = (name, line.job_id, json.dumps(matrix, sort_keys=True))
-        job = self._jobs.setdefault(key, _JobLog(name, matrix, at))
+        job = self._jobs.setdefault(key, _JobLog(name, matrix, time))
         if line.job_result:
-            job.result, job.ended = _outcome(line.job_result), at
+            job.result, job.ended = _outcome(line.job_result), time
         text = line.msg.rstrip("\n")
         if text.startswith("LocalRepositoryCache "):
             return
         if not line.step_id or line.step_id[0] in _SET_UP:
             job.lines.append(text.strip())
             return
-        step = job.steps.setdefault(line.step_id[0], _StepLog(at))
+        step = job.steps.setdefault(line.step_id[0], _StepLog(time))
         step.lines.append(text if line.raw_output else text.strip())
         if len(line.step_id) == 1 and line.step_result:
             result = _outcome(line.step_result)
             # The pre and post steps of an action change the result only if they fail.
             if line.stage == "Main" or result == "failure":
-                step.ended = at
+                step.ended = time
                 step.result = "failure" if "failure" in (step.result, result) else result
         if line.raw_output:
             self._report(job, line.job_id, text)
@@ -235,7 +235,7 @@ class ActLog:
                         needs=(*running.callers, job)[0].needs,
                         result=result,
                         reason=reason,
-                        started=log.started if log else None,
+                        started=log.started_at if log else None,
                         ended=log.ended if log else None,
                         container=container.id if container else "",
                         address=container.address if container else "",
@@ -371,7 +371,7 @@ def _steps(job: WorkflowJob, log: _JobLog | None, *, hung: bool) -> tuple[StepRu
                 uses=step.uses,
                 line=step.line,
                 result=result,
-                started=step_log.started if step_log else None,
+                started=step_log.started_at if step_log else None,
                 ended=step_log.ended if step_log else None,
                 exit_code=step_log.exit_code if step_log and result == "failure" else None,
                 log=tuple(step_log.lines) if step_log else (),

@@ -101,7 +101,7 @@ class BuildQueue:
         """Build a wheel. Return the answer, and the wheel and its log by name."""
         if refusal := _refusal(request.selected[platform], platform):
             return refusal, {"build.log": b""}
-        began = time.time()
+        started_at = time.time()
         try:
             with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-checkout-") as scratch:
                 source = _copy_from(container, request.source, Path(scratch))
@@ -117,8 +117,8 @@ class BuildQueue:
             self.failures.append(TestbedFailure("image-build-failed", "builder", str(error)))
         else:
             content = wheel.read_bytes()
-            reused = wheel.stat().st_mtime < began - 0.5
-            seconds = time.time() - began
+            reused = wheel.stat().st_mtime < started_at - 0.5
+            seconds = time.time() - started_at
             self.wheels.append(
                 BuiltWheel(
                     name=wheel.name,

@@ -196,12 +196,12 @@ class Runner:
         return self._run_attempt(previous.push, previous.run_id, number, decision)
 
     def _run_attempt(self, push: Push, run_id: int, number: int, decision: Decision) -> PipelineRun:
-        began = time.time()
+        started_at = time.time()
         attempt = _Attempt(self, push, run_id, number)
         if decision.triggered:
             with step(f"workflow {self.workflow.name} for {push.tag}"):
                 attempt.run()
-        return attempt.result(decision, time.time() - began)
+        return attempt.result(decision, time.time() - started_at)
 
 
 class _Attempt:

@@ -1598,7 +1598,7 @@ def record(options: argparse.Namespace) -> int:
     if options.resume:
         cases = [case for case in cases if "error" in records.get(case.id, {"error": ""})]
     order = [case.id for case in all_cases()]
-    began = time.monotonic()
+    started_at = time.monotonic()
     failed = 0
 
     def timed(case: Case) -> tuple[dict[str, Any], float]:
@@ -1620,7 +1620,7 @@ def record(options: argparse.Namespace) -> int:
             for process in list(recorder.running):
                 recorder.end(process)
             raise
-    print(f"{len(cases)} cases in {time.monotonic() - began:.0f} s, {failed} with an error")
+    print(f"{len(cases)} cases in {time.monotonic() - started_at:.0f} s, {failed} with an error")
     return 1 if failed else 0
 
 

@@ -127,8 +127,8 @@ def run(options: argparse.Namespace) -> int:
     name = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = user_path(options.output or f"{name}.tar.zst")
     files = bundle_files(folder, report, cells, host_secrets.scrubber())
-    started = int(datetime.fromisoformat(report.started).timestamp())
-    content = pack(files, name, started)
+    started_at = int(datetime.fromisoformat(report.started).timestamp())
+    content = pack(files, name, started_at)
     try:
         output.write_bytes(content)
     except OSError as error:

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, pytest_words: Sequence[str]) -> int:
         return observer.controller.code
     if code == pytest.ExitCode.NO_TESTS_COLLECTED:
         return ExitCode.UNVERIFIED
-    if code == pytest.ExitCode.OK and not (observer.controller and observer.controller.began):
+    if code == pytest.ExitCode.OK and not (observer.controller and observer.controller.has_started):
         return ExitCode.VERIFIED  # an option such as --collect-only runs no test
     raise TestbedFailure(
         "testbed-defect",

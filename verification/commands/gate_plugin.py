@@ -58,7 +58,7 @@ class Controller:
         config.pluginmanager.register(self.progress, "e2e-progress")
         self.text = ""
         """The verdict for the terminal."""
-        self.began = False
+        self.has_started = False
         """True after the start of the run; False if pytest only lists the tests."""
         self.code: ExitCode | None = None
         """The exit code of the verdict; None until the report is written."""
@@ -94,7 +94,7 @@ class Controller:
     def _set_up(self) -> None:
         try:
             self.run.begin()
-            self.began = True
+            self.has_started = True
             exit_codes.accept_signals()
             self.run.set_up()
         except (WrongUse, DataError) as error:

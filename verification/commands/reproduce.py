@@ -55,7 +55,7 @@ class _Request(NamedTuple):
     options: argparse.Namespace
     subject: Subject
     folder: Path
-    began: float
+    started_at: float
 
 
 class _Result(NamedTuple):
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     folders.check(request.folder)
     for machine in ranked[:_MAX_PRINTED]:
         print_line(f"{'nearest' if machine is ranked[0] else 'next'} machine {machine}")
-    unfinished = reporting.unfinished_report(selection, request.subject.name, request.began)
+    unfinished = reporting.unfinished_report(selection, request.subject.name, request.started_at)
     with writer.begin_or_restore(request.folder, unfinished), contextlib.ExitStack() as stack:
         nearest, unavailable = _available(ranked, provision=not options.no_provision)
         if nearest:
@@ -110,7 +110,7 @@ def _request(options: argparse.Namespace) -> _Request:
         options=options,
         subject=subjects.load(),
         folder=common.path_of(options.report) or common.ROOT / "reproduction",
-        began=time.time(),
+        started_at=time.time(),
     )
 
 
@@ -286,8 +286,8 @@ def _report(request: _Request, result: _Result) -> Report:
         cells=(cell_run.result,) if cell_run else (),
         suite_version=suite.version(),
         suite_commit=suite.commit(),
-        started=reporting.timestamp(request.began),
-        seconds=round(time.time() - request.began, 1),
+        started=reporting.timestamp(request.started_at),
+        seconds=round(time.time() - request.started_at, 1),
         selection=result.selection.to_report(subject=request.subject.name),
         version=result.release.version,
         wheels=result.release.digests(),

@@ -45,8 +45,12 @@ def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
     # `uv run` starts Python and requests the files of the environment itself.
     if line.user_agent.startswith(("uv/", "pip/")):
         return False
-    at = datetime.fromisoformat(line.time).timestamp()
-    return evidence.import_run.began <= at <= evidence.exercise.began + evidence.exercise.seconds
+    received_at = datetime.fromisoformat(line.time).timestamp()
+    return (
+        evidence.import_run.began
+        <= received_at
+        <= evidence.exercise.began + evidence.exercise.seconds
+    )
 
 
 def network_used(evidence: CellEvidence) -> Iterator[Cause]:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 class RunSpan(NamedTuple):
     """The start and the end of a run, in seconds since 1970, and how it ended."""
 
-    began: float
+    started_at: float
     ended: float
     interrupted: bool = False
     finished: bool = True
@@ -66,8 +66,8 @@ def build_report(
         cells=judged.cells,
         suite_version=suite.version(),
         suite_commit=suite.commit(),
-        started=timestamp(span.began),
-        seconds=round(span.ended - span.began, 1),
+        started=timestamp(span.started_at),
+        seconds=round(span.ended - span.started_at, 1),
         selection=request.selection.to_report(
             *_narrowed(request, judged), subject=request.subject.name
         ),
@@ -84,15 +84,15 @@ def build_report(
     return with_inspection(with_prepared(report, setup.prepared), request, setup)
 
 
-def unfinished_report(selection: Selection, subject: str, began: float) -> Report:
-    """Return the report that a run of one cell writes first. `began`: in seconds since 1970."""
+def unfinished_report(selection: Selection, subject: str, started_at: float) -> Report:
+    """Return the report that a run of one cell writes first. `started_at`: seconds since 1970."""
     return Report(
         verdict=Verdict.UNVERIFIED,
         items=(),
         cells=(),
         suite_version=suite.version(),
         suite_commit=suite.commit(),
-        started=timestamp(began),
+        started=timestamp(started_at),
         seconds=0.0,
         selection=selection.to_report(subject=subject),
         finished=False,

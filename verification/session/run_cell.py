@@ -78,7 +78,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
     cell = request.cell
     if cell.runs_tests and request.tests is None:
         raise WrongUse(f"{cell.id} runs the package's own tests; name their folder with --tests")
-    began = time.monotonic()
+    started_at = time.monotonic()
     evidence: RawEvidence = {
         "schema": EVIDENCE_SCHEMA,
         "cell": {
@@ -108,7 +108,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
             "where": failure.where,
             "observed": failure.message,
         }
-    evidence["wall_seconds"] = round(time.monotonic() - began, 3)
+    evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
     return parse_evidence(json.dumps(evidence), cell.id)
 
 

@@ -58,13 +58,13 @@ class Issuer:
         Raises:
             IssuerUnreachable: the key is unknown, and the issuer cannot be reached.
         """
-        started = time.monotonic()
+        started_at = time.monotonic()
         key = self._keys.get(kid)
         if key is None:
             # A thread that waits while another thread fetches the keys uses these keys. So each
             # thread waits for at most two requests: the active one and its own.
             with self._lock:
-                is_current = self._last_request_end >= started or self._is_cooling()
+                is_current = self._last_request_end >= started_at or self._is_cooling()
                 if kid not in self._keys and not is_current:
                     self._refresh()
                 key = self._keys.get(kid)

@@ -13,7 +13,7 @@ Calls = list[list[str]]
 
 
 def _fake_pytest(
-    monkeypatch: pytest.MonkeyPatch, code: int, *, began: bool, verdict_code: ExitCode | None
+    monkeypatch: pytest.MonkeyPatch, code: int, *, has_started: bool, verdict_code: ExitCode | None
 ) -> Calls:
     """Replace pytest by a function that ends with `code`; return the log of its arguments."""
     calls: Calls = []
@@ -21,7 +21,9 @@ def _fake_pytest(
     def main(arguments: Sequence[str], plugins: Sequence[gate._Observer]) -> int:
         calls.append(list(arguments))
         (observer,) = plugins
-        vars(observer)["controller"] = types.SimpleNamespace(began=began, code=verdict_code)
+        vars(observer)["controller"] = types.SimpleNamespace(
+            has_started=has_started, code=verdict_code
+        )
         return code
 
     monkeypatch.setattr(pytest, "main", main)
@@ -37,17 +39,17 @@ def _run(*words: str) -> int:
 def test_exit_code_is_that_of_the_verdict(
     monkeypatch: pytest.MonkeyPatch, code: ExitCode, pytest_code: int
 ) -> None:
-    _fake_pytest(monkeypatch, pytest_code, began=True, verdict_code=code)
+    _fake_pytest(monkeypatch, pytest_code, has_started=True, verdict_code=code)
     assert _run() == code
 
 
 @pytest.mark.parametrize(
-    ("code", "began"), [(0, True), (1, True), (1, False), (2, True), (3, False)]
+    ("code", "has_started"), [(0, True), (1, True), (1, False), (2, True), (3, False)]
 )
 def test_run_without_a_verdict_is_a_testbed_failure(
-    monkeypatch: pytest.MonkeyPatch, code: int, *, began: bool
+    monkeypatch: pytest.MonkeyPatch, code: int, *, has_started: bool
 ) -> None:
-    _fake_pytest(monkeypatch, code, began=began, verdict_code=None)
+    _fake_pytest(monkeypatch, code, has_started=has_started, verdict_code=None)
     with pytest.raises(TestbedFailure) as raised:
         _run()
     assert (raised.value.cause, raised.value.where) == ("testbed-defect", "pytest")
@@ -58,13 +60,13 @@ def test_run_without_a_verdict_is_a_testbed_failure(
 def test_listing_the_tests_is_not_a_failure(
     monkeypatch: pytest.MonkeyPatch, code: int, expected: int
 ) -> None:
-    _fake_pytest(monkeypatch, code, began=False, verdict_code=None)
+    _fake_pytest(monkeypatch, code, has_started=False, verdict_code=None)
     assert _run("--collect-only") == expected
 
 
 def test_value_of_an_option_is_never_a_separate_word(monkeypatch: pytest.MonkeyPatch) -> None:
     typed = ("--tests", "my tests", "--strict", "--report=x", "-k", "a", "-n0", "--source", "")
-    calls = _fake_pytest(monkeypatch, 0, began=True, verdict_code=ExitCode.VERIFIED)
+    calls = _fake_pytest(monkeypatch, 0, has_started=True, verdict_code=ExitCode.VERIFIED)
     _run(*typed, "--subject", "their/subject.toml")
     assert calls == [
         [*gate.ARGUMENTS, "--source=", "--subject=their/subject.toml", "--tests=my tests",
