@@ -145,7 +145,7 @@ class HostRunner:
         variables = {
             "PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}",
             # All runs share one environment of tox.
-            "E2E_TOX_WORK_DIR": str(_tox_folder()),
+            "QUIVERDB_E2E_TOX_WORK_DIR": str(_tox_folder()),
             "QUIVERDB_E2E_HISTORY": "",  # planted faults do not belong there
             "GITHUB_REPOSITORY": self._origin.full_name,
             "GITHUB_REPOSITORY_OWNER": self._origin.owner,

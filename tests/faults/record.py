@@ -26,7 +26,7 @@ each cell the verdict and the causes (name, severity, where). In newer versions 
 `expectation`. Equal causes are recorded once. Everything is sorted.
 
 **What is replaced.** These parts of `where` differ from run to run and are replaced by a word:
-the checkout, temporary folders, the cache folder, hexadecimal addresses, hashes of 12 or more
+the checkout, temporary folders, the state folder, hexadecimal addresses, hashes of 12 or more
 hexadecimal digits, times, durations, and line numbers of a workflow. Messages, reasons and remedies
 are prose and are not recorded.
 
@@ -1381,7 +1381,8 @@ class Recorder:
         report.mkdir()
         host = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
         # A planted fault does not belong into the history. A copy uses the checkout's environment.
-        host |= {"QUIVERDB_E2E_HISTORY": "", "E2E_TOX_WORK_DIR": str(self.checkout / ".tox")}
+        host["QUIVERDB_E2E_HISTORY"] = ""
+        host["QUIVERDB_E2E_TOX_WORK_DIR"] = str(self.checkout / ".tox")
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [str(checkout / "e2e"), "gate", f"--report={report}", *options],
@@ -1435,7 +1436,7 @@ def _state() -> Path:
 
 
 def _with_digest(digest: str) -> Path:
-    """Return the file of the gate's cache folder that has this sha256."""
+    """Return the file of the gate's state folder that has this sha256."""
     state = _state()
     for path in state.rglob("*"):
         if not path.is_file() or not zipfile.is_zipfile(path):

@@ -94,7 +94,7 @@ def test_selection_without_a_test_is_unverified(tmp_path: Path) -> None:
 def test_unreachable_index_while_an_environment_is_made_is_a_testbed_failure(
     tmp_path: Path, command: str
 ) -> None:
-    code, output = launch(command, **NO_INDEX, E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
+    code, output = launch(command, **NO_INDEX, QUIVERDB_E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
 
     assert code == ExitCode.TESTBED_FAILED
     line = _error_line(output)
@@ -103,7 +103,7 @@ def test_unreachable_index_while_an_environment_is_made_is_a_testbed_failure(
 
 
 def test_doctor_runs_without_an_environment(tmp_path: Path) -> None:
-    code, output = launch("doctor", **NO_INDEX, E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
+    code, output = launch("doctor", **NO_INDEX, QUIVERDB_E2E_TOX_WORK_DIR=str(tmp_path / "tox"))
 
     assert code == ExitCode.TESTBED_FAILED
     assert "mmdebstrap" in output, "doctor checks what it can without an environment"
@@ -127,11 +127,11 @@ def test_damaged_tox_in_the_cache_is_installed_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["bin/python", "lib/python*/site-packages/pydantic"])
 def test_damaged_environment_is_made_again(tmp_path: Path, damage: str) -> None:
     launch("compare", "--list")  # makes the environments
-    gate = Path(os.environ.get("E2E_TOX_WORK_DIR") or ROOT / ".tox") / "gate"
+    gate = Path(os.environ.get("QUIVERDB_E2E_TOX_WORK_DIR") or ROOT / ".tox") / "gate"
     shutil.copytree(gate, tmp_path / "gate", symlinks=True)
     (damaged,) = (tmp_path / "gate").glob(damage)
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
-    code, output = launch("gate", **NO_INDEX, E2E_TOX_WORK_DIR=str(tmp_path))
+    code, output = launch("gate", **NO_INDEX, QUIVERDB_E2E_TOX_WORK_DIR=str(tmp_path))
 
     assert code == ExitCode.TESTBED_FAILED
     line = _error_line(output)
@@ -151,7 +151,7 @@ def test_two_gates_run_at_once_in_a_new_clone(tmp_path: Path) -> None:
     gates = [
         subprocess.Popen(
             [str(clone / "e2e"), "gate", *options, f"--report={tmp_path / name}"],
-            env=environment(E2E_TOX_WORK_DIR=""),
+            env=environment(QUIVERDB_E2E_TOX_WORK_DIR=""),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -64,7 +64,7 @@ class _Programs:
 
 
 def _work() -> Path:
-    return Path(os.environ["E2E_TOX_WORK_DIR"])
+    return Path(os.environ["QUIVERDB_E2E_TOX_WORK_DIR"])
 
 
 def _install(folder: Path, name: str) -> None:
@@ -84,7 +84,7 @@ def _install(folder: Path, name: str) -> None:
 @pytest.fixture(autouse=True)
 def _environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a new folder for the environments of tox.ini, not the one of this checkout."""
-    monkeypatch.setenv("E2E_TOX_WORK_DIR", str(tmp_path / "tox-work"))
+    monkeypatch.setenv("QUIVERDB_E2E_TOX_WORK_DIR", str(tmp_path / "tox-work"))
 
 
 def _error_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -573,11 +573,11 @@ def test_environments_are_made_by_one_process_at_a_time(
 def test_unusable_work_folder_is_a_testbed_failure_in_one_line(
     launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("E2E_TOX_WORK_DIR", os.devnull)
+    monkeypatch.setenv("QUIVERDB_E2E_TOX_WORK_DIR", os.devnull)
     with pytest.raises(SystemExit) as raised:
         launcher.environment(Path("/tox"), "gate")
     assert raised.value.code == 3
-    assert "E2E_TOX_WORK_DIR" in _error_line(capsys)
+    assert "QUIVERDB_E2E_TOX_WORK_DIR" in _error_line(capsys)
 
 
 def test_failed_pip_is_reported_in_one_line_and_leaves_no_complete_environment(

@@ -227,9 +227,9 @@ COMMANDS: Mapping[str, _Command] = {
     ),
     "replay": _Command(
         "CELL",
-        "run a cell of a report again and compare the verdicts",
+        "run a cell of a report again; compare outcome and causes",
         "Run cells of a report again, with the same files and images, and print whether the "
-        "verdict and its causes are the same. Exit codes: 0 the same, 1 different, 3 the testbed "
+        "outcome and the causes are the same. Exit codes: 0 the same, 1 different, 3 the testbed "
         "failed, 5 a cell cannot be replayed.",
         _add_replay,
     ),

@@ -1,4 +1,4 @@
-"""``./e2e replay``: run cells again with the recorded inputs of a run, and compare the verdicts."""
+"""``./e2e replay``: run cells again with the recorded inputs of a run, and compare the results."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _outcome_text(result: CellResult) -> str:
 
 
 def exit_code(replayed: Iterable[ReplayResult]) -> ExitCode:
-    """Return the exit code for all cells. A different verdict outranks everything else."""
+    """Return the exit code for all cells. A different result outranks everything else."""
     codes = {result.exit_code for result in replayed}
     order = (ExitCode.PACKAGE_FAILED, ExitCode.TESTBED_FAILED, ExitCode.UNVERIFIED)
     return next((code for code in order if code in codes), ExitCode.VERIFIED)
@@ -307,7 +307,7 @@ def run(options: argparse.Namespace) -> int:
     for difference in replay.differences:
         print(f"difference: {difference}")
     if replay.differences:
-        print("Because of these differences, the verdicts prove nothing about the recorded run.")
+        print("Because of these differences, the results prove nothing about the recorded run.")
     same = sum(result.same for result in results)
-    print(f"{same} of {len(results)} cells have the recorded verdict")
+    print(f"{same} of {len(results)} cells have the recorded outcome and causes")
     return exit_code(results)

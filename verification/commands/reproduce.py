@@ -349,7 +349,8 @@ def _cell_lines(
     release = f"scenario {used.scenario}, {request.subject.name} {used.version}"
     refusal = ""
     if cell.refusal:
-        refusal = f" (the installer must refuse: {cell.refusal}, see docs/reference/machines.md)"
+        page = "docs/reference/scenarios.md#a-machine-that-must-refuse"
+        refusal = f" (the installer must refuse: {cell.refusal}, see {page})"
     lines = [
         _line("machine", f"{machine}, {release}"),
         *(_line("difference", text) for text in reproduction.differs or ["none"]),

@@ -65,11 +65,12 @@ class MachineRecord(Model):
     title: str
     os: OperatingSystem
     python: str = Field(description="The version of its CPython.")
-    has: tuple[str, ...] = Field(
-        default=(), description="What it has in addition to a clean machine."
+    additional_software: tuple[str, ...] = Field(
+        default=(), description="The software that a clean machine does not have."
     )
-    lacks: tuple[str, ...] = Field(
-        default=(), description="What its platform tags promise and it does not have."
+    missing_software: tuple[str, ...] = Field(
+        default=(),
+        description="The software that its platform promises and that it does not have.",
     )
     processor: str = Field(
         default="", description="The emulated processor; empty if none is emulated."

@@ -4,7 +4,7 @@ It runs in the interpreter under test, started with ``python -c``. The current f
 on the import path, as for a user. Standard library only. Each step is one line of JSON in the file
 E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier steps.
 
-Two files of the subject are in the same folder. ``own.py`` has the functions ``native_call``,
+Two files of the subject are in the same folder. ``smoke.py`` has the functions ``native_call``,
 ``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
 """
 

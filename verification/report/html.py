@@ -166,7 +166,8 @@ class CellView:
     result: CellResult
     causes: tuple[Occurrence, ...]
     machine: str
-    has: tuple[str, ...]
+    additional_software: tuple[str, ...]
+    missing_software: tuple[str, ...]
     replay: str
     """The command that runs the cell again."""
     kept: KeptMachine | None
@@ -306,7 +307,8 @@ def _cell(
         result=cell,
         causes=cause_groups.occurrences(cell.causes),
         machine=machine.title,
-        has=machine.has,
+        additional_software=machine.additional_software,
+        missing_software=machine.missing_software,
         replay=replay_command(cell),
         kept=next((kept for kept in report.kept if kept.cell == cell.id), None),
         evidence=f"evidence/{cell.evidence}.json" if evidence else "",

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from verification.models.cell import Cell
 from verification.models.expectation import Conditions
+from verification.models.scenario import Scenario
 
 _ORDINARY = ("venv", "system")
+
+
+def default_cause(scenario: Scenario) -> str:
+    """Return the name of the cause if no rule names a more exact one; empty for plain use."""
+    return "" if scenario.name in _ORDINARY else scenario.cause
 
 
 def conditions(cell: Cell) -> Conditions:
@@ -13,7 +19,7 @@ def conditions(cell: Cell) -> Conditions:
     scenario = cell.scenario
     return Conditions(
         title=scenario.title,
-        cause="" if scenario.name in _ORDINARY else scenario.cause,
+        cause=default_cause(scenario),
         failed_command=scenario.cause,
         uses=scenario.actions,
         offline=scenario.offline,

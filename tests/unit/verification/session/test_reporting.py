@@ -23,6 +23,7 @@ from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.report import html, results_json, verification_md
 from verification.rules.catalogue import catalogue
+from verification.scenarios import machines
 from verification.session import reporting, run_plan
 from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
@@ -363,3 +364,15 @@ def test_header_of_the_session_lists_the_suite_and_what_the_cells_run_on() -> No
     assert len(header) == len(expected)
     for text, line in zip(expected, header, strict=True):
         assert text in line
+
+
+def test_a_machine_record_names_additional_and_missing_software() -> None:
+    records, specs = reporting.machine_records(), machines.load()
+    additional = {name for name, spec in specs.items() if spec.additional_software}
+    missing = {name for name, spec in specs.items() if spec.missing_software}
+
+    assert additional
+    assert missing
+    for name, spec in specs.items():
+        assert records[name].additional_software == spec.additional_software
+        assert records[name].missing_software == spec.missing_software
