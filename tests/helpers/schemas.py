@@ -115,7 +115,7 @@ def code(*words: str) -> str:
 
 def page(model: type[Model], title: str, *, all_required: bool = True) -> str:
     """Return the fields of ``model`` under ``title``, and the fields of all models that it uses."""
-    root = schema(model, all_required=all_required)
+    root = _without_type_arguments(schema(model, all_required=all_required))
     text = f"## {title}\n\n" + _fields(root)
     for name, definition in sorted(_items(root["$defs"])):
         text += f"## {name}\n\n"
@@ -127,6 +127,39 @@ def page(model: type[Model], title: str, *, all_required: bool = True) -> str:
             else f"{type_description(definition)}\n\n"
         )
     return text
+
+
+def _without_type_arguments(root: Schema) -> Schema:
+    """Return a schema with one definition of ``ExerciseStep``, not one for each type of its value.
+
+    A reference to it gets the key ``argument``, which describes the type.
+    """
+    definitions: dict[str, JsonValue] = {}
+    references: dict[str, dict[str, JsonValue]] = {}
+    for name, definition in _items(root["$defs"]):
+        base, separator, _ = name.partition("_")
+        if not separator:
+            definitions[name] = {**definition}
+            continue
+        properties = _schema_of(definition["properties"])
+        value = _schema_of(properties["value"])
+        argument = type_description({**value}).removesuffix("null").removesuffix(" or ")
+        references[f"#/$defs/{name}"] = {"$ref": f"#/$defs/{base}", "argument": argument}
+        varying = {"type": "varies", "description": value.get("description", "")}
+        definitions[base] = {
+            "description": inspect.getdoc(_models()[base][0]),
+            "properties": {**properties, "value": varying},
+        }
+
+    def rewrite(value: JsonValue) -> JsonValue:
+        if isinstance(value, list):
+            return [rewrite(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        items = {key: rewrite(item) for key, item in value.items()}
+        return {**items, **references.get(str(value.get("$ref")), {})}
+
+    return _schema_of(rewrite({**root, "$defs": definitions}))
 
 
 def _fields(definition: Schema) -> str:
@@ -155,7 +188,8 @@ def type_description(definition: Schema) -> str:
     """Return a short description of the type in a JSON Schema."""
     if "$ref" in definition:
         name = str(definition["$ref"]).rsplit("/", 1)[-1]
-        return f"[{name}](#{name.lower()})"
+        argument = definition.get("argument")
+        return f"[{name}](#{name.lower()})" + (f" with the value {argument}" if argument else "")
     if "const" in definition:
         return code(json.dumps(definition["const"]))
     if options := _list(definition.get("anyOf")):

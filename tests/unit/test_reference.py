@@ -90,6 +90,23 @@ def test_all_fields_of_a_model_are_on_its_page(
 
 
 @pytest.mark.parametrize("page", ["evidence.md", "results.md"])
+def test_a_page_describes_all_keys(pages: dict[str, str], page: str) -> None:
+    rows = [line for line in pages[page].splitlines() if line.startswith("| `")]
+    assert rows
+    assert [row for row in rows if row.endswith("|  |")] == [], "add a docstring below the field"
+
+
+def test_a_generic_model_has_one_section(pages: dict[str, str]) -> None:
+    page = pages["evidence.md"]
+    headings = re.findall("^## (.*)", page, re.MULTILINE)
+
+    assert "ExerciseStep" in headings
+    assert [heading for heading in headings if "_" in heading] == []
+    step = "[ExerciseStep](#exercisestep) with the value list of [FailingCall](#failingcall)"
+    assert f"| `failing-calls` | {step} or null | " in page
+
+
+@pytest.mark.parametrize("page", ["evidence.md", "results.md"])
 def test_links_within_a_page_lead_to_its_headings(pages: dict[str, str], page: str) -> None:
     links = set(re.findall(r"\]\(#([^)]+)\)", pages[page]))
     assert links

@@ -28,10 +28,13 @@ class Cause(Model):
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
     """The class of the failure: a key of causes.toml."""
     severity: Severity
+    """The weight of the cause."""
     where: str
     """The file, cell or job."""
     message: str
+    """What was observed."""
     remedy: str
+    """What the maintainer can do."""
     facts: Mapping[str, FactValue] = Field(default_factory=dict)
     """The values that the message contains: a library, a symbol, a path, an exit code."""
     follows: str = ""

@@ -51,7 +51,9 @@ class TableRows(Model):
     """The columns and rows of a table."""
 
     columns: tuple[str, ...]
+    """The names of the columns."""
     rows: tuple[tuple[JsonValue, ...], ...]
+    """The rows, each with one value for each column."""
 
 
 class ChosenValues(Model):

@@ -27,9 +27,13 @@ class CellInfo(Model):
     """The names of the cell and of its parts."""
 
     id: str
+    """Machine, installer and scenario, joined by dashes."""
     machine: str
+    """The name of the machine."""
     installer: str
+    """The name of the installer."""
     scenario: str
+    """The name of the scenario."""
     refuses: str = ""
     """The name of the cause with which the installer must refuse; empty if it must install."""
     processor: str = ""
@@ -75,8 +79,11 @@ class Changes(Model):
     """The difference between two snapshots: sorted paths, or keys of the Windows registry."""
 
     added: tuple[str, ...] = ()
+    """The new ones."""
     removed: tuple[str, ...] = ()
+    """Those that no longer exist."""
     changed: tuple[str, ...] = ()
+    """Those with another content or other attributes."""
 
     def by_kind(self) -> Mapping[str, tuple[str, ...]]:
         """Return the names of each kind of change."""
@@ -101,10 +108,13 @@ class StepError(Model):
     """The exception of a step."""
 
     type: str
+    """The name of the exception's class."""
     message: str
+    """The text of the exception."""
     number: int | None = None
     """The operating system's error number."""
     trace: str = ""
+    """The last 4,000 characters of the traceback."""
 
 
 class StepResult(Model):
@@ -114,10 +124,15 @@ class StepResult(Model):
     """
 
     step: str
+    """The name of the step."""
     begun: bool = False
+    """True if the step began and did not end."""
     ok: bool = False
+    """True if it ended without an exception."""
     error: StepError | None = None
+    """Its exception; null if there is none."""
     seconds: float = 0.0
+    """The duration in seconds."""
     line: str = ""
     """A line of the file with the steps that is not JSON."""
 
@@ -126,6 +141,7 @@ class ExerciseStep(StepResult, Generic[ValueT]):
     """One step of the exercise, with its return value."""
 
     value: ValueT | None = None
+    """What the step returned; null if it returned nothing. The table of steps has the type."""
 
 
 class ImportValue(Model):
@@ -143,6 +159,7 @@ class NativeCallValue(Model):
     """The result of the first native call."""
 
     version: JsonValue = None
+    """The version that the package reports."""
     source: str | None = None
     """The copy of its libraries that the package reports to have loaded."""
     lacking: tuple[str, ...] = ()
@@ -153,13 +170,16 @@ class LoadedRuntime(Model):
     """A C++ run-time library of the machine."""
 
     path: str
+    """The path of the file."""
     version: tuple[int, ...]
+    """The numbers of the file's version; empty if it has none."""
 
 
 class RunTimesValue(Model):
     """The C++ run-time libraries in the process; empty on Linux."""
 
     loaded: Mapping[str, LoadedRuntime] = Field(default_factory=dict)
+    """The loaded libraries by file name."""
     linked_by: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
     """The linker's major and minor version, by library of the package."""
 
@@ -188,26 +208,33 @@ class FailingCall(Model):
     """One call that must fail, and its result."""
 
     call: str
+    """The name that the subject gives the call."""
     expected: str
     """The exception class that it must raise."""
     raised: str
     """The exception class that it raised; empty if it returned."""
     as_expected: bool
+    """True if it raised this class or a subclass."""
     message: str = ""
+    """The text of the exception, or what the call returned; at most 300 characters."""
 
 
 class DistributionValue(Model):
     """One installed distribution."""
 
     version: str | None
+    """The version; null if its metadata has none."""
     folder: str
+    """The folder that contains it."""
 
 
 class FileFault(Model):
     """A fault of an installed file."""
 
     file: str
+    """The path of the file."""
     observed: str
+    """What is wrong with it."""
 
 
 class RecordValue(Model):
@@ -229,14 +256,18 @@ class EntryPointFault(Model):
     """An entry point that cannot be loaded."""
 
     name: str
+    """The name of the entry point."""
     value: str
+    """The object that it names, such as `package.module:function`."""
     observed: str
+    """Why it cannot be loaded."""
 
 
 class EndValue(Model):
     """The interpreter at the end of the exercise."""
 
     python: str
+    """The version of the interpreter."""
     path: tuple[str, ...]
     """The value of ``sys.path``."""
 
@@ -248,25 +279,39 @@ class Steps(Model):
     __pydantic_extra__: dict[str, ExerciseStep[JsonValue]] = Field(init=False)
 
     prelude: ExerciseStep[None] | None = None
+    """The scenario's code that runs before the import."""
     import_package: ExerciseStep[ImportValue] | None = Field(default=None, alias="import")
+    """The import of the package."""
     native_call: ExerciseStep[NativeCallValue] | None = Field(default=None, alias="native-call")
+    """The first call of native code."""
     run_times: ExerciseStep[RunTimesValue] | None = Field(default=None, alias="run-times")
+    """The C++ run-time libraries in the process."""
     round_trip: ExerciseStep[RoundTripValue] | None = Field(default=None, alias="round-trip")
+    """Writing and reading the chosen values."""
     closed_file: ExerciseStep[ClosedFile] | None = Field(default=None, alias="closed-file")
+    """Renaming and deleting the closed database."""
     failing_calls: ExerciseStep[tuple[FailingCall, ...]] | None = Field(
         default=None, alias="failing-calls"
     )
+    """The calls that must fail."""
     process_state: ExerciseStep[Mapping[str, tuple[str, str]]] | None = Field(
         default=None, alias="process-state"
     )
+    """What the package changed in its process: the old and the new value, by name."""
     mapped: ExerciseStep[tuple[str, ...]] | None = None
+    """The full paths of the libraries in the process."""
     distributions: ExerciseStep[Mapping[str, DistributionValue]] | None = None
+    """The installed distributions, by name."""
     record: ExerciseStep[RecordValue] | None = None
+    """The comparison with RECORD."""
     entry_points: ExerciseStep[tuple[EntryPointFault, ...]] | None = Field(
         default=None, alias="entry-points"
     )
+    """The entry points that cannot be loaded."""
     end: ExerciseStep[EndValue] | None = None
+    """The interpreter at the end."""
     garbled: ExerciseStep[None] | None = None
+    """A line of the file with the steps that is not JSON."""
 
     @property
     def uses(self) -> Mapping[str, ExerciseStep[JsonValue]]:
@@ -290,6 +335,7 @@ class Exercise(CommandRun):
     trace: str
     """The stacks of a crash or a hang (faulthandler)."""
     steps: Steps
+    """The steps that began."""
 
 
 class TestOutcome(enum.StrEnum):
@@ -314,7 +360,9 @@ class OwnTestFailure(Model):
     """One of the package's own tests that failed or could not be collected."""
 
     node: str
+    """The node id of the test."""
     outcome: TestOutcome
+    """How it failed."""
     text: str
     """The last lines of pytest's report about it."""
 
@@ -323,8 +371,11 @@ class OwnTestLeftOut(Model):
     """One of the package's own tests that did not run or was expected to fail."""
 
     node: str
+    """The node id of the test."""
     outcome: TestOutcome
+    """How it was left out."""
     reason: str
+    """The reason that the test gives; empty if it gives none."""
 
 
 class OwnTestsEnd(Model):
@@ -356,7 +407,9 @@ class OwnTestsRecord(Model):
     within: str
     """The test that began and did not end; empty if all ended."""
     failures: tuple[OwnTestFailure, ...]
+    """The tests that failed or could not be collected."""
     left_out: tuple[OwnTestLeftOut, ...]
+    """The tests that did not run or were expected to fail."""
 
 
 class OwnTests(OwnTestsRecord):
@@ -368,14 +421,23 @@ class OwnTests(OwnTestsRecord):
     tool: CommandRun
     """The installation of pytest."""
     command: tuple[str, ...] = ()
+    """The words of the command; empty if no test ran."""
     code: int = 0
+    """The exit code; negative for a signal."""
     stdout: str = ""
+    """The last 20,000 characters of the output."""
     stderr: str = ""
+    """The last 20,000 characters of the error output."""
     began: float = 0.0
+    """The start, in seconds since 1970, UTC."""
     seconds: float = 0.0
+    """The duration in seconds."""
     timed_out: bool = False
+    """True if the suite ended it after its time limit."""
     stalled: float = 0.0
+    """For how many seconds of its duration the machine did not run."""
     trace: str
+    """The stacks of a crash or a hang (faulthandler)."""
     sha256: str
     """The hash of the names and contents of all test files."""
 
@@ -386,7 +448,9 @@ class DatabaseFile(Model):
     read_by: str
     """The word SQLite and the version."""
     tables: Mapping[str, TableRows] = Field(default_factory=dict)
+    """The rows of each table, by name."""
     error: str = ""
+    """Why the file could not be read; empty if it could."""
 
 
 class NetworkInfo(Model):
@@ -403,7 +467,9 @@ class CellEvidence(Model):
 
     schema_version: Literal[3] = Field(alias="schema", description="The version of this schema.")
     cell: CellInfo
+    """The names of the cell and of its parts."""
     image: ImageRecord
+    """The image of the machine."""
     started: str = Field(description="The start of the cell, in UTC (ISO 8601).")
     wall_seconds: float = Field(
         description="Wall time, including the start and end of the machine."

@@ -15,7 +15,9 @@ class UploadLog(Model):
     identity: Mapping[str, str] | None = None
     """The claims of the identity token that was exchanged for the upload token."""
     file: str = ""
+    """The file name."""
     sha256: str = ""
+    """The sha256 of the file."""
     known: bool = False
     """True if the index already has the same file with the same content."""
     refused: str = ""
@@ -26,12 +28,15 @@ class ExchangeLog(Model):
     """The log entry of an exchange of an identity token for an upload token."""
 
     identity: Mapping[str, str] | None = None
+    """The claims of the identity token; the matching publisher after an accepted exchange."""
     projects: tuple[str, ...] = ()
+    """The projects for which the upload token is valid."""
     expires: int | None = None
     """When the upload token expires, in seconds since 1970, UTC."""
     code: str = ""
     """The error code of a refusal."""
     description: str = ""
+    """The index's description of a refusal."""
     why: str = ""
     """Details that the index did not put in its response."""
 
@@ -46,9 +51,13 @@ class LoggedRequest(Model):
     tls_refused: str = ""
     """Why the client refused the TLS handshake."""
     method: str = ""
+    """The HTTP method."""
     host: str = ""
+    """The header Host."""
     path: str = ""
+    """The requested path."""
     user_agent: str = ""
+    """The header User-Agent."""
     status: int | None = None
     """The status of the response; None if there was no response."""
     bytes: int = 0
@@ -56,6 +65,7 @@ class LoggedRequest(Model):
     complete: bool = False
     """True if the whole body was sent."""
     seconds: float = 0.0
+    """The duration in seconds."""
     open: bool = False
     """True if the request had not ended when the log was read."""
     file: str = ""
@@ -97,4 +107,6 @@ class IndexRequest(LoggedRequest):
     fault: str = ""
     """The fault that a test planted for this request."""
     upload: UploadLog | None = None
+    """The uploaded file; null for other requests."""
     oidc: ExchangeLog | None = None
+    """The exchange of a token; null for other requests."""

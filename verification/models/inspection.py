@@ -26,17 +26,23 @@ class BinaryHeaders(Model):
     """The headers of native code, in any format."""
 
     format: LibraryFormat
+    """The format of the file."""
     machine: str = "unknown"
+    """The processor architecture."""
     soname: str | None = None
+    """The name that other libraries use for it; null if it has none."""
     needed: tuple[str, ...] = ()
+    """The libraries that it needs."""
     delayed: tuple[str, ...] = Field(
         default=(), description="The libraries that Windows loads on first use."
     )
     run_paths: tuple[str, ...] = ()
+    """The folders of RPATH and RUNPATH."""
     versions: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="The symbol versions that it needs, by library."
     )
     executable_stack: bool = False
+    """True if it asks for an executable stack."""
     instruction_set: int = Field(default=1, description="The x86-64 level that it needs, 1 to 4.")
     unread: str | None = Field(default=None, description="What could not be read, and why.")
 
@@ -78,11 +84,16 @@ class LibrarySummary(BinaryHeaders):
     """A native library in a wheel, with the number of its symbols."""
 
     paths: tuple[str, ...]
+    """Its paths in the wheel, the declared path first."""
     sha256: str
+    """The sha256 of the content."""
     size: int = Field(ge=0, description="In bytes.")
     imports: int
+    """The number of imported symbols."""
     exports: int
+    """The number of exported symbols."""
     interposable: int
+    """The number of exports that it also calls through the dynamic linker."""
 
     @property
     def path(self) -> str:
@@ -94,19 +105,27 @@ class WheelInspection(Model):
     """The metadata of a wheel, its native libraries and its causes."""
 
     file: str
+    """The file name."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The sha256 of the content."""
     size: int = Field(ge=0, description="In bytes.")
     name: str
+    """The name of the project."""
     version: str
+    """The version of the release."""
     tags: tuple[str, ...]
+    """The tags, each with Python, ABI and platform."""
     platform: str | None = Field(
         description="The tag of its platform of the subject; null for another platform."
     )
     requires_python: str | None = None
+    """The value of Requires-Python; null if there is none."""
     requires: tuple[str, ...] = Field(default=(), description="The values of Requires-Dist.")
     extras: tuple[str, ...] = Field(default=(), description="The values of Provides-Extra.")
     libraries: tuple[LibrarySummary, ...] = ()
+    """The native libraries."""
     files: tuple[str, ...] = ()
+    """The paths of all files in the wheel."""
     sources: Mapping[str, str] = Field(
         default_factory=dict,
         description="The sha256 of each module that must be equal in all wheels of a release.",
@@ -118,6 +137,7 @@ class WheelInspection(Model):
     )
     unverified: tuple[str, ...] = Field(default=(), description="What was not checked, and why.")
     causes: tuple[Cause, ...] = ()
+    """The causes of this wheel."""
 
     @property
     def unread(self) -> tuple[str, ...]:
@@ -137,6 +157,7 @@ class ReleaseInspection(Model):
     """The inspections of the wheels of one release, and the causes of the set."""
 
     wheels: tuple[WheelInspection, ...] = ()
+    """The inspection of each wheel."""
     causes: tuple[Cause, ...] = Field(
         default=(), description="The causes of the set of wheels, not of a single wheel."
     )

@@ -112,6 +112,7 @@ class WorkflowArtifact(Model):
     """An artifact that exists at the end of the workflow."""
 
     name: str
+    """The name of the artifact."""
     files: Mapping[str, str] = Field(description="The sha256 of each file, by name.")
 
 
@@ -119,20 +120,27 @@ class BuiltWheel(Model):
     """A wheel that the builder built for a job."""
 
     name: str
+    """The file name."""
     sha256: str
+    """The sha256 of the content."""
     platform: str
+    """The operating system: linux or windows."""
     reused: bool = Field(description="True if an earlier run built it from the same files.")
     seconds: float = Field(ge=0)
+    """The duration of the build."""
 
 
 class ActionUse(Model):
     """An action that the workflow names, and the real action or stand-in that ran."""
 
     uses: str
+    """The key `uses` of the step."""
     where: str = Field(description="The line of the workflow.")
     kind: Literal["real", "stand-in"]
+    """Whether the real action or a stand-in ran."""
     version: str = Field(description="The version that ran, or that the stand-in replaces.")
     folder: str
+    """The name of its folder in the container of act."""
     unknown: tuple[str, ...] = Field(
         default=(),
         description="Inputs in the workflow that the action does not have. GitHub ignores them "
@@ -231,14 +239,17 @@ class LivePublisherCheck(Model):
     """The comparison of the registered publisher with the last release on the live index."""
 
     verdict: Verdict
+    """Whether the registration matches."""
     reason: str = Field(
         default="", description="Why it is unverified, or what the comparison leaves out."
     )
     version: str = ""
+    """The version of the last release on the live index."""
     publishers: Mapping[str, str] = Field(
         default={}, description="The publisher in the provenance of each file, by file name."
     )
     causes: tuple[Cause, ...] = ()
+    """The differences."""
 
 
 class PipelineResult(Model):

@@ -37,6 +37,7 @@ class RunSelection(Model):
     wheels: str | None = Field(description="The folder of the wheels.")
     release: str | None = Field(description="The version of the published release.")
     machines: tuple[str, ...]
+    """The names of the selected machines."""
     narrowed: tuple[str, ...] = Field(
         description="The options that select a part of the profile; empty for the whole profile."
     )
@@ -56,14 +57,18 @@ class OutOfScope(Model):
     """An item, cell, machine or file that the run does not verify."""
 
     id: str
+    """The name of the item, cell, machine or file."""
     reason: str = Field(min_length=1)
+    """Why the run does not verify it."""
 
 
 class MachineRecord(Model):
     """A clean machine, as machines.toml describes it."""
 
     title: str
+    """The title for reports."""
     os: OperatingSystem
+    """The operating system."""
     python: str = Field(description="The version of its CPython.")
     additional_software: tuple[str, ...] = Field(
         default=(), description="The software that a clean machine does not have."
@@ -76,29 +81,38 @@ class MachineRecord(Model):
         default="", description="The emulated processor; empty if none is emulated."
     )
     profiles: tuple[str, ...] = ()
+    """The names of the profiles with this machine."""
 
 
 class StandInLimits(Model):
     """How a stand-in differs from what it replaces: a row of docs/explanation/stand-ins.md."""
 
     stand_in: str
+    """The stand-in, or the machines that are one."""
     real: str
+    """What it replaces."""
     same: str
+    """What is the same."""
     differs: str
+    """What is different."""
 
 
 class EngineRecord(Model):
     """The container engine."""
 
     version: str
+    """The version that the engine reports."""
     os: str
+    """The system of its containers: linux or windows."""
 
 
 class FileRecord(Model):
     """A file, with the hash of its content."""
 
     name: str
+    """The file name."""
     sha256: Sha256
+    """The sha256 of the content."""
     size: Size
 
 
@@ -106,9 +120,13 @@ class ReplayInputs(Model):
     """The inputs of the cells, with hashes. `./e2e replay` runs the cells again with them."""
 
     subject: str
+    """The name of the package under test."""
     origin: Literal["source", "wheels", "release"]
+    """Whether the wheels were built from a source, came from a folder, or were published."""
     wheels: tuple[FileRecord, ...]
+    """The wheels of the release."""
     dependencies: tuple[FileRecord, ...]
+    """The files of dependencies on the index."""
     earlier: tuple[FileRecord, ...] = Field(description="The files of earlier releases.")
     tools: tuple[FileRecord, ...] = Field(
         description="The files of pytest, which runs the package's own tests."
@@ -127,25 +145,36 @@ class KeptMachine(Model):
     """A machine that --keep-failed kept."""
 
     cell: str
+    """The id of the cell."""
     container: str
+    """The name of the container."""
     enter: str = Field(description="The command that opens a shell in it.")
     installed_again: bool = Field(
         description="True if the package was installed again after the cell removed it."
     )
     until: Timestamp
+    """When it is removed."""
 
 
 class ReproductionMachine(Model):
     """The machine, Python, installer and release that a reproduction used."""
 
     machine: str
+    """The name of the machine."""
     title: str
+    """Its title for reports."""
     image: str
+    """The tag of its image."""
     python: str
+    """The version of its Python."""
     libc: str
+    """The name and the version of its C library; one space if unknown."""
     installer: str
+    """The name of the installer."""
     scenario: str
+    """The name of the scenario."""
     version: str
+    """The version of the release."""
 
 
 class AnswerKind(enum.StrEnum):
@@ -179,8 +208,11 @@ class Claim(Model):
     """One claim about the release workflow, with its verdict."""
 
     title: str = ""
+    """The statement."""
     verdict: Verdict
+    """Whether the run shows the statement."""
     evidence: str = ""
+    """The causes that refute it, or what the run recorded about it."""
 
 
 class ArtifactClaim(Model):
@@ -188,32 +220,46 @@ class ArtifactClaim(Model):
 
     artifact: str = Field(description="The path in the repository.")
     expected: str = ""
+    """What the file must contain; empty if only its claim counts."""
     verdict: Verdict
+    """The verdict of the claim about the file."""
     evidence: str = ""
+    """The causes that refute the claim, or what the run recorded about it."""
 
 
 class LinkClaim(Model):
     """A connection that the release needs, with its verdict."""
 
     source: str
+    """The beginning of the connection."""
     target: str
+    """The end of the connection."""
     via: str = ""
+    """What connects the two."""
     verdict: Verdict
+    """The verdict of the claim about the connection."""
     evidence: str = ""
+    """The causes that refute the claim, or what the run recorded about it."""
 
 
 class JobRecord(Model):
     """One job of the release workflow."""
 
     id: str
+    """The job's key in the workflow file."""
     name: str = ""
+    """The job's name; empty if it has none."""
     label: str = Field(default="", description="The label of its runner.")
     needs: tuple[str, ...] = ()
+    """The ids of the jobs that must end before it."""
     result: str
+    """How it ended: success, failure, skipped, hung or not run."""
     reason: str = ""
+    """Why it did not succeed, if no step shows the reason."""
     start: float | None = Field(default=None, description="In seconds since 1970.")
     end: float | None = Field(default=None, description="In seconds since 1970.")
     failing_step: str | None = None
+    """The name of the first step that failed; null if none failed."""
     log: tuple[str, ...] = Field(default=(), description="The end of the failing step's log.")
 
 
@@ -221,51 +267,69 @@ class ReleaseAsset(Model):
     """A file of a release on the forge."""
 
     name: str
+    """The file name."""
     size: Size
     sha256: Sha256
+    """The sha256 of the content."""
 
 
 class ReleasePage(Model):
     """A release that the workflow created on the forge."""
 
     tag: str
+    """The tag of the release."""
     prerelease: bool
+    """True if it is marked as a pre-release."""
     draft: bool
+    """True if it is not published."""
     assets: tuple[ReleaseAsset, ...]
+    """The files of the release."""
 
 
 class PipelinePart(Model):
     """The run of the release workflow."""
 
     tag: str = ""
+    """The pushed tag."""
     annotated: bool = True
+    """True for an annotated tag, false for a lightweight one."""
     commit: str = ""
+    """The hash of the tagged commit."""
     source: str = Field(
         default="",
         description="The content of the commit: the repository's last commit, or the working "
         "files.",
     )
     result: str = ""
+    """How the workflow ended: success, failure, hung or not triggered."""
     seconds: Seconds = 0.0
+    """Wall time of the workflow."""
     truths: Mapping[str, Claim] = Field(
         default_factory=dict, description="The claims about the workflow, by their numbers."
     )
     artifacts: tuple[ArtifactClaim, ...] = ()
+    """The source files that the release needs."""
     links: tuple[LinkClaim, ...] = ()
+    """The connections that the release needs."""
     proved: tuple[str, ...] = Field(default=(), description="What the run proved.")
     not_provable: tuple[str, ...] = Field(default=(), description="What no run can prove.")
     jobs: tuple[JobRecord, ...] = ()
+    """The jobs, one for each combination of a matrix."""
     side_by_side: bool = Field(
         default=False,
         description="True if the jobs that release and publish ran at the same time.",
     )
     wheels: tuple[BuiltWheel, ...] = ()
+    """The wheels that jobs built."""
     merged: tuple[WorkflowArtifact, ...] = ()
+    """The artifacts at the end of the workflow."""
     releases: tuple[ReleasePage, ...] = ()
+    """The releases on the forge at the end."""
     index: Mapping[str, str] = Field(
         default_factory=dict, description="The sha256 of each file on the index, by name."
     )
     actions: tuple[ActionUse, ...] = ()
+    """The actions that the workflow names."""
     stand_ins: tuple[str, ...] = Field(
         default=(), description="How the environment of the jobs differs from GitHub's."
     )
@@ -281,6 +345,7 @@ class PublisherPart(Model):
         default=(), description="The token exchanges that the index refused."
     )
     live: LivePublisherCheck | None = None
+    """The comparison with the live index; null if there was none."""
     not_provable: tuple[str, ...] = Field(default=(), description="What no run can prove.")
 
 
@@ -296,17 +361,23 @@ class Report(Model):
         default=RESULTS_SCHEMA, alias="schema", description="The version of this schema."
     )
     verdict: Verdict
+    """The verdict of the run."""
     items: tuple[ItemResult, ...]
+    """The verified statements, each with its verdict."""
     cells: tuple[CellResult, ...]
+    """The results of the selected cells."""
     started: Timestamp
     seconds: Seconds = Field(description="Wall time of the run.")
     selection: RunSelection
+    """The options that select what runs."""
     finished: bool = Field(
         default=True,
         description="False if the run was killed or still runs. Each run first writes false.",
     )
     interrupted: bool = False
+    """True if a signal ended the run."""
     out_of_scope: tuple[OutOfScope, ...] = ()
+    """What the options leave out."""
     version: str = Field(default="", description="The release's version.")
     suite_version: str = Field(default="", description="The version of quiverdb-e2e.")
     suite_commit: str = Field(
@@ -328,7 +399,9 @@ class Report(Model):
         default="", description="Why the index does not have the earlier releases."
     )
     notes: tuple[Cause, ...] = ()
+    """The causes of severity `note`. They do not count."""
     static: ReleaseInspection = ReleaseInspection()
+    """The inspections of the wheels."""
     platforms: tuple[PlatformResult, ...] = Field(
         default=(), description="How far the wheels for each platform are verified."
     )
@@ -342,20 +415,26 @@ class Report(Model):
         default_factory=dict, description="The machines of the run, by name."
     )
     stand_ins: tuple[StandInLimits, ...] = ()
+    """The rows of docs/explanation/stand-ins.md."""
     images: Mapping[str, ImageRecord] = Field(
         default_factory=dict, description="The images that the run used, by name."
     )
     engine: EngineRecord | None = None
+    """The engine that ran the containers; null if the set-up failed before it."""
     egress: EgressProof | None = Field(
         default=None, description="The proof that the machines have no egress."
     )
     inputs: ReplayInputs | None = None
+    """What `./e2e replay` needs to run the cells again; null if the set-up failed."""
     kept: tuple[KeptMachine, ...] = Field(
         default=(), description="The machines that --keep-failed kept."
     )
     reproduction: Reproduction | None = None
+    """The answer of `./e2e reproduce`; null for other commands."""
     pipeline: PipelinePart | None = None
+    """The release workflow; null if it did not run to a result."""
     publisher: PublisherPart | None = None
+    """The trusted publisher; null if the release workflow did not run to a result."""
 
     def cell(self, ident: str) -> CellResult | None:
         """Return the result of a cell by its id; None if the run has no such cell."""

@@ -19,10 +19,15 @@ class CommandSummary(Model):
     """One command of a cell, as the user types it."""
 
     name: StepName
+    """The part of the cell that runs it."""
     command: str
+    """The command line with the quoting of the machine's shell."""
     code: int | None
+    """The exit code; negative for a signal; null if the command did not start."""
     seconds: float | None
+    """The duration in seconds; null if the command did not start."""
     timed_out: bool
+    """True if the suite ended it after its time limit."""
 
 
 class TestsSummary(Model):
@@ -31,6 +36,7 @@ class TestsSummary(Model):
     __test__ = False  # pytest must not collect it, although its name starts with Test
 
     counts: Mapping[str, int]
+    """The number of tests by outcome."""
     failures: tuple[str, ...] = Field(description="The node ids of the failed tests.")
     left_out: tuple[str, ...] = Field(
         description="Each reason to skip, deselect or expect a failure, with its number of tests."
@@ -42,25 +48,37 @@ class NativeSummary(Model):
     """The result of the first native call."""
 
     version: str | None = None
+    """The version that the package reports."""
     source: str | None = None
+    """The copy of its libraries that the package reports to have loaded."""
 
 
 class CellSummary(Model):
     """A summary of the evidence of a cell. A file in ``evidence/`` has all of it."""
 
     commands: tuple[CommandSummary, ...]
+    """The commands that the cell reached."""
     steps: Mapping[str, bool]
+    """Whether each step of the exercise passed, by name."""
     python: str = ""
+    """The version of the Python that runs the probe."""
     implementation: str = ""
+    """The implementation of that Python."""
     system: str = ""
+    """Name, version and build of the system."""
     deviation: str = ""
+    """How the command differs from the literal command; empty if it does not."""
     started: str = ""
+    """The start of the cell, in UTC (ISO 8601)."""
     native: NativeSummary | None = None
+    """The first native call; null if it did not succeed."""
     image: str = ""
+    """The tag of the machine's image."""
     served: Mapping[str, str | None] = Field(
         default_factory=dict, description="The sha256 of each wheel that the index served, by name."
     )
     tests: TestsSummary | None = None
+    """The package's own tests; null if the cell did not run them."""
     testbed: str = Field(default="", description="The failure of the testbed.")
 
 
@@ -68,13 +86,21 @@ class CellResult(Model):
     """The result of one cell."""
 
     id: str
+    """Machine, installer and scenario, joined by dashes."""
     machine: str
+    """The name of the machine."""
     installer: str
+    """The name of the installer."""
     scenario: str
+    """The name of the scenario."""
     expectation: ExpectationKind
+    """What the cell must show."""
     outcome: Outcome
+    """What happened."""
     verdict: Verdict
+    """The verdict of the cell."""
     causes: tuple[Cause, ...]
+    """The causes, the heaviest first."""
     seconds: float = Field(
         ge=0, description="Wall time, including the start and end of the machine."
     )
@@ -89,15 +115,20 @@ class CellResult(Model):
     )
     evidence: str = Field(default="", description="The sha256 of the file with its evidence.")
     summary: CellSummary | None = None
+    """A summary of the evidence; null if the cell did not run."""
 
 
 class ItemResult(Model):
     """The result of one item of the verification."""
 
     id: str
+    """The name of the item, such as linux-install."""
     title: str
+    """The statement that is verified."""
     verdict: Verdict
+    """The verdict of the item."""
     causes: tuple[Cause, ...]
+    """The causes that decide it, the heaviest first."""
     reason: str = Field(default="", description="Why it is unverified.")
 
 
@@ -121,6 +152,7 @@ class PlatformResult(Model):
 
     tag: str = Field(description="The platform tag.")
     coverage: Coverage
+    """How far the wheels are verified."""
     wheels: tuple[str, ...] = Field(default=(), description="The file names.")
     causes: tuple[Cause, ...] = Field(
         default=(),

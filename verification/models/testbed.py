@@ -25,7 +25,9 @@ class ImageRecord(Model):
 
     tag: str = Field(description="Ends with the hash of its recipe.")
     id: str
+    """The engine's id of the image."""
     created: str
+    """When it was made (ISO 8601)."""
 
 
 class TestbedFailureRecord(Model):
@@ -33,8 +35,11 @@ class TestbedFailureRecord(Model):
 
     __test__ = False  # pytest must not collect it, although its name starts with Test
     cause: str
+    """The name of the cause."""
     where: str
+    """The part of the testbed that failed."""
     observed: str
+    """What was observed, in one line."""
 
     @classmethod
     def of(cls, failure: TestbedFailure) -> TestbedFailureRecord:
