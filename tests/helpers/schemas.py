@@ -137,8 +137,8 @@ def _without_type_arguments(root: Schema) -> Schema:
     definitions: dict[str, JsonValue] = {}
     references: dict[str, dict[str, JsonValue]] = {}
     for name, definition in _items(root["$defs"]):
-        base, separator, _ = name.partition("_")
-        if not separator:
+        base = name.partition("_")[0]
+        if base == name or base not in _models():
             definitions[name] = {**definition}
             continue
         properties = _schema_of(definition["properties"])
