@@ -83,7 +83,7 @@ class Changes(Model):
     removed: tuple[str, ...] = ()
     """Those that no longer exist."""
     changed: tuple[str, ...] = ()
-    """Those with another content or other attributes."""
+    """Those with another mode, size, modification time or registry value."""
 
     def by_kind(self) -> Mapping[str, tuple[str, ...]]:
         """Return the names of each kind of change."""
