@@ -196,7 +196,7 @@ def start_obstacle() -> str | None:
     """Return why `ensure` would not start an engine, or None if it would."""
     obstacle = provision_obstacle()
     if obstacle is None and any(endpoint.named_by_user for endpoint in endpoints()):
-        obstacle = "you named that engine"
+        obstacle = "DOCKER_HOST or a context names the engine"
     return obstacle
 
 

@@ -429,13 +429,15 @@ def _mark_contradicted(
     causes: Iterable[Cause], contradictions: Iterable[Contradiction]
 ) -> list[Cause]:
     """Return the causes. A contradicted cause follows from its contradiction. It does not count."""
-    leaders = {
+    causes_followed = {
         cause: contradiction.cause.name
         for contradiction in contradictions
         for cause in contradiction.about
     }
     return [
-        cause.model_copy(update={"follows": leaders[cause]}) if cause in leaders else cause
+        cause.model_copy(update={"follows": causes_followed[cause]})
+        if cause in causes_followed
+        else cause
         for cause in causes
     ]
 

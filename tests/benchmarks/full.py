@@ -116,7 +116,7 @@ def run_scripts(
     cells: Sequence[Cell],
     tags: dict[str, str],
     release: Release,
-    bed: Testbed,
+    started_testbed: Testbed,
     *,
     exercised: bool,
 ) -> float:
@@ -133,10 +133,20 @@ def run_scripts(
         folder.mkdir()
         folder.chmod(0o755)  # the user in the container reads it
         files = probe_files(plan, load_subject())
-        for name, content in {**files, "ca.pem": bed.network.ca_certificate.encode()}.items():
+        for name, content in {
+            **files,
+            "ca.pem": started_testbed.network.ca_certificate.encode(),
+        }.items():
             (folder / name).write_bytes(content)
-        labels = [f"--label={key}={value}" for key, value in bed.run.labels().items()]
-        command = ["docker", "run", "--rm", "--init", f"--network={bed.network.name}", *labels]
+        labels = [f"--label={key}={value}" for key, value in started_testbed.run.labels().items()]
+        command = [
+            "docker",
+            "run",
+            "--rm",
+            "--init",
+            f"--network={started_testbed.network.name}",
+            *labels,
+        ]
         command += [f"--tmpfs={path}:{options}" for path, options in cell.scenario.tmpfs.items()]
         command += ["--user=root", "--env=HOME=/home/user", f"--volume={folder}:/e2e:ro"]
         command += [tags[cell.machine.image], "sh", "-c", script(cell, plan, exercised=exercised)]
@@ -214,11 +224,13 @@ def main() -> None:
             start = time.perf_counter()
             with (
                 testbed.prepare_network(docker, run, publisher, prove=False) as network,
-                testbed.start(network, index_image, contents, release.wheel_paths) as bed,
+                testbed.start(
+                    network, index_image, contents, release.wheel_paths
+                ) as started_testbed,
             ):
                 index = time.perf_counter() - start
-                bare = run_scripts(cells, tags, release, bed, exercised=False)
-                used = run_scripts(cells, tags, release, bed, exercised=True)
+                bare = run_scripts(cells, tags, release, started_testbed, exercised=False)
+                used = run_scripts(cells, tags, release, started_testbed, exercised=True)
             whole = run_suite(cells)
             print(
                 f"| {number + 1} | {len(cells)} | {index:.1f} | {bare:.1f} | {used:.1f} "

@@ -76,11 +76,11 @@ class PinnedFile:
 class KnownWheel(PinnedFile):
     """A wheel of ``windows_wheels.toml``: a call of its native code and the expected output."""
 
-    written: str
-    does: str
+    languages: str
+    description: str
     call: str
-    prints: str
-    lacks: tuple[str, ...] = ()
+    expected_line: str
+    missing_libraries: tuple[str, ...] = ()
     stub: str | None = None
 
 
@@ -126,13 +126,16 @@ def load(path: Path = WHEELS) -> tuple[tuple[KnownWheel, ...], tuple[PinnedFile,
         data = tomllib.loads(path.read_text("utf-8"))
         tables: list[dict[str, Any]] = data.pop("wheel", [])
         wheels = tuple(
-            KnownWheel(**table | {"lacks": tuple(table.get("lacks", ()))}) for table in tables
+            KnownWheel(**table | {"missing_libraries": tuple(table.get("missing_libraries", ()))})
+            for table in tables
         )
         support = tuple(PinnedFile(**table) for table in data.pop("support", []))
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise WrongUse(f"{path.name}: {error}; its first lines describe the keys") from None
     if data:
-        raise WrongUse(f"{path.name}: unknown table {min(data)!r}; there are: support, wheel")
+        raise WrongUse(
+            f"{path.name}: unknown table {min(data)!r}; the tables are support and wheel"
+        )
     return wheels, support
 
 
@@ -141,12 +144,14 @@ def judge(wheel: KnownWheel, result: CallResult, *, clean: bool) -> Judgement:
 
     ``clean`` is True for a machine without Microsoft's redistributable.
     """
-    has_answer = result.code == 0 and wheel.prints in result.output.splitlines()
+    has_answer = result.code == 0 and wheel.expected_line in result.output.splitlines()
     missing = result.missing()
-    missing_text = ", ".join(f"`{name}` (for `{by}`)" for name, by in missing)
+    missing_text = ", ".join(f"`{name}` (for `{user}`)" for name, user in missing)
     stub = _STUB.search(result.output)
-    if wheel.lacks and clean:
-        if {name.lower() for name, _ in missing} & {name.lower() for name in wheel.lacks}:
+    if wheel.missing_libraries and clean:
+        if {name.lower() for name, _ in missing} & {
+            name.lower() for name in wheel.missing_libraries
+        }:
             return Judgement(result.code != 0, f"fails, as on Windows: no {missing_text}")
         return Judgement(False, "**does not fail without a library that a clean Windows lacks**")
     if has_answer and result.loaded() > 0:
@@ -223,7 +228,7 @@ def page(
 ) -> str:
     """Return the page with the table of results, by machine and wheel."""
     rows = [
-        f"| {wheel.requirement.replace('==', ' ')} | {wheel.written} | {wheel.does} | "
+        f"| {wheel.requirement.replace('==', ' ')} | {wheel.languages} | {wheel.description} | "
         + " | ".join(judgements[name][wheel.name].text for name in MACHINES)
         + " |"
         for wheel in wheels

@@ -249,12 +249,12 @@ jobs:
 def test_artifact_actions_fail_where_those_of_github_fail(start_runner: StartRunner) -> None:
     with start_runner(workflow=COLLISION) as runner:
         (pipeline_run,) = runner.push(["v1.2.3"])
-    one, two, three = pipeline_run.jobs
-    assert [step.result for step in one.steps] == ["success", "success", "success", "failure"]
-    assert "(409) Conflict" in one.errors[0]
-    assert [step.result for step in two.steps] == ["success", "failure"]
-    assert "No files were found with the provided path" in two.errors[0]
-    assert "Artifact not found for name: absent" in three.errors[0]
+    conflict, upload, download = pipeline_run.jobs
+    assert [step.result for step in conflict.steps] == ["success", "success", "success", "failure"]
+    assert "(409) Conflict" in conflict.errors[0]
+    assert [step.result for step in upload.steps] == ["success", "failure"]
+    assert "No files were found with the provided path" in upload.errors[0]
+    assert "Artifact not found for name: absent" in download.errors[0]
 
 
 INPUTS = """\
@@ -289,19 +289,19 @@ jobs:
 def test_names_of_inputs_have_aliases_and_ignore_case(start_runner: StartRunner) -> None:
     with start_runner(workflow=INPUTS) as runner:
         (pipeline_run,) = runner.push(["v1.2.3"])
-    one, two, three, four = pipeline_run.jobs
-    assert one.result == "success", log_of(one)
+    first, second, third, fourth = pipeline_run.jobs
+    assert first.result == "success", log_of(first)
     (artifact,) = pipeline_run.artifacts
     assert artifact.name == "Mine"
     assert {"data.txt", ".git/HEAD"} <= artifact.files.keys()
-    assert two.result == "failure"
-    assert "twine check older/*" in log_of(two)
-    assert (three.result, four.result) == ("failure", "failure")
-    four_unsupported, three_unsupported = sorted(pipeline_run.unsupported)
-    assert four_unsupported.startswith("four: ")
-    assert "archive" in four_unsupported
-    assert three_unsupported.startswith("three: ")
-    assert "cache" in three_unsupported
+    assert second.result == "failure"
+    assert "twine check older/*" in log_of(second)
+    assert (third.result, fourth.result) == ("failure", "failure")
+    fourth_unsupported, third_unsupported = sorted(pipeline_run.unsupported)
+    assert fourth_unsupported.startswith("four: ")
+    assert "archive" in fourth_unsupported
+    assert third_unsupported.startswith("three: ")
+    assert "cache" in third_unsupported
 
 
 CALLING = """\

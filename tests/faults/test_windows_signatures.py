@@ -98,7 +98,7 @@ def embedded() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def box(container_engine: Engine, run: Run) -> Iterator[Container]:
+def signing_container(container_engine: Engine, run: Run) -> Iterator[Container]:
     """Return a container without a network that has osslsigncode and files of the recipe."""
     client = container_engine.client()
     container = client.containers.run(
@@ -128,45 +128,47 @@ Check = Callable[[dict[str, bytes]], CommandResult]
 
 
 @pytest.fixture
-def check(box: Container) -> Iterator[Check]:
+def check(signing_container: Container) -> Iterator[Check]:
     """Return a function that runs the check of the build on these files."""
 
     def check_files(files: dict[str, bytes]) -> CommandResult:
-        _put(box, files, f"{_FOLDER}/programs")
+        _put(signing_container, files, f"{_FOLDER}/programs")
         command = ["python3", f"{_FOLDER}/signatures.py", f"{_FOLDER}/roots.pem"]
         command += [f"{_FOLDER}/programs.txt", f"{_FOLDER}/programs", "python", "microsoft"]
-        return execute(box, command)
+        return execute(signing_container, command)
 
     yield check_files
-    execute(box, ["rm", "-rf", f"{_FOLDER}/programs", f"{_FOLDER}/signing"])
+    execute(signing_container, ["rm", "-rf", f"{_FOLDER}/programs", f"{_FOLDER}/signing"])
 
 
-def _osslsigncode(box: Container, content: bytes, arguments: list[str]) -> bytes:
+def _osslsigncode(signing_container: Container, content: bytes, arguments: list[str]) -> bytes:
     """Run osslsigncode on a program and return the result."""
     folder = f"{_FOLDER}/signing"
-    _put(box, {"in": content}, folder)
+    _put(signing_container, {"in": content}, folder)
     command = ["osslsigncode", *arguments, "-in", f"{folder}/in", "-out", f"{folder}/out"]
-    result = execute(box, command)
+    result = execute(signing_container, command)
     assert result.code == 0, result.output
-    chunks, _ = box.get_archive(f"{folder}/out")
+    chunks, _ = signing_container.get_archive(f"{folder}/out")
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         file = tar.extractfile("out")
         assert file is not None
         content = file.read()
-    execute(box, ["rm", f"{folder}/out"])
+    execute(signing_container, ["rm", f"{folder}/out"])
     return content
 
 
-def _unsigned(box: Container, content: bytes) -> bytes:
-    return _osslsigncode(box, content, ["remove-signature"])
+def _unsigned(signing_container: Container, content: bytes) -> bytes:
+    return _osslsigncode(signing_container, content, ["remove-signature"])
 
 
-def _signed(box: Container, content: bytes, organisation: str) -> bytes:
+def _signed(signing_container: Container, content: bytes, organisation: str) -> bytes:
     certificate, key = _certificate(organisation)
     folder = f"{_FOLDER}/signing"
-    _put(box, {"cert.pem": certificate, "key.pem": key}, folder)
+    _put(signing_container, {"cert.pem": certificate, "key.pem": key}, folder)
     return _osslsigncode(
-        box, content, ["sign", "-certs", f"{folder}/cert.pem", "-key", f"{folder}/key.pem"]
+        signing_container,
+        content,
+        ["sign", "-certs", f"{folder}/cert.pem", "-key", f"{folder}/key.pem"],
     )
 
 
@@ -193,28 +195,30 @@ def test_program_with_one_changed_bit_is_refused(
 
 
 def test_program_without_a_signature_is_refused(
-    check: Check, box: Container, embedded: dict[str, bytes]
+    check: Check, signing_container: Container, embedded: dict[str, bytes]
 ) -> None:
-    result = check(embedded | {PROGRAM: _unsigned(box, embedded[PROGRAM])})
+    result = check(embedded | {PROGRAM: _unsigned(signing_container, embedded[PROGRAM])})
 
     assert (result.code, _refused(result)) == (1, [PROGRAM])
 
 
 def test_program_with_the_signature_of_another_publisher_is_refused(
-    check: Check, box: Container, embedded: dict[str, bytes]
+    check: Check, signing_container: Container, embedded: dict[str, bytes]
 ) -> None:
-    unsigned = _unsigned(box, embedded[PROGRAM])
-    result = check(embedded | {PROGRAM: _signed(box, unsigned, "Somebody Else")})
+    unsigned = _unsigned(signing_container, embedded[PROGRAM])
+    result = check(embedded | {PROGRAM: _signed(signing_container, unsigned, "Somebody Else")})
 
     assert (result.code, _refused(result)) == (1, [PROGRAM])
     assert "Somebody Else" in result.output
 
 
 def test_signer_with_the_name_of_the_publisher_is_refused(
-    check: Check, box: Container, embedded: dict[str, bytes]
+    check: Check, signing_container: Container, embedded: dict[str, bytes]
 ) -> None:
-    unsigned = _unsigned(box, embedded[PROGRAM])
-    result = check(embedded | {PROGRAM: _signed(box, unsigned, "Python Software Foundation")})
+    unsigned = _unsigned(signing_container, embedded[PROGRAM])
+    result = check(
+        embedded | {PROGRAM: _signed(signing_container, unsigned, "Python Software Foundation")}
+    )
 
     assert (result.code, _refused(result)) == (1, [PROGRAM])
 

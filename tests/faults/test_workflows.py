@@ -276,7 +276,9 @@ def test_fault_of_ci_is_reported(tmp_path: Path, old: str, new: str, fault: str)
 
 
 @pytest.mark.parametrize(("code", "tests"), [(0, ""), (1, "-k word tests/unit"), (3, "-x")])
-def test_test_step_of_ci_passes_words_and_exit_code(tmp_path: Path, code: int, tests: str) -> None:
+def test_the_step_test_of_ci_passes_words_and_exit_code(
+    tmp_path: Path, code: int, tests: str
+) -> None:
     """The step runs with a stand-in for e2e that prints its arguments."""
     scripts = {
         "e2e": f'#!/bin/sh\nprintf "<%s>" "$@"\nexit {code}\n',

@@ -215,8 +215,8 @@ NEW = "✘ new-failure: debian-13-uv-venv: failed (crash); first bad run 7"
 @pytest.mark.parametrize(
     ("gate", "compare", "output", "code"),
     [
-        (0, 0, "nothing new", 0),
-        (1, 0, "nothing new", 0),  # only known failures
+        (0, 0, "no regression", 0),
+        (1, 0, "no regression", 0),  # only known failures
         (1, 1, NEW, 1),
         (0, 1, "✘ grown-wheel: a.whl: 1 -> 2 bytes", 1),
         (0, 4, "no earlier run", 0),
@@ -225,12 +225,12 @@ NEW = "✘ new-failure: debian-13-uv-venv: failed (crash); first bad run 7"
         (0, 3, "history.sqlite3: malformed", 3),
     ],
 )
-def test_a_night_fails_only_for_new_failures(
+def test_a_night_fails_only_for_regressions(
     folder: Path, gate: int, compare: int, output: str, code: int
 ) -> None:
     result = run_script(
         folder,
-        "Report new failures",
+        "Report regressions",
         CODE=str(gate),
         COMPARE=str(compare),
         COMPARE_OUTPUT=output,

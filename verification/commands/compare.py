@@ -76,7 +76,7 @@ def _named(name: str, runs: Sequence[RecordedRun]) -> RecordedRun:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Print what is new. Return 1 if something new is bad, 3 if the history cannot be read.
+    """Print the differences. Return 1 for a regression, 3 if the history cannot be read.
 
     Raises:
         WrongUse: a name belongs to no run, or there is no earlier run to compare with.
@@ -97,7 +97,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     differences = compare(base, new, comparable)
     print(f"{base.title} -> {new.title}")
     for difference in differences:
-        print(f"{'✘' if difference.bad else '·'} {difference}")
-    bad = sum(difference.bad for difference in differences)
-    print(f"{bad} new and bad" if bad else "nothing new and bad")
-    return ExitCode.PACKAGE_FAILED if bad else ExitCode.VERIFIED
+        print(f"{'✘' if difference.is_regression else '·'} {difference}")
+    regressions = sum(difference.is_regression for difference in differences)
+    plural = "" if regressions == 1 else "s"
+    print(f"{regressions} regression{plural}" if regressions else "no regression")
+    return ExitCode.PACKAGE_FAILED if regressions else ExitCode.VERIFIED

@@ -59,7 +59,10 @@ def _check_engine(engine: Engine | None, problems: list[str]) -> bool:
     obstacle = engines.start_obstacle()
     fix = "./e2e gate installs and starts an engine"
     if obstacle:
-        fix = f"{obstacle}; as root on Debian: apt-get install docker.io && dockerd"
+        print(f"         cannot start: {obstacle}")
+        fix = "as root on Debian: apt-get install docker.io && dockerd"
+        if engines.provision_obstacle() is None:  # the user named the engine
+            fix = "start that engine, or unset DOCKER_HOST"
     print(f"         fix: {fix}")
     return obstacle is None
 
@@ -86,6 +89,8 @@ def _check_disk() -> bool:
     is_ok = free > _FREE_GIGABYTES
     word = "ok" if is_ok else "missing"
     print(f"{word:<8} disk: {free:.0f} GB free ({_FREE_GIGABYTES} GB are needed)")
+    if not is_ok:
+        print("         fix: free disk space, or run ./e2e clean")
     print(f"ok       state folder: {state_folder()}")
     return is_ok
 

@@ -272,7 +272,9 @@ def request_of(config: pytest.Config) -> GateRequest:
     """
     for word in config.getoption("file_or_dir"):
         if not (config.invocation_params.dir / word.partition("::")[0]).exists():
-            raise WrongUse(f"{word}: no such option, file or folder")
+            raise WrongUse(
+                f"{word}: no such option, file or folder; `./e2e gate --help` lists the options"
+            )
     keyword = config.getoption("keyword")
     check_keyword(keyword)
     subject_file = _path(config, "subject")
@@ -341,11 +343,11 @@ def start_order(cells: Iterable[Cell], worker_count: int) -> list[Cell]:
     that no slow cell waits behind another slow one while a worker is idle.
     """
 
-    def quickness(cell: Cell) -> tuple[bool, bool, bool]:
+    def start_key(cell: Cell) -> tuple[bool, bool, bool]:
         on_wine, by_pip = cell.machine.runs_on == "wine", "pip" in cell.installer.name
         return not (cell.runs_tests or (on_wine and by_pip)), not on_wine, not by_pip
 
-    ordered = sorted(cells, key=quickness)
+    ordered = sorted(cells, key=start_key)
     if len(ordered) < 2 * worker_count:
         return ordered
     pairs = zip(ordered[:worker_count], reversed(ordered[-worker_count:]), strict=True)

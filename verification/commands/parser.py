@@ -214,7 +214,7 @@ COMMANDS: Mapping[str, _Command] = {
         "print what is new in a run, compared with an earlier run",
         "Print what is new in a run, compared with an earlier run. Without RUN, compare the last "
         "run with the one before it. With one RUN, compare it with the one before it. With two, "
-        "compare the second with the first. The exit code is 1 if something new is bad.",
+        "compare the second with the first. The exit code is 1 if there is a regression.",
         _add_compare,
     ),
     "shell": _Command(

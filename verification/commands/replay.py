@@ -39,39 +39,39 @@ class ReplayResult(Model):
     id: str
     recorded: str
     """The recorded outcome and the names of its causes."""
-    now: str = ""
+    replayed: str = ""
     """The outcome of the replay and the names of its causes; empty if the cell did not run."""
     verdict: Verdict = Verdict.UNVERIFIED
-    same: bool = False
+    is_equal: bool = False
     reason: str = ""
     """The reason why the cell did not run, or empty."""
 
     def __str__(self) -> str:
         if self.reason:
             return f"· {self.id}: not replayed: {self.reason}"
-        if self.same:
-            return f"✔ {self.id}: {self.now}, as recorded"
-        return f"✘ {self.id}: recorded {self.recorded}; now {self.now}"
+        if self.is_equal:
+            return f"✔ {self.id}: {self.replayed}, as recorded"
+        return f"✘ {self.id}: recorded {self.recorded}; now {self.replayed}"
 
     @property
     def exit_code(self) -> ExitCode:
         """The exit code for this cell."""
         if self.reason:
             return ExitCode.UNVERIFIED
-        if self.same:
+        if self.is_equal:
             return ExitCode.VERIFIED
         testbed_failed = self.verdict is Verdict.TESTBED
         return ExitCode.TESTBED_FAILED if testbed_failed else ExitCode.PACKAGE_FAILED
 
 
-def compare_results(recorded: CellResult, now: CellResult) -> ReplayResult:
+def compare_results(recorded: CellResult, replayed: CellResult) -> ReplayResult:
     """Compare two results of a cell by their outcomes and the names of their causes."""
     return ReplayResult(
         id=recorded.id,
         recorded=_outcome_text(recorded),
-        now=_outcome_text(now),
-        verdict=now.verdict,
-        same=recorded.outcome is now.outcome and _names(recorded) == _names(now),
+        replayed=_outcome_text(replayed),
+        verdict=replayed.verdict,
+        is_equal=recorded.outcome is replayed.outcome and _names(recorded) == _names(replayed),
     )
 
 
@@ -212,8 +212,13 @@ class Replay:
             return None
         folder = Path(self.report.selection.tests or "")
         tests = recorded.summary.tests if recorded.summary else None
-        if tests is None or own_tests.digest(own_tests.files(folder)) != tests.sha256:
-            raise Unverified(f"the package's own tests in {folder} are not those of the report")
+        if tests is None:
+            raise Unverified("the report records no tests of the package for this cell")
+        if own_tests.digest(own_tests.files(folder)) != tests.sha256:
+            raise Unverified(
+                f"the package's own tests in {folder} have changed since the run; "
+                "check out the version that the report records"
+            )
         return folder
 
     def _release(self) -> Release:
@@ -308,6 +313,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"difference: {difference}")
     if replay.differences:
         print("Because of these differences, the results prove nothing about the recorded run.")
-    same = sum(result.same for result in results)
-    print(f"{same} of {len(results)} cells have the recorded outcome and causes")
+    equal = sum(result.is_equal for result in results)
+    print(f"{equal} of {len(results)} cells have the recorded outcome and causes")
     return exit_code(results)

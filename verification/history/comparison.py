@@ -13,12 +13,14 @@ from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
 
 MIN_SECONDS_SLOWER, MIN_FACTOR_SLOWER = 3.0, 1.5
-"""A cell is slower if it exceeds the slowest of its last runs by both limits. Less is noise."""
+"""A cell is slower if it exceeds the slowest of its last runs by both limits. A smaller
+difference is noise."""
 MIN_RUNS = 3
-"""With fewer runs, a slower cell is reported but is not bad. With fewer cells, the slowdown that
-all cells share is unknown."""
+"""With fewer runs, a slower cell is reported but is no regression. With fewer cells, the
+slowdown that all cells share is unknown."""
 MIN_BYTES_GROWN, MIN_FACTOR_GROWN = 10_240, 1.05
-"""A wheel has grown if its size exceeds both limits. Less is a normal change of the code."""
+"""A wheel has grown if its size exceeds both limits. A smaller difference is a normal change of
+the code."""
 Inputs = Mapping[str, str | bool]
 
 
@@ -30,7 +32,7 @@ class RunDifference:
     where: str
     """The cell, item, wheel, dependency or image."""
     message: str
-    bad: bool
+    is_regression: bool
     """True if ``compare`` must end with exit code 1."""
 
     def __str__(self) -> str:
@@ -40,7 +42,7 @@ class RunDifference:
 def compare(
     base: RecordedRun, new: RecordedRun, history: Sequence[RecordedRun] = ()
 ) -> list[RunDifference]:
-    """Return the differences of ``new`` from ``base``, the bad ones first.
+    """Return the differences of ``new`` from ``base``, the regressions first.
 
     ``history`` has the comparable runs, the oldest first. It shows which cells are flaky, how long
     a cell takes, and which run was the first bad one.
@@ -54,7 +56,7 @@ def compare(
         *_changed("dependency", base.report.locked, new.report.locked),
         *_changed("image", _images(base.report), _images(new.report)),
     ]
-    return sorted(differences, key=lambda difference: (not difference.bad, difference))
+    return sorted(differences, key=lambda difference: (not difference.is_regression, difference))
 
 
 def _earlier_runs(
@@ -78,8 +80,8 @@ def _cells(
         if before and now:
             yield from _cell(before, now, base, new, earlier)
         elif now:
-            bad = now.verdict is Verdict.FAILED
-            yield RunDifference("cell-added", ident, f"is only in {new.name}", bad)
+            is_regression = now.verdict is Verdict.FAILED
+            yield RunDifference("cell-added", ident, f"is only in {new.name}", is_regression)
         else:
             yield RunDifference("cell-gone", ident, f"is not in {new.name}", True)
 
@@ -218,8 +220,8 @@ def _items(base: RecordedRun, new: RecordedRun) -> Iterator[RunDifference]:
         if before := base_items.pop(item.id, None):
             yield from _item(before, item, base, new)
         else:
-            bad = item.verdict is not Verdict.VERIFIED
-            yield RunDifference("item-added", item.id, str(item.verdict), bad)
+            is_regression = item.verdict is not Verdict.VERIFIED
+            yield RunDifference("item-added", item.id, str(item.verdict), is_regression)
     for ident in base_items:
         yield RunDifference("item-gone", ident, f"is not in {new.name}", True)
 

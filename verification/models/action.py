@@ -40,30 +40,30 @@ class ActionInput(Model):
 class StepInputs:
     """The inputs that a step gives to an action, by their names in the action's definition."""
 
-    def __init__(self, inputs: Mapping[str, ActionInput], given: Mapping[str, str]) -> None:
-        """Compare ``given``, the step's `with`, with the inputs of the action.
+    def __init__(self, inputs: Mapping[str, ActionInput], step_inputs: Mapping[str, str]) -> None:
+        """Compare ``step_inputs``, the step's `with`, with the inputs of the action.
 
         As on GitHub, names are compared without regard to case.
         """
         self._inputs = inputs
-        self._given = {name.lower(): value.strip() for name, value in given.items()}
+        self._values = {name.lower(): value.strip() for name, value in step_inputs.items()}
         names = {name: name for name in inputs} | {
             alias: name for name, rule in inputs.items() for alias in rule.aliases
         }
         self.unknown = {
             name: next(iter(difflib.get_close_matches(name.lower(), names, 1)), "")
-            for name in sorted(given)
+            for name in sorted(step_inputs)
             if name.lower() not in names
         }
         """The inputs that the action does not have. The value is the most similar known input."""
 
     def is_set(self, name: str) -> bool:
         """Return whether the step gives an input under any of its names."""
-        return any(key in self._given for key in self._names(name))
+        return any(key in self._values for key in self._names(name))
 
     def get(self, name: str) -> str:
         """Return the value of an input: the value in the step, else the default."""
-        values = [self._given[key] for key in self._names(name) if key in self._given]
+        values = [self._values[key] for key in self._names(name) if key in self._values]
         if values:
             return next((value for value in values if value), "")
         return self._inputs[name].default if name in self._inputs else ""
@@ -125,9 +125,9 @@ class ActionDefinition(Model):
             )
         return cls(inputs=inputs)
 
-    def read(self, given: Mapping[str, str]) -> StepInputs:
-        """Return the inputs that a step gives to the action; ``given`` is the step's `with`."""
-        return StepInputs(self.inputs, given)
+    def read(self, step_inputs: Mapping[str, str]) -> StepInputs:
+        """Return the inputs of a step of the action; ``step_inputs`` is the step's `with`."""
+        return StepInputs(self.inputs, step_inputs)
 
 
 def _input(table: JsonValue, defaults: Mapping[str, str], name: str, origin: str) -> ActionInput:

@@ -1,9 +1,9 @@
 """A pytest plugin that immediately records the result of each of the package's own tests.
 
 It runs on the machine under test, in the interpreter that runs the tests. Each event is one line of
-JSON in the file E2E_LEDGER, written immediately. After a crash or a hang the file has all earlier
-events, and the event that started the running test. The stacks of all threads are then in the file
-E2E_TRACE. The plugin does not judge.
+JSON in the file E2E_TEST_EVENTS, written immediately. After a crash or a hang the file has all
+earlier events, and the event that started the running test. The stacks of all threads are then in
+the file E2E_TRACE. The plugin does not judge.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import pytest
 _dumps = json.dumps
 # File descriptors, not file objects: an unclosed file object causes a ResourceWarning in a test.
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-_LEDGER = os.open(os.environ["E2E_LEDGER"], _FLAGS)
+_TEST_EVENTS = os.open(os.environ["E2E_TEST_EVENTS"], _FLAGS)
 _TRACE = os.open(os.environ["E2E_TRACE"], _FLAGS)
 _CHARACTERS = 2000
 
 
 def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
     """Write one event."""
-    os.write(_LEDGER, (_dumps({"kind": kind, **values}) + "\n").encode())
+    os.write(_TEST_EVENTS, (_dumps({"kind": kind, **values}) + "\n").encode())
 
 
 def pytest_sessionstart() -> None:

@@ -39,7 +39,7 @@ class OwnTestsInstructions(TypedDict):
     source: str
     folder: str
     scratch: str
-    ledger: str
+    test_events: str
     trace: str
     subject: str
     tool: List[str]
@@ -498,103 +498,104 @@ def read_steps(path: str) -> Dict[str, Evidence]:
     return steps
 
 
-def exercise(spec: Instructions, env: Environment, cwd: str) -> Evidence:
+def exercise(instructions: Instructions, env: Environment, cwd: str) -> Evidence:
     """Run the exercise in a new interpreter, and return its result and its steps."""
-    environment = {**env, **exercise_environment(spec, spec["folder"])}
-    limit = spec["seconds"]["exercise"] + 10
-    result = run(which(exercise_command(spec), env), environment, cwd, limit)
+    environment = {**env, **exercise_environment(instructions, instructions["folder"])}
+    limit = instructions["seconds"]["exercise"] + 10
+    result = run(which(exercise_command(instructions), env), environment, cwd, limit)
     trace = _read(environment["E2E_TRACE"])[:_OUTPUT_CHARACTERS]
     return {**result, "trace": trace, "steps": read_steps(environment["E2E_STEPS"])}
 
 
-def exercise_environment(spec: Instructions, scratch: str) -> Dict[str, str]:
+def exercise_environment(instructions: Instructions, scratch: str) -> Dict[str, str]:
     """Return the variables of the exercise. It writes its files into the folder ``scratch``."""
     return {
         "E2E_STEPS": os.path.join(scratch, "steps.jsonl"),
         "E2E_TRACE": os.path.join(scratch, "trace.txt"),
-        "E2E_SUBJECT": spec["subject"],
-        "E2E_PACKAGE": spec["package"],
-        "E2E_LIMIT_SECONDS": str(spec["seconds"]["exercise"]),
-        "E2E_PRELUDE": spec["prelude"],
-        "E2E_USES": " ".join(spec["uses"]),
-        **spec["exercise_env"],
+        "E2E_SUBJECT": instructions["subject"],
+        "E2E_PACKAGE": instructions["package"],
+        "E2E_LIMIT_SECONDS": str(instructions["seconds"]["exercise"]),
+        "E2E_PRELUDE": instructions["prelude"],
+        "E2E_USES": " ".join(instructions["uses"]),
+        **instructions["exercise_env"],
     }
 
 
-def exercise_command(spec: Instructions) -> List[str]:
+def exercise_command(instructions: Instructions) -> List[str]:
     """Return the command that starts the exercise."""
-    source = os.path.join(spec["folder"], "exercise.py")
+    source = os.path.join(instructions["folder"], "exercise.py")
     # Read as bytes: compile() reads source as UTF-8; open() on Windows has another encoding.
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
-    return [*spec["python"], "-c", code]
+    return [*instructions["python"], "-c", code]
 
 
 def own_tests(
-    spec: Instructions, instructions: OwnTestsInstructions, env: Environment, cwd: str
+    instructions: Instructions, tests_instructions: OwnTestsInstructions, env: Environment, cwd: str
 ) -> Evidence:
     """Install pytest, and run the package's own tests on the installed package."""
-    tool = run(which(instructions["tool"], env), env, cwd, spec["seconds"]["install"])
+    tool = run(which(tests_instructions["tool"], env), env, cwd, instructions["seconds"]["install"])
     if tool["code"]:
-        return {"tool": tool, "ledger": "", "trace": ""}
-    os.makedirs(instructions["scratch"])
-    tests = os.path.join(instructions["folder"], "tests")
-    if os.path.isdir(instructions["source"]):  # an empty folder is not copied to the machine
-        shutil.copytree(instructions["source"], tests)
+        return {"tool": tool, "test_events": "", "trace": ""}
+    os.makedirs(tests_instructions["scratch"])
+    tests = os.path.join(tests_instructions["folder"], "tests")
+    if os.path.isdir(tests_instructions["source"]):  # an empty folder is not copied to the machine
+        shutil.copytree(tests_instructions["source"], tests)
     else:
         os.makedirs(tests)
     environment = {
         **env,
-        **instructions["env"],
-        "E2E_LEDGER": instructions["ledger"],
-        "E2E_TRACE": instructions["trace"],
-        "E2E_SUBJECT": instructions["subject"],
-        "E2E_LIMIT_SECONDS": str(spec["seconds"]["tests"]),
+        **tests_instructions["env"],
+        "E2E_TEST_EVENTS": tests_instructions["test_events"],
+        "E2E_TRACE": tests_instructions["trace"],
+        "E2E_SUBJECT": tests_instructions["subject"],
+        "E2E_LIMIT_SECONDS": str(instructions["seconds"]["tests"]),
     }
     result = run(
-        which(instructions["command"], environment),
+        which(tests_instructions["command"], environment),
         environment,
-        instructions["folder"],
-        spec["seconds"]["tests"] + 10,
+        tests_instructions["folder"],
+        instructions["seconds"]["tests"] + 10,
     )
-    ledger, trace = _read(instructions["ledger"]), _read(instructions["trace"])[:_OUTPUT_CHARACTERS]
-    return {**result, "tool": tool, "ledger": ledger, "trace": trace}
+    test_events = _read(tests_instructions["test_events"])
+    trace = _read(tests_instructions["trace"])[:_OUTPUT_CHARACTERS]
+    return {**result, "tool": tool, "test_events": test_events, "trace": trace}
 
 
 class ProbeRun:
     """Runs the commands of a user on this machine, one after another, and collects the evidence."""
 
-    def __init__(self, spec: Instructions) -> None:
-        self.spec = spec
-        self.env = {**os.environ, **spec["env"]}
+    def __init__(self, instructions: Instructions) -> None:
+        self.instructions = instructions
+        self.env = {**os.environ, **instructions["env"]}
         self.evidence: Evidence = {}
         self._start = time.perf_counter()
         self._seconds: Dict[str, float] = {}
 
     def run(self) -> None:
         """Carry out the instructions. A step that the cell does not reach has no evidence."""
-        spec = self.spec
-        os.makedirs(spec["cwd"], exist_ok=True)
+        instructions = self.instructions
+        os.makedirs(instructions["cwd"], exist_ok=True)
         before_processes = processes()
         self._describe(before_processes)
-        if spec["umask"] >= 0:
-            os.umask(spec["umask"])
-        self._commands("setup", spec["setup"])
-        skipped = (*spec["skipped"], spec["cwd"])  # the user's project can change
-        before = FilesystemSnapshot(spec["roots"], skipped)
-        registry = RegistrySnapshot(spec["skipped_keys"])
+        if instructions["umask"] >= 0:
+            os.umask(instructions["umask"])
+        self._commands("setup", instructions["setup"])
+        skipped = (*instructions["skipped"], instructions["cwd"])  # the user's project can change
+        before = FilesystemSnapshot(instructions["roots"], skipped)
+        registry = RegistrySnapshot(instructions["skipped_keys"])
         self._time("first-look")
-        self._commands("first", spec["first"])
-        install = self._command("install", spec["install"])
-        installed = FilesystemSnapshot(spec["roots"], skipped, before)
+        self._commands("first", instructions["first"])
+        install = self._command("install", instructions["install"])
+        installed = FilesystemSnapshot(instructions["roots"], skipped, before)
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
-            if spec["reinstall"]:
+            if instructions["reinstall"]:
                 self._reinstall(installed, skipped)
             self._use(before_processes)
-        after = FilesystemSnapshot(spec["roots"], skipped, installed)
+        after = FilesystemSnapshot(instructions["roots"], skipped, installed)
         self.evidence["left"] = difference(before.tree, after.tree)
         self.evidence["since_installed"] = difference(installed.tree, after.tree)
-        registry_after = RegistrySnapshot(spec["skipped_keys"], registry)
+        registry_after = RegistrySnapshot(instructions["skipped_keys"], registry)
         self.evidence["registry"] = difference(registry.values, registry_after.values)
         self._time("all")
 
@@ -619,8 +620,8 @@ class ProbeRun:
         self._seconds[name] = round(time.perf_counter() - self._start, 3)
 
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
-        seconds = self.spec["seconds"][limit]
-        return run(which(command, self.env), self.env, self.spec["cwd"], seconds)
+        seconds = self.instructions["seconds"][limit]
+        return run(which(command, self.env), self.env, self.instructions["cwd"], seconds)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
         result = self._run(command, "install")
@@ -637,26 +638,28 @@ class ProbeRun:
         self.evidence[name] = results
 
     def _reinstall(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
-        result = self._run(self.spec["install"], "install")
-        after = FilesystemSnapshot(self.spec["roots"], skipped, installed)
+        result = self._run(self.instructions["install"], "install")
+        after = FilesystemSnapshot(self.instructions["roots"], skipped, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
     def _use(self, running: Sequence[str]) -> None:
         """Import, exercise, test and uninstall the package."""
-        spec, cwd = self.spec, self.spec["cwd"]
-        self._commands("after_install", spec["after_install"])
+        instructions, cwd = self.instructions, self.instructions["cwd"]
+        self._commands("after_install", instructions["after_install"])
         before = set(os.listdir(cwd))
-        import_run = self._run([*spec["python"], "-c", spec["import_statement"]], "import")
+        import_run = self._run(
+            [*instructions["python"], "-c", instructions["import_statement"]], "import"
+        )
         self.evidence["import"] = {**import_run, "made": sorted(set(os.listdir(cwd)) - before)}
-        exercise_run = exercise(spec, self.env, cwd)
+        exercise_run = exercise(instructions, self.env, cwd)
         self.evidence["exercise"] = exercise_run
         self.evidence["on_disk"] = database_files(cwd)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         self.evidence["processes"] = new_processes(running)
-        if "tests" in spec and exercise_run["code"] == 0:
-            self.evidence["tests"] = own_tests(spec, spec["tests"], self.env, cwd)
-        self._commands("before_uninstall", spec["before_uninstall"])
-        self._command("uninstall", spec["uninstall"])
+        if "tests" in instructions and exercise_run["code"] == 0:
+            self.evidence["tests"] = own_tests(instructions, instructions["tests"], self.env, cwd)
+        self._commands("before_uninstall", instructions["before_uninstall"])
+        self._command("uninstall", instructions["uninstall"])
 
 
 def main() -> None:

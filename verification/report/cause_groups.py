@@ -40,14 +40,14 @@ def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
 def _root(cause: Cause, causes: Sequence[Cause]) -> Cause:
     """Return the first cause in the chain that ``cause`` follows from, or ``cause`` itself."""
     chain = [cause]
-    while leader := _leader(chain[-1], causes):
-        if leader in chain:
+    while followed_cause := _followed_cause(chain[-1], causes):
+        if followed_cause in chain:
             return cause
-        chain.append(leader)
+        chain.append(followed_cause)
     return chain[-1]
 
 
-def _leader(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
+def _followed_cause(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
     if not cause.follows:
         return None
     cell = _cell(cause)

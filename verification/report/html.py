@@ -209,8 +209,8 @@ class Page:
 
 def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     """Return the data of the template."""
-    many = len(report.cells) > _MANY_CELLS
-    log_characters = _LOG_CHARACTERS_MANY_CELLS if many else _LOG_CHARACTERS
+    is_large_report = len(report.cells) > _MANY_CELLS
+    log_characters = _LOG_CHARACTERS_MANY_CELLS if is_large_report else _LOG_CHARACTERS
     cells = tuple(
         _cell(cell, evidence.get(cell.id), report, log_characters) for cell in report.cells
     )

@@ -16,7 +16,7 @@ from verification.models.cause import UNCLASSIFIED, Cause, FactValue, Severity
 
 _CATALOGUE_FILE = Path(__file__).with_name("causes.toml")
 _Text = Annotated[str, pydantic.Field(pattern=r"\S", strict=True)]
-_LISTED = 3
+_MAX_NAMES = 3
 """How many values of a fact with several values a message lists."""
 
 
@@ -158,8 +158,8 @@ def placeholders(template: str) -> set[str]:
 def _printable(value: FactValue) -> str | float:
     if not isinstance(value, tuple):
         return value
-    listed = ", ".join(value[:_LISTED])
-    return listed if len(value) <= _LISTED else f"{listed} and {len(value) - _LISTED} more"
+    listed = ", ".join(value[:_MAX_NAMES])
+    return listed if len(value) <= _MAX_NAMES else f"{listed} and {len(value) - _MAX_NAMES} more"
 
 
 def _one_line(text: str) -> str:

@@ -45,10 +45,10 @@ def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
     # `uv run` starts Python and requests the files of the environment itself.
     if line.user_agent.startswith(("uv/", "pip/")):
         return False
-    received_at = datetime.fromisoformat(line.time).timestamp()
+    request_time = datetime.fromisoformat(line.time).timestamp()
     return (
         evidence.import_run.began
-        <= received_at
+        <= request_time
         <= evidence.exercise.began + evidence.exercise.seconds
     )
 

@@ -30,8 +30,8 @@ _EXECUTED = (
     TestOutcome.XPASSED,
     TestOutcome.XFAILED,
 )
-_SHOWN = 5  # failures with a separate cause; the evidence has all failures
-_LISTED = 3  # names of further failures in one message
+_MAX_CAUSES = 5  # failures with a separate cause; the evidence has all failures
+_MAX_NAMES = 3  # names of further failures in one message
 _OWN_TESTS = "own tests"
 
 
@@ -103,12 +103,12 @@ def _failures(evidence: CellEvidence, tests: OwnTests) -> Iterator[Cause]:
         ("own-tests-not-run", (TestOutcome.UNCOLLECTED,)),
     ):
         failures = [failure for failure in tests.failures if failure.outcome in outcomes]
-        for failure in failures[:_SHOWN]:
+        for failure in failures[:_MAX_CAUSES]:
             error = _reported(failure.text) or failure.outcome
             fault = finding(name, "test", test=failure.node, error=error)
             yield fault.at(evidence, failure.node)
-        if others := tuple(failure.node for failure in failures[_SHOWN:]):
-            fault = finding(name, "more", count=len(others), tests=others[:_LISTED])
+        if others := tuple(failure.node for failure in failures[_MAX_CAUSES:]):
+            fault = finding(name, "more", count=len(others), tests=others[:_MAX_NAMES])
             yield fault.at(evidence, _OWN_TESTS)
 
 

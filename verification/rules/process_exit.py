@@ -84,23 +84,23 @@ def _end_of_exercise(evidence: CellEvidence, exercise: Exercise, in_step: bool) 
 
 
 def hang(run: CommandRun, trace: str | None = None) -> Finding:
-    """Return the hang of a process, or a testbed failure if the machine stood still."""
+    """Return the hang of a process, or a testbed failure if the machine did not always run."""
     return hang_after(run.seconds, run.stalled, trace)
 
 
 def hang_after(seconds: float, stalled: float, trace: str | None = None) -> Finding:
-    """Return the hang of a process, or a testbed failure if the machine stood still.
+    """Return the hang of a process, or a testbed failure if the machine did not always run.
 
-    ``seconds`` is the time that the process had. During ``stalled`` seconds of it the machine stood
-    still. ``trace`` is the text of faulthandler; None if it was not enabled.
+    ``seconds`` is the time that the process had. The machine did not run for ``stalled`` seconds
+    of it. ``trace`` is the text of faulthandler; None if it was not enabled.
     """
     facts: dict[str, FactValue] = {"seconds": seconds}
-    at = ""
+    suffix = ""
     if trace is not None:
-        at, facts["frame"] = "-at", frame(trace)
+        suffix, facts["frame"] = "-at", frame(trace)
     if stalled:
-        return finding("machine-lost", f"stalled{at}", **facts, stalled=stalled)
-    return finding("hang", f"seconds{at}", **facts)
+        return finding("machine-lost", f"stalled{suffix}", **facts, stalled=stalled)
+    return finding("hang", f"seconds{suffix}", **facts)
 
 
 def has_crashed(code: int, trace: str) -> bool:

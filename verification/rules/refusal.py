@@ -34,7 +34,7 @@ _COMPILING = re.compile(
 )
 # The lock files of uv: in a virtual environment, or in the folder for temporary files.
 _LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
-# The causes with which an installer can end if it builds a dependency or finds none that fits.
+# An installer that builds a dependency, or finds no fitting one, fails with one of these causes.
 _DEPENDENCY_CAUSES = (
     "missing-dependency", "unclassified", "unsupported-python", "unsupported-platform",
 )  # fmt: skip
@@ -47,8 +47,8 @@ def refusal_causes(
 ) -> Iterator[Cause]:
     """Yield the causes of the refusal of a release that cannot work on the machine.
 
-    ``run`` is the installation. If it passed, the installer installed another release, or this one
-    although it cannot work.
+    ``run`` is the installation. If it passed, the installer installed another release, or it
+    installed this one, which cannot work.
     """
     error = install_error(evidence, expectation, run) if run.code else None
     for rule in (
@@ -209,7 +209,7 @@ def _requested_wheels(
 
 
 def _fitting_wheel(evidence: CellEvidence, expectation: Expectation) -> str:
-    """Return the wheel of the release whose content or metadata was requested, so that it fits."""
+    """Return the fitting wheel of the release: the installer requested its content or metadata."""
     wheels = _requested_wheels(evidence, expectation)
     return next((file for version, file in wheels if str(version) == expectation.version), "")
 

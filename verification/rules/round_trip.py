@@ -13,7 +13,7 @@ from verification.models.evidence import CellEvidence
 from verification.rules.finding import Finding, finding
 
 _CAUSE = "round-trip-failed"
-_SHOWN = 80
+_MAX_CHARACTERS = 80
 """How many characters of a value a message shows."""
 Row = tuple[str, ...]
 """The values of a row as JSON. JSON keeps their types: 20 and 20.0 differ."""
@@ -94,7 +94,7 @@ def _first_value(
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
 
 
 def open_files(evidence: CellEvidence) -> Iterator[Cause]:

@@ -104,7 +104,7 @@ def failed_steps(evidence: CellEvidence, expectation: Expectation) -> Iterator[C
 def _for_scenario(
     fault: Finding, evidence: CellEvidence, expectation: Expectation, is_use: bool
 ) -> Finding:
-    """Return the fault; if it has no exact name, with the cause of the scenario.
+    """Return the fault. A fault without an exact name gets the cause of the scenario.
 
     If the severities of the two causes differ, the name is `use-not-supported`.
     """

@@ -61,5 +61,5 @@ def _check(machine: MachineSpec, kind: str, names: Iterable[str], known: Collect
         if name not in known:
             raise WrongUse(
                 f"machines.toml: {machine.name}: unknown {kind} {name!r}; "
-                f"there are: {', '.join(sorted(known))}"
+                f"the {kind}s are {', '.join(sorted(known))}"
             )

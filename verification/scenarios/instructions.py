@@ -22,7 +22,7 @@ _LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
     "windows": {},
 }
 """The variables that make the machine's loader log more while the package is exercised."""
-_LEDGER, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
+_TEST_EVENTS, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
 _ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.py', 'exec'))"
 
 
@@ -36,7 +36,7 @@ class OwnTestsInstructions(Model):
     source: str
     folder: str
     scratch: str
-    ledger: str
+    test_events: str
     trace: str
     subject: str
     """The name of the import package."""
@@ -182,13 +182,13 @@ def _own_tests(cell: Cell, package: str) -> OwnTestsInstructions:
         f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
     )
     path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
-    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_ledger")
+    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_test_events")
     folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
     return OwnTestsInstructions(
         source=layout.path("tests"),
         folder=folder,
         scratch=scratch,
-        ledger=layout.path(_LEDGER),
+        test_events=layout.path(_TEST_EVENTS),
         trace=layout.path(_TRACE),
         subject=package,
         tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),

@@ -12,7 +12,8 @@ from verification.models.base import Model
 from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
 from verification.scenarios.similar_machine import BugReport
 
-# The assumed versions if the report names none. What does not fit these does not fit older ones.
+# The assumed versions if the report names none. A file that does not fit the newest version does
+# not fit an older one either.
 _NEWEST = {"glibc": (2, 99), "musl": (1, 9)}
 _NEWEST_MACOS = (99, 0)
 _WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}

@@ -140,7 +140,8 @@ def bug_report(
     """
     system = _system_named(os) if os else None
     if arch and arch.lower() not in _PROCESSORS:
-        raise WrongUse(f"--arch {arch}: unknown; there are: {', '.join(_PROCESSORS)}")
+        names = ", ".join(_PROCESSORS)
+        raise WrongUse(f"--arch {arch}: unknown processor; the processors are {names}")
     if python and not _PYTHON_VERSION.fullmatch(python):
         raise WrongUse(f"--python {python}: not a version; write one such as 3.13 or 3.13.2")
     if glibc and not _VERSION.fullmatch(glibc):
@@ -163,7 +164,8 @@ def _system_named(text: str) -> System:
         alias: system for system in systems().values() for alias in (system.name, *system.aliases)
     }
     if name not in known:
-        raise WrongUse(f"--os {text}: unknown; there are: {', '.join(sorted(known))}")
+        names = ", ".join(sorted(known))
+        raise WrongUse(f"--os {text}: unknown system; the systems are {names}")
     return known[name]
 
 

@@ -103,12 +103,12 @@ _Line = Annotated[
 ]
 
 
-class _Ledger(Model):
+class _TestEvents(Model):
     lines: tuple[_Line, ...]
 
 
-def read_ledger(ledger: str) -> OwnTestsRecord:
-    """Return the record of the plugin. An incomplete line is ignored.
+def read_test_events(text: str) -> OwnTestsRecord:
+    """Return the record of the events that the plugin wrote. An incomplete line is ignored.
 
     Raises:
         DataError: a line has a form that the plugin does not write.
@@ -119,7 +119,7 @@ def read_ledger(ledger: str) -> OwnTestsRecord:
     version, internal = "", ""
     collected: int | None = None
     end: OwnTestsEnd | None = None
-    for line in _lines(ledger):
+    for line in _lines(text):
         match line:
             case _Start():
                 version = line.pytest
@@ -160,16 +160,16 @@ def read_ledger(ledger: str) -> OwnTestsRecord:
     )
 
 
-def _lines(ledger: str) -> tuple[_Line, ...]:
+def _lines(events: str) -> tuple[_Line, ...]:
     lines = []
-    for text in ledger.splitlines():
+    for text in events.splitlines():
         with contextlib.suppress(json.JSONDecodeError):
             lines.append(json.loads(text))
     try:
-        return _Ledger.model_validate({"lines": lines}).lines
+        return _TestEvents.model_validate({"lines": lines}).lines
     except pydantic.ValidationError as error:
-        message = error_line(error, _Ledger)
-        raise DataError(f"the ledger of the package's own tests: {message}") from None
+        message = error_line(error, _TestEvents)
+        raise DataError(f"the events of the package's own tests: {message}") from None
 
 
 def _weight(outcome: TestOutcome | None) -> int:

@@ -143,7 +143,7 @@ class RunSetup(NamedTuple):
 
 @dataclass(frozen=True)
 class Host:
-    """The engine and the run whose label everything has that the run starts."""
+    """The engine, and the run. Everything that the run starts has the label of the run."""
 
     engine: Engine
     run: Run

@@ -130,7 +130,7 @@ class Recorder:
 
 
 def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTest:
-    """Return a failure that no cell result shows. For the test of a cell the suite failed."""
+    """Return a failure that no cell result shows. In the test of a cell, it is the suite's."""
     if planned:
         return FailedTest(node=test.node, item=install_item(planned.system), error=True)
     item = test.properties.get(ITEM, "")

@@ -178,7 +178,9 @@ def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawE
         tables = database.read({name: str(data) for name, data in files.items()})
         evidence["on_disk"] = tables.model_dump(mode="json", exclude_unset=True)
     if isinstance(raw_tests := evidence.get("tests"), dict):
-        record = own_tests.read_ledger(str(raw_tests.pop("ledger"))).model_dump(mode="json")
+        record = own_tests.read_test_events(str(raw_tests.pop("test_events"))).model_dump(
+            mode="json"
+        )
         evidence["tests"] = {**raw_tests, **record, "sha256": own_tests.digest(tests or {})}
     # Wine's loader writes to the output of the probe, not to the streams of the Windows program.
     lines = [text for text in result.stderr.splitlines() if _LOADER_LINE.search(text)]
@@ -247,7 +249,7 @@ def prepare_machine(
         files = project_files.collect(scenario.files, request.prepared.release, request.subject)
         machine.put(files, machine.layout.as_engine(scenario.cwd))
     if tests is not None:
-        plugin = {"plugin/e2e_ledger.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
+        plugin = {"plugin/e2e_test_events.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
         machine.put(plugin | {f"tests/{name}": content for name, content in tests.items()})
     if request.planted.command:
         machine.run(list(request.planted.command), user="root")

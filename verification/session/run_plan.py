@@ -115,7 +115,7 @@ def _platforms(
         # A source is built for the selected systems only.
         not_built = selection.source and not result.counts
         if not result.wheels and (not_built or result.not_fetched):
-            result = result.model_copy(update={"causes": ()})  # it may have a wheel
+            result = result.model_copy(update={"causes": ()})  # the release may have a wheel for it
         yield result
     yield from _undeclared(setup, subject)
 

@@ -167,9 +167,11 @@ def _source(options: Options, root: Path) -> Path | None:
         return None
     folder = options.source or root / DEFAULT_SOURCE
     if not folder.is_dir():
-        raise WrongUse(f"--source {folder}: this folder does not exist")
+        raise WrongUse(f"--source {folder}: this folder does not exist; correct the path")
     if not (folder / "pyproject.toml").is_file():
-        raise WrongUse(f"--source {folder}: this folder has no pyproject.toml")
+        raise WrongUse(
+            f"--source {folder}: this folder has no pyproject.toml; name the folder that has it"
+        )
     return folder
 
 
@@ -193,9 +195,13 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     elif options.machines:
         reason = f"the run is narrowed to {', '.join(dict.fromkeys(options.machines))}"
     if options.actions_from and reason:
-        raise WrongUse(f"--actions-from: the release workflow does not run: {reason}")
+        raise WrongUse(
+            f"--actions-from: the release workflow does not run: {reason}; remove this option"
+        )
     if options.actions_from and not options.actions_from.is_dir():
-        raise WrongUse(f"--actions-from {options.actions_from}: this folder does not exist")
+        raise WrongUse(
+            f"--actions-from {options.actions_from}: this folder does not exist; correct the path"
+        )
     return reason
 
 

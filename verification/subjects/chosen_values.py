@@ -1,7 +1,7 @@
 """Choose the values that a smoke test writes: at the limits of each type, and new in each run.
 
-The host compares them with the values that the package returns and with those in its file. So a
-package fails that returns constants, or returns its input without storing it.
+The host compares them with the values that the package returns and with those in its file. A
+package that returns constants, or returns its input without storing it, therefore fails.
 """
 
 from __future__ import annotations

@@ -194,8 +194,10 @@ def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Itera
         )
         used_by = f" ({listing(symbols, 2)})" if symbols else ""
         others = len(newer) - 1
-        rest = f" and {others} other newer version{'s' * (others > 1)}" if others else ""
-        message = f"needs {version} of {source}{used_by}{rest}, newer than {code.tag} allows"
+        other_versions = f" and {others} other newer version{'s' * (others > 1)}" if others else ""
+        message = (
+            f"needs {version} of {source}{used_by}{other_versions}, newer than {code.tag} allows"
+        )
         yield _fault(
             cause, library, message, library=source, version=version, symbols=tuple(symbols)
         )

@@ -46,42 +46,42 @@ def inspect_wheel(
     modules = modules or {}
     if additional:
         subject = subject_for_wheel(archive.name, subject)
-    ident = identity.identify(archive, subject)
+    wheel_identity = identity.identify(archive, subject)
     code = imports.read_package(archive, subject.import_package)
-    declared = native_code.declared_paths(ident.platform, subject)
+    declared = native_code.declared_paths(wheel_identity.platform, subject)
     libraries, unloadable = native_code.gather(archive, declared)
-    native = NativeCode(tuple(libraries), ident.platform_tag, declared)
+    native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared)
     causes = [
         *unloadable,
-        *identity.causes(archive, ident, subject, additional=additional),
-        *record.causes(archive),
-        *file_names.causes(archive, ident),
-        *top_level.causes(archive, ident, subject, modules),
-        *unused_files.causes(archive, ident),
-        *private_files.causes(archive),
-        *entry_points.causes(archive, ident, subject),
-        *dependencies.causes(archive, ident, subject, modules, code),
-        *native_code.causes(archive, ident, subject, native),
+        *identity.faults(archive, wheel_identity, subject, additional=additional),
+        *record.faults(archive),
+        *file_names.faults(archive, wheel_identity),
+        *top_level.faults(archive, wheel_identity, subject, modules),
+        *unused_files.faults(archive, wheel_identity),
+        *private_files.faults(archive),
+        *entry_points.faults(archive, wheel_identity, subject),
+        *dependencies.faults(archive, wheel_identity, subject, modules, code),
+        *native_code.faults(archive, wheel_identity, subject, native),
     ]
-    match native.target.system if ident.platform else None:
+    match native.target.system if wheel_identity.platform else None:
         case "linux" | "musl":
             causes += linux.causes(native)
             causes += linux.interposition(native.matching, subject.embedded)
         case "windows":
-            causes += windows.causes(native, subject, ident.tags)
+            causes += windows.faults(native, subject, wheel_identity.tags)
         case _:
             pass
     return WheelInspection(
         file=archive.name,
         sha256=archive.sha256,
         size=archive.size,
-        name=ident.name,
-        version=ident.version,
-        tags=tuple(sorted(map(str, ident.tags))),
-        platform=ident.platform.tag if ident.platform else None,
-        requires_python=ident.metadata.get("requires_python"),
-        requires=tuple(ident.metadata.get("requires_dist", ())),
-        extras=tuple(ident.metadata.get("provides_extra", ())),
+        name=wheel_identity.name,
+        version=wheel_identity.version,
+        tags=tuple(sorted(map(str, wheel_identity.tags))),
+        platform=wheel_identity.platform.tag if wheel_identity.platform else None,
+        requires_python=wheel_identity.metadata.get("requires_python"),
+        requires=tuple(wheel_identity.metadata.get("requires_dist", ())),
+        extras=tuple(wheel_identity.metadata.get("provides_extra", ())),
         libraries=tuple(library.summary() for library in libraries),
         files=archive.names,
         sources=sources.digests(archive, subject.import_package),

@@ -10,11 +10,22 @@ from tests.benchmarks import windows_wheels
 from tests.benchmarks.windows_wheels import CallResult, KnownWheel, judge
 from verification.models.errors import WrongUse
 
-GOOD = KnownWheel("x", "1", "0", written="C", does="counts", call="print(6)", prints="6")
-LACKING = KnownWheel(
-    "x", "1", "0", written="C", does="counts", call="print(6)", prints="6", lacks=("MSVCP140.dll",)
+GOOD = KnownWheel(
+    "x", "1", "0", languages="C", description="counts", call="print(6)", expected_line="6"
 )
-STUBBED = KnownWheel("x", "1", "0", written="C", does="counts", call="", prints="6", stub="a.dll.f")
+LACKING = KnownWheel(
+    "x",
+    "1",
+    "0",
+    languages="C",
+    description="counts",
+    call="print(6)",
+    expected_line="6",
+    missing_libraries=("MSVCP140.dll",),
+)
+STUBBED = KnownWheel(
+    "x", "1", "0", languages="C", description="counts", call="", expected_line="6", stub="a.dll.f"
+)
 ANSWER = CallResult(0, "6\nloaded: 2\n")
 NOT_FOUND = CallResult(
     1,
@@ -58,10 +69,12 @@ def test_only_a_listed_stub_is_a_known_fault_of_wine() -> None:
 def test_the_listed_wheels_are_different_and_of_several_languages() -> None:
     wheels, support = windows_wheels.load()
     assert len({wheel.name for wheel in wheels}) == len(wheels) >= 10
-    languages = " ".join(wheel.written for wheel in wheels)
+    languages = " ".join(wheel.languages for wheel in wheels)
     assert all(word in languages for word in ("C++", "Rust", "Fortran", "Cython"))
     assert all(len(file.sha256) == 64 for file in (*wheels, *support))
-    assert [wheel.name for wheel in wheels if wheel.lacks] != [], "one must fail on a clean machine"
+    assert [wheel.name for wheel in wheels if wheel.missing_libraries] != [], (
+        "one must fail on a clean machine"
+    )
 
 
 def test_the_page_has_the_listed_wheels() -> None:

@@ -100,8 +100,8 @@ def _hashes(root: Path, change: Change) -> tuple[str, str]:
     _write(root, "base", Dockerfile="ARG BASE\n")
     (root / "shared").mkdir()
     (root / "shared" / "one.py").write_text("1")
-    mine = _write(root, "mine", 'base = "base"\ncopies = ["shared"]\n', Dockerfile="FROM base\n")
-    before = mine.content_hash()
+    recipe = _write(root, "mine", 'base = "base"\ncopies = ["shared"]\n', Dockerfile="FROM base\n")
+    before = recipe.content_hash()
     change(root)
     return before, recipes.load("mine").content_hash()
 
@@ -149,15 +149,15 @@ def test_hash_does_not_change_with_other_files(root: Path, change: Change) -> No
 
 
 def test_hash_changes_with_the_format_version(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = _write(root, "mine")
-    before = mine.content_hash()
+    recipe = _write(root, "mine")
+    before = recipe.content_hash()
     monkeypatch.setattr(recipes, "_FORMAT_VERSION", b"another")
-    assert mine.content_hash() != before
+    assert recipe.content_hash() != before
 
 
 def test_tag_has_the_name_of_the_recipe_and_its_hash(root: Path) -> None:
-    mine = _write(root, "mine")
-    assert mine.tag() == f"quiverdb-e2e/mine:{mine.content_hash()}"
+    recipe = _write(root, "mine")
+    assert recipe.tag() == f"quiverdb-e2e/mine:{recipe.content_hash()}"
 
 
 def test_build_context_has_copied_files_in_a_separate_folder(root: Path) -> None:
@@ -171,8 +171,8 @@ def test_build_context_has_copied_files_in_a_separate_folder(root: Path) -> None
 
 def test_single_file_can_be_copied(root: Path) -> None:
     (root / "lock.txt").write_text("x")
-    mine = _write(root, "mine", f'{DEBIAN}copies = ["lock.txt"]\n')
-    assert [name for name, _ in mine.files()] == ["recipe.toml", "copies/lock.txt"]
+    recipe = _write(root, "mine", f'{DEBIAN}copies = ["lock.txt"]\n')
+    assert [name for name, _ in recipe.files()] == ["recipe.toml", "copies/lock.txt"]
 
 
 def test_recipe_shares_the_files_of_the_recipe_that_it_is_like(root: Path) -> None:

@@ -835,7 +835,7 @@ def test_another_item_does_not_explain_a_failed_test() -> None:
 @pytest.mark.parametrize(
     ("outcome", "cause_of_cell"), [(Outcome.FAILS, BROKEN), (Outcome.TESTBED, TESTBED)]
 )
-def test_any_failing_item_explains_a_failed_test_of_no_item(
+def test_any_failing_item_explains_a_failed_test_without_an_item(
     outcome: Outcome, cause_of_cell: Cause
 ) -> None:
     cells = (result(LINUX), result(WINDOWS, outcome, cause_of_cell))
@@ -844,7 +844,7 @@ def test_any_failing_item_explains_a_failed_test_of_no_item(
     assert names(judgement, "windows-install") == [cause_of_cell.name]
 
 
-def test_a_cell_that_did_not_run_does_not_explain_a_failed_test_of_no_item() -> None:
+def test_a_cell_that_did_not_run_does_not_explain_a_failed_test_without_an_item() -> None:
     judgement = verdict.judge(run(cells=(result(LINUX),), failed_tests=(FailedTest(node="t"),)))
     assert names(judgement, "linux-install") == ["unclassified"]
     assert verdicts(judgement)["windows-install"] is Verdict.UNVERIFIED

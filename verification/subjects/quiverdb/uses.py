@@ -315,17 +315,21 @@ def own_sqlite() -> Dict[str, str]:
     import sqlite3
 
     connection = sqlite3.connect(":memory:")
-    (theirs,) = connection.execute("SELECT sqlite_source_id()").fetchone()
+    (machine_source_id,) = connection.execute("SELECT sqlite_source_id()").fetchone()
     connection.close()
     database = _create("sqlite.db")
     if not hasattr(database, "query_string"):
-        return {"theirs": theirs, "not_offered": "query_string"}
-    ours = database.query_string("SELECT sqlite_source_id()")
+        return {"theirs": machine_source_id, "not_offered": "query_string"}
+    package_source_id = database.query_string("SELECT sqlite_source_id()")
     database.close()
     # A Linux distribution can change the end of the id of its build.
-    if ours[:60] == theirs[:60] and not _libraries_contain(ours[:60]):
-        raise Interposed(f"calls of the bundled SQLite reach the machine's SQLite: {ours}")
-    return {"ours": ours, "theirs": theirs}
+    if package_source_id[:60] == machine_source_id[:60] and not _libraries_contain(
+        package_source_id[:60]
+    ):
+        raise Interposed(
+            f"calls of the bundled SQLite reach the machine's SQLite: {package_source_id}"
+        )
+    return {"ours": package_source_id, "theirs": machine_source_id}
 
 
 def _libraries_contain(text: str) -> bool:

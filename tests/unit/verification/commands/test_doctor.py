@@ -53,9 +53,20 @@ def test_engine_that_cannot_be_started_has_a_fix(
     monkeypatch.setattr(engine, "start_obstacle", lambda: "not root")
     code, lines = _doctor(capsys)
     assert code == ExitCode.TESTBED_FAILED
+    assert any("not root" in text for _, text in lines)
+    assert "apt-get install docker.io" in _text(lines, "", "fix: ")
+
+
+def test_engine_that_the_user_named_must_be_started_by_the_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(engine, "start_obstacle", lambda: "the user named it")
+    monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
+    code, lines = _doctor(capsys)
+    assert code == ExitCode.TESTBED_FAILED
     fix = _text(lines, "", "fix: ")
-    assert "not root" in fix
-    assert "apt-get install docker.io" in fix
+    assert "DOCKER_HOST" in fix
+    assert "apt-get" not in fix
 
 
 def test_missing_program_is_named_with_its_package(

@@ -207,7 +207,7 @@ def test_crash_of_the_suite_is_a_testbed_failure(
     assert "Traceback" not in gate.output
 
 
-def test_test_file_that_cannot_be_collected_is_a_testbed_failure(tmp_path: Path) -> None:
+def test_a_test_file_that_cannot_be_collected_is_a_testbed_failure(tmp_path: Path) -> None:
     gate = run_gate(tmp_path, {}, "-n1", broken_file=True)
     assert gate.code == 3, gate.output
     assert gate.report.verdict is Verdict.TESTBED

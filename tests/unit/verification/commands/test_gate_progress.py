@@ -145,7 +145,7 @@ def test_status_counts_bad_outcomes() -> None:
     assert "1 falls-back" in gate.display.status()
 
 
-def test_test_without_a_cell_is_not_shown() -> None:
+def test_a_test_without_a_cell_is_not_shown() -> None:
     gate = Gate()
     gate.start("a parameter")
     gate.report(TestPhaseReport(node=node("a parameter"), phase="call", outcome="passed"))

@@ -16,7 +16,7 @@ from verification.commands.common import Unverified
 from verification.commands.parser import parse
 from verification.commands.replay import RecordedImages, ReplayResult
 from verification.models.errors import ExitCode, WrongUse
-from verification.models.results import CellResult
+from verification.models.results import CellResult, CellSummary, TestsSummary
 from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import Outcome
 from verification.report import results_json
@@ -37,7 +37,7 @@ def _run(*words: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "now", "same", "text", "code"),
+    ("recorded", "replayed", "is_equal", "text", "code"),
     [
         (GOOD, GOOD, True, "works", ExitCode.VERIFIED),
         (BAD, cell(LINUX, crash("elsewhere")), True, "fails (crash)", ExitCode.VERIFIED),
@@ -55,31 +55,31 @@ def _run(*words: str) -> int:
     ],
 )
 def test_results_with_the_same_outcome_and_causes_are_the_same(
-    recorded: CellResult, now: CellResult, *, same: bool, text: str, code: ExitCode
+    recorded: CellResult, replayed: CellResult, *, is_equal: bool, text: str, code: ExitCode
 ) -> None:
-    comparison = replay.compare_results(recorded, now)
-    assert (comparison.id, comparison.same, comparison.now) == (LINUX, same, text)
-    assert comparison.verdict is now.verdict
+    comparison = replay.compare_results(recorded, replayed)
+    assert (comparison.id, comparison.is_equal, comparison.replayed) == (LINUX, is_equal, text)
+    assert comparison.verdict is replayed.verdict
     assert comparison.exit_code is code
     assert replay.exit_code([comparison]) is code
     assert text in str(comparison)
-    assert same or comparison.recorded in str(comparison)
+    assert is_equal or comparison.recorded in str(comparison)
 
 
 def test_cause_with_another_severity_is_a_different_result() -> None:
     flaw = BAD.causes[0].model_copy(update={"severity": "flawed"})
-    assert not replay.compare_results(BAD, BAD.model_copy(update={"causes": (flaw,)})).same
+    assert not replay.compare_results(BAD, BAD.model_copy(update={"causes": (flaw,)})).is_equal
 
 
 def test_different_verdict_outranks_the_other_results() -> None:
-    same = replay.compare_results(GOOD, GOOD)
+    equal = replay.compare_results(GOOD, GOOD)
     different = replay.compare_results(BAD, GOOD)
     lost = replay.compare_results(GOOD, LOST)
     not_run = ReplayResult(id=LINUX, recorded="works", reason="no image")
-    assert replay.exit_code([same, not_run, lost, different]) == ExitCode.PACKAGE_FAILED
-    assert replay.exit_code([same, not_run, lost]) == ExitCode.TESTBED_FAILED
-    assert replay.exit_code([same, not_run]) == ExitCode.UNVERIFIED
-    assert replay.exit_code([same]) == ExitCode.VERIFIED
+    assert replay.exit_code([equal, not_run, lost, different]) == ExitCode.PACKAGE_FAILED
+    assert replay.exit_code([equal, not_run, lost]) == ExitCode.TESTBED_FAILED
+    assert replay.exit_code([equal, not_run]) == ExitCode.UNVERIFIED
+    assert replay.exit_code([equal]) == ExitCode.VERIFIED
     assert LINUX in str(not_run)
     assert "no image" in str(not_run)
 
@@ -156,9 +156,19 @@ def test_cells_that_did_not_run_are_not_replayed_and_need_no_engine(
     assert "0 of 1 " in output
 
 
-def test_changed_own_tests_are_unverified(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_own_tests_that_are_not_recorded_or_changed_are_unverified(
+    tmp_path: Path, is_recorded: bool
+) -> None:
+    tests = TestsSummary(counts={}, failures=(), left_out=(), sha256="0" * 64)
+    summary = CellSummary(commands=(), steps={}, tests=tests) if is_recorded else None
     recorded = cell("debian-13-pip-own-tests").model_copy(
-        update={"installer": "pip", "machine": "debian-13", "scenario": "own-tests"}
+        update={
+            "installer": "pip",
+            "machine": "debian-13",
+            "scenario": "own-tests",
+            "summary": summary,
+        }
     )
     (tmp_path / "test_a.py").touch()
     run = report(recorded)
@@ -167,7 +177,7 @@ def test_changed_own_tests_are_unverified(tmp_path: Path) -> None:
         [recorded]
     )
     assert result.exit_code is ExitCode.UNVERIFIED
-    assert str(tmp_path) in result.reason
+    assert (str(tmp_path) in result.reason) is is_recorded
 
 
 # ---- the images of the recorded run ----

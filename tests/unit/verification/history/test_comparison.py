@@ -106,7 +106,7 @@ def _without_wheel(run: Report) -> Report:
 
 
 @pytest.mark.parametrize(
-    ("plant", "expected", "bad"),
+    ("plant", "expected", "is_regression"),
     [
         (_grown, f"grown-wheel {WINDOWS_WHEEL}", True),
         (_other_dependency, "changed-dependency cffi", False),
@@ -119,10 +119,12 @@ def _without_wheel(run: Report) -> Report:
         (_without_wheel, f"wheel-gone {LINUX_WHEEL}", True),
     ],
 )
-def test_exactly_the_planted_change_is_reported(plant: Change, expected: str, bad: bool) -> None:
+def test_exactly_the_planted_change_is_reported(
+    plant: Change, expected: str, is_regression: bool
+) -> None:
     (difference,) = _compare(complete(), plant(complete()))
     assert f"{difference.kind} {difference.where}" == expected
-    assert difference.bad is bad
+    assert difference.is_regression is is_regression
 
 
 def test_an_item_that_fails_through_a_new_cell_names_the_cause() -> None:
@@ -132,7 +134,7 @@ def test_an_item_that_fails_through_a_new_cell_names_the_cause() -> None:
     assert "crash" in failure.message
 
 
-def test_several_planted_changes_are_all_reported_the_bad_first() -> None:
+def test_several_planted_changes_are_all_reported_the_regressions_first() -> None:
     new = complete()
     for plant in (_grown, _other_dependency, _other_image, _slower):
         new = plant(new)
@@ -149,13 +151,19 @@ def test_two_equal_runs_have_no_differences() -> None:
     assert _kinds(_failed_with_other_wheel(), _failed_with_other_wheel()) == []
 
 
-def test_an_added_cell_or_item_is_bad_only_if_it_is_not_verified() -> None:
+def test_an_added_cell_or_item_is_a_regression_only_if_it_is_not_verified() -> None:
     base = _without_pipeline(_without_cell(complete()))
     (added, new_item) = _compare(base, complete())
-    assert (added.kind, added.where, added.bad) == ("cell-added", WINDOWS, False)
-    assert (new_item.kind, new_item.where, new_item.bad) == ("item-added", "pipeline", False)
+    assert (added.kind, added.where, added.is_regression) == ("cell-added", WINDOWS, False)
+    assert (new_item.kind, new_item.where, new_item.is_regression) == (
+        "item-added",
+        "pipeline",
+        False,
+    )
     differences = _compare(base, complete(cell(LINUX), cell(WINDOWS, crash(WINDOWS))))
-    assert [d.bad for d in differences if (d.kind, d.where) == ("cell-added", WINDOWS)] == [True]
+    assert [
+        d.is_regression for d in differences if (d.kind, d.where) == ("cell-added", WINDOWS)
+    ] == [True]
 
 
 def test_a_cell_that_fails_with_another_wheel_is_a_new_failure() -> None:
@@ -165,7 +173,7 @@ def test_a_cell_that_fails_with_another_wheel_is_a_new_failure() -> None:
 def test_a_cell_that_fails_with_the_same_inputs_is_flaky() -> None:
     assert _kinds(report(), _failed()) == [f"flaky {LINUX}"]
     (difference,) = _compare(_failed(), report())
-    assert (difference.kind, difference.bad) == ("flaky", False)
+    assert (difference.kind, difference.is_regression) == ("flaky", False)
 
 
 def _with_tests(run: Report, sha256: str) -> Report:
@@ -186,10 +194,10 @@ def test_a_cell_that_works_again_is_fixed() -> None:
     assert _kinds(_failed_with_other_wheel(), report()) == [f"fixed {LINUX}"]
 
 
-def test_a_cell_that_no_longer_runs_is_bad() -> None:
+def test_a_cell_that_no_longer_runs_is_a_regression() -> None:
     new = _with_other_wheel(report(cell(LINUX, reason="no image"), cell(WINDOWS)))
     (difference,) = _compare(report(), new)
-    assert difference.bad
+    assert difference.is_regression
     assert "no image" in difference.message
 
 
@@ -219,10 +227,12 @@ def test_a_cell_is_compared_with_the_slowest_of_its_last_runs(
     assert _kinds(base, report(cell(LINUX, seconds=now), cell(WINDOWS)), *earlier) == expected
 
 
-@pytest.mark.parametrize(("runs", "bad"), [(1, False), (2, False), (3, True), (9, True)])
-def test_a_slower_cell_is_bad_only_with_enough_earlier_runs(runs: int, bad: bool) -> None:
+@pytest.mark.parametrize(("runs", "is_regression"), [(1, False), (2, False), (3, True), (9, True)])
+def test_a_slower_cell_is_a_regression_only_with_enough_earlier_runs(
+    runs: int, is_regression: bool
+) -> None:
     (difference,) = _compare(report(), _slower(report()), *[report()] * (runs - 1))
-    assert (difference.kind, difference.bad) == ("slower", bad)
+    assert (difference.kind, difference.is_regression) == ("slower", is_regression)
 
 
 def test_the_slowdown_of_a_busy_host_is_not_a_difference() -> None:

@@ -52,7 +52,7 @@ def test_the_title_of_a_run_has_its_package_and_version() -> None:
     assert store.RecordedRun("1", report()).title == "1 (2026-03-01T10:00:00Z, quiverdb 0.5.0)"
 
 
-def test_a_file_name_that_is_not_utf8_survives(history: History) -> None:
+def test_a_file_name_that_is_not_utf8_is_unchanged(history: History) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     run = report(cell(LINUX, crash().model_copy(update={"where": name})))
     history.record(run)

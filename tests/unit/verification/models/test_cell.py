@@ -36,7 +36,7 @@ def test_own_tests_run_only_in_their_scenario() -> None:
     assert [name for name in LINUX if cell(name).runs_tests] == ["own-tests"]
 
 
-def test_a_cell_survives_json_and_refuses_unknown_fields() -> None:
+def test_a_cell_is_unchanged_by_json_and_refuses_unknown_fields() -> None:
     assert Cell.model_validate_json(cell().model_dump_json()) == cell()
     with pytest.raises(pydantic.ValidationError, match="other"):
         Cell.model_validate({**dict(cell()), "other": 1})

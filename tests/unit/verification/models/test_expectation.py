@@ -28,7 +28,7 @@ def test_the_default_conditions_require_nothing() -> None:
 @pytest.mark.parametrize(
     "expectation", [EXPECTATION, refuses(), with_conditions(Conditions(uses=("a",), offline=True))]
 )
-def test_an_expectation_survives_json(expectation: Expectation) -> None:
+def test_an_expectation_is_unchanged_by_json(expectation: Expectation) -> None:
     assert Expectation.model_validate_json(expectation.model_dump_json()) == expectation
 
 

@@ -28,7 +28,7 @@ def test_a_repository_is_public_with_the_branch_main_by_default() -> None:
 
 
 @pytest.mark.parametrize("identity", [BUILD, PUBLISH, JobIdentity(job="a", claims={"sub": None})])
-def test_a_job_survives_json(identity: JobIdentity) -> None:
+def test_a_job_is_unchanged_by_json(identity: JobIdentity) -> None:
     assert JobIdentity.model_validate_json(identity.model_dump_json()) == identity
 
 
@@ -58,7 +58,7 @@ def test_an_unknown_field_is_refused(
         model.model_validate({**fields, "other": 1})
 
 
-def test_a_line_of_the_log_survives_json() -> None:
+def test_a_line_of_the_log_is_unchanged_by_json() -> None:
     line = ForgeRequest.model_validate(
         {**LINE, "status": 200, "kids": ("1",), "claims": {"sub": "x", "run_attempt": 2}}
     )

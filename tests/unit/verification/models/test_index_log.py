@@ -26,7 +26,7 @@ def test_a_refused_handshake_has_no_request() -> None:
     assert not refused.complete
 
 
-def test_a_line_survives_json() -> None:
+def test_a_line_is_unchanged_by_json() -> None:
     full = line(
         status=200,
         seconds=0.25,

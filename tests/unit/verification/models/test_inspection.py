@@ -50,7 +50,7 @@ def test_unreadable_native_code_is_listed(tmp_path: Path) -> None:
     assert inspect(linux_wheel(tmp_path)).unread == ()
 
 
-def test_an_inspection_survives_json(tmp_path: Path) -> None:
+def test_an_inspection_is_unchanged_by_json(tmp_path: Path) -> None:
     files = {"lib64/liba.a": b"!<arch>"}
     release = inspect_release([linux_wheel(tmp_path, files)], SUBJECT)
     text = release.model_dump_json()

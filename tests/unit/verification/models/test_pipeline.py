@@ -41,7 +41,7 @@ def test_the_title_of_a_job_is_its_name_or_its_id() -> None:
         ),
     ],
 )
-def test_an_outcome_survives_json(outcome: PipelineResult | PipelineFailure) -> None:
+def test_an_outcome_is_unchanged_by_json(outcome: PipelineResult | PipelineFailure) -> None:
     assert type(outcome).model_validate_json(outcome.model_dump_json()) == outcome
 
 

@@ -65,7 +65,7 @@ def test_the_stored_files_are_all_files_except_the_wheels() -> None:
     assert release.digests() == {WHEEL.name: WHEEL.sha256}
 
 
-def test_a_release_survives_json() -> None:
+def test_a_release_is_unchanged_by_json() -> None:
     release = _release("a-1-py3-none-any.whl")
     assert Release.model_validate_json(release.model_dump_json()) == release
 

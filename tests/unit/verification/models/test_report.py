@@ -40,7 +40,7 @@ def test_a_cell_of_an_unknown_machine_belongs_to_no_item() -> None:
 
 
 @pytest.mark.parametrize("run", [report(), complete(), report(cell(LINUX, crash()))])
-def test_a_report_survives_writing_and_reading(tmp_path: Path, run: Report) -> None:
+def test_a_report_is_unchanged_by_writing_and_reading(tmp_path: Path, run: Report) -> None:
     results_json.write(tmp_path / results_json.NAME, run)
     assert results_json.read(tmp_path / results_json.NAME) == run
 

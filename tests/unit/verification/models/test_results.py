@@ -28,11 +28,11 @@ def with_tests(result: CellResult) -> CellResult:
         cell(LINUX, outcome=Outcome.FALLS_BACK),
     ],
 )
-def test_a_result_survives_json(result: CellResult) -> None:
+def test_a_result_is_unchanged_by_json(result: CellResult) -> None:
     assert CellResult.model_validate_json(result.model_dump_json()) == result
 
 
-def test_an_item_survives_json() -> None:
+def test_an_item_is_unchanged_by_json() -> None:
     result = item("linux-install", crash(), reason="none")
     assert ItemResult.model_validate_json(result.model_dump_json()) == result
 

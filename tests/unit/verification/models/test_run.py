@@ -29,11 +29,11 @@ RUN = RunResult(
 )
 
 
-def test_a_run_survives_json() -> None:
+def test_a_run_is_unchanged_by_json() -> None:
     assert RunResult.model_validate_json(RUN.model_dump_json()) == RUN
 
 
-def test_a_verdict_survives_json() -> None:
+def test_a_verdict_is_unchanged_by_json() -> None:
     verdict = RunVerdict(
         verdict=Verdict.FAILED,
         items=(item("linux-install", crash()),),

@@ -137,5 +137,5 @@ def test_an_invalid_subject_is_refused(values: dict[str, object], field: str) ->
     assert [".".join(map(str, fault["loc"])) for fault in error.value.errors()] == [field]
 
 
-def test_the_subject_survives_json() -> None:
+def test_the_subject_is_unchanged_by_json() -> None:
     assert Subject.model_validate_json(load().model_dump_json()) == load()

@@ -77,7 +77,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_mutant_has_only_its_cause(title: str, tmp_path: Path) -> None:
+def test_each_changed_workflow_gives_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause}
 

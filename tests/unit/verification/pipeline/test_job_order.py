@@ -164,6 +164,6 @@ ADDITIONAL_CAUSES = {
 
 
 @pytest.mark.parametrize("title", MUTANTS)
-def test_mutant_has_only_its_causes(title: str, tmp_path: Path) -> None:
+def test_each_changed_workflow_gives_only_its_causes(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause} | ADDITIONAL_CAUSES.get(title, set())

@@ -66,7 +66,7 @@ def test_documented_examples_match(examples: dict[str, list[str]]) -> None:
     assert not_matching == []
 
 
-def test_other_names_do_not_match() -> None:
+def test_names_that_differ_from_the_pattern_do_not_match() -> None:
     others = [
         ("feature/*", "feature/a/b"),
         ("*", "a/b"),

@@ -12,7 +12,7 @@ import pytest
 
 from verification import probe
 from verification.models.evidence import OwnTestsRecord, TestOutcome
-from verification.session.own_tests import read_ledger
+from verification.session.own_tests import read_test_events
 
 PLUGIN = Path(probe.__file__).with_name("own_tests_plugin.py")
 # A small module of the standard library represents the package.
@@ -31,16 +31,16 @@ class Result(NamedTuple):
 
 def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
     (folder / "plugin").mkdir()
-    (folder / "plugin" / "e2e_ledger.py").write_bytes(PLUGIN.read_bytes())
+    (folder / "plugin" / "e2e_test_events.py").write_bytes(PLUGIN.read_bytes())
     (folder / "tests").mkdir()
     for name, text in files.items():
         (folder / "tests" / name).write_text(text)
-    ledger, trace = folder / "ledger.jsonl", folder / "trace.txt"
+    test_events, trace = folder / "test-events.jsonl", folder / "trace.txt"
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
-            *("-p", "e2e_ledger", "--rootdir=.", f"--basetemp={folder / 'scratch'}", "tests"),
+            *("-p", "e2e_test_events", "--rootdir=.", f"--basetemp={folder / 'scratch'}", "tests"),
         ],
         cwd=folder,
         env=inherited
@@ -48,7 +48,7 @@ def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
             "PYTHONPATH": str(folder / "plugin"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a machine has no other plugins
-            "E2E_LEDGER": str(ledger),
+            "E2E_TEST_EVENTS": str(test_events),
             "E2E_TRACE": str(trace),
             "E2E_SUBJECT": PACKAGE,
             "E2E_LIMIT_SECONDS": str(seconds),
@@ -58,9 +58,9 @@ def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
         timeout=60,
         check=False,
     )
-    text = ledger.read_text() if ledger.exists() else ""
+    text = test_events.read_text() if test_events.exists() else ""
     output = result.stdout + result.stderr
-    return Result(result.returncode, output, trace.read_text(), read_ledger(text))
+    return Result(result.returncode, output, trace.read_text(), read_test_events(text))
 
 
 def counts(record: OwnTestsRecord) -> dict[str, int]:

@@ -213,19 +213,23 @@ def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_p
         "source": str(tmp_path / "suite" / "tests"),
         "folder": str(tmp_path / "project" / "own-tests"),
         "scratch": str(tmp_path / "project" / "scratch"),
-        "ledger": str(tmp_path / "suite" / "ledger"),
+        "test_events": str(tmp_path / "suite" / "test_events"),
         "trace": str(tmp_path / "suite" / "own-trace"),
         "subject": "packaging",
         "tool": ["true"],
-        "command": ["sh", "-c", "ls; echo line > $E2E_LEDGER; echo stack > $E2E_TRACE; exit 3"],
+        "command": [
+            "sh",
+            "-c",
+            "ls; echo line > $E2E_TEST_EVENTS; echo stack > $E2E_TRACE; exit 3",
+        ],
         "env": {},
     }
     tests = _evidence(spec, tests=own_tests)["tests"]
     assert (tests["code"], tests["stdout"], tests["tool"]["code"]) == (3, "tests\n", 0)
-    assert (tests["ledger"], tests["trace"]) == ("line\n", "stack\n")
+    assert (tests["test_events"], tests["trace"]) == ("line\n", "stack\n")
     without_pytest = _evidence(spec, tests=own_tests | {"tool": ["false"]})["tests"]
     assert without_pytest["tool"]["code"] == 1
-    assert without_pytest["ledger"] == ""
+    assert without_pytest["test_events"] == ""
     assert "code" not in without_pytest
     crash = {**spec, "python": ["sh", "-c", "exit 3"]}
     assert "tests" not in _evidence(cast(Instructions, crash), tests=own_tests)

@@ -41,7 +41,7 @@ def test_a_cause_of_another_cell_has_no_consequence() -> None:
     assert [occurrence.following for occurrence in occurrences] == [(), ()]
 
 
-def test_all_causes_of_a_circle_count() -> None:
+def test_causes_that_follow_from_each_other_all_count() -> None:
     circle = [_cause("a", follows="b"), _cause("b", follows="a"), _cause("c", follows="c")]
 
     assert cause_groups.cause_names(circle) == ("a", "b", "c")

@@ -117,7 +117,7 @@ def test_the_words_of_outcomes_do_not_change(tmp_path: Path) -> None:
         complete().model_copy(update={"interrupted": True}),
     ],
 )
-def test_a_report_survives_writing_and_reading(tmp_path: Path, run: Report) -> None:
+def test_a_report_is_unchanged_by_writing_and_reading(tmp_path: Path, run: Report) -> None:
     results_json.write(tmp_path / results_json.NAME, run)
 
     assert results_json.read(tmp_path / results_json.NAME) == run
@@ -174,7 +174,7 @@ def test_text_is_written_without_escapes(tmp_path: Path) -> None:
     assert path.read_text("utf-8") == '{\n  "label": "Itaipú"\n}\n'
 
 
-def test_a_file_name_that_is_not_utf8_survives(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_is_unchanged(tmp_path: Path) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     run = report(cell(LINUX, crash().model_copy(update={"where": name})))
     path = tmp_path / results_json.NAME

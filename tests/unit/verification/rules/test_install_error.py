@@ -193,7 +193,7 @@ def test_long_line_is_shortened() -> None:
     assert error(failed(line))[2] == {"message": line[:400]}
 
 
-def test_installation_without_end_is_a_hang() -> None:
+def test_installation_that_runs_after_its_time_limit_is_a_hang() -> None:
     observed = error(failed(NO_WHEEL, timed_out=True, code=-9, seconds=120.4))
     assert observed == ("hang", WHERE, {"seconds": 120.4})
 

@@ -64,7 +64,7 @@ def test_release_is_chosen_if_it_was_served_before_a_crash(line: Fields, chosen:
     assert paths.chose_release(observed, EXPECTATION) == chosen
 
 
-def test_nothing_is_chosen_without_an_installation() -> None:
+def test_a_failed_or_missing_installation_chose_no_release() -> None:
     failed = evidence(lambda fields: fields["install"].update(code=1))
     assert not paths.chose_release(failed, EXPECTATION)
     assert not paths.chose_release(evidence(lambda fields: fields.pop("install")), EXPECTATION)

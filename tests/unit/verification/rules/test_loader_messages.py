@@ -120,7 +120,7 @@ def test_failed_import_without_lines_of_wine_has_no_cause() -> None:
 
 
 @pytest.mark.parametrize("path", [DLL, DLL.upper(), "D:\\elsewhere\\libquiver.dll"])
-def test_installed_library_lacks_a_needed_one(path: str) -> None:
+def test_installed_library_that_does_not_load_misses_a_runtime_library(path: str) -> None:
     expected = ("missing-runtime-library", {"needed_by": path.rpartition("\\")[2]})
     assert parts(loader_messages.explain(cffi("0x7e", path), on_windows(), DLLS)) == expected
 
@@ -322,6 +322,6 @@ def test_text_of_cffi_after_a_loader_message_is_ignored(message: str, name: str)
         "",
     ],
 )
-def test_message_of_no_loader_has_no_cause(message: str) -> None:
+def test_message_that_comes_from_no_loader_has_no_cause(message: str) -> None:
     assert loader_messages.explain(message, on_windows(), DLLS) is None
     assert loader_messages.explain(message, evidence(), LIBRARIES) is None

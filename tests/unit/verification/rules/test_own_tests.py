@@ -84,7 +84,7 @@ def test_failed_installation_of_pytest_is_a_testbed_failure() -> None:
     ],
     ids=["probe", "faulthandler", "alarm"],
 )
-def test_run_without_end_is_a_hang_in_its_test(changes: Fields) -> None:
+def test_run_that_continues_after_its_time_limit_is_a_hang_in_its_test(changes: Fields) -> None:
     assert fault(end=None, within="t.py::b", seconds=300.4, **changes) == (
         "hang",
         f"{CELL}: t.py::b",

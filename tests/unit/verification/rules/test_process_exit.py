@@ -222,7 +222,9 @@ def test_end_before_the_first_step_is_unclassified() -> None:
         {"code": 1, "trace": f"Timeout (0:01:00)!\n{TRACE}"},
     ],
 )
-def test_step_without_end_is_a_hang_with_its_innermost_frame(exercise: Fields) -> None:
+def test_step_that_runs_after_its_time_limit_is_a_hang_with_its_innermost_frame(
+    exercise: Fields,
+) -> None:
     assert end(stops_in("round-trip", seconds=60.2, **exercise)) == (
         "hang",
         f"{CELL}: round-trip",
@@ -235,7 +237,7 @@ def test_timeout_after_the_last_step_is_a_hang_at_exit() -> None:
     assert observed[:2] == ("hang", f"{CELL}: at exit")
 
 
-def test_import_without_end_is_a_hang() -> None:
+def test_import_that_runs_after_its_time_limit_is_a_hang() -> None:
     changes = {"timed_out": True, "code": -9, "seconds": 30.0}
     assert end(lambda fields: fields["import"].update(changes)) == (
         "hang",

@@ -209,7 +209,7 @@ def test_failure_of_the_index_explains_the_rest() -> None:
     assert result(*change, *setup) == expected
 
 
-def test_failed_set_up_explains_the_rest() -> None:
+def test_failed_set_up_is_the_only_cause() -> None:
     change = [lambda fields: fields.update(setup=[command_run("false", code=1)])]
     assert result(refused, *change) == ("testbed-failure", ["machine-lost"])
 

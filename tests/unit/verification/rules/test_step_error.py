@@ -92,7 +92,7 @@ def test_quoted_import_error_counts() -> None:
     assert explained(message)[0] == "missing-dependency"
 
 
-def test_mentioned_module_does_not_count() -> None:
+def test_missing_module_in_the_middle_of_a_message_is_no_missing_module() -> None:
     message = "the plug-in is not available: No module named 'quiverdb.plugins'"
     assert explained(message, step="round-trip")[0] == "round-trip-failed"
 

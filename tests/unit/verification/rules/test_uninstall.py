@@ -59,7 +59,7 @@ def test_clean_removal_has_no_cause() -> None:
     assert causes_of() == []
 
 
-def test_removal_without_end_is_a_hang() -> None:
+def test_removal_that_runs_after_its_time_limit_is_a_hang() -> None:
     changes = {"timed_out": True, "code": -9, "seconds": 120.0}
     expected = ("hang", f"{CELL}: uninstall", {"seconds": 120.0})
     change = [lambda fields: fields["uninstall"].update(changes)]
@@ -145,7 +145,7 @@ def test_caches_on_windows_are_no_leftovers(name: str) -> None:
     assert leftovers(evidence(change)) == []
 
 
-def test_cache_with_the_package_counts() -> None:
+def test_the_package_in_a_cache_is_a_leftover_if_the_scenario_keeps_it() -> None:
     path = f"/home/user/.cache/uv/a{PACKAGE}/x"
     expectation = with_conditions(Conditions(keeps_in_cache=True))
     assert uninstall.leftovers(remaining(path), expectation) == [path]

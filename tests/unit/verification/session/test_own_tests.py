@@ -8,10 +8,10 @@ import pytest
 from verification.models.base import DataError
 from verification.models.evidence import OwnTestLeftOut, OwnTestsEnd, TestOutcome
 from verification.session import own_tests
-from verification.session.own_tests import read_ledger
+from verification.session.own_tests import read_test_events
 
 
-def ledger(*lines: dict[str, object]) -> str:
+def event_lines(*lines: dict[str, object]) -> str:
     return "\n".join(map(json.dumps, lines))
 
 
@@ -19,16 +19,16 @@ def report(node: str, outcome: str, text: str = "") -> dict[str, object]:
     return {"kind": "report", "node": node, "outcome": outcome, "text": text}
 
 
-def test_empty_ledger_records_nothing() -> None:
-    record = read_ledger("")
+def test_empty_file_of_events_records_nothing() -> None:
+    record = read_test_events("")
     assert (record.pytest, record.collected, record.internal, record.end) == ("", None, "", None)
     assert (record.begun, record.within, record.failures, record.left_out) == (0, "", (), ())
     assert dict(record.counts) == dict.fromkeys(TestOutcome, 0)
 
 
 def test_each_kind_of_line_is_read() -> None:
-    record = read_ledger(
-        ledger(
+    record = read_test_events(
+        event_lines(
             {"kind": "start", "pytest": "9.2.0", "folder": "/home/user"},
             {"kind": "deselected", "nodes": ["t.py::c"]},
             {"kind": "collected", "number": 2},
@@ -63,7 +63,7 @@ def test_each_kind_of_line_is_read() -> None:
     ],
 )
 def test_worst_outcome_of_a_test_counts(first: str, second: str, counted: str) -> None:
-    record = read_ledger(ledger(report("a", first, "1"), report("a", second, "2")))
+    record = read_test_events(event_lines(report("a", first, "1"), report("a", second, "2")))
     assert record.counts[TestOutcome(counted)] == 1
     assert sum(record.counts.values()) == 1
     texts = [test.text for test in record.failures] + [test.reason for test in record.left_out]
@@ -72,13 +72,15 @@ def test_worst_outcome_of_a_test_counts(first: str, second: str, counted: str) -
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "uncollected"])
 def test_failure_keeps_its_last_lines(outcome: str) -> None:
-    (failure,) = read_ledger(ledger(report("a", outcome, "\n".join(map(str, range(20)))))).failures
+    (failure,) = read_test_events(
+        event_lines(report("a", outcome, "\n".join(map(str, range(20)))))
+    ).failures
     assert (failure.node, failure.outcome) == ("a", outcome)
     assert failure.text.splitlines() == [str(number) for number in range(5, 20)]
 
 
 def test_incomplete_line_is_ignored() -> None:
-    assert read_ledger('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
+    assert read_test_events('{"kind": "collected", "number": 3}\n{"kind": "be').collected == 3
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_incomplete_line_is_ignored() -> None:
 )
 def test_invalid_line_is_an_error_that_names_the_field(line: dict[str, object], field: str) -> None:
     with pytest.raises(DataError) as raised:
-        read_ledger(json.dumps(line))
+        read_test_events(json.dumps(line))
     assert field in str(raised.value)
 
 

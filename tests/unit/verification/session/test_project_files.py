@@ -38,7 +38,7 @@ def collect(release: Release, *kinds: ProjectFileKind) -> dict[str, bytes]:
     return project_files.collect(kinds, release, subject)
 
 
-def test_no_kind_has_no_file(release: Release) -> None:
+def test_a_scenario_without_kinds_of_files_has_no_project_files(release: Release) -> None:
     assert collect(release) == {}
 
 
@@ -88,7 +88,7 @@ def test_kind_old_runtime_has_the_libraries_of_the_recipe(
     }
 
 
-def test_several_kinds_are_combined(release: Release) -> None:
+def test_the_files_of_several_kinds_are_combined(release: Release) -> None:
     assert collect(release, "hashes", "wheels").keys() == {
         *collect(release, "hashes"),
         *collect(release, "wheels"),

@@ -23,7 +23,7 @@ from verification.session.recorder import (
 )
 from verification.verdict import not_run
 
-ONE, TWO = (
+FIRST_CELL, SECOND_CELL = (
     PlannedCell(
         id=ident,
         machine="debian-13",
@@ -37,7 +37,7 @@ ONE, TWO = (
 RUN_PLAN = RunResult(
     subject="quiverdb",
     systems=(SystemSummary(system="linux", wheels=(WheelSummary(file="a.whl"),)),),
-    planned=(ONE, TWO),
+    planned=(FIRST_CELL, SECOND_CELL),
 )
 NODES = {"t.py::test_cell[one]": "one", "t.py::test_cell[two]": "two"}
 FIRST, SECOND = NODES
@@ -88,16 +88,18 @@ def with_result(node: str, planned: PlannedCell, **changes: str) -> TestPhaseRep
 
 def test_result_of_a_cell_is_read_once_from_the_report_of_its_test(recorder: Recorder) -> None:
     assert recorder.add(phase_report(phase="setup")) is None
-    assert recorder.add(with_result(FIRST, ONE)) == works(ONE)
-    assert recorder.add(with_result(FIRST, ONE, phase="teardown")) is None
-    recorder.add(with_result(SECOND, TWO))
+    assert recorder.add(with_result(FIRST, FIRST_CELL)) == works(FIRST_CELL)
+    assert recorder.add(with_result(FIRST, FIRST_CELL, phase="teardown")) is None
+    recorder.add(with_result(SECOND, SECOND_CELL))
     judged = recorder.judge()
     assert judged.verdict is Verdict.VERIFIED
-    assert judged.cells == (works(ONE), works(TWO))
+    assert judged.cells == (works(FIRST_CELL), works(SECOND_CELL))
 
 
 def test_result_counts_if_its_test_failed(recorder: Recorder) -> None:
-    failing = works(ONE).model_copy(update={"outcome": Outcome.FAILS, "verdict": Verdict.FAILED})
+    failing = works(FIRST_CELL).model_copy(
+        update={"outcome": Outcome.FAILS, "verdict": Verdict.FAILED}
+    )
     properties = {RESULT: as_property(failing)}
     recorder.add(TestPhaseReport(node=FIRST, phase="call", outcome="failed", properties=properties))
     assert recorder.results == {"one": failing}
@@ -115,7 +117,7 @@ def test_result_counts_if_its_test_failed(recorder: Recorder) -> None:
     ],
     ids=["setup", "call", "no text", "crash", "long text"],
 )
-def test_test_that_failed_without_a_result_is_a_testbed_failure_of_its_cell(
+def test_a_failed_test_without_a_result_is_a_testbed_failure_of_its_cell(
     recorder: Recorder, phase: Literal["setup", "call", "crash"], text: str, observed: str
 ) -> None:
     result = recorder.add(phase_report(phase=phase, outcome="failed", text=text))
@@ -136,7 +138,7 @@ def test_test_that_failed_without_a_result_is_a_testbed_failure_of_its_cell(
     assert summary(cause) == ("testbed-defect", "one", {})
     assert observed in cause.message
     assert len(cause.message) <= 400
-    recorder.add(with_result(SECOND, TWO))
+    recorder.add(with_result(SECOND, SECOND_CELL))
     assert recorder.judge().verdict is Verdict.TESTBED
     assert recorder.run_result().failed_tests == ()
 
@@ -149,7 +151,7 @@ def test_cell_of_a_skipped_test_is_unverified_with_the_reason(
     result = recorder.add(phase_report(phase=phase, outcome="skipped", text=text))
     assert result is not None
     assert result.reason
-    assert result == not_run(ONE, text or result.reason)
+    assert result == not_run(FIRST_CELL, text or result.reason)
     assert recorder.add(phase_report(phase="teardown")) is None
     assert recorder.results == {"one": result}
 
@@ -160,11 +162,11 @@ def test_cell_of_a_test_that_passed_without_a_result_is_unverified(recorder: Rec
     result = recorder.add(phase_report(phase="teardown"))
     assert result is not None
     assert result.reason
-    assert result == not_run(ONE, result.reason)
+    assert result == not_run(FIRST_CELL, result.reason)
 
 
 def test_cell_without_a_report_is_unverified(recorder: Recorder) -> None:
-    recorder.add(with_result(FIRST, ONE))
+    recorder.add(with_result(FIRST, FIRST_CELL))
     judged = recorder.judge(interrupted=True)
     assert judged.verdict is Verdict.UNVERIFIED
     assert [cell.outcome for cell in judged.cells] == [Outcome.WORKS, Outcome.UNVERIFIED]
@@ -173,21 +175,21 @@ def test_cell_without_a_report_is_unverified(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize("phase", ["teardown", "crash"])
 def test_failure_after_a_result_is_a_testbed_failure(recorder: Recorder, phase: str) -> None:
-    recorder.add(with_result(FIRST, ONE))
-    assert recorder.add(with_result(FIRST, ONE, phase=phase, outcome="failed")) is None
-    recorder.add(with_result(SECOND, TWO))
+    recorder.add(with_result(FIRST, FIRST_CELL))
+    assert recorder.add(with_result(FIRST, FIRST_CELL, phase=phase, outcome="failed")) is None
+    recorder.add(with_result(SECOND, SECOND_CELL))
     assert recorder.run_result().failed_tests == (
         FailedTest(node=FIRST, item="linux-install", error=True),
     )
-    assert recorder.results == {"one": works(ONE), "two": works(TWO)}
+    assert recorder.results == {"one": works(FIRST_CELL), "two": works(SECOND_CELL)}
     assert recorder.judge().verdict is Verdict.TESTBED
 
 
-def test_test_that_fails_with_a_verified_result_is_a_testbed_failure(recorder: Recorder) -> None:
-    assert recorder.add(with_result(FIRST, ONE, outcome="failed")) == works(ONE)
+def test_a_failed_test_with_a_verified_result_is_a_testbed_failure(recorder: Recorder) -> None:
+    assert recorder.add(with_result(FIRST, FIRST_CELL, outcome="failed")) == works(FIRST_CELL)
     (failed,) = recorder.run_result().failed_tests
     assert (failed.node, failed.item, failed.error) == (FIRST, "linux-install", True)
-    recorder.add(with_result(SECOND, TWO))
+    recorder.add(with_result(SECOND, SECOND_CELL))
     assert recorder.judge().verdict is Verdict.TESTBED
 
 
@@ -201,14 +203,14 @@ def test_failed_test_is_recorded_with_its_item(recorder: Recorder) -> None:
 
 def test_run_has_only_the_selected_cells() -> None:
     recorder = Recorder(RUN_PLAN)
-    assert recorder.selected() == (ONE, TWO)  # before the tests are collected
+    assert recorder.selected() == (FIRST_CELL, SECOND_CELL)  # before the tests are collected
     recorder.select({SECOND: "two"})
-    assert recorder.selected() == (TWO,)
-    recorder.add(with_result(SECOND, TWO))
+    assert recorder.selected() == (SECOND_CELL,)
+    recorder.add(with_result(SECOND, SECOND_CELL))
     judged = recorder.judge()
     assert [cell.id for cell in judged.cells] == ["two"]
     assert judged.verdict is Verdict.VERIFIED
-    assert recorder.cell_of(SECOND) == TWO
+    assert recorder.cell_of(SECOND) == SECOND_CELL
     assert recorder.cell_of(FIRST) is None
 
 
@@ -216,11 +218,11 @@ def test_selections_of_several_workers_are_combined() -> None:
     recorder = Recorder(RUN_PLAN)
     recorder.select({FIRST: "one"})
     recorder.select({SECOND: "two"})
-    assert recorder.selected() == (ONE, TWO)
-    assert recorder.cell_of(FIRST) == ONE
+    assert recorder.selected() == (FIRST_CELL, SECOND_CELL)
+    assert recorder.cell_of(FIRST) == FIRST_CELL
     recorder.select(NODES)
     recorder.select(NODES)
-    assert recorder.selected() == (ONE, TWO)
+    assert recorder.selected() == (FIRST_CELL, SECOND_CELL)
 
 
 def test_failed_set_up_is_the_verdict() -> None:
@@ -238,11 +240,11 @@ def test_failed_set_up_is_the_verdict() -> None:
 
 
 def test_input_of_the_verdict_has_everything_that_was_recorded(recorder: Recorder) -> None:
-    recorder.add(with_result(FIRST, ONE))
+    recorder.add(with_result(FIRST, FIRST_CELL))
     recorder.add(phase_report("t.py::test_x", outcome="failed"))
     recorded = recorder.run_result()
     assert recorded == RUN_PLAN.model_copy(
-        update={"cells": (works(ONE),), "failed_tests": (FailedTest(node="t.py::test_x"),)}
+        update={"cells": (works(FIRST_CELL),), "failed_tests": (FailedTest(node="t.py::test_x"),)}
     )
     assert recorder.run_result(interrupted=True) == recorded.model_copy(
         update={"interrupted": True}
@@ -250,8 +252,8 @@ def test_input_of_the_verdict_has_everything_that_was_recorded(recorder: Recorde
 
 
 def test_interrupted_run_is_unverified_if_all_its_cells_work(recorder: Recorder) -> None:
-    recorder.add(with_result(FIRST, ONE))
-    recorder.add(with_result(SECOND, TWO))
+    recorder.add(with_result(FIRST, FIRST_CELL))
+    recorder.add(with_result(SECOND, SECOND_CELL))
     assert recorder.judge().verdict is Verdict.VERIFIED
     assert recorder.judge(interrupted=True).verdict is Verdict.UNVERIFIED
 
@@ -267,8 +269,8 @@ def test_invalid_result_is_an_error_that_names_the_test_and_the_field(recorder: 
 
 
 def test_too_large_result_is_an_error() -> None:
-    empty = len(as_property(works(ONE)).encode())
-    fits = works(ONE).model_copy(update={"reason": "x" * (PROPERTY_BYTES - empty)})
+    empty = len(as_property(works(FIRST_CELL)).encode())
+    fits = works(FIRST_CELL).model_copy(update={"reason": "x" * (PROPERTY_BYTES - empty)})
     assert CellResult.model_validate_json(as_property(fits)) == fits
     for reason in (f"{fits.reason}x", f"{fits.reason[:-1]}é"):
         with pytest.raises(ValueError, match=rf"^one: .*{PROPERTY_BYTES}"):

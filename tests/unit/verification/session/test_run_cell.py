@@ -276,16 +276,16 @@ def with_tests(tool: int = 0) -> Change:
 
     def change(fields: Fields) -> None:
         fields["tests"] = {name: value for name, value in record.items() if name not in host_keys}
-        fields["tests"]["ledger"] = "\n".join(map(json.dumps, lines))
+        fields["tests"]["test_events"] = "\n".join(map(json.dumps, lines))
 
     return change
 
 
-def test_own_tests_are_copied_to_the_machine_and_their_ledger_is_read(tests: Path) -> None:
+def test_own_tests_are_copied_to_the_machine_and_their_events_are_read(tests: Path) -> None:
     testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
     evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     (put,) = testbed.machines[0].copied_files
-    assert put.files.keys() == {"plugin/e2e_ledger.py", "tests/test_a.py"}
+    assert put.files.keys() == {"plugin/e2e_test_events.py", "tests/test_a.py"}
     assert put.files["tests/test_a.py"] == b"def test_a(): ..."
     assert evidence.tests is not None
     assert (evidence.tests.collected, evidence.tests.counts[TestOutcome.PASSED]) == (1, 1)

@@ -158,7 +158,7 @@ def test_run_without_the_earlier_releases_of_its_profile_is_narrowed(
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_switches_are_copied(root: Path, strict: bool) -> None:
+def test_strict_and_provision_are_those_of_the_options(root: Path, strict: bool) -> None:
     selection = select(Options(strict=strict, provision=not strict), root, SUBJECT.platforms)
     assert (selection.strict, selection.provision) == (strict, not strict)
 

@@ -53,7 +53,7 @@ def test_open_wheel_reads_all_files(tmp_path: Path) -> None:
     assert archive.unreadable == {}
 
 
-def test_names_have_repeats_but_no_folders(tmp_path: Path) -> None:
+def test_names_contain_repeated_files_and_no_folders(tmp_path: Path) -> None:
     wheel = tmp_path / "x.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("folder/", "")
@@ -100,6 +100,6 @@ def test_metadata_comes_from_the_first_folder_with_the_file(tmp_path: Path) -> N
     assert archive.metadata_file("absent") is None
 
 
-def test_name_that_is_only_a_dot_is_read(tmp_path: Path) -> None:
+def test_a_file_in_the_archive_can_have_the_name_dot(tmp_path: Path) -> None:
     wheel = linux_wheel(tmp_path, {"./.": ""})
     assert "./." in open_wheel(wheel).names

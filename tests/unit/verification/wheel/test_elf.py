@@ -105,7 +105,7 @@ def test_only_global_undefined_symbols_are_imported(binding: int, *, is_imported
     assert binary.exports == frozenset()
 
 
-def test_hidden_version_is_read() -> None:
+def test_symbol_of_a_hidden_version_has_its_version() -> None:
     entry = ElfSymbol("old_memcpy", section=0, version=0x8002)
     (_, imported) = read(elf(imports=[MEMCPY], exports=[entry])).imports
     assert imported == symbol("old_memcpy", "libc.so.6", "GLIBC_2.14")

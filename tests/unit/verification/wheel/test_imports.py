@@ -149,7 +149,7 @@ def test_links_contain_all_modules_that_may_be_imported(tmp_path: Path) -> None:
     assert read(tmp_path, m=code).links["p/m.py"] == {"a.b", "p", "p.c", "d", "p.e", "p.e.f"}
 
 
-def test_only_the_package_is_read(tmp_path: Path) -> None:
+def test_only_python_files_of_the_package_are_read(tmp_path: Path) -> None:
     files = {"p/m.py": "", "p/m.txt": "", "pp/m.py": "", "m.py": "", "q/p/m.py": ""}
     code = read_package(open_wheel(wheels.build(tmp_path, files)), "p")
     assert list(code.imports) == list(code.links) == ["p/m.py"]
@@ -227,7 +227,7 @@ def test_getattr_that_only_compares_and_formats_the_name_is_read(tmp_path: Path)
     assert read(tmp_path, __=code).names["p/__init__.py"] is not None
 
 
-def test_only_packages_have_names(tmp_path: Path) -> None:
+def test_only_init_files_have_names(tmp_path: Path) -> None:
     assert list(read(tmp_path, __="", m="x = 1").names) == ["p/__init__.py"]
 
 

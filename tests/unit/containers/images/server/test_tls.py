@@ -124,7 +124,7 @@ _HYPOTHESIS_SETTINGS = settings(
 
 @_HYPOTHESIS_SETTINGS
 @given(head=st.binary(min_size=1, max_size=80))
-def test_forge_survives_bytes_that_are_not_a_request(forge: Forge, head: bytes) -> None:
+def test_forge_answers_after_bytes_that_are_not_a_request(forge: Forge, head: bytes) -> None:
     context = ssl.create_default_context(cafile=str(forge.folder / "ca.pem"))
     with (
         socket.create_connection(("127.0.0.1", forge.port), timeout=10) as plain,

@@ -58,19 +58,19 @@ def test_both_hosts_return_the_audience(index: PublishingIndex) -> None:
 def test_disabled_trusted_publishing_is_refused(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    with publishing_index(tmp_path_factory.mktemp("off"), trusted_publishing=False) as off:
-        audience = off.front.get(f"{off.front.upload}/_/oidc/audience")
+    with publishing_index(tmp_path_factory.mktemp("off"), trusted_publishing=False) as index:
+        audience = index.front.get(f"{index.front.upload}/_/oidc/audience")
         assert audience.status_code == 403
         assert audience.json() == {"message": "Trusted publishing functionality not enabled"}
         assert_refused(
-            off.exchange(off.token()),
+            index.exchange(index.token()),
             "not-enabled",
             "github trusted publishing functionality not enabled",
         )
         # The check of the issuer comes first.
-        unknown = off.exchange(off.token(iss="https://elsewhere.invalid"))
+        unknown = index.exchange(index.token(iss="https://elsewhere.invalid"))
         assert_refused(unknown, "invalid-payload", "unknown trusted publishing issuer")
-        assert off.issuer.requests == []
+        assert index.issuer.requests == []
 
 
 @pytest.mark.parametrize(
