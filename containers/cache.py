@@ -41,7 +41,7 @@ def cached_folder(folder: Path, fetch: Callable[[Path], None]) -> Path:
 def built_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     """Return ``folder`` with the files that ``build`` writes into an empty folder.
 
-    As `cached_folder`, but if the files cannot be built again, the error of ``build`` is raised.
+    This is `cached_folder`, except that the error of ``build`` is raised if it fails again.
     """
     with locked(_lock(folder)):
         damaged = _damaged(folder)

@@ -82,7 +82,7 @@ def endpoints() -> Iterator[Endpoint]:
     """Yield the endpoints to try: the one that the user named, or the usual sockets.
 
     The order is that of Docker: DOCKER_HOST, then the current context (Docker CLI reference,
-    "docker context"). Then come the default socket and podman's.
+    "docker context"), then the default socket. The socket of podman is last.
 
     Raises:
         WrongUse: the named context does not exist or has no address.

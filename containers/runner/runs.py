@@ -168,7 +168,7 @@ class Runner:
     def start(self, pushes: Sequence[Push], *, first_id: int | None = None) -> list[PipelineRun]:
         """Run the workflow for existing tags of ``repository``, which were pushed at once.
 
-        ``first_id`` is the id of the first run. Otherwise as `push`.
+        ``first_id`` is the id of the first run. The rest is as in `push`.
         """
         ids = [next(_run_ids) for _ in pushes]
         if first_id is not None:

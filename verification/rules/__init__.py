@@ -142,6 +142,6 @@ def _use_causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Ca
     causes = list(use_causes(evidence, expectation, evidence.import_run, evidence.exercise))
     yield from causes
     if not {cause.severity for cause in causes} & {Severity.BROKEN, Severity.TESTBED}:
-        # Otherwise the failures of the tests only follow.
+        # If the use failed, the failures of the tests follow from it.
         yield from own_test_causes(evidence, expectation)
     yield from removal_causes(evidence, expectation, evidence.uninstall)

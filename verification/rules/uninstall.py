@@ -85,8 +85,8 @@ def damaged_files(evidence: CellEvidence) -> list[str]:
 def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """Return the leftovers: files of the package, and files that appeared in use.
 
-    Not returned: dependencies with their bytecode, the caches of installers, and the folders of
-    these files. A cache is a leftover if the installer keeps the package in it.
+    Dependencies with their bytecode, the caches of installers, and the folders of these files are
+    no leftovers. A cache is a leftover if the installer keeps the package in it.
     """
     kind = paths.path_type(evidence)
     package, installed = _package_paths(evidence), paths.added_paths(evidence)

@@ -13,7 +13,8 @@ _MAX_LENGTH = 300
 def line(error: BaseException) -> str:
     """Return the error and its location in one line, and save its traceback in a file.
 
-    The line names the file, in the state folder. If the file cannot be written, it does not.
+    The file is in the state folder, and the line names it. If the file cannot be written, the line
+    names none.
     """
     text = " ".join(str(error).split())[:_MAX_LENGTH]
     name = f"{type(error).__name__}: {text}" if text else type(error).__name__

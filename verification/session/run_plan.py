@@ -154,7 +154,7 @@ def is_comparable(cell: Cell) -> bool:
     """Return True if a cell and the static inspection must agree about loading.
 
     They need not agree on a machine that has more or fewer libraries than its platform tag
-    promises, and nothing is loaded where the installer must refuse.
+    promises. Where the installer must refuse, nothing is loaded.
     """
     return cell.machine.clean and not cell.machine.missing_software and not cell.refusal
 

@@ -127,7 +127,7 @@ class IndexApp:
         return json_response(
             {
                 "status": "ok" if failure is None else failure,
-                # Without this request. At 0, the log has all requests that were answered.
+                # This request is not counted. At 0, the log has all requests that were answered.
                 "in_flight": self.log.in_flight - 1,
                 "versions": {"python": platform.python_version(), **self._versions},
             },

@@ -83,7 +83,7 @@ class RequestLog:
         """Write a log marker for each command ``TOKEN CLIENT``, or ``TOKEN`` for all clients."""
         for line in commands:
             token, _, client = line.strip().partition(" ")
-            # In a separate thread, so that a slow client delays only its log markers.
+            # It runs in a separate thread, so that a slow client delays only its log markers.
             threading.Thread(target=self.write_marker, args=(token, client), daemon=True).start()
 
     def write_marker(self, token: str, client: str) -> None:

@@ -46,7 +46,7 @@ def main(name: str, create: Callable[[Path], Application]) -> NoReturn:
     """Run an application with the configuration file from the command line."""
     code = run(name, create, sys.argv[1:])
     sys.stdout.flush()
-    # Without waiting for threads: idle connections and clients must not keep the process alive.
+    # It does not wait for threads: idle connections and clients must not keep the process alive.
     os._exit(code)
 
 
@@ -60,7 +60,7 @@ def run(name: str, create: Callable[[Path], Application], arguments: list[str]) 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     stopping = application.stopping
     for number in (signal.SIGTERM, signal.SIGINT):
-        # In a thread: the main thread may hold the lock of the event when the signal arrives.
+        # It runs in a thread: the main thread may hold the lock of the event when the signal arrives.
         signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     threading.Thread(target=server.serve, daemon=True).start()
     threading.Thread(target=application.log.write_markers, args=(sys.stdin,), daemon=True).start()

@@ -165,7 +165,7 @@ class Issuer:
 
 
 def _shut_down(secure: ssl.SSLSocket) -> None:
-    # The method of the plain socket, because that of the TLS socket waits for the other side.
+    # This is the method of the plain socket. That of the TLS socket waits for the other side.
     with contextlib.suppress(OSError):
         socket.socket.shutdown(secure, socket.SHUT_RDWR)
 

@@ -72,7 +72,7 @@ class MintApi:
         self._used_tokens = UsedTokens()
         self._store = store
         self._keyring = keyring
-        # Only one exchange at a time, so that a project is created only once.
+        # Exchanges run one after another, so that a project is created only once.
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -110,7 +110,7 @@ class MintApi:
                 "invalid-token", "malformed or invalid token", detail=str(error)[:_LOGGED_LENGTH]
             ) from error
         except IssuerUnreachable as error:
-            # This code is ours. The default index has none for this fault of the testbed.
+            # The suite chose this code. The default index has none for this fault of the testbed.
             raise Denied(
                 "issuer-unreachable",
                 f"cannot fetch the keys of the token's issuer: {error}",

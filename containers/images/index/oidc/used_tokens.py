@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-# How many seconds an id is stored after the expiry. Longer than the leeway for expired tokens.
+# How many seconds an id is stored after the expiry: longer than the leeway for expired tokens.
 _EXTRA_SECONDS = 35
 
 

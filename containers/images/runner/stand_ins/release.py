@@ -170,7 +170,7 @@ def _files(action_inputs: Inputs) -> list[Path]:
     folder = Path(action_inputs["working_directory"] or ".")
     files: list[Path] = []
     for pattern in _patterns(action_inputs["files"]):
-        # Not Path.glob, because it refuses absolute patterns.
+        # Path.glob refuses absolute patterns.
         path = str(folder / Path(pattern).expanduser())
         names = glob.glob(path, recursive=True, include_hidden=True)  # noqa: PTH207
         matches = sorted(Path(name) for name in names if Path(name).is_file())
