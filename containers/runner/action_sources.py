@@ -80,7 +80,7 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
         WrongUse: the folder does not exist.
     """
     if folder and not folder.is_dir():
-        raise WrongUse(f"{folder}: this folder of actions does not exist")
+        raise WrongUse(f"{folder}: this folder of actions does not exist; correct the path")
     stand_ins = stand_in_actions()
     sources = [
         _source(step, running.workflow.location(step.line), stand_ins, folder)

@@ -79,12 +79,12 @@ def observed(browser: Browser) -> dict[str, Any]:
     """Return the observations of a run with a failed, a verified and an unverified cell."""
     wine = "windows-wine-pip-system"
     run = complete(cell(LINUX, crash()), cell(WINDOWS), cell(wine, reason="no image"))
-    evidence = {ident: sample_run.evidence(ident) for ident in (LINUX, WINDOWS)}
+    evidence = {cell_id: sample_run.evidence(cell_id) for cell_id in (LINUX, WINDOWS)}
     return browser.inspect(page.render(run, evidence))
 
 
 def _ids(*cells: str) -> list[str]:
-    return [f"cell-{ident}" for ident in cells]
+    return [f"cell-{cell_id}" for cell_id in cells]
 
 
 ALL = _ids(LINUX, WINDOWS, "windows-wine-pip-system")
@@ -190,8 +190,8 @@ def test_page_with_a_thousand_cells_is_filtered(
     many: list[CellResult] = []
     for number in range(250):
         for installer, scenario in (("pip", "venv"), ("pip", "user"), ("uv", "venv"), ("uv", "x")):
-            ident = f"machine{number:03}-{installer}-{scenario}"
-            many.append(cell(ident, crash(ident)) if number % 50 == 7 else cell(ident))
+            cell_id = f"machine{number:03}-{installer}-{scenario}"
+            many.append(cell(cell_id, crash(cell_id)) if number % 50 == 7 else cell(cell_id))
     evidence = {result.id: sample_run.evidence(result.id, log="x" * 5000) for result in many}
     text = page.render(complete(*many), evidence)
     observed = browser.inspect(text, "without-axe")

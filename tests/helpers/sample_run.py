@@ -72,10 +72,10 @@ def command(*words: str, stdout: str = "", seconds: float = 0.5) -> CommandRun:
     )
 
 
-def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> CellEvidence:
+def evidence(cell_id: str = LINUX, *, log: str = "Successfully installed") -> CellEvidence:
     """Return the evidence of a cell that works. ``log`` is the output of the installer."""
-    windows = "windows" in ident
-    machine, installer, scenario = ident.rsplit("-", 2)
+    windows = "windows" in cell_id
+    machine, installer, scenario = cell_id.rsplit("-", 2)
     pip = "C:\\Python 3\\Scripts\\pip.exe" if windows else "/home/user/venv/bin/pip"
     wheel = WINDOWS_WHEEL if windows else LINUX_WHEEL
     native = NativeCallValue(version="0.5.0", source="bundled")
@@ -89,7 +89,7 @@ def evidence(ident: str = LINUX, *, log: str = "Successfully installed") -> Cell
     return CellEvidence.model_validate(
         {
             "schema": EVIDENCE_SCHEMA,
-            "cell": CellInfo(id=ident, machine=machine, installer=installer, scenario=scenario),
+            "cell": CellInfo(id=cell_id, machine=machine, installer=installer, scenario=scenario),
             "image": ImageRecord(
                 tag="quiverdb-e2e/debian-13:0123456789ab", id="sha256:1", created="x"
             ),
@@ -146,7 +146,7 @@ def crash(where: str = LINUX) -> Cause:
 
 
 def cell(
-    ident: str,
+    cell_id: str,
     *causes: Cause,
     outcome: Outcome | None = None,
     reason: str = "",
@@ -156,13 +156,13 @@ def cell(
 
     Without an outcome, the cell works, or fails if there are causes. With a reason, it did not run.
     """
-    machine, installer, scenario = ident.rsplit("-", 2)
+    machine, installer, scenario = cell_id.rsplit("-", 2)
     if reason:
         outcome, seconds = Outcome.UNVERIFIED, 0.0
     outcome = outcome or (Outcome.FAILS if causes else Outcome.WORKS)
     refuses = outcome in (Outcome.REFUSED, Outcome.FALLS_BACK)
     return CellResult(
-        id=ident,
+        id=cell_id,
         machine=machine,
         installer=installer,
         scenario=scenario,
@@ -172,25 +172,25 @@ def cell(
         causes=causes,
         seconds=seconds,
         reason=reason,
-        summary=cell_summary.summarize(evidence(ident)) if seconds else None,
+        summary=cell_summary.summarize(evidence(cell_id)) if seconds else None,
     )
 
 
-def planned(ident: str, kind: ExpectationKind = ExpectationKind.WORKS) -> PlannedCell:
+def planned(cell_id: str, kind: ExpectationKind = ExpectationKind.WORKS) -> PlannedCell:
     """Return a selected cell."""
-    machine, installer, scenario = ident.rsplit("-", 2)
+    machine, installer, scenario = cell_id.rsplit("-", 2)
     return PlannedCell(
-        id=ident,
+        id=cell_id,
         machine=machine,
         installer=installer,
         scenario=scenario,
-        system="windows" if "windows" in ident else "linux",
+        system="windows" if "windows" in cell_id else "linux",
         expectation=kind,
     )
 
 
 def item(
-    ident: str,
+    item_id: str,
     *causes: Cause,
     title: str = "",
     verdict: Verdict | None = None,
@@ -199,7 +199,7 @@ def item(
     """Return an item. Without a verdict, it is verified, or failed if there are causes."""
     verdict = verdict or (Verdict.FAILED if causes else Verdict.VERIFIED)
     return ItemResult(
-        id=ident, title=title or f"The {ident}", verdict=verdict, causes=causes, reason=reason
+        id=item_id, title=title or f"The {item_id}", verdict=verdict, causes=causes, reason=reason
     )
 
 

@@ -118,13 +118,13 @@ def _undeclared(
     paths: Iterable[Path], declared: Iterable[Requirement], local: Iterable[str] = ()
 ) -> set[str]:
     known = {canonicalize_name(requirement.name) for requirement in declared}
-    ours = {"containers", "verification", "quiverdb", "_typeshed", *local}
+    repository_modules = {"containers", "verification", "quiverdb", "_typeshed", *local}
     distributions = _distributions()
     return {
         f"{path.relative_to(ROOT)}: {module}"
         for path in paths
         for module in _imports(path)
-        if module not in sys.stdlib_module_names and module not in ours
+        if module not in sys.stdlib_module_names and module not in repository_modules
         if known.isdisjoint(map(canonicalize_name, distributions.get(module, ())))
     }
 

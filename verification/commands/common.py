@@ -77,11 +77,11 @@ def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
         WrongUse: the report has no cell with one of the ids.
     """
     cells_by_id = {cell.id: cell for cell in report.cells}
-    for ident in ids:
-        if ident not in cells_by_id:
+    for cell_id in ids:
+        if cell_id not in cells_by_id:
             names = ", ".join(cells_by_id) or "none"
-            raise WrongUse(f"{ident}: no cell of this report; its cells are: {names}")
-    return [cells_by_id[ident] for ident in dict.fromkeys(ids)] if ids else list(report.cells)
+            raise WrongUse(f"{cell_id}: no cell of this report; its cells are: {names}")
+    return [cells_by_id[cell_id] for cell_id in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
 def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:

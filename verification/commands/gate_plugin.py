@@ -132,8 +132,8 @@ class Controller:
         cell_ids = {f"{_CELL_TEST}[{cell.id}]": cell.id for cell in self.run.request.cells}
         selected = {}
         for node in nodes:
-            if ident := cell_ids.get(node.rpartition("::")[2]):
-                selected[node] = ident
+            if cell_id := cell_ids.get(node.rpartition("::")[2]):
+                selected[node] = cell_id
         self.run.recorder.select(selected)
 
     @pytest.hookimpl(wrapper=True)

@@ -102,8 +102,8 @@ class GateProgress:
         self._progress.end(step, "" if self._progress.live else line)
         step.seconds = result.seconds or step.seconds
 
-    def _begin(self, ident: str) -> ProgressStep:
-        return self._progress.begin(f"cell {ident}", quiet=True)
+    def _begin(self, cell_id: str) -> ProgressStep:
+        return self._progress.begin(f"cell {cell_id}", quiet=True)
 
     def status(self) -> str:
         """Return the number of ended cells, their bad outcomes, and the remaining time."""
@@ -123,15 +123,17 @@ class GateProgress:
         if self._past is None:
             self._past = past_seconds()
         results = self._recorder.results
-        seconds = dict(self._past) | {ident: result.seconds for ident, result in results.items()}
+        seconds = dict(self._past) | {
+            cell_id: result.seconds for cell_id, result in results.items()
+        }
         selected = {cell.id for cell in self._recorder.selected()}
-        known = [seconds[ident] for ident in selected if seconds.get(ident)]
+        known = [seconds[cell_id] for cell_id in selected if seconds.get(cell_id)]
         if not known:
             return None
         average = statistics.mean(known)
-        remaining = sum(seconds.get(ident, average) for ident in selected - results.keys())
+        remaining = sum(seconds.get(cell_id, average) for cell_id in selected - results.keys())
         running = dict(self._progress.running())
-        elapsed = sum(running.get(f"cell {ident}", 0.0) for ident in self._running)
+        elapsed = sum(running.get(f"cell {cell_id}", 0.0) for cell_id in self._running)
         return max(0.0, remaining - elapsed) / self._workers
 
 

@@ -75,15 +75,15 @@ def _cells(
     base: RecordedRun, new: RecordedRun, earlier: Sequence[RecordedRun]
 ) -> Iterator[RunDifference]:
     ids = [cell.id for run in (base, new) for cell in run.report.cells]
-    for ident in dict.fromkeys(ids):
-        before, now = base.report.cell(ident), new.report.cell(ident)
+    for cell_id in dict.fromkeys(ids):
+        before, now = base.report.cell(cell_id), new.report.cell(cell_id)
         if before and now:
             yield from _cell(before, now, base, new, earlier)
         elif now:
             is_regression = now.verdict is Verdict.FAILED
-            yield RunDifference("cell-added", ident, f"is only in {new.name}", is_regression)
+            yield RunDifference("cell-added", cell_id, f"is only in {new.name}", is_regression)
         else:
-            yield RunDifference("cell-gone", ident, f"is not in {new.name}", True)
+            yield RunDifference("cell-gone", cell_id, f"is not in {new.name}", True)
 
 
 def _cell(
@@ -119,10 +119,10 @@ def _cause_names(causes: Iterable[Cause]) -> set[str]:
 
 
 def _new_causes(
-    ident: str, before: set[str], now: set[str], base: RecordedRun
+    where: str, before: set[str], now: set[str], base: RecordedRun
 ) -> Iterator[RunDifference]:
     for name in sorted(now - before):
-        yield RunDifference("new-cause", ident, f"{name}, not in {base.name}", True)
+        yield RunDifference("new-cause", where, f"{name}, not in {base.name}", True)
 
 
 def _inputs(report: Report, cell: CellResult) -> Inputs:
@@ -189,23 +189,23 @@ def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterat
         if (seconds := list(_seconds(cell.id, earlier)))
     }
     now = {cell.id: cell.seconds for cell in new.cells}
-    factors = [now[ident] / max(seconds) for ident, seconds in earlier_seconds.items()]
+    factors = [now[cell_id] / max(seconds) for cell_id, seconds in earlier_seconds.items()]
     # A busy host slows down all cells. This is not a difference of the package.
     shared_factor = max(1.0, statistics.median(factors)) if len(factors) >= MIN_RUNS else 1.0
-    for ident, seconds in earlier_seconds.items():
+    for cell_id, seconds in earlier_seconds.items():
         limit = max(seconds) * shared_factor
-        if now[ident] > max(limit * MIN_FACTOR_SLOWER, limit + MIN_SECONDS_SLOWER):
+        if now[cell_id] > max(limit * MIN_FACTOR_SLOWER, limit + MIN_SECONDS_SLOWER):
             message = (
-                f"{now[ident]:.1f} s; the slowest of the last {len(seconds)} runs took "
+                f"{now[cell_id]:.1f} s; the slowest of the last {len(seconds)} runs took "
                 f"{max(seconds):.1f} s"
             )
-            yield RunDifference("slower", ident, message, len(seconds) >= MIN_RUNS)
+            yield RunDifference("slower", cell_id, message, len(seconds) >= MIN_RUNS)
 
 
-def _seconds(ident: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
+def _seconds(cell_id: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
     """Yield the seconds of a cell in the runs that verified it."""
     for run in runs:
-        cell = run.report.cell(ident)
+        cell = run.report.cell(cell_id)
         if cell and cell.verdict is Verdict.VERIFIED and cell.seconds:
             yield cell.seconds
 
@@ -222,8 +222,8 @@ def _items(base: RecordedRun, new: RecordedRun) -> Iterator[RunDifference]:
         else:
             is_regression = item.verdict is not Verdict.VERIFIED
             yield RunDifference("item-added", item.id, str(item.verdict), is_regression)
-    for ident in base_items:
-        yield RunDifference("item-gone", ident, f"is not in {new.name}", True)
+    for item_id in base_items:
+        yield RunDifference("item-gone", item_id, f"is not in {new.name}", True)
 
 
 def _item(

@@ -203,8 +203,8 @@ class Page:
 
     def cell_of(self, cause: Cause) -> str:
         """Return the id of the cell that a cause belongs to; empty if it belongs to none."""
-        ident = cause.where.partition(":")[0]
-        return ident if self.report.cell(ident) else ""
+        cell_id = cause.where.partition(":")[0]
+        return cell_id if self.report.cell(cell_id) else ""
 
 
 def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
@@ -394,9 +394,9 @@ def _unverified(report: Report) -> Iterator[tuple[str, str]]:
             yield result.id, result.reason
     # What is out of scope follows below, with its reason.
     listed = {item.id for item in report.items} | {out.id for out in report.out_of_scope}
-    for ident in ("pipeline", "publisher"):
-        if ident not in listed:
-            yield ident, "this run has no such item"
+    for item_id in ("pipeline", "publisher"):
+        if item_id not in listed:
+            yield item_id, "this run has no such item"
     if own_tests := signs.own_tests_sentence(report):
         yield "own tests", own_tests
     for line in signs.platform_sentences(report.platforms):

@@ -179,9 +179,9 @@ def _requirement(
     truths: Sequence[Row],
     items: Sequence[Row],
 ) -> Row:
-    numbers, idents = list(template.truths), [item.item for item in template.items]
+    numbers, item_ids = list(template.truths), [item.item for item in template.items]
     needed = [truths[numbers.index(number)] for number in requirement.truths]
-    needed += [items[idents.index(ident)] for ident in requirement.items]
+    needed += [items[item_ids.index(item_id)] for item_id in requirement.items]
     evidence = " and ".join(row.name for row in needed)
     evidence += "".join(
         f"; {row.name}: {row.evidence}" for row in needed if row.verdict is not Verdict.VERIFIED
@@ -191,19 +191,19 @@ def _requirement(
     return Row(requirement.id, verdict, evidence, cells)
 
 
-def _find(report: Report, ident: str) -> ItemResult | None:
-    return next((item for item in report.items if item.id == ident), None)
+def _find(report: Report, item_id: str) -> ItemResult | None:
+    return next((item for item in report.items if item.id == item_id), None)
 
 
-def _why_missing(report: Report, ident: str) -> str:
+def _why_missing(report: Report, item_id: str) -> str:
     """Return why the report has no data about an item, or about a claim that the item covers."""
     for out in report.out_of_scope:
-        if out.id == ident:
+        if out.id == item_id:
             return f"out of scope of this run: {out.reason}"
-    item = _find(report, ident)
+    item = _find(report, item_id)
     if item is None:
-        return f"this run has no item `{ident}`"
-    return _reason(item) or f"the item `{ident}` of this run does not report it"
+        return f"this run has no item `{item_id}`"
+    return _reason(item) or f"the item `{item_id}` of this run does not report it"
 
 
 def _reason(item: ItemResult) -> str:

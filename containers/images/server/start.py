@@ -60,7 +60,7 @@ def run(name: str, create: Callable[[Path], Application], arguments: list[str]) 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     stopping = application.stopping
     for number in (signal.SIGTERM, signal.SIGINT):
-        # It runs in a thread: the main thread may hold the lock of the event when the signal arrives.
+        # In a thread: the main thread may hold the lock of the event at this moment.
         signal.signal(number, lambda *_: threading.Thread(target=stopping.set).start())
     threading.Thread(target=server.serve, daemon=True).start()
     threading.Thread(target=application.log.write_markers, args=(sys.stdin,), daemon=True).start()

@@ -51,10 +51,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _evidence_file(files: dict[str, bytes], ident: str) -> str:
+def _evidence_file(files: dict[str, bytes], cell_id: str) -> str:
     """Return the name of the file with the evidence of a cell."""
     run = parse_json(Report, files[results_json.NAME], results_json.NAME)
-    return f"{EVIDENCE}/{common.cells_of(run, [ident])[0].evidence}.json"
+    return f"{EVIDENCE}/{common.cells_of(run, [cell_id])[0].evidence}.json"
 
 
 def _files(report: Path, *ids: str) -> dict[str, bytes]:
@@ -75,7 +75,7 @@ def linux_files(report: Path) -> dict[str, bytes]:
 
 
 def test_bundle_has_the_evidence_and_all_formats_of_the_report(files: dict[str, bytes]) -> None:
-    evidence = {_evidence_file(files, ident) for ident in (LINUX, WINDOWS)}
+    evidence = {_evidence_file(files, cell_id) for cell_id in (LINUX, WINDOWS)}
     forms = {"VERIFICATION.md", "index.html", "junit.xml", "results.json", "versions.json"}
     assert len(evidence) == 2
     assert set(files) == evidence | forms

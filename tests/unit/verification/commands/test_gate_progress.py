@@ -26,8 +26,8 @@ from verification.session.user_files import history
 CELLS = ("debian-11-pip-upgrade", "debian-13-pip-venv", "windows-wine-uv-system")
 
 
-def node(ident: str) -> str:
-    return f"tests/gate/test_machines.py::test_cell[{ident}]"
+def node(cell_id: str) -> str:
+    return f"tests/gate/test_machines.py::test_cell[{cell_id}]"
 
 
 class Gate:
@@ -46,23 +46,25 @@ class Gate:
             refreshes=False,
         )
         self.recorder = Recorder(RunResult(subject="quiverdb", planned=tuple(map(planned, CELLS))))
-        self.recorder.select({node(ident): ident for ident in CELLS})
+        self.recorder.select({node(cell_id): cell_id for cell_id in CELLS})
         self.display = GateProgress(self.recorder, 2, progress=self.progress, past=past)
 
-    def start(self, ident: str) -> None:
-        finish(self.display.pytest_runtest_logstart(node(ident)))
+    def start(self, cell_id: str) -> None:
+        finish(self.display.pytest_runtest_logstart(node(cell_id)))
 
     def report(self, test: TestPhaseReport) -> None:
         if result := self.recorder.add(test):
             self.display.ended(result)
 
     def end(
-        self, ident: str, *causes: Cause, seconds: float = 2.1, outcome: Outcome | None = None
+        self, cell_id: str, *causes: Cause, seconds: float = 2.1, outcome: Outcome | None = None
     ) -> None:
-        result = cell(ident, *causes, seconds=seconds, outcome=outcome)
+        result = cell(cell_id, *causes, seconds=seconds, outcome=outcome)
         properties = {RESULT: as_property(result)}
         self.report(
-            TestPhaseReport(node=node(ident), phase="call", outcome="passed", properties=properties)
+            TestPhaseReport(
+                node=node(cell_id), phase="call", outcome="passed", properties=properties
+            )
         )
 
     def lines(self) -> list[str]:

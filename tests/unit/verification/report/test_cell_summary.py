@@ -38,9 +38,9 @@ def test_a_summary_has_commands_steps_and_served_wheels() -> None:
     assert summary.image.startswith("quiverdb-e2e/debian-13:")
 
 
-@pytest.mark.parametrize("ident", [sample_run.LINUX, WINDOWS])
-def test_the_sentence_of_a_cell_has_the_commands_as_the_user_types_them(ident: str) -> None:
-    line = cell_summary.sentence(cell_summary.summarize(sample_run.evidence(ident)))
+@pytest.mark.parametrize("cell_id", [sample_run.LINUX, WINDOWS])
+def test_the_sentence_of_a_cell_has_the_commands_as_the_user_types_them(cell_id: str) -> None:
+    line = cell_summary.sentence(cell_summary.summarize(sample_run.evidence(cell_id)))
 
     data = ("`pip install quiverdb` -> 0", "0.5.0", "bundled", "native-call", "round-trip")
     positions = [line.find(text) for text in (*data, "`pip uninstall --yes quiverdb` -> 0")]

@@ -51,13 +51,13 @@ def test_each_outcome_is_shown_with_its_sign_in_cells_and_items(tmp_path: Path) 
     )
     summary = github.job_summary(run, tmp_path)
 
-    for ident, outcome_sign in (
+    for cell_id, outcome_sign in (
         (LINUX, "✔ works"),
         ("fedora-44-pip-venv", "⊘ refused"),
         (WINDOWS, "↓ falls-back"),
         (flawed, "▲ works-flawed"),
     ):
-        assert f"| {ident} | {outcome_sign} |" in summary
+        assert f"| {cell_id} | {outcome_sign} |" in summary
     for item in run.items:
         assert f"| {signs.machine_sentence(run.cells_of(item.id))} |" in summary
 

@@ -310,16 +310,16 @@ def test_lost_engine_at_the_end_is_a_testbed_failure(
 def end_cells(run: GateRun) -> None:
     """Record for all cells of a run that they work."""
     for requested in run.request.cells:
-        ident = requested.id
-        run.recorder.select({ident: ident})
+        cell_id = requested.id
+        run.recorder.select({cell_id: cell_id})
         (wheel,) = (
             system.wheels[0].file
             for system in run.recorder.run_plan.systems
             if system.system == requested.machine.os
         )
-        result = cell(ident).model_copy(update={"wheel": wheel})
+        result = cell(cell_id).model_copy(update={"wheel": wheel})
         properties = {RESULT: as_property(result)}
-        test = TestPhaseReport(node=ident, phase="call", outcome="passed", properties=properties)
+        test = TestPhaseReport(node=cell_id, phase="call", outcome="passed", properties=properties)
         assert run.recorder.add(test) == result
 
 

@@ -273,8 +273,8 @@ def start_testbed(
     monkeypatch.setattr(testbed, "start", start)
     network: Any = None
     with contextlib.ExitStack() as stack:
-        bed = prepare.start_testbed(stack, network, image("index"), release, SUBJECT)
-    return bed, started[0]
+        started_testbed = prepare.start_testbed(stack, network, image("index"), release, SUBJECT)
+    return started_testbed, started[0]
 
 
 def test_index_stores_all_files_except_the_uploaded_wheels(
@@ -310,5 +310,5 @@ def test_failed_upload_without_a_refusal_is_a_testbed_failure(
     with pytest.raises(TestbedFailure) as raised:
         start_testbed(monkeypatch, release(), lost)
     assert (raised.value.cause, raised.value.where) == ("index-unreachable", "publisher")
-    bed, _ = start_testbed(monkeypatch, release(), REFUSED)
-    assert bed.uploads == (REFUSED,)  # a refusal is judged with the release
+    started_testbed, _ = start_testbed(monkeypatch, release(), REFUSED)
+    assert started_testbed.uploads == (REFUSED,)  # a refusal is judged with the release

@@ -25,14 +25,14 @@ from verification.verdict import not_run
 
 FIRST_CELL, SECOND_CELL = (
     PlannedCell(
-        id=ident,
+        id=cell_id,
         machine="debian-13",
         installer="pip",
         scenario="venv",
         system="linux",
         expectation=ExpectationKind.WORKS,
     )
-    for ident in ("one", "two")
+    for cell_id in ("one", "two")
 )
 RUN_PLAN = RunResult(
     subject="quiverdb",

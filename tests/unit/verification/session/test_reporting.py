@@ -42,8 +42,8 @@ def request(folder: Path, **options: object) -> GateRequest:
     return GateRequest(selection, SUBJECT, folder / "report")
 
 
-def served(ident: str, wheel: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
-    return cell(ident, outcome=outcome).model_copy(update={"wheel": wheel})
+def served(cell_id: str, wheel: str, outcome: Outcome = Outcome.WORKS) -> CellResult:
+    return cell(cell_id, outcome=outcome).model_copy(update={"wheel": wheel})
 
 
 CELLS = (served(LINUX, LINUX_WHEEL), served(WINDOWS, WINDOWS_WHEEL))
