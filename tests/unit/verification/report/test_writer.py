@@ -97,7 +97,7 @@ def test_the_terminal_shows_that_a_run_did_not_finish_in_the_last_line() -> None
     assert lines[0] != lines[1]
 
 
-def test_the_begin_of_a_report_removes_the_earlier_verdict(tmp_path: Path) -> None:
+def test_beginning_a_report_removes_the_earlier_verdict(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     verified = report(cell(LINUX)).model_copy(update={"verdict": Verdict.VERIFIED})
     writer.write(folder, verified)

@@ -29,7 +29,7 @@ def fails(name: str, message: str = "no", kind: str = "OSError") -> Change:
     )
 
 
-def test_other_release_is_a_fallback() -> None:
+def test_an_older_release_is_a_fallback() -> None:
     assert is_fallback(evidence(older), EXPECTATION)
     assert not is_fallback(evidence(), EXPECTATION)
     unknown = evidence(lambda fields: fields["exercise"]["steps"].pop("distributions"))

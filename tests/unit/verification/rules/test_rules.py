@@ -200,7 +200,7 @@ def test_recorded_testbed_failure_is_the_only_cause() -> None:
     assert diagnosis.causes[0].message == "it stopped"
 
 
-def test_failure_of_the_index_explains_the_rest() -> None:
+def test_failure_of_the_index_is_the_only_cause() -> None:
     change = [lambda fields: fields["requests"][0].update(status=503)]
     expected = ("testbed-failure", ["index-unreachable"])
     assert result(refused, *change) == expected
@@ -235,7 +235,7 @@ def test_file_with_other_content_is_reported_if_the_package_works() -> None:
     assert result(*change, leaves_a_process) == ("fails", ["hash-mismatch", "process-left"])
 
 
-def test_other_failed_command_explains_the_rest() -> None:
+def test_failed_command_of_the_scenario_is_the_only_cause() -> None:
     change = [lambda fields: fields.update(first=[command_run("pip", code=1)])]
     assert result(*change, fails("native-call")) == ("fails", ["use-not-supported"])
     assert result(refused, *change) == ("fails", ["use-not-supported"])

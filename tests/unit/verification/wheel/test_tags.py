@@ -69,7 +69,7 @@ def test_python_tags_are_the_tags_of_the_subjects_python() -> None:
         ("cp313-cp313-manylinux_2_28_aarch64", False),
     ],
 )
-def test_wheel_may_fit_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
+def test_wheel_can_fit_only_the_platforms_of_its_tags(tag: str, *, expected: bool) -> None:
     assert tags.may_fit(parse_tag(tag), [LINUX]) == expected
 
 

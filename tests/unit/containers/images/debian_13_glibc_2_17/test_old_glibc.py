@@ -25,7 +25,7 @@ def test_python_reports_glibc_2_17() -> None:
     assert platform.libc_ver() == ("glibc", "2.17")
 
 
-def test_other_names_keep_their_values(real_path: str | None) -> None:
+def test_other_names_of_confstr_are_unchanged(real_path: str | None) -> None:
     assert real_path
     assert os.confstr("CS_PATH") == real_path
     with pytest.raises(ValueError, match="unrecognized"):
