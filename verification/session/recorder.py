@@ -67,7 +67,7 @@ class Recorder:
 
     def select(self, nodes: Mapping[str, str]) -> None:
         """Record which cells the test runner selected: the ids of the cells by test node."""
-        planned = {cell.id: cell for cell in self._facts.planned}
+        planned = {cell.id: cell for cell in self._run_plan.planned}
         self._nodes |= {node: planned[cell_id] for node, cell_id in nodes.items()}
         self._selected = {cell.id for cell in self._nodes.values()}
 

@@ -53,22 +53,22 @@ def inspect_wheel(
     native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared)
     causes = [
         *unloadable,
-        *identity.faults(archive, wheel_identity, subject, additional=additional),
-        *record.faults(archive),
-        *file_names.faults(archive, wheel_identity),
-        *top_level.faults(archive, wheel_identity, subject, modules),
-        *unused_files.faults(archive, wheel_identity),
-        *private_files.faults(archive),
-        *entry_points.faults(archive, wheel_identity, subject),
-        *dependencies.faults(archive, wheel_identity, subject, modules, code),
-        *native_code.faults(archive, wheel_identity, subject, native),
+        *identity.causes(archive, wheel_identity, subject, additional=additional),
+        *record.causes(archive),
+        *file_names.causes(archive, wheel_identity),
+        *top_level.causes(archive, wheel_identity, subject, modules),
+        *unused_files.causes(archive, wheel_identity),
+        *private_files.causes(archive),
+        *entry_points.causes(archive, wheel_identity, subject),
+        *dependencies.causes(archive, wheel_identity, subject, modules, code),
+        *native_code.causes(archive, wheel_identity, subject, native),
     ]
     match native.target.system if wheel_identity.platform else None:
         case "linux" | "musl":
             causes += linux.causes(native)
             causes += linux.interposition(native.matching, subject.embedded)
         case "windows":
-            causes += windows.faults(native, subject, wheel_identity.tags)
+            causes += windows.causes(native, subject, wheel_identity.tags)
         case _:
             pass
     return WheelInspection(
