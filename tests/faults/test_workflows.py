@@ -190,8 +190,9 @@ def results_by_job(finished: FinishedWorkflow) -> dict[str, str]:
 
 
 @pytest.mark.long
-def test_ci_passes_with_passing_tests(host: HostRunner) -> None:
-    finished = host.run("workflow_dispatch", "ci.yml", {"inputs": {"tests": PASSING_TESTS}})
+def test_ci_passes_with_passing_tests(container_engine: Engine, run: Run) -> None:
+    with host_runner(container_engine, run, {}) as host:
+        finished = host.run("workflow_dispatch", "ci.yml", {"inputs": {"tests": PASSING_TESTS}})
 
     assert results_by_job(finished) == {"lint": "success", "test": "success"}, finished.log
     assert finished.code == 0
