@@ -351,7 +351,9 @@ def _wheel_not_executed(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
 def _failed_tests(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     for test in run.failed_tests:
         if test.error and test.item in ("", spec.id):
-            yield _cause("testbed-defect", test.node, "a fixture or test of the suite failed")
+            yield catalogue().cause(
+                "testbed-defect", test.node, "a fixture or test of the suite failed"
+            )
 
 
 Rule = Callable[[RunResult, ItemSpec], Iterator[RuleResult]]
@@ -449,7 +451,7 @@ def _with_unexplained_tests(run: RunResult, item: ItemResult, any_fails: bool) -
     inspection. A test of no item is explained if any item fails.
     """
     unexplained = [
-        _cause("unclassified", test.node, "the test failed without a known cause")
+        catalogue().cause("unclassified", test.node, "the test failed without a known cause")
         for test in run.failed_tests
         if not test.error and (test.item == item.id or not (test.item or any_fails))
     ]
@@ -460,7 +462,3 @@ def _with_unexplained_tests(run: RunResult, item: ItemResult, any_fails: bool) -
         return item
     causes = sorted_causes([*item.causes, *unexplained])
     return item.model_copy(update={"verdict": Verdict.FAILED, "causes": causes})
-
-
-def _cause(name: str, where: str, message: str) -> Cause:
-    return catalogue().cause(name, where, message)

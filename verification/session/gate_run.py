@@ -115,11 +115,11 @@ class GateRun:
                 self._before.restore()
             raise
         except TestbedFailure as error:
-            self.recorder.fail_setup(_cause(error.cause, error.where, error.message))
+            self.recorder.fail_setup(catalogue().cause(error.cause, error.where, error.message))
         except BuildFailed as error:
-            self.recorder.fail_setup(_cause("build-failed", error.where, error.message))
+            self.recorder.fail_setup(catalogue().cause("build-failed", error.where, error.message))
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
-            cause = _cause("testbed-defect", "set-up", crash.line(error))
+            cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
         self.clear()
         if setup:
@@ -171,7 +171,7 @@ class GateRun:
 
     def fail(self, where: str, message: str) -> Cause:
         """Record that the suite failed outside the cells, and return the cause."""
-        cause = _cause("testbed-defect", where, message)
+        cause = catalogue().cause("testbed-defect", where, message)
         self.recorder.fail(cause)
         return cause
 
@@ -180,7 +180,7 @@ class GateRun:
         try:
             self._stack.close()
         except TestbedFailure as error:
-            self.recorder.fail(_cause(error.cause, error.where, error.message))
+            self.recorder.fail(catalogue().cause(error.cause, error.where, error.message))
         except Exception as error:  # noqa: BLE001  (a lost engine raises many kinds)
             self.fail("clean-up", crash.line(error))
 
@@ -188,7 +188,3 @@ class GateRun:
         """Remove everything that was started, and unlock the report's folder."""
         self.remove_started()
         self._lock.close()
-
-
-def _cause(name: str, where: str, message: str) -> Cause:
-    return catalogue().cause(name, where, message)

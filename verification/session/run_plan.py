@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from verification.models.cause import Cause, sorted_causes
+from verification.models.cause import sorted_causes
 from verification.models.cell import Cell
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
@@ -66,7 +66,9 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
             ),
             "platforms": tuple(_platforms(request, setup, installed)),
             "release_causes": installed.causes,
-            "upload_refused": _cause("upload-refused", "publisher", refused) if refused else None,
+            "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
+            if refused
+            else None,
             "pipeline": _pipeline(setup.pipeline) if before.pipeline else None,
         }
     )
@@ -213,7 +215,3 @@ def _pipeline(outcome: PipelineOutcome | None) -> PipelineSummary:
 def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:
     """Return the result of the release workflow, or None if the testbed failed during its run."""
     return outcome if isinstance(outcome, PipelineResult) else None
-
-
-def _cause(name: str, where: str, message: str) -> Cause:
-    return catalogue().cause(name, where, message)
