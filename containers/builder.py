@@ -461,12 +461,7 @@ def _build_windows(job: _BuildJob) -> None:
             )
         if code:
             raise job.failure(code, output)
-        stream, _ = container.get_archive("/output/.")
-        with tempfile.TemporaryFile() as packed:
-            packed.writelines(stream)
-            packed.seek(0)
-            with tarfile.open(fileobj=packed) as tar:
-                tar.extractall(job.output, filter="data")
+        commands.copy_from(container, "/output/.", job.output)
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("machine-lost", job.title, " ".join(str(error).split())) from error
     finally:

@@ -7,9 +7,11 @@ import dataclasses
 import io
 import socket
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import docker.errors
 import requests
@@ -119,6 +121,26 @@ def read_file(container: Container, path: str) -> bytes | None:
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         file = tar.extractfile(tar.next() or "")
         return file.read() if file else None
+
+
+def copy_from(
+    container: Container, path: str, target: Path, *, members: Literal["data", "tar"] = "data"
+) -> None:
+    """Copy a file or folder of ``container`` into the folder ``target`` of the host.
+
+    ``members`` is the filter of ``tarfile`` for the copied files.
+
+    Raises:
+        docker.errors.DockerException, requests.RequestException: the engine, the container or the
+            path is gone.
+    """
+    chunks, _ = container.get_archive(path)
+    with tempfile.TemporaryFile() as packed:
+        packed.writelines(chunks)
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as tar:
+            # Both filters refuse members outside of the folder.
+            tar.extractall(target, filter=members)  # noqa: S202
 
 
 def ready_line() -> LogMessageWaitStrategy:

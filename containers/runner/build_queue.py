@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tarfile
 import tempfile
 import threading
 import time
@@ -20,7 +19,7 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from containers import builder, images
+from containers import builder, commands, images
 from containers.engine import Engine, Run
 from containers.runner.tar_archive import archive_of
 from verification.models.base import Model
@@ -104,7 +103,8 @@ class BuildQueue:
         started_at = time.time()
         try:
             with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-checkout-") as scratch:
-                source = _copy_from(container, request.source, Path(scratch))
+                commands.copy_from(container, request.source, Path(scratch))
+                source = Path(scratch) / Path(request.source).name
                 wheel = builder.build(self._engine, source, self._run, platform=platform)
         except BuildFailed as error:
             log = _read(Path(error.log))
@@ -146,17 +146,6 @@ def _refusal(selected: Sequence[str], platform: OperatingSystem) -> BuildAnswer 
         unsupported=f"cibuildwheel selects {', '.join(selected)}, but the builder can only build "
         f"{identifier}"
     )
-
-
-def _copy_from(container: Container, folder: str, target: Path) -> Path:
-    """Copy a folder of a container into ``target``."""
-    chunks, _ = container.get_archive(folder)
-    with tempfile.TemporaryFile() as packed:
-        packed.writelines(chunks)
-        packed.seek(0)
-        with tarfile.open(fileobj=packed) as tar:
-            tar.extractall(target, filter="data")
-    return target / Path(folder).name
 
 
 def _read(path: Path) -> bytes:

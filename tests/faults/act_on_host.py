@@ -18,7 +18,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from containers import images
+from containers.commands import copy_from
 from containers.engine import Engine, Run
 from containers.runner import action_sources
 from containers.runner.git_repository import GitRepository
@@ -214,7 +214,7 @@ def _unpacked(artifacts: Path) -> Iterator[tuple[str, Path]]:
     index = artifacts / "index.json"
     for name, entry in json.loads(index.read_text("utf-8")).items() if index.exists() else ():
         with zipfile.ZipFile(artifacts / f"{entry['id']}.blob") as archive:
-            archive.extractall(artifacts / name)  # noqa: S202  (this run made it)
+            archive.extractall(artifacts / name)  # this run made it
         yield name, artifacts / name
 
 
@@ -282,11 +282,6 @@ def _copy_programs(engine: Engine, run: Run, folder: Path) -> None:
                 (f"{IN_IMAGE}/node_modules", folder),
                 (NODE, folder / "bin"),
             ):
-                stream, _ = container.get_archive(path)
-                with tempfile.TemporaryFile() as packed:
-                    packed.writelines(stream)
-                    packed.seek(0)
-                    with tarfile.open(fileobj=packed) as tar:
-                        tar.extractall(target, filter="tar")
+                copy_from(container, path, target, members="tar")
         finally:
             container.remove(force=True)

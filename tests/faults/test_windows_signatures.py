@@ -25,7 +25,7 @@ from docker.models.containers import Container
 
 from containers import images
 from containers import recipe as recipe_module
-from containers.commands import CommandResult, execute
+from containers.commands import CommandResult, execute, read_file
 from containers.engine import Engine, Run
 from containers.state import state_folder
 from verification.models.errors import TestbedFailure
@@ -148,13 +148,10 @@ def _osslsigncode(signing_container: Container, content: bytes, arguments: list[
     command = ["osslsigncode", *arguments, "-in", f"{folder}/in", "-out", f"{folder}/out"]
     result = execute(signing_container, command)
     assert result.code == 0, result.output
-    chunks, _ = signing_container.get_archive(f"{folder}/out")
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-        file = tar.extractfile("out")
-        assert file is not None
-        content = file.read()
+    signed = read_file(signing_container, f"{folder}/out")
+    assert signed is not None
     execute(signing_container, ["rm", f"{folder}/out"])
-    return content
+    return signed
 
 
 def _unsigned(signing_container: Container, content: bytes) -> bytes:
