@@ -31,7 +31,8 @@ def run(_options: argparse.Namespace) -> int:
     from containers import engine as engines
 
     engine, problems = engines.find()
-    checks = (_check_engine(engine, problems), _check_programs(), _check_disk())
+    can_install = engines.provision_obstacle() is None
+    checks = (_check_engine(engine, problems), _check_programs(can_install), _check_disk())
     if engine:
         _print_images(engine)
     return ExitCode.VERIFIED if all(checks) else ExitCode.TESTBED_FAILED
@@ -40,11 +41,7 @@ def run(_options: argparse.Namespace) -> int:
 def run_without_environment() -> int:
     """Print the checks that need only the standard library, and return 3."""
     print("missing  the environment of the suite; the line above has the reason")
-    for program, package, reason in _PROGRAMS:
-        if path := shutil.which(program):
-            print(f"ok       {program}: {path}")
-        else:
-            print(f"missing  {program} ({reason})\n         fix: apt-get install {package}")
+    _check_programs(can_install=False)
     return ExitCode.TESTBED_FAILED
 
 
@@ -67,14 +64,12 @@ def _check_engine(engine: Engine | None, problems: list[str]) -> bool:
     return obstacle is None
 
 
-def _check_programs() -> bool:
-    from containers import engine as engines
-
+def _check_programs(can_install: bool) -> bool:
     is_ok = True
     for program, package, reason in _PROGRAMS:
         if path := shutil.which(program):
             print(f"ok       {program}: {path}")
-        elif engines.provision_obstacle() is None:
+        elif can_install:
             print(f"missing  {program} ({reason}); ./e2e gate installs it")
         else:
             is_ok = False
