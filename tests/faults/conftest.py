@@ -134,6 +134,17 @@ class JudgedWheel:
         return {cause.name for cause in self.dynamic}
 
 
+def assert_missing_library(judged: JudgedWheel, library: str) -> None:
+    """Assert that the inspection and the machine report a library that is not in the wheel."""
+    assert judged.static_names == {"missing-bundled-library"}
+    assert judged.names == {"missing-bundled-library"}
+    assert judged.dynamic[0].facts["library"] == Path(library).name
+    assert judged.evidence.import_run
+    assert judged.evidence.import_run.code == 0, (
+        "the import passes, because the libraries are loaded later"
+    )
+
+
 class Judge(Protocol):
     """Publishes one wheel, runs a cell with a planted fault, and returns all causes."""
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults import edits
 from tests.faults.cell_runs import has_facts
-from tests.faults.conftest import Judge
+from tests.faults.conftest import Judge, assert_missing_library
 from tests.helpers import wheel_builder as wheels
 from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
@@ -38,14 +38,7 @@ def test_missing_library_is_reported(
     judge: Judge, good_wheel: Path, tmp_path: Path, library: str
 ) -> None:
     judged = judge(wheels.mutate(good_wheel, tmp_path, remove=[library]))
-
-    assert judged.static_names == {"missing-bundled-library"}
-    assert judged.names == {"missing-bundled-library"}
-    assert judged.dynamic[0].facts["library"] == Path(library).name
-    assert judged.evidence.import_run
-    assert judged.evidence.import_run.code == 0, (
-        "the import passes, because the libraries are loaded later"
-    )
+    assert_missing_library(judged, library)
 
 
 LOAD_PATHS = edits.wrong_load_paths(CORE)

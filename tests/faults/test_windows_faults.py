@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults import edits
 from tests.faults.cell_runs import has_facts
-from tests.faults.conftest import Judge
+from tests.faults.conftest import Judge, assert_missing_library
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
 from verification.session.run_cell import PlantedFault
@@ -63,14 +63,7 @@ def test_missing_library_is_reported(
     windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path, library: str
 ) -> None:
     judged = windows_judge(wheels.mutate(good_windows_wheel, tmp_path, remove=[library]))
-
-    assert judged.static_names == {"missing-bundled-library"}
-    assert judged.names == {"missing-bundled-library"}
-    assert judged.dynamic[0].facts["library"] == Path(library).name
-    assert judged.evidence.import_run
-    assert judged.evidence.import_run.code == 0, (
-        "the import passes, because the libraries are loaded later"
-    )
+    assert_missing_library(judged, library)
 
 
 LOAD_PATHS = edits.wrong_load_paths(CORE)
