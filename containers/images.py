@@ -16,11 +16,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import docker
 import docker.errors
+import filelock
 import requests
 
 from containers import cache, node_packages
@@ -257,20 +258,27 @@ def _apt_options() -> list[str]:
     return [f"--aptopt={line}" for line in lines if any(name in line for name in names)]
 
 
-def _scratch() -> Path:
-    # apt downloads as an unprivileged user, who may not enter a folder below a home folder.
-    scratch = Path(tempfile.gettempdir()) / "quiverdb-e2e-scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # from a killed build; this one holds the lock
-    scratch.mkdir(mode=0o755, parents=True)
-    return scratch
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """Yield an empty folder for mmdebstrap. All runs of this user wait for one another.
+
+    apt downloads as an unprivileged user, who may not enter a folder below a home folder. The
+    folder is therefore outside the state folder, and so is its lock: runs with different state
+    folders use the same one.
+    """
+    scratch = Path(tempfile.gettempdir()) / f"quiverdb-e2e-scratch-{os.getuid()}"
+    with filelock.FileLock(f"{scratch}.lock", fallback_to_soft=False):
+        shutil.rmtree(scratch, ignore_errors=True)  # from a killed build
+        scratch.mkdir(mode=0o755, parents=True)
+        yield scratch
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _bootstrap(
     client: docker.DockerClient, recipe: Recipe, tag: str, labels: dict[str, str]
 ) -> None:
     engines.install_packages(("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
-    with locked("mmdebstrap"):
-        scratch = _scratch()
+    with _scratch() as scratch:
         log = state_folder() / f"image-{recipe.name}.log"
         command = [
             "mmdebstrap",
@@ -305,7 +313,6 @@ def _bootstrap(
             raise _failed(
                 recipe.name, f"mmdebstrap ended with exit code {code}: {lines} (log: {log})"
             )
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _environment(scratch: Path) -> dict[str, str]:

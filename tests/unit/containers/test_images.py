@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Sequence
@@ -509,6 +511,26 @@ def test_failed_mmdebstrap_leaves_no_image_and_has_its_last_lines(
     for text in ("25", "E: no such package", str(state_folder() / "image-mine.log")):
         assert text in raised.value.message
     assert client.ids == {}
+
+
+def test_builds_with_different_state_folders_do_not_share_files(tmp_path: Path) -> None:
+    # Without a common lock, each build empties the folder of the other one.
+    code = (
+        "import time; from containers import images\n"
+        "with images._scratch() as folder:\n"
+        "    assert list(folder.iterdir()) == []\n"
+        "    (folder / 'file').touch(); time.sleep(0.5); assert (folder / 'file').exists()"
+    )
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    processes = [
+        subprocess.Popen(
+            (sys.executable, "-c", code),
+            env=environment | {"QUIVERDB_E2E_STATE": str(tmp_path / name)},
+        )
+        for name in ("a", "b")
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert [path.suffix for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
 # ---- downloads ----
