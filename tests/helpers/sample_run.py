@@ -286,7 +286,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
         ),
         images={
             name: ImageRecord(tag=f"quiverdb-e2e/{name}:0123456789ab", id="sha256:1", created="x")
-            for name in ("index", "debian-13", "windows-wine")
+            for name in ("index", "debian-13-user", "windows-wine")
         },
         machines=machine_records(),
         stand_ins=stand_in_limits.load(),

@@ -129,6 +129,8 @@ def _inputs(report: Report, cell: CellResult) -> Inputs:
     """Return the inputs of a cell that its verdict depends on, except the code of the suite."""
     windows = _system(report, cell) == "windows"
     images = _images(report)
+    machine = report.machines.get(cell.machine)
+    image_names = (machine.image if machine else cell.machine, "index")
     tests = cell.summary.tests if cell.summary else None
     return {
         **{
@@ -137,7 +139,7 @@ def _inputs(report: Report, cell: CellResult) -> Inputs:
             if name.endswith("-any.whl") or ("win" in name.rpartition("-")[2]) == windows
         },
         **{f"dependency {name}": version for name, version in report.locked.items()},
-        **{f"image {name}": images[name] for name in (cell.machine, "index") if name in images},
+        **{f"image {name}": images[name] for name in image_names if name in images},
         "strict": report.selection.strict,
         **({"own tests": tests.sha256} if tests else {}),
     }

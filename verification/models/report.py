@@ -69,6 +69,7 @@ class MachineRecord(Model):
     """The title for reports."""
     os: OperatingSystem
     """The operating system."""
+    image: str = Field(default="", description="The name of its image, a key of `images`.")
     python: str = Field(description="The version of its CPython.")
     additional_software: tuple[str, ...] = Field(
         default=(), description="The software that a clean machine does not have."

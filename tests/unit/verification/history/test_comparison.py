@@ -64,9 +64,9 @@ def _other_dependency(run: Report) -> Report:
 
 
 def _other_image(run: Report) -> Report:
-    tag = "quiverdb-e2e/debian-13:ffffffffffff"
-    image = run.images["debian-13"].model_copy(update={"tag": tag})
-    return run.model_copy(update={"images": {**run.images, "debian-13": image}})
+    tag = "quiverdb-e2e/debian-13-user:ffffffffffff"
+    image = run.images["debian-13-user"].model_copy(update={"tag": tag})
+    return run.model_copy(update={"images": {**run.images, "debian-13-user": image}})
 
 
 def _slower(run: Report) -> Report:
@@ -110,7 +110,7 @@ def _without_wheel(run: Report) -> Report:
     [
         (_grown, f"grown-wheel {WINDOWS_WHEEL}", True),
         (_other_dependency, "changed-dependency cffi", False),
-        (_other_image, "changed-image debian-13", False),
+        (_other_image, "changed-image debian-13-user", False),
         (_slower, f"slower {LINUX}", False),
         (_new_flaw, "new-cause linux-install", True),
         (_failed_build, "new-failure source-build", True),
@@ -174,6 +174,10 @@ def test_a_cell_that_fails_with_the_same_inputs_is_flaky() -> None:
     assert _kinds(report(), _failed()) == [f"flaky {LINUX}"]
     (difference,) = _compare(_failed(), report())
     assert (difference.kind, difference.is_regression) == ("flaky", False)
+
+
+def test_a_cell_on_another_image_is_not_flaky() -> None:
+    assert f"new-failure {LINUX}" in _kinds(report(), _other_image(_failed()))
 
 
 def _with_tests(run: Report, sha256: str) -> Report:
