@@ -154,7 +154,7 @@ def _causes(words: Mapping[str, Any]) -> str:
             text += f"### {entry.name}\n\n{entry.title}. {entry.doc}\n\n"
             text += f"- Expected: {entry.expected}.\n- Remedy: {_plain(entry.remedy)}\n"
             if entry.risk:
-                text += "- Severity in the weaker cases of the description: "
+                text += "- Severity in the cases that the description names: "
                 text += f"*{entry.risk}*.\n"
             text += "\n"
     return text

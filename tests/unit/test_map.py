@@ -11,11 +11,11 @@ ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (?P<noun>[^|]+) \| [^|]+ \| `(?P<path>[^`]+)`(?P<more>.*) \|$")
 REQUIRED = {
     *("launcher", "preparation of a run", "run of a cell", "verdict of a run", "who may publish"),
-    *("tags of a wheel", "what a clean Windows has", "command line"),
+    *("tags of a wheel", "what a clean Windows lacks", "options", "how pip or uv is called"),
     *("`Release`", "`WheelInspection`", "`MachineSpec`", "`Cell`", "`CellEvidence`", "`Cause`"),
     *("`CellResult`", "`RunResult`", "`Verdict`", "`Outcome`", "`Expectation`", "`Subject`"),
     *("engine", "image", "network", "canary", "machine", "index", "forge", "runner"),
-    *("probe", "rules", "report", "history", "session", "commands", "planted faults"),
+    *("probe", "rules", "report", "history", "`Session`", "commands", "planted faults"),
 }
 """The nouns that a reader looks for."""
 FOLDERS = (ROOT / "containers", ROOT / "verification")
