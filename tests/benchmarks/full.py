@@ -6,7 +6,7 @@ workers. Each container runs the commands of the cell one after another: the pre
 installation, an import and the removal. A second script also exercises the package. The scripts
 take no snapshots, judge nothing and write no report.
 
-The scripts need a network and an index with the wheels. The time to start them is a column of the
+The scripts need a network and an index with the wheels. The time to start both is a column of the
 result. It is part of both ratios, because the time of the suite is that of a whole run.
 """
 
@@ -63,7 +63,7 @@ def compared_cells(keyword: str) -> list[Cell]:
 
 
 def cell_instructions(cell: Cell, release: Release) -> ProbeInstructions:
-    """Return the instructions of a cell, with chosen values."""
+    """Return the probe's instructions for a cell, with the values of seed 1 to store and read."""
     subject = load_subject()
     chosen = chosen_values.for_subject(subject, seed=1)
     return instructions(
@@ -164,7 +164,7 @@ def run_scripts(
 
 
 def run_suite(cells: Sequence[Cell]) -> float:
-    """Run the same cells with the suite; return the wall time in seconds.
+    """Run the cells with the suite; return the wall time in seconds.
 
     Raises:
         SystemExit: the verdict is not *verified*.
@@ -183,7 +183,7 @@ def run_suite(cells: Sequence[Cell]) -> float:
 
 
 def build_release(docker: engine.Engine, run: Run) -> Release:
-    """Return the wheels of the source, their dependencies, and the earlier releases."""
+    """Build bindings/python. Return the release with its dependencies and earlier releases."""
     subject = load_subject()
     source = ROOT / "bindings" / "python"
     platforms: tuple[OperatingSystem, ...] = ("linux", "windows")

@@ -36,7 +36,7 @@ def measure(options: list[str]) -> tuple[float, dict[str, float]]:
 
 
 def main() -> None:
-    """Print the minimum, median and maximum of each figure."""
+    """Print the minimum, median and maximum of the wall time, and of the time of each cell."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cold", action="store_true")

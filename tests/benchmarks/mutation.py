@@ -67,7 +67,7 @@ class Mutant:
 
 
 def change_string(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
-    """Yield another value of a string without spaces: tests compare facts and not sentences."""
+    """Yield another value for a string without spaces. Tests do not compare sentences."""
     if isinstance(node, cst.SimpleString) and not node.value.startswith(('"""', "'''")):
         value = str(node.raw_value)
         if " " not in value:
@@ -118,7 +118,7 @@ OPERATORS: list[tuple[type, Operator]] = [
 
 
 def mutants(file: str) -> list[Callable[[], Mutant]]:
-    """Return a function for each mutant of a file. It makes the mutant, which is slow."""
+    """Return one function for each mutant of a file. Its call makes the mutant, which is slow."""
     wrapper = MetadataWrapper(cst.parse_module((ROOT / file).read_text("utf-8")))
     visitor = MutationVisitor(OPERATORS, IgnoredCode(set(), set(), set()))
     module = wrapper.visit(visitor)

@@ -92,7 +92,7 @@ class CallResult:
     output: str
 
     def missing(self) -> list[tuple[str, str]]:
-        """Return the libraries that the loader did not find, with the library that needs each."""
+        """Return pairs: a library that the loader did not find, and the library that needs it."""
         return [(match[1], match[2]) for match in _NOT_FOUND.finditer(self.output)]
 
     def loaded(self) -> int:
@@ -108,7 +108,7 @@ class CallResult:
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """The judgement about a wheel on a machine."""
+    """The result of a wheel on a machine: if it is as on Windows, and the text for the table."""
 
     as_on_windows: bool
     text: str
@@ -185,6 +185,8 @@ def download(pinned: Sequence[PinnedFile]) -> list[Path]:
 def call_all(machine: Machine, wheels: Sequence[KnownWheel]) -> dict[str, CallResult]:
     """Install all wheels on a machine, and run the call of each in a new process.
 
+    The keys of the result are the names of the wheels.
+
     Raises:
         TestbedFailure: the installation failed.
     """
@@ -226,7 +228,11 @@ def page(
     judgements: dict[str, dict[str, Judgement]],
     facts: dict[str, str],
 ) -> str:
-    """Return the page with the table of results, by machine and wheel."""
+    """Return the page with the table of results.
+
+    The keys of ``judgements`` are names of machines, and then names of wheels. ``facts`` are the
+    versions in the introduction, by name of the program.
+    """
     rows = [
         f"| {wheel.requirement.replace('==', ' ')} | {wheel.languages} | {wheel.description} | "
         + " | ".join(judgements[name][wheel.name].text for name in MACHINES)

@@ -81,13 +81,16 @@ class FinishedWorkflow:
         return {str(line["job"]).strip(): str(line["jobResult"]) for line in finished}
 
     def outputs(self, job: str) -> dict[str, str]:
-        """Return the outputs of the steps of each job whose name starts with ``job``."""
+        """Return the outputs of steps, by name. ``job`` is the start of the names of their jobs."""
         of_job = (line for line in self.lines if str(line.get("job", "")).startswith(job))
         outputs = (line for line in of_job if line.get("command") == "set-output")
         return {str(line["name"]): str(line["arg"]) for line in outputs}
 
     def annotations(self, level: str) -> list[str]:
-        """Return the annotations of a level, each as title, colon and text."""
+        """Return the annotations of the run, each as title, colon and text.
+
+        ``level`` is GitHub's level of an annotation: error, warning or notice.
+        """
         pattern = rf"::{level} title=(.*?)::(.*)"
         return [f"{title}: {text}" for title, text in re.findall(pattern, self.log)]
 
@@ -97,7 +100,7 @@ class HostRunner:
 
     def __init__(self, folder: Path, origin: GitRepository) -> None:
         self.earlier_runs = folder / "earlier-runs"
-        """A folder for each earlier run, named by its number, with its artifacts."""
+        """The folder of earlier runs. The artifacts of a run are in a subfolder with its number."""
         self._folder = folder
         self._origin = origin
         self._runs = 0
@@ -110,7 +113,10 @@ class HostRunner:
         *options: str,
         **environment: str,
     ) -> FinishedWorkflow:
-        """Run a workflow file for an event, to its end."""
+        """Run a workflow file for an event, to its end.
+
+        ``payload`` is the data of the event. ``options`` are options of act.
+        """
         self._runs += 1
         run_folder = self._folder / f"run-{self._runs}"
         run_folder.mkdir()
@@ -192,7 +198,7 @@ class HostRunner:
         return list(_lines(process.stdout)), process.returncode
 
     def _actions(self) -> Iterator[str]:
-        """Yield the options of act that replace actions by their stand-ins."""
+        """Yield the options of act that replace GitHub actions by their stand-ins."""
         stand_ins = action_sources.stand_in_actions()
         for path in sorted((self._origin.tree / ".github" / "workflows").glob("*.yml")):
             for job in workflow_file.load(path).jobs.values():

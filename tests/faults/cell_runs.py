@@ -38,7 +38,11 @@ WINDOWS_PIP = ("windows-wine", "pip")
 
 
 class StartTestbed(Protocol):
-    """Starts a testbed whose index has these wheels and faults."""
+    """A function that starts a testbed whose index has these wheels and faults.
+
+    ``dependencies`` are more files for the index. With ``internal`` the network has no egress, and
+    with ``prove`` the canary runs.
+    """
 
     def __call__(
         self,
@@ -95,7 +99,7 @@ class ScenarioRunner:
         index_files: Sequence[Path] = (),
         planted: PlantedFault | None = None,
     ) -> dict[str, tuple[Cause, ...]]:
-        """Publish the wheel and return the causes of each scenario.
+        """Publish the wheel and return the causes of each scenario, by the name of the scenario.
 
         ``additional`` wheels belong to the same release, and ``earlier`` wheels to earlier
         releases. ``index_files`` are on the index without belonging to a release.
@@ -120,7 +124,7 @@ class ScenarioRunner:
         return {name: diagnose(*cells[name]).causes for name in scenarios}
 
     def cause_names(self, *arguments: Any, **options: Any) -> dict[str, set[str]]:
-        """Publish the wheel and return the names of the causes of each scenario."""
+        """Return only the names of the causes. The arguments are those of `causes`."""
         causes_of = self.causes(*arguments, **options)
         return {name: {cause.name for cause in causes} for name, causes in causes_of.items()}
 
@@ -173,7 +177,7 @@ def diagnose_cell(request: CellRequest) -> DiagnosedCell:
 
 
 def subject_for_system(system: System) -> Subject:
-    """Return the package under test with only its first platform for this operating system."""
+    """Return the subject with only its first platform for this operating system."""
     subject = load_subject()
     platforms = tuple(p for p in subject.platforms if p.target.system == system)[:1]
     return subject.model_copy(update={"platforms": platforms})

@@ -36,7 +36,7 @@ def gate_command(report: Path, *options: str) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return this environment without the variables of the current test run."""
+    """Return the environment variables of this process, without those of pytest, with changes."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     # A run with a planted fault does not belong into the user's history.
     return kept | {"QUIVERDB_E2E_HISTORY": ""} | changes
@@ -46,7 +46,7 @@ def gate(report: Path, *options: str, **changes: str) -> FinishedCommand:
     """Run the gate to its end. The time limit of ten minutes includes all builds.
 
     Raises:
-        DataError: it wrote a results.json that does not match the schema.
+        DataError: the gate wrote a results.json that does not match the schema.
     """
     finished = run_to_end(gate_command(report, *options), **changes)
     if (report / results_json.NAME).exists():

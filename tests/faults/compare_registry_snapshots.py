@@ -1,7 +1,7 @@
-"""Change the Windows registry and compare snapshots of the probe.
+"""Change the Windows registry and compare the snapshots that the probe takes of it.
 
-Runs on a Windows machine, in the folder of probe.py. For each change it prints, as JSON, the
-difference in a complete snapshot and in a snapshot that reuses the one before the change.
+Runs on a Windows machine, in the folder of probe.py. For each change it prints two differences as
+JSON: one from a complete snapshot, and one from a snapshot that reuses the one before the change.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def container_engine() -> Iterator[Engine]:
-    """Return an engine without the objects of ended runs. It is started if none answers."""
+    """Return an engine, and start one if none answers. Objects of ended runs are removed first."""
     answering = engine.ensure()
     client = answering.client()
     engine.sweep(client)
@@ -157,7 +157,11 @@ class Judge(Protocol):
         installer: str = "",
         **seconds: int,
     ) -> JudgedWheel:
-        """Judge a wheel. ``seconds`` replaces time limits of the probe, by the kind of work."""
+        """Judge a wheel.
+
+        ``faults`` are faults of the index. ``seconds`` are other time limits of the probe, by the
+        kind of work.
+        """
 
 
 @pytest.fixture
@@ -213,7 +217,8 @@ def compile_library(
 ) -> Callable[[str], bytes]:
     """Return a function that compiles a Linux library from C code.
 
-    With a recording it returns a library without code, because no machine loads it.
+    If the evidence is recorded, the function returns a library without code, because no machine
+    loads the library.
     """
     if isinstance(evidence_source, Recording):
         return lambda _: elf(soname="libextra.so", needed=["libc.so.6"])
@@ -259,7 +264,7 @@ def judge(
 def windows_judge(
     container_engine: Engine, start_testbed: StartTestbed, evidence_source: EvidenceSource
 ) -> Judge:
-    """Return a function that judges a Windows wheel on a clean Windows. uv is faster than pip."""
+    """Return a function that judges a Windows wheel on a clean Windows, with the faster uv."""
     cell = plan.cell(machines.load()["windows-wine"], load_subject(), "uv", "system")
     return _judge(container_engine, cell, start_testbed, evidence_source)
 

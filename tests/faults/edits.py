@@ -1,4 +1,7 @@
-"""Changes of a wheel that plant a fault in it."""
+"""Changes of a wheel that plant a fault in it.
+
+A change is a dict of keyword arguments of `wheel_builder.mutate`, which makes the changed wheel.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +51,8 @@ def at_first_use(code: bytes) -> dict[str, Any]:
 def wrong_load_paths(core: str) -> dict[str, tuple[dict[str, Any], str]]:
     """Return changes after which the package looks for the core library at a wrong path.
 
-    ``core`` is the path of the library in the wheel. Each change comes with the path after the
-    change.
+    ``core`` is the path of the library in the wheel. The keys of the result are names of test
+    cases. The values are pairs: the change, and the path of the library in the changed wheel.
     """
     libs = b'resolve().parent / "_libs"'
     call = b"core = _open(ffi, str(_LIBS_DIR / _CORE))"
@@ -69,13 +72,13 @@ def truncated(data: bytes) -> bytes:
 
 
 def earlier(wheel: Path, folder: Path, version: str = "0.4.9", **changes: Any) -> Path:
-    """Return a wheel of an earlier release: this wheel with the changes."""
+    """Write a changed copy of a wheel with an earlier version, and return its path."""
     (folder / "earlier").mkdir(parents=True)
     return wheels.set_version(wheels.mutate(wheel, folder / "earlier", **changes), folder, version)
 
 
 def retagged(wheel: Path, folder: Path, old: str, new: str) -> Path:
-    """Return the wheel with another tag in its file name and in WHEEL."""
+    """Write a copy of a wheel with another tag in its file name and in WHEEL. Return its path."""
     return wheels.mutate(
         wheel,
         folder,
@@ -90,7 +93,10 @@ def metadata(wheel: Path, old: bytes, new: bytes) -> dict[str, Any]:
 
 
 def pure(wheel: Path, folder: Path) -> Path:
-    """Return an earlier release for every machine, without native libraries (as 0.1.0)."""
+    """Write a wheel of version 0.1.0, which has no native libraries. Return its path.
+
+    The tag of the wheel, py3-none-any, fits every machine.
+    """
     return earlier(
         wheel,
         folder,
@@ -101,7 +107,10 @@ def pure(wheel: Path, folder: Path) -> Path:
 
 
 def universal(wheel: Path, folder: Path) -> Path:
-    """Return an earlier release with native libraries whose tag is for every machine."""
+    """Write a wheel of version 0.1.1, which has Linux libraries. Return its path.
+
+    The tag of the wheel, py3-none-any, wrongly fits every machine.
+    """
     return earlier(
         wheel,
         folder,

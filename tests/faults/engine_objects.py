@@ -32,10 +32,10 @@ def call_when_running(
     *,
     seconds: float = 60,
 ) -> bool:
-    """Call a function with the run's container of an image while a program runs in it.
+    """Wait until a program runs in a container, and then call a function with the container.
 
-    ``word`` is part of the program's command line. Return False if no such program started within
-    ``seconds``.
+    ``run`` and ``image`` select the container. ``word`` is part of the program's command line.
+    Return False if no such program started within ``seconds``.
     """
     filters: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}
     deadline = time.monotonic() + seconds
@@ -63,7 +63,7 @@ def process_ancestors(pid: int) -> set[int]:
 
 
 def runs_of_process(client: docker.DockerClient, pid: int) -> list[str]:
-    """Return the run of each object that ``pid`` or a process below it created on the engine."""
+    """Return the run id of each engine object that ``pid`` or one of its descendants created."""
     owners = [
         (labels[LABEL_RUN], int(labels[LABEL_OWNER].split(":")[2]))
         for labels in labels_of_objects(client)
@@ -72,6 +72,6 @@ def runs_of_process(client: docker.DockerClient, pid: int) -> list[str]:
 
 
 def remaining_objects(client: docker.DockerClient, runs: set[str]) -> list[str]:
-    """Return the run of each object on the engine that belongs to one of these runs."""
+    """Return the run id of each engine object that belongs to one of these runs."""
     labels = (labels[LABEL_RUN] for labels in labels_of_objects(client))
     return [run for run in labels if run in runs]

@@ -41,7 +41,10 @@ _LOAD_TIME = """(() => {
 def inspect_page(
     browser: Browser, address: str, folder: Path, *, axe: bool, views: int | None = None
 ) -> dict[str, Any]:
-    """Return the observations of the page. ``views`` limits the number of views."""
+    """Open the page in each view and use it. Return the observations by kind.
+
+    A view is one width and one colour scheme. ``views`` limits the number of views.
+    """
     console: list[str] = []
     requests: list[str] = []
     observed: dict[str, Any] = {"console": console, "requests": requests, "axe": {}, "width": {}}
@@ -67,7 +70,7 @@ def inspect_page(
 
 
 def _axe(page: Page) -> list[str]:
-    """Return the violations that axe reports with the details closed and with them open."""
+    """Return the violations that axe reports, with all `details` elements closed and then open."""
     violations = []
     for opened in (False, True):
         if opened:

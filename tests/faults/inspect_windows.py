@@ -66,7 +66,7 @@ def module(name: str) -> dict[str, Any]:
 
 
 def result_or_error(action: Callable[[], object]) -> object:
-    """Return the result of an action, or its negative error code of Windows or else of Python."""
+    """Call a function. Return its result, or the negative Windows error code (else: errno)."""
     try:
         return action()
     except OSError as error:
@@ -80,13 +80,13 @@ def registry(root: int, path: str, name: str) -> object:
 
 
 def while_open(name: str, action: Callable[[], object]) -> object:
-    """Run an action while Python has a file open."""
+    """Call a function while Python has a file open. Return its result, or an error code."""
     with Path(name).open("w", encoding="utf-8"):
         return result_or_error(action)
 
 
 def long_path(length: int) -> bool:
-    """Write a file below a path of this length, without the prefix for long paths."""
+    """Return True if Python can write a file below a path of this length (without `\\\\?\\`)."""
     folder = Path.cwd()
     while len(str(folder)) < length:
         folder /= "long" * 10

@@ -93,7 +93,7 @@ WORKFLOW = ".github/workflows/publish.yml"
 
 @dataclasses.dataclass
 class Wheel:
-    """The files of a wheel, to be changed."""
+    """The files of a wheel in memory. An edit changes this object."""
 
     name: str
     files: dict[str, bytes]
@@ -157,10 +157,11 @@ class Wheel:
 
 
 Edit = Callable[[Wheel], None]
+"""A function that changes a wheel."""
 
 
 def remove(*names: str) -> Edit:
-    """Remove files."""
+    """Return an edit that removes files."""
 
     def edit(wheel: Wheel) -> None:
         for name in names:
@@ -170,7 +171,7 @@ def remove(*names: str) -> Edit:
 
 
 def add(name: str, data: bytes | str) -> Edit:
-    """Add a file."""
+    """Return an edit that adds a file."""
 
     def edit(wheel: Wheel) -> None:
         path = wheel.path(name)
@@ -182,7 +183,7 @@ def add(name: str, data: bytes | str) -> Edit:
 
 
 def change(name: str, function: Callable[[bytes], bytes]) -> Edit:
-    """Change a file by a function of its bytes."""
+    """Return an edit that applies a function to the bytes of a file."""
 
     def edit(wheel: Wheel) -> None:
         path = wheel.existing(name)
@@ -192,7 +193,7 @@ def change(name: str, function: Callable[[bytes], bytes]) -> Edit:
 
 
 def replace(name: str, old: bytes, new: bytes, count: int = -1) -> Edit:
-    """Replace a text that must be in the file."""
+    """Return an edit that replaces a text, which must be in the file."""
 
     def function(data: bytes) -> bytes:
         if old not in data:
@@ -203,22 +204,22 @@ def replace(name: str, old: bytes, new: bytes, count: int = -1) -> Edit:
 
 
 def append(name: str, code: bytes) -> Edit:
-    """Append code to a file."""
+    """Return an edit that appends code to a file."""
     return change(name, lambda data: data + code)
 
 
 def at_import(code: bytes) -> Edit:
-    """Run this code at the end of the import of the package."""
+    """Return an edit that runs this code at the end of the import of the package."""
     return append(INIT, b"\nimport os, sys\n" + code + b"\n")
 
 
 def at_first_use(code: bytes) -> Edit:
-    """Run this code before the libraries are loaded."""
+    """Return an edit that runs this code before the libraries are loaded."""
     return replace(LOADER, FIRST_USE, FIRST_USE + code)
 
 
 def move(old: str, new: str) -> Edit:
-    """Move all files below a folder."""
+    """Return an edit that moves all files below a folder."""
 
     def edit(wheel: Wheel) -> None:
         start, target = wheel.path(old), wheel.path(new)
@@ -231,7 +232,7 @@ def move(old: str, new: str) -> Edit:
 
 
 def renamed(old: str, new: str) -> Edit:
-    """Change the file name only."""
+    """Return an edit that changes only the file name of the wheel."""
 
     def edit(wheel: Wheel) -> None:
         if old not in wheel.name:
@@ -242,7 +243,7 @@ def renamed(old: str, new: str) -> Edit:
 
 
 def retagged(old: str, new: str) -> Edit:
-    """Change a tag in the file name and in WHEEL."""
+    """Return an edit that changes a tag in the file name of the wheel and in WHEEL."""
 
     def edit(wheel: Wheel) -> None:
         renamed(old, new)(wheel)
@@ -252,7 +253,7 @@ def retagged(old: str, new: str) -> Edit:
 
 
 def versioned(version: str) -> Edit:
-    """Declare another version; the code stays as it is."""
+    """Return an edit that changes the version in name and metadata, but not the code."""
 
     def edit(wheel: Wheel) -> None:
         old = wheel.version
@@ -265,7 +266,7 @@ def versioned(version: str) -> Edit:
 
 
 def with_old_record(*edits: Edit) -> Edit:
-    """Make changes and leave RECORD as it was."""
+    """Return an edit that makes these edits and leaves RECORD as it was."""
 
     def edit(wheel: Wheel) -> None:
         for change_wheel in edits:
@@ -276,22 +277,22 @@ def with_old_record(*edits: Edit) -> Edit:
 
 
 def metadata(old: bytes, new: bytes) -> Edit:
-    """Replace a text in METADATA once."""
+    """Return an edit that replaces a text in METADATA once."""
     return replace("{info}/METADATA", old, new, 1)
 
 
 def depends(new: bytes) -> Edit:
-    """Replace the requirement on cffi."""
+    """Return an edit that replaces the requirement on cffi."""
     return metadata(b"Requires-Dist: cffi>=2.0.0", new)
 
 
 def entry_points(text: str) -> Edit:
-    """Add entry points."""
+    """Return an edit that adds entry points."""
     return add("{info}/entry_points.txt", text)
 
 
 def native(name: str) -> Edit:
-    """Add a compiled library as libextra.so; see `NATIVE`."""
+    """Return an edit that adds a compiled library of `NATIVE` as libextra.so."""
 
     def edit(wheel: Wheel) -> None:
         add(EXTRA_SO, Native.library(name))(wheel)
@@ -375,7 +376,7 @@ class Native:
 
     @classmethod
     def library(cls, name: str) -> bytes:
-        """Return a library as bytes."""
+        """Return the compiled library with this name in `NATIVE`."""
         path = cls.folder / "native" / f"{name}.so"
         with cls._lock:
             if not path.exists():
@@ -408,7 +409,10 @@ CRASHES, NEVER_ENDS = b"\x0f\x0b", b"\xeb\xfe"
 
 
 def pe(*, name: str, exports: Sequence[str], entry: bytes = b"", wide: bool = True) -> bytes:
-    """Return a DLL with these exports; `entry` runs when it is loaded; not `wide` is 32-bit."""
+    """Return a DLL with these exports, for 64 bits, or for 32 bits without `wide`.
+
+    `entry` is machine code that runs when the DLL is loaded.
+    """
     data = bytearray()
 
     def put(chunk: bytes) -> int:
@@ -499,10 +503,11 @@ def with_missing_import(wheel: Wheel) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One run of the gate.
+    """One run of the gate to record.
 
-    `both`, `linux` and `windows` change the two good wheels. `extra` are additional wheels: copies
-    of the good Linux wheel with these changes. Without `wheels`, the options name the origin.
+    The edits in `both` change both good wheels. Those in `linux` and `windows` change one. `extra`
+    are additional wheels: copies of the good Linux wheel with these edits. If `wheels` is empty,
+    the options name the origin.
     """
 
     id: str
@@ -534,7 +539,7 @@ def cells(*names: str) -> tuple[str, ...]:
 
 
 def at(machine: str, *names: str, profile: str = "full") -> tuple[str, ...]:
-    """Return the options for some cells of a machine, named by installer and scenario.
+    """Return the options that select cells of a machine. A name is installer-scenario.
 
     One worker is enough for a few cells, and starts faster.
     """
@@ -550,7 +555,7 @@ OLDEST = (
     *cells("debian-13-x86-64-v1-uv-venv", "debian-13-uv-venv"),
 )
 CHAIN = cells("pipeline", "publisher", "debian-13-uv-venv")
-"""The release workflow and one cell."""
+"""The options that select the run of the release workflow and one cell."""
 NO_WHEELS: tuple[str, ...] = ()
 
 
@@ -575,7 +580,7 @@ def native_windows(name: str, *edits: Edit, options: tuple[str, ...] = QUICK_WIN
 
 
 def healthy_cases() -> Iterator[Case]:
-    """Wheels without a fault."""
+    """Yield cases: wheels without a fault."""
     tests = "--tests={checkout}/bindings/python/tests"
     yield Case("healthy-source-gate", (), wheels=NO_WHEELS)
     yield Case("healthy-quick", ("--profile=quick",))
@@ -593,7 +598,7 @@ def healthy_cases() -> Iterator[Case]:
 
 
 def release_cases() -> Iterator[Case]:
-    """Published releases."""
+    """Yield cases: published releases."""
     for version in ("0.1.0", "0.4.0", "0.7.0", "0.12.9", "0.13.5"):
         yield Case(f"release-{version}", (f"--release={version}",), wheels=NO_WHEELS)
     latest = "--release=0.13.5"
@@ -603,7 +608,7 @@ def release_cases() -> Iterator[Case]:
 
 
 def wheel_cases() -> Iterator[Case]:
-    """Faults of the files in the wheel, run on Debian 13."""
+    """Yield cases on Debian 13: faults of the files in the wheel."""
     yield native_linux("missing-core", remove(CORE_SO))
     yield native_linux("missing-c-api", remove(API_SO))
     yield native_linux("missing-both-libraries", remove(CORE_SO, API_SO))
@@ -703,7 +708,7 @@ def _duplicate(wheel: Wheel) -> None:
 
 
 def process_cases() -> Iterator[Case]:
-    """Processes that crash or hang, and packages that change their process."""
+    """Yield cases: packages that crash or hang, or that change settings of the Python process."""
     yield on_linux(
         "crash", at_first_use(b"    import faulthandler\n\n    faulthandler._sigsegv()\n")
     )
@@ -741,7 +746,7 @@ def process_cases() -> Iterator[Case]:
 
 
 def side_effect_cases() -> Iterator[Case]:
-    """Packages with side effects on other files, the network and the terminal."""
+    """Yield cases: packages with side effects on other files, the network or the terminal."""
     home = (
         b"\nimport os\n_version = version\ndef version():\n"
         b"    os.makedirs(os.path.expanduser('~/.cache/quiverdb'), exist_ok=True)\n"
@@ -796,7 +801,7 @@ def side_effect_cases() -> Iterator[Case]:
 
 
 def windows_cases() -> Iterator[Case]:
-    """Faults of the Windows wheel."""
+    """Yield cases: faults of the Windows wheel."""
     yield native_windows("missing-core", remove(CORE_DLL))
     yield native_windows("missing-c-api", remove(API_DLL))
     yield native_windows("missing-both-libraries", remove(CORE_DLL, API_DLL))
@@ -927,7 +932,7 @@ SEARCHES = (
     b"    except NativeLibraryError:\n        core = _open(ffi, str(_LIBS_DIR / _CORE))\n"
     b"    library = _open(ffi, str(",
 )
-"""The loader that opens the core from the search path first."""
+"""A text of the loader, and its replacement, which opens the core from the search path first."""
 STALE_EGG = add("cffi-1.0.egg-info", "Metadata-Version: 1.0\nName: cffi\nVersion: 1.0\n")
 SCENARIOS: dict[str, bytes] = {
     "user": b"if sys.prefix == sys.base_prefix: raise RuntimeError('no environment')",
@@ -983,7 +988,7 @@ SCENARIOS: dict[str, bytes] = {
 
 
 def scenario_cases() -> Iterator[Case]:
-    """Faults that only one scenario shows. The ordinary scenario runs as well."""
+    """Yield cases: faults that only one scenario shows. The ordinary scenario runs as well."""
     for name, code in SCENARIOS.items():
         options = at("debian-13", "pip-venv", f"pip-{name}")
         yield on_linux(f"scenario-{name}", at_import(code), options=options)
@@ -1092,7 +1097,7 @@ def _sdist(folder: Path) -> None:
 
 
 def refusal_cases() -> Iterator[Case]:
-    """Machines without a declared wheel, and machines that no wheel fits."""
+    """Yield cases: machines without a declared wheel, and machines that no wheel fits."""
     later = at("debian-forky-python-3.14", "pip-venv", "uv-venv")
     for name, edits in (("good", ()), ("planted", (at_import(b"from ast import Num"),))):
         extra = ((*edits, retagged("cp313-cp313", "cp314-cp314")),)
@@ -1127,7 +1132,7 @@ REVERSED = (
 
 
 def own_test_cases() -> Iterator[Case]:
-    """Faults that only the own tests show, and own tests that do not test the package."""
+    """Yield cases: faults that only own tests show, and own tests that do not test the package."""
     real = "--tests={checkout}/bindings/python/tests"
     linux = at("debian-13", "pip-venv", "pip-own-tests", profile="gate")
     only_tests = (*at("debian-13", "pip-own-tests", profile="gate"), "--tests={folder}/tests")
@@ -1165,7 +1170,7 @@ CALLS = (
 
 
 def processor_cases() -> Iterator[Case]:
-    """Code for a newer processor than the tag declares."""
+    """Yield cases: code for a newer processor than the tag of the wheel declares."""
     at_load = (native("avx2-at-load"), at_import(LOADS + b"ctypes.CDLL(_path)\n"))
     yield native_linux("processor-at-load", *at_load, options=OLDEST)
     unchecked = (native("avx2-unasked"), at_import(CALLS))
@@ -1189,7 +1194,7 @@ def processor_cases() -> Iterator[Case]:
 
 
 def workflow_cases() -> Iterator[Case]:
-    """Faults of the release workflow. The workflow runs, and one cell."""
+    """Yield cases: faults of the release workflow. Each case runs the workflow and one cell."""
     name = "    name: Create the GitHub release\n"
     publish = "  publish:\n    name: Publish to the package index\n"
     for case, pattern, new in (
@@ -1213,7 +1218,7 @@ def workflow_cases() -> Iterator[Case]:
 
 
 def input_cases() -> Iterator[Case]:
-    """Command lines that the gate refuses, and an engine that does not answer."""
+    """Yield cases: command lines that the gate refuses, and an engine that does not answer."""
     wheel = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     folder = "--wheels={folder}/given"
     no_wheel = {"given/file.txt": ""}
@@ -1270,7 +1275,7 @@ class GateResult:
     """The exit code. None if the run exceeded the time limit."""
     results: dict[str, Any] | None
     folders: dict[str, str]
-    """The words that replace the folders of the run in a record."""
+    """The word that replaces a folder of the run in the record, by the path of the folder."""
 
 
 class Recorder:
@@ -1284,7 +1289,7 @@ class Recorder:
         Native.folder = self.cache
 
     def base_wheels(self) -> dict[str, Path]:
-        """Return the good wheel for each system. Build them if the cache has none."""
+        """Return the path of the good wheel, by system. Build both if the cache lacks one."""
         self.cache.mkdir(parents=True, exist_ok=True)
         wheels = self._cached()
         if len(wheels) < 2:
@@ -1376,7 +1381,7 @@ class Recorder:
     def _gate(
         self, checkout: Path, options: Sequence[str], folder: Path, changes: Mapping[str, str]
     ) -> GateResult:
-        """Run the gate of a checkout. Its report and its log are in the folder."""
+        """Run the gate of a checkout. The gate writes its report and its log into ``folder``."""
         report = folder / "report"
         report.mkdir()
         host = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
@@ -1436,7 +1441,7 @@ def _state() -> Path:
 
 
 def _with_digest(digest: str) -> Path:
-    """Return the file of the gate's state folder that has this sha256."""
+    """Return the wheel with this sha256 in the state folder of the gate."""
     state = _state()
     for path in state.rglob("*"):
         if not path.is_file() or not zipfile.is_zipfile(path):
@@ -1459,7 +1464,7 @@ VOLATILE = (
 
 
 def record_of(result: GateResult) -> dict[str, Any]:
-    """Return the record of a run."""
+    """Return the record of a run, as JSON data. The module's docstring says what it contains."""
     if result.code is None:
         return {"error": f"it did not end in {SECONDS} s"}
     record: dict[str, Any] = {"exit_code": result.code}
@@ -1577,7 +1582,7 @@ def _line(cause: Sequence[str]) -> str:
 
 
 def selected(only: str, seed: int, sample: int | None) -> list[Case]:
-    """Return the cases to run."""
+    """Return the cases whose id matches ``only``, or a random sample of them."""
     cases = [case for case in all_cases() if fnmatch.fnmatch(case.id, only)]
     if sample is not None and sample < len(cases):
         names = sorted(case.id for case in cases)

@@ -1,7 +1,8 @@
-"""The evidence of planted faults: recordings of machines, and their format.
+"""The sources of evidence of planted faults: machines and recordings, and the file format.
 
-A test that is marked `recorded` is two tests. One judges the recorded evidence. The other is marked
-`long` and runs the machines. `./e2e test -m long --record-evidence` writes the recordings.
+pytest makes two tests of a test that is marked `recorded`. One judges the recorded evidence. The
+other is marked `long` and runs the machines. `./e2e test -m long --record-evidence` writes the
+recordings.
 """
 
 from __future__ import annotations
@@ -36,25 +37,28 @@ class ObservedCell(NamedTuple):
 
 
 class Observations(NamedTuple):
-    """Cells by name, and the host names of the index that they used."""
+    """Observed cells by name, and the host names of the index that the cells used."""
 
     cells: Mapping[str, ObservedCell]
     hosts: IndexHosts
 
 
 RunCells = Callable[[], Observations]
-"""Runs cells on machines."""
+"""A function that runs the cells of a test on machines."""
 
 
 class EvidenceSource(Protocol):
-    """A source of the evidence of cells."""
+    """Where a test gets the evidence of its cells: `Machines` or a `Recording`."""
 
     def observe(self, names: Sequence[str], run_cells: RunCells) -> Mapping[str, ObservedCell]:
-        """Return the cells with these names. Machines run ``run_cells``."""
+        """Return the cells with these names.
+
+        `Machines` call ``run_cells`` to get them. A recording reads them from its file.
+        """
 
 
 class Machines:
-    """Evidence from machines."""
+    """Gets evidence by running cells on machines. Keeps all results for a recording."""
 
     def __init__(self) -> None:
         self.calls: list[Observations] = []
@@ -78,7 +82,10 @@ _CALLS = pydantic.TypeAdapter(list[dict[str, _RecordedCell]])
 
 
 class Recording:
-    """Recorded evidence of the cells of a test, in the order in which the test reads it."""
+    """The recorded evidence of one test, read from a file.
+
+    The file has one group of cells for each call of `observe`, in the order of the calls.
+    """
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
@@ -87,7 +94,7 @@ class Recording:
         self._calls = _CALLS.validate_json(gzip.decompress(path.read_bytes()))
 
     def observe(self, names: Sequence[str], _run_cells: RunCells) -> Mapping[str, ObservedCell]:
-        """Return the next cells of the recording."""
+        """Return the next group of cells. Fail the test if their names are others."""
         call = self._calls.pop(0) if self._calls else {}
         if set(call) != set(names):
             pytest.fail(f"{self._path.name} has other cells than the test; {RECORD_COMMAND}")

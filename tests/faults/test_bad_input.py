@@ -1,4 +1,4 @@
-"""Bad input: one line that names it, the exit code, and no traceback."""
+"""A gate with bad input prints one line that names the input, and no traceback."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_wheel_that_is_no_zip_file(tmp_path: Path) -> None:
 
 
 def test_unknown_machine(tmp_path: Path) -> None:
-    """The line contains the known machines."""
+    """The error line contains the names of the known machines."""
     finished = gate(tmp_path / "report", "--machine", "debian-99")
     check_error(finished, "debian-99", "debian-13", "windows-wine")
 
 
 def test_unknown_release(tmp_path: Path) -> None:
-    """The line contains the newest releases."""
+    """The error line contains the newest published versions."""
     check_error(gate(tmp_path / "report", "--release", "99.1"), "99.1", "0.13.5")
 
 

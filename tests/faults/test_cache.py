@@ -26,7 +26,7 @@ RELEASE = "0.13.5"
 
 
 def _lines_about(output: str, name: str) -> list[str]:
-    """Return the lines of the progress about a file."""
+    """Return the progress lines of a gate about the file with this name."""
     pattern = re.compile(rf"(\d\d:\d\d:\d\d \[.*?\] )?{re.escape(name)}: ")
     return [line for line in output.splitlines() if pattern.match(line)]
 

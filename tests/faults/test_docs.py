@@ -33,7 +33,7 @@ SECONDS = 900
 
 @dataclasses.dataclass(frozen=True)
 class Replacement:
-    """The command that runs in place of a command of the documents. If empty, none runs."""
+    """The command ``run`` runs in place of ``command``. If ``run`` is empty, nothing runs."""
 
     command: str
     reason: str
@@ -65,7 +65,7 @@ class Reader:
         self.clone = home / "quiverdb-e2e"
         self.replacements = _replacements()
         self.finished: dict[str, tuple[int, str]] = {}
-        """The exit codes and outputs of the commands that ran in the unchanged project."""
+        """Exit code and output of each command that ran in the unchanged project, by command."""
         self._publish()
 
     def follow(self, text: str, name: str) -> DocumentFault | None:
@@ -154,7 +154,7 @@ class Reader:
         return process.returncode, re.sub(r"\x1b\[[0-9;]*m", "", output)
 
     def _environment(self) -> dict[str, str]:
-        """Return this environment without the variables of the current test run."""
+        """Return the environment variables of this process without those of the test run."""
         foreign = ("PYTEST_", "TOX_", "VIRTUAL_ENV", "PYTHON", "GITHUB_", "CI", "QUIVERDB_E2E_F")
         kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
         programs = os.environ.get("VIRTUAL_ENV", "") + "/bin"

@@ -191,7 +191,7 @@ def test_wrong_use_is_one_line_and_writes_no_report(
 
 
 def _write_verified_report(folder: Path) -> dict[str, bytes]:
-    """Write the report of an earlier, verified run, and return its files."""
+    """Write the report of an earlier, verified run. Return its files by name."""
     report = sample_report(cell(LINUX)).model_copy(update={"verdict": Verdict.VERIFIED})
     writer.write(folder, report)
     return _files(folder)
@@ -219,7 +219,7 @@ def test_wrong_use_does_not_change_an_earlier_report(tmp_path: Path, phase: str)
 
 @contextlib.contextmanager
 def _silent_engine(folder: Path) -> Iterator[str]:
-    """Yield the address of an engine that never answers, so that the set-up waits."""
+    """Yield the address of a fake engine that never answers, so that the set-up waits."""
     path = folder / "silent.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
@@ -229,9 +229,9 @@ def _silent_engine(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """Yield a run in its set-up, after it replaced an earlier report.
+    """Yield the process of a run that waits in its set-up and has replaced an earlier report.
 
-    `words` are its command and options, by default those of a gate.
+    `words` are the command and its options, by default those of a gate.
     """
     report, wheels = folder / "report", folder / "wheels"
     wheels.mkdir()
@@ -261,7 +261,7 @@ def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _is_started(report: Path, before: bytes) -> bool:
-    """Return True if this run has written its first report."""
+    """Return True if the folder has a report whose results.json is not ``before``."""
     results, page = report / "results.json", report / "index.html"
     return page.exists() and results.exists() and results.read_bytes() != before
 

@@ -53,7 +53,7 @@ TRUST = "cat /etc/e2e-ca.pem >> /etc/ssl/certs/ca-certificates.crt"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A container that represents the container of a job."""
+    """A container with gh that stands for a job of the workflow."""
 
     container: Container
     network: str
@@ -89,7 +89,7 @@ class Job:
         assert self.container.put_archive("/", tar_of({name: content}, "dist"))
 
     def digest(self, path: str) -> str:
-        """Return the sha256 of a file, from a program of the container."""
+        """Return the sha256 of a file in the container, as a program in it prints it."""
         return self.run("sha256sum", path).output.split()[0]
 
 
@@ -102,7 +102,7 @@ def network(container_engine: Engine, run: Run) -> Iterator[ClosedNetwork]:
 
 @pytest.fixture
 def forge(container_engine: Engine, network: ClosedNetwork) -> Iterator[Forge]:
-    """Return a running forge without any release."""
+    """Return a running forge without any release page."""
     image = images.ensure(container_engine, "forge")
     with Forge(image, network, REPOSITORY, WORKFLOW, registration_timeout_seconds=2) as started:
         yield started
@@ -126,14 +126,17 @@ def machine(container_engine: Engine, network: ClosedNetwork) -> Iterator[Contai
 
 @pytest.fixture
 def job(machine: Container, network: ClosedNetwork, forge: Forge) -> Job:
-    """Return the container as the job release, which the forge knows by its address."""
+    """Register the address of the container for the job release, and return it as a `Job`."""
     registered = Job(machine, network.name, forge)
     forge.register(registered.address, RELEASE)
     return registered
 
 
 def _last(forge: Forge, key: str) -> str:
-    """Return a value of the last line of the log. The forge writes it after the client ended."""
+    """Return the value of a key in the last line of the forge's log.
+
+    Wait for the line, because the forge can write it after the client has ended.
+    """
     deadline = time.monotonic() + 10
     while True:
         for line in forge.log()[-1:]:

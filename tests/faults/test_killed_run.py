@@ -41,7 +41,7 @@ def client(container_engine: Engine) -> Iterator[docker.DockerClient]:
 def _start(
     client: docker.DockerClient, tmp_path: Path, command: list[str]
 ) -> tuple[subprocess.Popen[bytes], set[str]]:
-    """Start a gate. Return its process and its runs when it has objects on the engine."""
+    """Start a gate, and wait until it has two objects on the engine. Return process and run ids."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     linux_wheel(folder)

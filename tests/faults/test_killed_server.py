@@ -42,7 +42,7 @@ def gate(report: Path, *options: str) -> subprocess.Popen[bytes]:
 
 
 def run_of_process(client: docker.DockerClient, process: subprocess.Popen[bytes]) -> str:
-    """Return the run of a gate when it has objects on the engine."""
+    """Wait until a gate has objects on the engine, and return the id of its run."""
     deadline = time.monotonic() + 600
     while not (runs := runs_of_process(client, process.pid)):
         assert process.poll() is None, f"the gate ended with {process.returncode}"
@@ -62,9 +62,10 @@ def kill_when_running(
     image: str,
     program: tuple[str, str],
 ) -> None:
-    """Kill the gate's container of an image while a program runs, and wait until the gate ends.
+    """Kill a container of the gate while a program runs, and wait until the gate ends.
 
-    ``program`` is the image of the container in which it runs, and a part of its command.
+    ``image`` is that of the killed container. ``program`` is the image of the container in which
+    the program runs, and a part of its command line.
     """
     run = run_of_process(client, process)
     filters: dict[str, str | list[str] | bool] = {"label": f"{LABEL_RUN}={run}", "ancestor": image}

@@ -68,7 +68,10 @@ FAULTS: Mapping[str, tuple[dict[str, str], str, str, dict[str, FactValue]]] = {
 
 
 class Cell(NamedTuple):
-    """A machine, an installer and a scenario, with the own tests and their time limit."""
+    """A cell that runs own tests.
+
+    ``names`` are its machine, installer and scenario. ``seconds`` is the time limit of the tests.
+    """
 
     names: tuple[str, str, str]
     tests: Path = OWN_TESTS
@@ -78,7 +81,7 @@ class Cell(NamedTuple):
 def _causes(
     scenario_runner: ScenarioRunner, wheel: Path, cells: Mapping[str, Cell]
 ) -> dict[str, tuple[Cause, ...]]:
-    """Return the causes of each cell, by its name."""
+    """Run the cells with this wheel. Return the causes of each cell, by its key in ``cells``."""
 
     def run_cells() -> Observations:
         with scenario_runner.start_testbed([wheel], dependencies=wheelhouse.tools()) as testbed:

@@ -1,6 +1,6 @@
-"""Faults of the release workflow and of the repository that a run of the workflow shows.
+"""Faults of the release workflow and of its repository. Only a run of the workflow shows them.
 
-The unit tests of verification/pipeline have the faults that the file alone shows.
+The unit tests of verification/pipeline have the faults that the workflow file alone shows.
 """
 
 from __future__ import annotations
@@ -51,7 +51,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def push_tag(request: pytest.FixtureRequest, tmp_path: Path) -> PushTag:
-    """Return a function that pushes a tag to a repository with a changed workflow or source."""
+    """Return a function that runs a changed workflow or source by pushing a tag to its repository.
+
+    The function returns the causes and the evidence of the run.
+    """
 
     def push(
         *edits: tuple[str, str],
@@ -255,7 +258,7 @@ TO_PUBLISH = "packages-dir: dist"
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["packages_dir", "Packages-Dir"])
 def test_missing_folder_is_not_published(push_tag: PushTag, name: str) -> None:
-    """Use an older name of the input, or another case. test_action_inputs.py has the rules."""
+    """The input packages-dir is written in an older form, or in upper case."""
     causes, evidence = push_tag((TO_PUBLISH, f"{name}: wheels"))
 
     assert _names(causes) == ["upload-refused"]

@@ -22,7 +22,10 @@ LIBRARIES = ("libquiver.so", "libquiver_c.so")
 
 
 def _arm_wheel(wheel: Path, folder: Path, machine: str) -> Path:
-    """Return a copy of a Linux wheel, tagged for AArch64, with libraries for a processor."""
+    """Write a copy of a Linux wheel with a tag for AArch64, and return its path.
+
+    ``machine`` is the processor of the libraries in the copy.
+    """
     name = wheel.name.replace("manylinux_2_28_x86_64", ARM)
     libraries = {
         f"quiverdb/_libs/{library}": elf(machine=machine, soname=library, needed=["libc.so.6"])
@@ -45,7 +48,7 @@ def _content(data: bytes) -> Callable[[bytes], bytes]:
 
 
 def _description(folder: Path, platforms: str) -> Path:
-    """Write a description of quiverdb with these platforms and return its path."""
+    """Write a subject.toml for quiverdb with these platforms, and return its path."""
     default = subjects.DEFAULT_SUBJECT
     text, _, _ = default.read_text("utf-8").partition("[[platforms]]")
     for file in default.parent.iterdir():

@@ -1,4 +1,4 @@
-"""Published releases as real input."""
+"""The verdicts about published releases of quiverdb."""
 
 from __future__ import annotations
 

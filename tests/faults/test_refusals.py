@@ -1,4 +1,4 @@
-"""Machines that no wheel fits, and faults that turn the refusal into something else."""
+"""Machines that no wheel fits, and faults that cause another result than a refusal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Machines whose images come from a container registry, by digest.
 
 The registry is Debian's package of the reference implementation. It listens on the loopback address
-of the engine. Its images stand in for those of the distributions, which not every host can reach.
+of the engine. Its images stand in for the distributions' images, because not every host can reach
+the registries of the distributions.
 """
 
 from __future__ import annotations
@@ -84,7 +85,10 @@ def registry(container_engine: Engine, client: docker.DockerClient, run: Run) ->
 
 @pytest.fixture
 def push(container_engine: Engine, client: docker.DockerClient, registry: str) -> Iterator[Push]:
-    """Return a function that pushes the stand-in for a machine's image and returns its digest."""
+    """Return a function that builds and pushes the stand-in for a machine's image.
+
+    The function gets the name of the machine, and returns the reference of the image with digest.
+    """
     references: list[str] = []
 
     def push_stand_in(name: str) -> str:

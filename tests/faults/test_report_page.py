@@ -45,7 +45,7 @@ class Browser(ManagedContainer):
         return self
 
     def inspect(self, text: str, *options: str) -> dict[str, Any]:
-        """Return the observations of a page."""
+        """Return what inspect_page.py observes on a page with this HTML text."""
         wrapped = self._container.get_wrapped_container()
         script = Path(__file__).with_name("inspect_page.py")
         page_bytes = text.encode("utf-8", "backslashreplace")
@@ -76,7 +76,7 @@ def browser(container_engine: Engine, run: Run) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def observed(browser: Browser) -> dict[str, Any]:
-    """Return the observations of a run with a failed, a verified and an unverified cell."""
+    """Return the observations on the page of a failed, a verified and an unverified cell."""
     wine = "windows-wine-pip-system"
     run = complete(cell(LINUX, crash()), cell(WINDOWS), cell(wine, reason="no image"))
     evidence = {cell_id: sample_run.evidence(cell_id) for cell_id in (LINUX, WINDOWS)}

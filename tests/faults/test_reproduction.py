@@ -59,7 +59,7 @@ def _results(report: Path) -> dict[str, Any]:
 def failed(
     good_wheel: Path, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """Return the report of a gate whose wheel has no core library. It kept the machine."""
+    """Return the report of a gate that kept its machine. Its wheel has no core library."""
     folder = tmp_path_factory.mktemp("failed")
     planted = wheels.mutate(good_wheel, folder, remove=["quiverdb/_libs/libquiver.so"])
     options = ("--machine=debian-13", "--history=none", "--keep-failed", "-k", CELL)

@@ -386,7 +386,7 @@ def test_import_of_a_package_that_pip_vendors_is_reported(
 
 
 def _by_pip(scenario_runner: ScenarioRunner, wheel: Path) -> dict[str, set[str]]:
-    """Return the names of the causes in the ordinary scenario, for each pip."""
+    """Run the ordinary scenario with three versions of pip. Return cause names, by installer."""
     return {
         name: scenario_runner.on(installer=name).cause_names(wheel, ["venv"])["venv"]
         for name in ("pip", "pip-oldest", "pip-newest")

@@ -107,7 +107,10 @@ def _kill(container: Container) -> bool:
 def release_run(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[OnLine], PipelineEvidence]:
-    """Return a function that runs the workflow, calls a function for each line, and records."""
+    """Return a function that runs the workflow, and records the evidence if the option asks for it.
+
+    Its argument is a function that is called for each line of the log of act.
+    """
     engine: Engine = request.getfixturevalue("container_engine")
     run: Run = request.getfixturevalue("run")
 

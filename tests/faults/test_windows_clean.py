@@ -1,7 +1,7 @@
 """The Windows machines have the libraries and settings of a clean Windows, and no others.
 
-Some libraries are on Wine but not on a clean Windows, and some are on neither. For each of them, a
-planted library imports it. One script inspects each machine.
+Some libraries are on Wine but not on a clean Windows, and some are on neither. The tests plant a
+library for each of them, which imports it. inspect_windows.py runs on each machine.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ class InspectedMachine:
         return {*self.hidden, *NEVER_IN_WINE} - self.expected
 
     def excess(self) -> set[str]:
-        """Return the libraries that load by import or by name, or that the loader does not name."""
+        """Return the `absent` libraries that load, or that the message of the loader does not name.
+
+        A library can load by import or by name.
+        """
         return {
             name
             for name in self.absent
@@ -118,7 +121,10 @@ def _machine(name: str, network: NetworkHandle) -> Machine:
 
 
 def _importers(hidden: list[str]) -> dict[str, bytes]:
-    """Return a library for each name. Its import table contains the name."""
+    """Return the planted libraries, by file name. Each imports one library by its name.
+
+    ``hidden`` are the libraries of Wine that a clean Windows does not have.
+    """
     imports = {library: ["anything"] for library in (*hidden, *NEVER_IN_WINE)}
     imports |= {library: [symbol] for library, symbol in ON_EVERY_WINDOWS.items()}
     return {
@@ -151,7 +157,7 @@ def _inspect(machine: Machine) -> InspectedMachine:
 
 @pytest.fixture(scope="module", params=[CLEAN, *REDISTRIBUTABLES])
 def inspected(request: pytest.FixtureRequest, network: NetworkHandle) -> InspectedMachine:
-    """Return the observations on a machine, from one run of its Python."""
+    """Run inspect_windows.py once on a machine. Return the observations."""
     with _machine(request.param, network) as machine:
         return _inspect(machine)
 

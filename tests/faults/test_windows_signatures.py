@@ -93,7 +93,7 @@ def _certificate(organisation: str) -> tuple[bytes, bytes]:
 
 @pytest.fixture(scope="module")
 def embedded() -> dict[str, bytes]:
-    """Return the published files of CPython's embeddable package."""
+    """Return the published files of CPython's embeddable package, by name."""
     return _embedded(_wheels())
 
 
@@ -129,7 +129,7 @@ Check = Callable[[dict[str, bytes]], CommandResult]
 
 @pytest.fixture
 def check(signing_container: Container) -> Iterator[Check]:
-    """Return a function that runs the check of the build on these files."""
+    """Return a function that runs the check of the build on the files that it gets, by name."""
 
     def check_files(files: dict[str, bytes]) -> CommandResult:
         _put(signing_container, files, f"{_FOLDER}/programs")
@@ -142,7 +142,7 @@ def check(signing_container: Container) -> Iterator[Check]:
 
 
 def _osslsigncode(signing_container: Container, content: bytes, arguments: list[str]) -> bytes:
-    """Run osslsigncode on a program and return the result."""
+    """Run osslsigncode on a program and return the changed program."""
     folder = f"{_FOLDER}/signing"
     _put(signing_container, {"in": content}, folder)
     command = ["osslsigncode", *arguments, "-in", f"{folder}/in", "-out", f"{folder}/out"]

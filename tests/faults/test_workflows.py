@@ -76,7 +76,10 @@ def broken_wheel(good_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="module")
 def host(container_engine: Engine, run: Run) -> Iterator[HostRunner]:
-    """Return a runner for this repository with a caller of gate.yml and a failing test."""
+    """Return a runner for a copy of this repository, with two more files.
+
+    The files are a workflow that calls gate.yml, and a failing test.
+    """
     failing_test = 'def test_planted_failure() -> None:\n    raise AssertionError("planted")\n'
     files = {".github/workflows/caller.yml": caller(), FAILING_TEST: failing_test}
     with host_runner(container_engine, run, files) as runner:

@@ -41,7 +41,10 @@ MEMORY = (
 
 
 class Fault(NamedTuple):
-    """A change of a file in the wheel, the cause of the failure, and the locations of the cause."""
+    """A change of one file of the wheel, and what the suite must then report.
+
+    ``cause`` is the name of the expected cause, and ``locations`` are its expected locations.
+    """
 
     file: str
     old: bytes

@@ -23,7 +23,7 @@ def test_cell(
 
 
 def judge(result: CellResult) -> None:
-    """Pass, fail or skip the test like its cell. The causes are the message."""
+    """Pass, fail or skip the test by the verdict of its cell. The causes are the message."""
     match result.verdict:
         case Verdict.UNVERIFIED:
             pytest.skip(f"unverified: {result.reason}")

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.item("pipeline")
 
 @pytest.fixture
 def plan() -> Plan:
-    """Return the plan of the release pipeline."""
+    """Return the plan: the required properties of the release workflow."""
     path = subjects.load().pipeline
     assert path is not None
     return plans.load(path)

@@ -198,7 +198,10 @@ def macho(*, machine: str = "aarch64", size: int = 64) -> bytes:
 
 
 def universal_macho(*slices: bytes, wide: bool = False) -> bytes:
-    """Return a universal file of thin libraries (Apple's mach-o/fat.h)."""
+    """Return a universal file of thin libraries (Apple's mach-o/fat.h).
+
+    With ``wide``, the table of the libraries has 64-bit offsets.
+    """
     row = struct.Struct(">IIQQII" if wide else ">IIIII")
     head = struct.pack(">II", 0xCAFEBABF if wide else 0xCAFEBABE, len(slices))
     offset = len(head) + row.size * len(slices)

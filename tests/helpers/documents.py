@@ -48,7 +48,7 @@ class Block:
 
     @property
     def text(self) -> str:
-        """Its text."""
+        """The lines of the block as one text."""
         return "".join(f"{line}\n" for line in self.lines)
 
 
@@ -143,7 +143,7 @@ def missing_output(expected: Sequence[str], printed: str) -> list[str]:
 
 
 class _Choices(list[str]):
-    """The choices of an option, to which each placeholder belongs."""
+    """The valid values of an option. A placeholder such as ``NAME`` counts as valid too."""
 
     def __contains__(self, word: object) -> bool:
         return super().__contains__(word) or bool(_PLACEHOLDER.fullmatch(str(word)))
@@ -151,7 +151,10 @@ class _Choices(list[str]):
 
 @functools.cache
 def _lenient_parsers(machines: tuple[str, ...]) -> Mapping[str, argparse.ArgumentParser]:
-    """Return the parsers of the commands. They also accept placeholders and these machines."""
+    """Return the parser of each command, by the name of the command.
+
+    The parsers also accept placeholders and these machines.
+    """
     parsers = parser.build_parsers()[1]
     for action in [action for command in parsers.values() for action in command._actions]:
         action.type = None

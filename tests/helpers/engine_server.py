@@ -1,4 +1,4 @@
-"""A small Docker engine on a Unix socket. It answers and records the requests of testcontainers."""
+"""A fake Docker engine on a Unix socket. It answers and records the requests of testcontainers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ANSWERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A request to the engine."""
+    """A recorded request to the fake engine."""
 
     method: str
     path: str
@@ -35,7 +35,7 @@ class Request:
 
 
 class EngineServer(socketserver.ThreadingUnixStreamServer):
-    """The engine. ``requests`` is the list of its requests, oldest first."""
+    """A fake Docker engine. ``requests`` is the list of the received requests, oldest first."""
 
     daemon_threads = True
 
@@ -87,7 +87,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def running(socket: Path) -> Iterator[EngineServer]:
-    """Run an engine at this socket."""
+    """Run a fake engine at this socket during the block."""
     with EngineServer(socket) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -1,4 +1,4 @@
-"""A running forge for tests, with a client and jobs."""
+"""Run the forge for tests, register jobs with it, and send requests to it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,11 @@ BEARER = {"Authorization": f"bearer {REQUEST_TOKEN}"}
 
 @dataclasses.dataclass(frozen=True)
 class Forge:
-    """A forge in another process. The test is the job at 127.0.0.1."""
+    """The forge in another process, and a client of it.
+
+    The forge knows a job by its address. The test's requests come from 127.0.0.1, so they are
+    requests of the job that is registered for this address.
+    """
 
     process: subprocess.Popen[str]
     port: int
@@ -65,7 +69,10 @@ class Forge:
     session: requests.Session
 
     def register(self, identity: JobIdentity | str, address: str = "127.0.0.1") -> None:
-        """Register a job for an address. A string becomes the content of the file."""
+        """Register a job for an address: write the file that the forge reads.
+
+        If ``identity`` is a string, it is the content of the file.
+        """
         text = identity if isinstance(identity, str) else identity.model_dump_json()
         temporary = self.folder / "jobs" / "temporary"
         temporary.write_text(text)
@@ -94,7 +101,7 @@ class Forge:
         )
 
     def create(self, tag: str, **values: Any) -> dict[str, Any]:
-        """Create a release and return it."""
+        """Create a release page with the API, and return its data."""
         response = self.api("POST", "/releases", json={"tag_name": tag, **values})
         assert response.status_code == 201, response.text
         return dict(response.json())
@@ -102,7 +109,7 @@ class Forge:
     def upload(
         self, release: dict[str, Any], name: str, content: bytes, **query: str
     ) -> requests.Response:
-        """Upload an asset to the URL in the release, as clients do."""
+        """Upload an asset to the URL in the data of a release page, as clients do."""
         url = release["upload_url"].partition("{")[0]
         return self.send("POST", url, params={"name": name, **query}, data=content)
 
@@ -111,14 +118,14 @@ class Forge:
         return {tag["name"]: tag["commit"]["sha"] for tag in self.api("GET", "/tags").json()}
 
     def request_token(self, audience: str | None = "pypi", **options: Any) -> requests.Response:
-        """Request an identity token."""
+        """Request an identity token. Return the response of the forge."""
         query = f"&audience={audience}" if audience is not None else ""
         return self.send(
             "GET", f"{TOKEN_ENDPOINT}{query}", token=None, **{"headers": BEARER, **options}
         )
 
     def identity_token(self, audience: str | None = "pypi") -> str:
-        """Return an identity token."""
+        """Request an identity token, and return it."""
         response = self.request_token(audience)
         assert response.status_code == 200, response.text
         body = response.json()
@@ -127,7 +134,7 @@ class Forge:
         return str(body["value"])
 
     def issuer_keys(self) -> KeySet:
-        """Return the keys of the issuer, by discovery."""
+        """Return the keys of the issuer, from the URL in its discovery document."""
         url = f"{ISSUER}/.well-known/openid-configuration"
         document = self.send("GET", url, token=None).json()
         assert document["issuer"] == ISSUER
@@ -155,17 +162,17 @@ class Forge:
             time.sleep(0.01)
 
     def line(self, response: requests.Response) -> dict[str, Any]:
-        """Return the log line of a response."""
+        """Return the log line of the request with this response."""
         (line,) = self.lines(request_id=response.headers["X-GitHub-Request-Id"])
         return line
 
     def stored_releases(self) -> list[dict[str, Any]]:
-        """Return the releases in the file for the host."""
+        """Return the release pages in the file that the forge writes for the host."""
         releases: list[dict[str, Any]] = json.loads((self.folder / "releases.json").read_text())
         return releases
 
     def clean(self) -> None:
-        """Remove the releases, tags and keys of a test, and register the release job."""
+        """Remove the release pages, tags and keys of a test, and register the release job."""
         (self.folder / "keys.json").unlink(missing_ok=True)
         self.register(RELEASE)
         for release in self.stored_releases():
@@ -222,7 +229,7 @@ def launch(config: Path) -> subprocess.Popen[str]:
 
 
 def client_session(folder: Path) -> requests.Session:
-    """Return a session that trusts the forge with this folder."""
+    """Return a client session that trusts the CA certificate in the folder of a forge."""
     session = requests.Session()
     session.trust_env = False
     session.verify = str(folder / "ca.pem")

@@ -1,7 +1,8 @@
 """The conftest of a gate without an engine.
 
-A unit test copies it next to `behaviour.json`. This file says what each cell does, by the id of the
-cell, and how the set-up, the workers and the engine behave. A cell without an entry works.
+A unit test copies this module next to a `behaviour.json`. That JSON file says what each cell does,
+by the id of the cell, and how the set-up, the workers and the engine behave. A cell without an
+entry works.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def _lose_engine() -> None:
 
 
 def keep(_release: Release, _subject: str, _seed: int) -> None:
-    """Store no file, because the files do not exist."""
+    """Replace the function that stores the files of a release: they do not exist here."""
 
 
 if IN_WORKER and BEHAVIOUR.get("workers") == "die at the start":
@@ -88,12 +89,12 @@ vars(replay_inputs)["keep"] = keep
 
 @pytest.fixture
 def run_cell() -> Callable[[Cell], CellResult]:
-    """Return the function that behaves as the file says."""
+    """Return a function that returns the result in `behaviour.json` instead of running a cell."""
     return run
 
 
 def run(cell: Cell) -> CellResult:
-    """Behave as the file says for this cell, and return its result."""
+    """Do what `behaviour.json` says about this cell, and return the result."""
     outcome = Outcome.WORKS
     match BEHAVIOUR.get(cell.id, "works"):
         case "dies":

@@ -1,4 +1,4 @@
-"""A running index for tests, files for it, and clients without settings of this machine."""
+"""A running index for tests, files for it, and clients without the settings of the host."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Front:
         )
 
     def write_marker(self, client: str = "") -> str:
-        """Request a marker in the log and return its token."""
+        """Ask the index to write a marker to its log. Return the token in the marker."""
         token = secrets.token_hex(8)
         assert self.process.stdin is not None
         self.process.stdin.write(f"{token} {client}\n")
@@ -143,7 +143,10 @@ class Front:
 
     @contextlib.contextmanager
     def faults(self, *faults: dict[str, Any] | str) -> Iterator[None]:
-        """Plant faults. A string becomes the content of the control file."""
+        """Plant faults of the index during the block, by its control file.
+
+        If the first fault is a string, it is the content of the file.
+        """
         control = self.folder / "faults.json"
         text = faults[0] if faults and isinstance(faults[0], str) else json.dumps(faults)
         temporary = control.with_suffix(".new")
@@ -234,7 +237,7 @@ def running(folder: Path, **changes: Any) -> Iterator[Front]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Return an environment without this machine's settings for pip, uv and twine."""
+    """Return environment variables without the settings of the host for pip, uv and twine."""
     return {
         "PATH": os.environ.get("PATH", ""),
         "HOME": str(home),

@@ -33,9 +33,9 @@ class Issuer:
 
     Attributes:
         certificate: the file of its certificate and key.
-        url: the issuer in its tokens. The default is the URL on which it listens.
+        url: the name of the issuer in the tokens. The default is the URL of the server.
         published: the keys of its key set.
-        answers: path to a function that answers instead of the issuer.
+        answers: functions that answer a request instead of the issuer, by the path of its URL.
         requests: the paths of all requests.
     """
 
@@ -131,7 +131,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Do not report clients that disconnect. Some tests do that."""
+        """Print no traceback. Some tests close their connection early."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -23,7 +23,7 @@ NOT_FOUND = "Publisher with matching claims was not found"
 
 
 def publisher(project: str, repository: str, environment: str = "pypi") -> dict[str, str]:
-    """Return a registration."""
+    """Return the registration of a trusted publisher, as in the settings of the index."""
     form = {
         "project": project,
         "owner": OWNER,
@@ -82,21 +82,21 @@ class PublishingIndex:
         return {name: value for name, value in (claims | changes).items() if value is not None}
 
     def token(self, repository: str = "strict", /, **changes: Any) -> str:
-        """Return a token with these claims."""
+        """Return an identity token with the claims of `claims`."""
         return self.issuer.token(self.claims(repository, **changes))
 
     def post(self, body: Any, path: str = "/_/oidc/mint-token") -> requests.Response:
-        """Send a body to the exchange. Values other than bytes are sent as JSON."""
+        """Send a body to the URL that exchanges tokens. Other values than bytes become JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         url = f"{self.front.upload}{path}"
         return self.front.shared_session.post(url, data=data, timeout=30)
 
     def exchange(self, token: str) -> requests.Response:
-        """Request an upload token."""
+        """Request an upload token for an identity token. Return the response of the index."""
         return self.post({"token": token})
 
     def mint(self, repository: str = "strict", /, **changes: Any) -> str:
-        """Return an upload token."""
+        """Request an upload token for the claims of `claims`, and return it."""
         response = self.exchange(self.token(repository, **changes))
         assert response.status_code == 200, response.text
         return str(response.json()["token"])
@@ -106,7 +106,7 @@ class PublishingIndex:
         return self.front.send_upload(file, password=token)
 
     def last_exchange(self) -> dict[str, Any]:
-        """Return the notes of the last exchange in the log."""
+        """Return what the log of the index says about the last exchange of a token."""
         return dict([line["oidc"] for line in self.front.lines() if "oidc" in line][-1])
 
     def logs(self) -> str:
@@ -143,7 +143,7 @@ def publishing_index(
 
 
 def assert_refused(response: requests.Response, code: str, description: str) -> None:
-    """Check that a token was refused with the words of the default index."""
+    """Check that the index refused a token, in the format of the live index."""
     assert response.status_code == 422, response.text
     assert response.headers["Content-Type"] == "application/json"
     assert response.json() == {
@@ -153,5 +153,5 @@ def assert_refused(response: requests.Response, code: str, description: str) -> 
 
 
 def no_publisher(reason: str) -> str:
-    """Return the description for claims that match no publisher."""
+    """Return the error description for claims that match no registered publisher."""
     return f"valid token, but no corresponding publisher ({reason})"

@@ -53,7 +53,7 @@ class Option:
     choices: tuple[str, ...] = ()
     help: str = ""
     repeatable: bool = False
-    """True if it can be repeated."""
+    """True if a command can contain it, or its value, several times."""
 
     @property
     def usage(self) -> str:
@@ -161,7 +161,7 @@ def _causes(words: Mapping[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a text of the catalogue with its placeholders in italics."""
+    """Return a text of causes.toml with its placeholders in italics."""
     return re.sub(r"(?<!\{)\{(\w+)\}(?!\})", r"*\1*", text).replace("{{", "{").replace("}}", "}")
 
 

@@ -35,7 +35,10 @@ PUBLISH_STEPS = next(
 
 
 def repository(folder: Path, workflow: str | None = None, project: str | None = None) -> Path:
-    """Write a repository with a workflow and a project. The default is the real file."""
+    """Write a repository with these texts of publish.yml and pyproject.toml.
+
+    The default is the text of the real file.
+    """
     root = folder / "repository"
     (root / WORKFLOW_FOLDER).mkdir(parents=True)
     package = root / "bindings" / "python"
@@ -48,7 +51,7 @@ def repository(folder: Path, workflow: str | None = None, project: str | None = 
 
 
 def causes(root: Path, plan: Plan = PLANNED) -> tuple[Cause, ...]:
-    """Return the causes of a repository. The trials end with the first wrong result."""
+    """Run the trials of the validation job in a repository, and return the causes of its files."""
     files = repositories.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = _run_trials(job, files.project, version) if job and version else Trials()
@@ -59,7 +62,10 @@ _TRIALS: dict[str, Trials] = {}
 
 
 def _run_trials(job: WorkflowJob, project: Project, version: str) -> Trials:
-    """Return the trials of a job. Equal scripts run once for each version of the project."""
+    """Return the trials of a job, up to the first wrong result.
+
+    Jobs with the same scripts share their trials, by version of the project.
+    """
     scripts = [
         (step.id, step.run, step.shell, step.working_directory, step.env)
         for step in job.steps
@@ -85,7 +91,7 @@ def cause_names(folder: Path, workflow: str | None = None, project: str | None =
 
 
 def edited(old: str, new: str, count: int = 1, *, of: Path = WORKFLOW) -> str:
-    """Return the real file after one replacement. The replacement must change the file."""
+    """Return the text of the real file after ``count`` replacements, which must change it."""
     text = of.read_text("utf-8")
     assert old in text, f"{of.name} no longer contains {old!r}: fix the mutant"
     mutant = text.replace(old, new, count)
@@ -94,7 +100,7 @@ def edited(old: str, new: str, count: int = 1, *, of: Path = WORKFLOW) -> str:
 
 
 def in_job(job: str, old: str, new: str) -> str:
-    """Return the real file after one replacement in a job, or in the jobs after it."""
+    """Return the real publish.yml with the first ``old`` after the head of a job replaced."""
     text = WORKFLOW.read_text("utf-8")
     start = text.index(f"\n  {job}:\n")
     assert old in text[start:], f"the job {job} no longer contains {old!r}: fix the mutant"
@@ -102,7 +108,9 @@ def in_job(job: str, old: str, new: str) -> str:
 
 
 def calling(called: str = "upload.yml", job: str = "publish") -> dict[str, str]:
-    """Return the real file without its publishing job, and a called workflow with it, by file name.
+    """Return two workflow files by name: publish.yml, and ``called`` with the publishing job.
+
+    publish.yml is the real file, but its publishing job calls the other workflow.
 
     ``job`` is the id of the job in the called workflow.
     """

@@ -1,4 +1,4 @@
-"""Machines for unit tests."""
+"""Sample entries of machines.toml (`MachineSpec`) for unit tests. No container is started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sample_machine(
     additional_software: tuple[str, ...] = (),
     scenarios: tuple[str, ...] = ("venv",),
 ) -> MachineSpec:
-    """Return a machine with this name. A Windows machine runs on Wine."""
+    """Return the `MachineSpec` of a machine with this name. A Windows machine runs on Wine."""
     return MachineSpec(
         name=name,
         title=name,

@@ -42,7 +42,7 @@ ACTIONS = {
     "release": "softprops/action-gh-release@v3",
     "publish": "pypa/gh-action-pypi-publish@v1",
 }
-"""The action of the step of each job. The steps of other jobs run a command."""
+"""The GitHub action that the step of a job uses, by job. Steps of other jobs run a command."""
 RUNNING = ContainerState(status="running")
 KILLED = ContainerState(status="exited", exit_code=137)
 IDENTITY = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
@@ -92,7 +92,7 @@ def request(*, upload: UploadLog | None = None, oidc: ExchangeLog | None = None)
 
 
 def release() -> ForgeRelease:
-    """Return a release with both wheels."""
+    """Return a release page with both wheels."""
     return ForgeRelease(
         id=1,
         tag="v1.2.0",
@@ -215,7 +215,7 @@ def with_artifact(base: PipelineEvidence, files: dict[str, str]) -> PipelineEvid
 
 
 def with_release(base: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with other values of the release."""
+    """Return evidence with other values of the release page."""
     return changed(base, releases=(changed(base.releases[0], **values),))
 
 

@@ -1,6 +1,6 @@
 """Sample responses of an index's integrity API (PEP 740).
 
-They have the keys and value types of a real response, that for sigstore 3.6.1.
+They have the keys and value types of the real response about sigstore 3.6.1.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ def cell(
 ) -> CellResult:
     """Return the result of a cell.
 
-    Without an outcome, the cell works, or fails if there are causes. With a reason, it did not run.
+    Without ``outcome``, the cell works, or fails if there are causes. A cell with a ``reason`` did
+    not run.
     """
     machine, installer, scenario = cell_id.rsplit("-", 2)
     if reason:

@@ -72,7 +72,7 @@ def prepared_run(
 
 
 def run_setup(prepared: PreparedRun | None = None) -> RunSetup:
-    """Return the set-up of the controller for this run. The inspection of the wheels is clean."""
+    """Return the set-up of the controller for this run. The inspection has no causes."""
     ready = prepared or prepared_run()
     wheels = (inspection(file.name, file.sha256) for file in ready.release.wheels)
     return RunSetup(ready, ReleaseInspection(wheels=tuple(wheels)))
@@ -101,7 +101,7 @@ Answer = Callable[[Sequence[str]], CommandResult]
 
 
 class FakeMachine(Machine):
-    """A machine without a container. ``answer`` returns the result of each command."""
+    """A fake machine without a container. ``answer`` returns the result of each command."""
 
     def __init__(
         self, spec: MachineSpec, of: Image, answer: Answer, setup: MachineSetup | None = None
@@ -122,7 +122,7 @@ class FakeMachine(Machine):
 
     @property
     def id(self) -> str:
-        """A fixed id of its container."""
+        """A fixed text in place of the id of a container."""
         return f"container-of-{self.spec.name}"
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
@@ -145,7 +145,7 @@ class FakeMachine(Machine):
 
 
 class FakeTestbed(Testbed):
-    """A testbed with fake machines. The probe of each machine returns the next result."""
+    """A fake testbed with fake machines. The probe of each machine returns the next result."""
 
     _probes: list[CommandResult | TestbedFailure] = PrivateAttr(default_factory=list)
     _machines: list[FakeMachine] = PrivateAttr(default_factory=list)
@@ -159,7 +159,7 @@ class FakeTestbed(Testbed):
         requests: tuple[IndexRequest, ...] = (),
         failing: str = "",
     ) -> Self:
-        """Return a testbed with these results. Other commands that contain ``failing`` fail."""
+        """Return a testbed with these probe results. Other commands with ``failing`` fail."""
         testbed = cls(network=NETWORK, index="none", hosts=HOSTS)
         testbed._probes.extend(probes)
         testbed._requests, testbed._failing = requests, failing

@@ -1,4 +1,4 @@
-"""Stand-in actions, run with the inputs of their action.yml."""
+"""Run the stand-ins for GitHub actions, with the default inputs of their action.yml."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUNNER = Path(__file__).resolve().parents[2] / "containers" / "images" / "runner
 
 
 class Action:
-    """A stand-in action in Python. It runs in this process."""
+    """A stand-in for a GitHub action, written in Python. It runs in this process."""
 
     def __init__(
         self, name: str, action: str, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -44,7 +44,7 @@ class Action:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The outputs of the action."""
+        """The values that the action wrote to GITHUB_OUTPUT, by name."""
         lines = iter((self.folder / "github_output").read_text("utf-8").splitlines())
         return {
             line.partition("<<")[0]: "\n".join(iter(lines.__next__, line.partition("<<")[2]))
