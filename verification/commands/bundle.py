@@ -69,7 +69,7 @@ def bundle_files(
 
 
 def _with_evidence(report: Report, digests: Mapping[str, str]) -> Report:
-    """Return the report with the digests of the scrubbed evidence."""
+    """Return the report with the digests of the scrubbed evidence. Their keys are cell ids."""
     cells = tuple(
         cell.model_copy(update={"evidence": digests.get(cell.id, "")}) for cell in report.cells
     )

@@ -18,7 +18,7 @@ from verification.models.errors import ExitCode
 from verification.session import crash
 
 CONFIRM = "QUIVERDB_E2E_CONFIRM"
-"""The variable with the file descriptor and the inode of the launcher's pipe."""
+"""The environment variable with the file descriptor and the inode of the launcher's pipe."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for the death of the parent."""
@@ -110,7 +110,7 @@ def confirmation() -> Callable[[int], None]:
 def _launcher_pipe() -> int | None:
     """Return the file descriptor of the launcher's pipe, or None.
 
-    Child processes inherit the variable but not the pipe. In them, the number belongs to another
+    Child processes inherit the variable but not the pipe. In them, this number belongs to another
     file or to none, so the inode is compared.
     """
     number, _, inode = os.environ.get(CONFIRM, "").partition(":")
@@ -121,6 +121,6 @@ def _launcher_pipe() -> int | None:
 
 
 def _end_with_launcher() -> None:
-    """Interrupt this process if its launcher is killed, because then nothing waits for it."""
+    """Let the kernel send SIGTERM to this process when its launcher is killed."""
     with contextlib.suppress(AttributeError, OSError):  # only Linux has prctl
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))

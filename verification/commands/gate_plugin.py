@@ -1,7 +1,7 @@
 """pytest's side of a gate: the controller prepares and reports the run; the workers run cells.
 
 The controller owns everything that is shared. pytest-xdist sends the prepared data to each worker.
-The report of each test contains the result of its cell.
+pytest's report of each test contains the result of its cell.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Controller:
     def pytest_sessionstart(self, session: pytest.Session) -> Iterator[None]:
         """Set up the run before the workers start and before pytest collects the tests.
 
-        If the session fails at this point, pytest ends without calling pytest_sessionfinish, so
-        this method writes the report.
+        If pytest's session fails at this point, pytest ends without calling pytest_sessionfinish.
+        In this case, this method writes the report.
         """
         if session.config.option.collectonly:
             exit_codes.accept_signals()
@@ -145,7 +145,7 @@ class Controller:
             self.progress.ended(result)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Record that a signal ended the run. `-x` raises a subclass, which is no signal."""
+        """Record that a signal ended the run. `-x` raises a subclass, which does not count."""
         self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
 
     def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -413,6 +413,6 @@ def pipeline(handover: Handover) -> PipelineResult:
 
 @pytest.fixture(autouse=True)
 def report_item(request: pytest.FixtureRequest) -> None:
-    """Add the item of a test to its report."""
+    """Put the id of the test's item into pytest's report of the test."""
     if mark := request.node.get_closest_marker("item"):
         request.node.user_properties.append((ITEM, mark.args[0]))

@@ -24,7 +24,10 @@ _GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
 
 class GateProgress:
-    """Shows the progress of the cells. It belongs to the controller, which gets all reports."""
+    """Shows the progress of the cells.
+
+    Only the controller uses it, because only the controller gets pytest's reports of all tests.
+    """
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ _SETTINGS = (
     "~/.config/containers/registries.conf", "~/.gitconfig", "/etc/gitconfig", "~/.curlrc",
     "/etc/environment",
 )  # fmt: skip
-"""The files in which clients store indexes, mirrors, registries and proxies. ``~``: the home."""
+"""The files in which clients store indexes, mirrors, registries and proxies. ``~``: home folder."""
 # A host with such a name stays: it identifies nobody, and the report itself uses these words.
 _COMMON = {
     "localhost", "linux", "windows", "debian", "ubuntu", "wine", "docker", "index", "forge",
@@ -83,7 +83,7 @@ def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _mirrors(environment: Mapping[str, str]) -> set[str]:
-    """Return the hosts in the settings of this host's clients, except pip's default hosts."""
+    """Return the host names in the settings of this host's clients, without pip's defaults."""
     texts = [value for name, value in environment.items() if _URL_NAME.search(name)]
     home = environment.get("HOME") or str(Path.home())
     for pattern in _SETTINGS:
@@ -121,7 +121,7 @@ def _pip_settings() -> str:
 
 
 def _defaults() -> set[str]:
-    """Return pip's default hosts. They are no secret, and the evidence contains them."""
+    """Return pip's default host names. They are no secret, and the evidence contains them."""
     script = (
         "from pip._internal.models.index import PyPI;"
         "print(PyPI.url, 'https://' + PyPI.file_storage_domain)"

@@ -23,7 +23,7 @@ exit codes: 0 verified, 1 the package failed, 3 the testbed failed, 4 wrong use,
 5 something required stayed unverified
 """
 _PYTEST_NAMES = {"strict": "strict-verdict"}
-"""The names of options for pytest, where they differ. pytest itself has an option ``--strict``."""
+"""Options that have another name for pytest, which has an option ``--strict`` of its own."""
 
 
 class Parser(argparse.ArgumentParser):

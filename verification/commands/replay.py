@@ -109,7 +109,10 @@ def cell_of(recorded: CellResult, subject: Subject) -> Cell:
 
 
 class RecordedImages:
-    """The images of a recorded run on an engine. `differences` describes each replaced image."""
+    """Finds the images of a recorded run on an engine, or makes them again from their recipes.
+
+    `differences` describes each image that was made again.
+    """
 
     def __init__(self, engine: Engine, recorded: Mapping[str, ImageRecord]) -> None:
         self.engine = engine
@@ -238,7 +241,10 @@ class Replay:
         tasks: Sequence[_ReplayTask],
         stack: contextlib.ExitStack,
     ) -> tuple[Session, dict[str, ReplayResult]]:
-        """Return a session with the recorded files and images, and the cells without an image."""
+        """Return a session with the recorded files and images, and results of cells without image.
+
+        The results are by cell id. They say why the image is not available.
+        """
         recorded = RecordedImages(host.engine, self.report.images)
         index, publisher = recorded.image("index"), recorded.image("publisher")
         machine_images: dict[str, Image] = {}

@@ -59,7 +59,10 @@ class _Request(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """The answer and its basis. `session`, `cell` and `cell_run` are None if no machine ran."""
+    """The answer to the bug report, and its basis.
+
+    `session`, `cell` and `cell_run` are None if no machine ran.
+    """
 
     selection: Selection
     release: Release
@@ -117,13 +120,13 @@ def _request(options: argparse.Namespace) -> _Request:
 def _machine_for_build(bug_report: BugReport) -> MachineSpec:
     """Return any machine with the operating system of the bug report.
 
-    It decides for which systems wheels are built."""
+    The machine decides for which systems wheels are built."""
     specs = machines.load().values()
     return next((spec for spec in specs if spec.os == bug_report.os), next(iter(specs)))
 
 
 def _check_choices(request: _Request, ranked: Sequence[RankedMachine]) -> None:
-    """Check the installer and the scenario.
+    """Check the installer and the scenario of the bug report.
 
     Raises:
         WrongUse: one of them does not exist, or the nearest machine cannot use it.

@@ -126,7 +126,7 @@ def _new_causes(
 
 
 def _inputs(report: Report, cell: CellResult) -> Inputs:
-    """Return the inputs of a cell that its verdict depends on, except the code of the suite."""
+    """Return the inputs that the verdict of a cell depends on, except the code of the suite."""
     windows = _system(report, cell) == "windows"
     images = _images(report)
     machine = report.machines.get(cell.machine)
@@ -205,7 +205,7 @@ def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterat
 
 
 def _seconds(cell_id: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
-    """Yield the seconds of a cell in the runs that verified it."""
+    """Yield the seconds that a cell took in each run in which it is verified."""
     for run in runs:
         cell = run.report.cell(cell_id)
         if cell and cell.verdict is Verdict.VERIFIED and cell.seconds:
@@ -216,7 +216,7 @@ def _seconds(cell_id: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
 
 
 def _items(base: RecordedRun, new: RecordedRun) -> Iterator[RunDifference]:
-    """Yield the differences of items that no cell shows: of wheels, the build, the pipeline."""
+    """Yield differences of items, such as the build. Differences of cells are not repeated."""
     base_items = {item.id: item for item in base.report.items}
     for item in new.report.items:
         if before := base_items.pop(item.id, None):

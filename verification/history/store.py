@@ -19,7 +19,7 @@ from verification.models.report import RESULTS_SCHEMA, Report
 SCHEMA_VERSION = RESULTS_SCHEMA
 """The schema version of the file is that of its reports."""
 TIMED_RUNS = 5
-"""The number of last runs that show how long a cell takes."""
+"""The number of newest runs from which `History.seconds` reads durations."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +40,7 @@ class RecordedRun:
     """One run of the history, or of a report file."""
 
     name: str
-    """Its number in the history, or the name of the file."""
+    """The number of the run in the history, or the name of the report file."""
     report: Report
 
     @property
@@ -111,7 +111,9 @@ class History:
         return self._read("SELECT id, results FROM runs ORDER BY id")
 
     def seconds(self) -> dict[str, float]:
-        """Return the seconds of each cell when it last ran in one of the last runs.
+        """Return the newest duration of each cell in seconds, by its id.
+
+        Only the last `TIMED_RUNS` runs are read.
 
         Raises:
             HistoryError: the file cannot be read.

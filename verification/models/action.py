@@ -1,4 +1,4 @@
-"""The inputs of an action: their names, aliases and defaults, and how a step gives them.
+"""The inputs of a GitHub action: names, aliases, defaults, and the values that a step sets.
 
 `action.yml` has the names and the defaults. A stand-in also has `inputs.toml`: the aliases, and how
 the stand-in handles each input.
@@ -20,25 +20,28 @@ from verification.models.base import DataError, Model, load_toml, validate
 _LITERAL = re.compile(r"\$\{\{\s*(?:'([^']*)'|(true|false))\s*\}\}")
 
 Switch = Literal["yaml", "any-case", "exact", "unless-false"]
-"""How an action reads a boolean (see `images/runner/actions/actions-checkout/inputs.toml`)."""
+"""How a GitHub action reads a boolean.
+
+`images/runner/actions/actions-checkout/inputs.toml` describes the values.
+"""
 
 
 class ActionInput(Model):
-    """One input of an action."""
+    """One input of a GitHub action."""
 
     default: str = ""
     aliases: tuple[str, ...] = ()
-    """Its other names. If a step gives several, the first one that is not empty counts."""
+    """Its other names. If a step sets several of them, the first one that is not empty counts."""
     switch: Switch | None = None
     """How the action reads a boolean input; None for other inputs."""
     only: tuple[str, ...] | None = None
     """The values that the stand-in supports, apart from the empty one; None for all."""
     without_effect: str = Field(default="", alias="without-effect")
-    """Why the stand-in ignores it; empty if the stand-in treats it as the action does."""
+    """Why the stand-in ignores the input; empty if it treats the input as the action does."""
 
 
 class StepInputs:
-    """The inputs that a step gives to an action, by their names in the action's definition."""
+    """The inputs that a step sets for a GitHub action, by the names in its definition."""
 
     def __init__(self, inputs: Mapping[str, ActionInput], step_inputs: Mapping[str, str]) -> None:
         """Compare ``step_inputs``, the step's `with`, with the inputs of the action.
@@ -55,10 +58,10 @@ class StepInputs:
             for name in sorted(step_inputs)
             if name.lower() not in names
         }
-        """The inputs that the action does not have. The value is the most similar known input."""
+        """The names that the action does not have, each with the most similar known input."""
 
     def is_set(self, name: str) -> bool:
-        """Return whether the step gives an input under any of its names."""
+        """Return whether the step sets an input under any of its names."""
         return any(key in self._values for key in self._names(name))
 
     def get(self, name: str) -> str:

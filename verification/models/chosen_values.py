@@ -37,7 +37,7 @@ class TableForm(Model):
     rows: int = Field(default=0, ge=0, le=100)
     """The number of rows of a table without a parent."""
     parent: str = ""
-    """The parent table. Some of its rows have several rows of this table, others have none."""
+    """The parent table, or empty. Some of its rows have several rows of this table, others none."""
     columns: Mapping[str, ValueKind] = Field(min_length=1)
 
     @model_validator(mode="after")

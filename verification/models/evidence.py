@@ -70,9 +70,9 @@ class Retry(Model):
     """The first run of a cell that ran twice."""
 
     because: str
-    """Why the cell ran again: the command that crashed, `install` or `tool`."""
+    """The command that crashed: `install`, or `tool` for the installation of pytest."""
     command: CommandRun
-    """This command in the first run."""
+    """The crashed command and its result."""
 
 
 class Changes(Model):
@@ -141,7 +141,7 @@ class ExerciseStep(StepResult, Generic[ValueT]):
     """One step of the exercise, with its return value."""
 
     value: ValueT | None = None
-    """What the step returned; null if it returned nothing. The table of steps has the type."""
+    """What the step returned; null if it returned nothing. `Steps` has the type of each step."""
 
 
 class ImportValue(Model):
@@ -399,7 +399,7 @@ class OwnTestsRecord(Model):
     internal: str
     """The internal error of pytest; empty if there is none."""
     end: OwnTestsEnd | None
-    """None if the session did not end."""
+    """The end of pytest's session; null if it did not end."""
     counts: Mapping[TestOutcome, int]
     """The number of tests for each outcome, including outcomes without a test."""
     begun: int
@@ -457,7 +457,7 @@ class NetworkInfo(Model):
     """The machine's network."""
 
     default_routes: tuple[tuple[str, ...], ...] = ()
-    """Empty if the network is closed."""
+    """The default routes of the machine; empty if its network is closed."""
 
 
 class CellEvidence(Model):
@@ -482,7 +482,7 @@ class CellEvidence(Model):
     python: str = Field(default="", description="The version of the Python that runs the probe.")
     abiflags: str = Field(default="", description="`t` for a free-threaded Python, else empty.")
     implementation: str = ""
-    """The implementation of that Python."""
+    """The implementation of the probe's Python."""
     libc: tuple[str, str] = Field(
         default=("", ""), description="The C library's name and version; empty if unknown."
     )

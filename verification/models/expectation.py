@@ -1,4 +1,4 @@
-"""What a cell must show, by the release, its scenario and its machine."""
+"""What a cell must show. This depends on the release, the scenario and the machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from verification.models.verdict import ExpectationKind
 
 
 class Conditions(Model):
-    """What the scenario and the installer of a cell change for its rules."""
+    """The properties of a cell's scenario and installer that the rules need to judge the cell."""
 
     title: str = ""
     """What the scenario shows, in addition to installation, use and removal."""

@@ -15,7 +15,7 @@ from verification.models.index_log import LoggedRequest
 
 
 class Repository(Model):
-    """The repository of the forge, with numbers as GitHub would assign them."""
+    """The repository on the forge, with numeric ids as GitHub assigns them."""
 
     owner: str
     name: str
@@ -63,7 +63,7 @@ class JobIdentity(Model):
 
 
 class ForgeAsset(Model):
-    """A file of a release, as the forge stored it. Other keys of the forge are ignored."""
+    """A file of a release page, as the forge stored it. Other keys of the forge are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore")
 
@@ -76,7 +76,7 @@ class ForgeAsset(Model):
 
 
 class ForgeRelease(Model):
-    """A release that a job created. Other keys of the forge are ignored."""
+    """A release page that a job created on the forge. Other keys of the forge are ignored."""
 
     model_config = pydantic.ConfigDict(extra="ignore")
 
@@ -97,20 +97,20 @@ class ForgeRequest(LoggedRequest):
     """One line of the forge's log."""
 
     job: str | None = None
-    """The job at the client's address; None if no job has this address."""
+    """The job whose container has the client's address; None if no job has it."""
     request_id: str = ""
     refused: str = ""
     """Why the forge refused the request."""
     problem: str = ""
     """The message of an error response."""
     kids: tuple[str, ...] = ()
-    """The ids of the published keys."""
+    """The ids of the keys that the forge published in this response."""
     kid: str = ""
     """The id of the key that signed the identity token."""
     claims: Mapping[str, JsonValue] | None = None
     """The claims of the issued identity token."""
     release: str = ""
-    """The tag of the release."""
+    """The tag of the release page."""
     asset: str = ""
     uploaded_bytes: int | None = None
     uploaded_sha256: str = ""

@@ -20,7 +20,7 @@ class Layout(Model):
     """The location of files, as paths for the engine and for the machine's programs."""
 
     folder: str
-    """The folder with the files of the suite, as a path for the engine. It has no user files."""
+    """The folder with files of the suite and none of the user, as a path for the engine."""
     separator: str
     user_folder: str
     """The same folder, as a path for the machine's programs."""
@@ -93,7 +93,7 @@ class MachineSpec(Model):
     """The version of its CPython, with ``t`` if it is free-threaded."""
     glibc: str = Field(default="", pattern=r"^(2\.\d+)?$")
     musl: str = Field(default="", pattern=r"^(1\.\d+)?$")
-    """The version of its C library. A Linux machine has one of the two, a Windows machine none."""
+    """The version of its C library. Linux machines have either `glibc` or `musl`."""
     installers: tuple[str, ...]
     scenarios: tuple[str, ...]
     additional_software: tuple[str, ...]
@@ -129,10 +129,10 @@ class MachineSpec(Model):
 
     @property
     def layout(self) -> Layout:
-        """The location of files on it."""
+        """The location of files on the machine."""
         return LAYOUTS[self.runs_on]
 
     @property
     def clean(self) -> bool:
-        """True if it has only what a clean machine has."""
+        """True if `additional_software` is empty; `missing_software` does not matter."""
         return not self.additional_software

@@ -55,7 +55,7 @@ class StepRun(Model):
 
     @property
     def action(self) -> str:
-        """The action's name without its version; empty if the step uses none."""
+        """The name of the GitHub action without its version; empty if the step uses none."""
         return self.uses.partition("@")[0] if self.uses else ""
 
 
@@ -131,7 +131,7 @@ class BuiltWheel(Model):
 
 
 class ActionUse(Model):
-    """An action that the workflow names, and the real action or stand-in that ran."""
+    """A GitHub action that the workflow names, and the real action or stand-in that ran."""
 
     uses: str
     """The key `uses` of the step."""
@@ -140,7 +140,7 @@ class ActionUse(Model):
     """Whether the real action or a stand-in ran."""
     version: str = Field(description="The version that ran, or that the stand-in replaces.")
     folder: str
-    """The name of its folder in the container of act."""
+    """The name of the folder with its files in the container of act."""
     unknown: tuple[str, ...] = Field(
         default=(),
         description="Inputs in the workflow that the action does not have. GitHub ignores them "

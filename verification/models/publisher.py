@@ -84,7 +84,7 @@ def _is_standard(project: str) -> bool:
 
 
 def _refusal(key: str, value: str) -> str | None:
-    """Return why the form refuses a value, or None."""
+    """Return why the registration form refuses a value, or None."""
     if len(value) > _MAX_LENGTH:
         return f"must not be longer than {_MAX_LENGTH} characters"
     match key:

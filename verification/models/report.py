@@ -89,7 +89,7 @@ class StandInLimits(Model):
     """How a stand-in differs from what it replaces: a row of docs/explanation/stand-ins.md."""
 
     stand_in: str
-    """The stand-in, or the machines that are one."""
+    """The stand-in, or the machines that are stand-ins."""
     real: str
     """What it replaces."""
     same: str
@@ -221,7 +221,7 @@ class ArtifactClaim(Model):
 
     artifact: str = Field(description="The path in the repository.")
     expected: str = ""
-    """What the file must contain; empty if only its claim counts."""
+    """What the file must contain; empty if only `verification.toml` of the package says it."""
     verdict: Verdict
     """The verdict of the claim about the file."""
     evidence: str = ""
@@ -265,7 +265,7 @@ class JobRecord(Model):
 
 
 class ReleaseAsset(Model):
-    """A file of a release on the forge."""
+    """A file of a release page on the forge."""
 
     name: str
     """The file name."""
@@ -275,16 +275,16 @@ class ReleaseAsset(Model):
 
 
 class ReleasePage(Model):
-    """A release that the workflow created on the forge."""
+    """A release page that the workflow created on the forge."""
 
     tag: str
-    """The tag of the release."""
+    """The tag of the release page."""
     prerelease: bool
     """True if it is marked as a pre-release."""
     draft: bool
     """True if it is not published."""
     assets: tuple[ReleaseAsset, ...]
-    """The files of the release."""
+    """The files of the release page."""
 
 
 class PipelinePart(Model):
@@ -325,7 +325,7 @@ class PipelinePart(Model):
     merged: tuple[WorkflowArtifact, ...] = ()
     """The artifacts at the end of the workflow."""
     releases: tuple[ReleasePage, ...] = ()
-    """The releases on the forge at the end."""
+    """The release pages on the forge at the end."""
     index: Mapping[str, str] = Field(
         default_factory=dict, description="The sha256 of each file on the index, by name."
     )

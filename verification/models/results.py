@@ -63,7 +63,7 @@ class CellSummary(Model):
     python: str = ""
     """The version of the Python that runs the probe."""
     implementation: str = ""
-    """The implementation of that Python."""
+    """The implementation of the probe's Python."""
     system: str = ""
     """Name, version and build of the system."""
     deviation: str = ""

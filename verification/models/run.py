@@ -30,7 +30,7 @@ class WheelSummary(Model):
     file: str
     causes: tuple[Cause, ...] = ()
     additional: bool = False
-    """True if the subject does not declare it, and the release has the declared wheel too."""
+    """True if the subject does not declare the wheel, and the release has the declared one too."""
     unread: tuple[str, ...] = ()
     """The native code that could not be read, and why."""
     libraries: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""The subject: the package under test, and what a release of it must contain."""
+"""The subject: the description of the package under test, and of what its releases contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlatformTarget(Model):
 
     @classmethod
     def of(cls, tag: str) -> Self:
-        """Read a platform tag (PEP 425, 600 and 656). Of an unknown tag the system is `unknown`."""
+        """Read a platform tag (PEP 425, 600 and 656). The system of an unknown tag is `unknown`."""
         if tag == "any":
             return cls(system="any", machine="any")
         if tag in _WINDOWS_CPU:
@@ -67,13 +67,13 @@ def _check_tag(tag: str) -> str:
 
 
 class Platform(Model):
-    """A platform of a release."""
+    """A platform of the subject: a platform tag, and what the wheel for it contains."""
 
     tag: Annotated[str, AfterValidator(_check_tag)]
     libraries: tuple[str, ...]
     """The native libraries in loading order."""
     required: bool = True
-    """False if a release without a wheel for it is complete."""
+    """True if a release without a wheel for this platform is incomplete."""
     execute: bool = True
     """False if its wheel is only inspected, because no machine of this project runs it."""
 
@@ -83,7 +83,7 @@ class Platform(Model):
         return PlatformTarget.of(self.tag)
 
     def fits(self, tag: str) -> bool:
-        """Return True if a platform tag has this system, kind of C library and processor.
+        """Return True if a tag has the system, kind of C library and processor of this platform.
 
         The version of the C library does not matter."""
         target = PlatformTarget.of(tag)
@@ -91,7 +91,7 @@ class Platform(Model):
 
 
 class Subject(Model):
-    """The package under test."""
+    """The description of the package under test, from `subject.toml`."""
 
     name: str
     import_package: str
@@ -106,7 +106,7 @@ class Subject(Model):
     values: Path | None = None
     """The file with the tables that the smoke test writes. The host chooses their values."""
     actions: Path | None = None
-    """The file with the actions that scenarios name. Without it, these scenarios do not run."""
+    """The file with the scenario actions. Without it, scenarios that name an action do not run."""
     dependencies: Path
     """The lock file of its dependencies and of the installers. The index serves these files."""
     older_dependencies: tuple[Path, ...] = ()
@@ -118,7 +118,7 @@ class Subject(Model):
 
     @property
     def locks(self) -> tuple[Path, ...]:
-        """The lock files of the files that the index serves. ``dependencies`` comes last."""
+        """The lock files. The index serves the locked files. ``dependencies`` comes last."""
         return (*self.older_dependencies, self.dependencies)
 
     @property

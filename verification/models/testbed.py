@@ -94,7 +94,7 @@ class NetworkObservation(Model):
     """The observations of the canary on one network."""
 
     reached: bool
-    """True if it reached the beacon outside the network."""
+    """True if the canary reached the beacon outside the network."""
     resolver: Literal["closed", "open", "not asked"]
     """Whether external names are resolved. The canary does not ask on the open network, because a
     response can take ten seconds."""

@@ -8,7 +8,11 @@ from verification.models.errors import ExitCode
 
 
 class ExpectationKind(enum.StrEnum):
-    """What a cell must show, computed from the release's tags and `Requires-Python`."""
+    """What a cell must show. It follows from the tags that the subject declares, or the scenario.
+
+    If none of the declared wheels fits the machine, the installer must refuse. A scenario can
+    require a refusal itself (`Scenario.refusal`).
+    """
 
     WORKS = "works"
     REFUSES = "refuses"

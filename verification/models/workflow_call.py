@@ -20,7 +20,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION = re.compile(r"v?\d")
 
 FindCheckout = Callable[[str, str], Path | None]
-"""Returns the checkout of a repository (OWNER/NAME) at a ref, or None."""
+"""A function that returns the checkout of a repository (OWNER/NAME) at a ref, or None."""
 
 
 def no_checkout(_repository: str, _ref: str) -> None:

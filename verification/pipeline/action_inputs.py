@@ -1,4 +1,4 @@
-"""Read the inputs of a step, and check that its action has them.
+"""Read the inputs of a workflow's step, and check that its GitHub action has them.
 
 All rules read inputs through this module, because an input name can have aliases and any case, and
 actions parse boolean values in different ways.
@@ -21,7 +21,7 @@ _STAND_INS = Path(__file__).parents[2] / "containers" / "images" / "runner" / "a
 
 @functools.cache
 def _definition(action: str) -> ActionDefinition | None:
-    """Return the inputs of an action with a stand-in; None for any other action.
+    """Return the inputs of a GitHub action with a stand-in; None for any other action.
 
     Raises:
         DataError: the stand-in's files cannot be used.
@@ -43,7 +43,7 @@ def inputs_of(step: WorkflowStep) -> StepInputs:
 
 
 def check_inputs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield each input that its action does not have. GitHub warns about it and ignores it."""
+    """Yield a cause for each input that its action does not have. GitHub warns and ignores it."""
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.action and _definition(step.action):
@@ -53,7 +53,7 @@ def check_inputs(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
-    """Yield each input that a real action of the run does not have.
+    """Yield a cause for each input that a real action of the run does not have.
 
     Actions with a stand-in are left out, because `check_inputs` reports them.
     """

@@ -22,7 +22,7 @@ _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
 def check_actions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield jobs, actions, scripts and images that are not planned, and missing planned steps."""
+    """Yield a cause for each unplanned job, action, script or image, and each missing step."""
     for job in workflow.jobs.values():
         where = step_location(workflow, job)
         planned = plan.jobs.get(job.id)
@@ -72,7 +72,7 @@ def _missing_step(
 
 
 def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield each action that is not pinned, or whose commit and version comment do not match."""
+    """Yield a cause for each action without a pin, or with a commit of another version."""
     for job in workflow.jobs.values():
         for step in job.steps:
             if step.uses and not step.uses.startswith("./"):
@@ -101,7 +101,7 @@ def _pin_causes(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
 
 
 def check_installs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield unpinned installations, and the scripts of jobs with an identity token."""
+    """Yield a cause for each unpinned installation, and each script with an identity token."""
     for job in workflow.jobs.values():
         trusted = job.permissions.get("id-token") == "write"
         for step in job.steps:
@@ -122,7 +122,7 @@ def check_installs(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield each job that does not run on a fresh runner of GitHub."""
+    """Yield a cause for each job that does not run on a fresh runner of GitHub."""
     for job in workflow.jobs.values():
         for label in job.runs_on:
             if not any(label.startswith(f"{system}-") for system in plan.runners):

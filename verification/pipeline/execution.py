@@ -71,7 +71,10 @@ def _not_run(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
 
 
 def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
-    """Yield the jobs that started before a required job ended, and unplanned dependencies."""
+    """Yield a cause for each job that started too early, and each unplanned dependency.
+
+    A job starts too early if a job that the plan requires before it had not ended.
+    """
     spans = _spans(run)
     for name, planned in plan.jobs.items():
         for required in planned.after:
@@ -87,7 +90,7 @@ def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
 
 
 def _spans(run: PipelineRun) -> dict[str, tuple[float, float]]:
-    """Return start and end of each executed job, in seconds. A matrix is one job."""
+    """Return start and end of each executed job in seconds, by its id. A matrix is one job."""
     spans: dict[str, tuple[float, float]] = {}
     for job in run.jobs:
         if job.started is None or job.ended is None:
@@ -121,7 +124,7 @@ def _built(run: PipelineRun) -> dict[str, str]:
 
 
 def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:
-    """Compare the artifacts that contain all wheels with the built wheels."""
+    """Yield the differences between the built wheels and the artifacts that contain all wheels."""
     built = _built(run)
     complete = [artifact for artifact in run.artifacts if set(artifact.files) >= set(built)]
     if not complete:
@@ -135,7 +138,10 @@ def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:
 def _compare(
     where: str, files: Mapping[str, str], built: Mapping[str, str], missing: str
 ) -> Iterator[Cause]:
-    """Compare files with the built files. ``missing`` is the cause of a missing file."""
+    """Yield the differences between ``files`` and the ``built`` files, both sha256 by name.
+
+    ``missing`` is the name of the cause for a missing file.
+    """
     for name in sorted(built.keys() - files.keys()):
         yield cause(missing, where, f"{name} is missing", file=name)
     for name in sorted(files.keys() - built.keys()):

@@ -30,7 +30,7 @@ _ACTIONS = {
     "pypa/cibuildwheel": "build-failed",
     "softprops/action-gh-release": "release-missing",
 }
-"""The cause of a failed step by its action, if the evidence shows no other cause."""
+"""The cause of a failed step by its GitHub action, if the evidence shows no other cause."""
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
 """The exit code of a command that SIGKILL ended, for example because memory ran out."""
@@ -43,7 +43,7 @@ def cause(name: str, where: str, message: str, **facts: FactValue) -> Cause:
 
 
 def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:
-    """Yield the failures of the testbed. With such a failure, the rest of a run is not judged."""
+    """Yield a cause for each failure of the testbed. After one, the rest of a run is not judged."""
     for failure in evidence.run.failures:
         yield cause(failure.cause, failure.where, failure.observed)
     for server in evidence.servers:
@@ -52,7 +52,7 @@ def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:
 
 
 def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
-    """Yield the uploads that the index refused, from the log of the index."""
+    """Yield a cause for each upload that the index refused, from the log of the index."""
     for log in index.upload_logs:
         if log.refused:
             where = f"upload of {log.file or 'a file'}"

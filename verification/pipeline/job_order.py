@@ -25,7 +25,7 @@ _GROUP_OF_RUN = re.compile(r"github\.(?:ref|ref_name|run_id|sha)\b")
 
 
 def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
-    """Yield version tags that do not start the workflow, and other events that start it.
+    """Yield a cause for each version tag that starts no run, and other event that starts one.
 
     Raises:
         BadWorkflow: a filter is not a valid pattern of GitHub.
@@ -51,7 +51,7 @@ def check_triggers(workflow: Workflow, plan: Plan, tag: str) -> Iterator[Cause]:
 
 
 def check_order(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield each job that is missing, waits for too few jobs, or waits for too many."""
+    """Yield a cause for each job that is missing, or that waits for too few or too many jobs."""
     for name, planned in plan.jobs.items():
         if job := workflow.jobs.get(name):
             yield from _order_causes(workflow, job, planned, plan)
@@ -79,7 +79,7 @@ def _order_causes(
 
 
 def check_conditions(workflow: Workflow) -> Iterator[Cause]:
-    """Yield each job and step that may be skipped, may run after a failure, or may fail."""
+    """Yield a cause for each job or step that may be skipped, run after a failure, or fail."""
     for job in workflow.jobs.values():
         yield from _condition_causes(step_location(workflow, job), "the job", job)
         for step in job.steps:
@@ -101,7 +101,7 @@ def _condition_causes(where: str, what: str, part: WorkflowJob | WorkflowStep) -
 
 
 def check_interruption(workflow: Workflow) -> Iterator[Cause]:
-    """Yield the concurrency groups in which a later run ends an earlier or a waiting one."""
+    """Yield a cause for each concurrency group in which a run ends an earlier or waiting one."""
     groups = [workflow.concurrency, *(job.concurrency for job in workflow.jobs.values())]
     for group in filter(None, groups):
         where, cancels = workflow.location(group.line), group.cancel_in_progress

@@ -25,7 +25,7 @@ _CREDENTIAL_INPUTS = ("password", "user")
 
 
 def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield each permission that a job has without need, and each one that it lacks."""
+    """Yield a cause for each job with more permissions than it needs, or with fewer."""
     if workflow.permissions:
         granted = _listed(workflow.permissions)
         where = workflow.location(workflow.lines["permissions"])
@@ -57,7 +57,7 @@ def _permission_causes(where: str, job: WorkflowJob, planned: PlannedJob | None)
 def _missing_in_call(
     workflow: Workflow, job: WorkflowJob, planned: PlannedJob | None
 ) -> Iterator[Cause]:
-    """Yield the required permissions that no job of a called workflow has."""
+    """Yield a cause for each required permission that no job of a called workflow has."""
     if planned is None or job.id not in workflow.called:
         return
     granted: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _index_fault(workflow: Workflow, step: WorkflowStep) -> Iterator[Cause]:
 
 
 def check_tokens(workflow: Workflow) -> Iterator[Cause]:
-    """Yield each use of a stored token or password, and each token in the text."""
+    """Yield a cause for each use of a stored token or password, and each token in the text."""
     yield from _variables(workflow.location(1), workflow.env)
     for job in workflow.jobs.values():
         where = workflow.location(job.line)
@@ -142,7 +142,7 @@ def check_tokens(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_credentials(workflow: Workflow) -> Iterator[Cause]:
-    """Yield each checkout that stores the token of the job for later steps."""
+    """Yield a cause for each checkout that stores the token of the job for later steps."""
     for job in workflow.jobs.values():
         for step in job.steps_with("actions/checkout"):
             if inputs_of(step).switch("persist-credentials") != "false":

@@ -22,9 +22,9 @@ class PlannedJob(Model):
     permissions: Mapping[str, str]
     """The exact permissions of the job's token."""
     action: str
-    """The required action of the job; empty if the job must run a script."""
+    """The required GitHub action of the job; empty if the job must run a script."""
     actions: tuple[str, ...]
-    """The other actions that the job may use."""
+    """The other GitHub actions that the job may use."""
 
     @property
     def all_actions(self) -> frozenset[str]:
@@ -33,7 +33,7 @@ class PlannedJob(Model):
 
 
 class Pin(Model):
-    """A version of an action and its commit."""
+    """A version of a GitHub action, and the commit of this version."""
 
     version: str
     commit: str

@@ -1,4 +1,4 @@
-"""Apply all static rules to the files of the release workflow and to the trials of validate.
+"""Apply all static rules to the files of the release workflow and the trials of its validate job.
 
 The rules collect all faults.
 """

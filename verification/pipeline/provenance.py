@@ -26,7 +26,7 @@ class UnusableAnswer(Exception):
 
 @dataclass(frozen=True)
 class ProvenanceFile:
-    """A file as the index lists it."""
+    """A file of the release, as the live index lists it."""
 
     name: str
     sha256: str

@@ -106,7 +106,7 @@ def _invalid_releases(subject: Subject, version: str) -> Iterator[TrialRelease]:
 def check_trials(
     workflow: Workflow, project: Project, plan: Plan, trials: Trials
 ) -> Iterator[Cause]:
-    """Yield each release that the validate job wrongly accepts or refuses."""
+    """Yield a cause for each release that the validate job wrongly accepts or refuses."""
     job = validate_job(workflow)
     if job is None:
         return  # other rules report the missing job or step

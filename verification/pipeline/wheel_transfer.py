@@ -38,7 +38,7 @@ _SYSTEMS = (
 
 
 def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield the steps that build or publish something else than the tagged source."""
+    """Yield a cause for each step that builds or publishes another source than the tagged one."""
     for job in workflow.jobs.values():
         for step in job.steps:
             where = step_location(workflow, job, step)
@@ -77,7 +77,7 @@ def _build_causes(
 def check_built_wheels(
     workflow: Workflow, plan: Plan, subject: Subject, project: Project
 ) -> Iterator[Cause]:
-    """Yield the differences between the built wheels and one wheel for each required platform."""
+    """Yield causes for wheels that are untested, missing, built twice, or not in the release."""
     if not project.is_tested:
         where = f"{plan.package_dir}/pyproject.toml"
         message = "does not test every wheel after the build (test-command, test-skip)"
@@ -110,7 +110,7 @@ def check_built_wheels(
 
 
 def check_transfer(workflow: Workflow) -> Iterator[Cause]:
-    """Yield the steps that would lose a wheel between the jobs."""
+    """Yield a cause for each step that would lose a wheel between the jobs."""
     build, merge = workflow.jobs.get("build"), workflow.jobs.get("merge")
     if build is None or merge is None:
         return

@@ -1,8 +1,9 @@
 """Use the package for the first time, as a user does, and record each step.
 
-It runs in the interpreter under test, started with ``python -c``. The current folder is then first
-on the import path, as for a user. Standard library only. Each step is one line of JSON in the file
-E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier steps.
+This script runs in the interpreter under test, started with ``python -c``. The current folder is
+then first on the import path, as for a user. Standard library only. Each step is one line of JSON
+in the file E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier
+steps.
 
 Two files of the subject are in the same folder. ``smoke.py`` has the functions ``native_call``,
 ``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
@@ -109,7 +110,7 @@ def import_package() -> ImportValue:
 
 
 def native_call() -> Values:
-    """Make the first native call, and return the version that it reports.
+    """Make the first native call, and return its results by name. ``version`` must be one of them.
 
     ``source`` names the copy of its libraries that the package loaded, if the package reports it.
     ``lacking`` are the functions that the package declares and its libraries do not export.
@@ -245,7 +246,7 @@ def _mapping(name: str, value: object) -> Optional[Values]:
 
 
 def use(name: str) -> object:
-    """Run one of the actions that the scenario names."""
+    """Run one of the actions of the scenario, and return its observations."""
     action: Action = getattr(subject_module("uses"), name)
     return action()
 
@@ -379,7 +380,7 @@ def file_version(path: str) -> List[int]:
 
 
 def distributions() -> Dict[str, Dict[str, str]]:
-    """Return the version and the folder of each installed distribution."""
+    """Return ``version`` and ``folder`` of each installed distribution, by its name."""
     import importlib.metadata
 
     return {
@@ -432,6 +433,8 @@ def record() -> Record:
 def entry_points() -> List[Dict[str, str]]:
     """Load the entry points of the package; return those that cannot be loaded.
 
+    Each has a ``name`` and a ``value``; ``observed`` is the reason.
+
     Entry points that need an extra (PyPA: entry points) are skipped. The script of a command calls
     its entry point, so this must be callable.
     """
@@ -457,7 +460,7 @@ def entry_points() -> List[Dict[str, str]]:
 
 
 def process_state() -> Dict[str, str]:
-    """Return the state of the process that a package must not change."""
+    """Return the state of this process that a package must not change: values by name."""
     import locale
     import signal
 
@@ -481,7 +484,7 @@ def process_state() -> Dict[str, str]:
 
 
 def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
-    """Return what changed in the state of the process: the old and the new value by name."""
+    """Return what changed since the state ``before``: the old and the new value by name."""
     after = process_state()
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 

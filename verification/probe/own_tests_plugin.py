@@ -33,7 +33,7 @@ def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
 
 
 def pytest_sessionstart() -> None:
-    """Start the time limit. Pytest's own faulthandler is off: it writes into the tests' output."""
+    """Start the time limit. pytest's faulthandler is off: it writes into the tests' output."""
     faulthandler.enable(file=_TRACE, all_threads=True)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     if sys.platform == "win32":

@@ -1,6 +1,7 @@
 """Install, exercise and uninstall the package on a machine, and print the evidence as JSON.
 
-Standard library only, any CPython from 3.8. It reads a file of instructions. It does not judge.
+Standard library only, any CPython from 3.8. The script reads its instructions from a file. It does
+not judge.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ class CommandRun(TypedDict):
 
 
 class Folder:
-    """The entries of a folder."""
+    """The names of the entries of a folder, with the state in which they were read."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Folder:
         other_files: List[str],
     ) -> None:
         self.state = state
-        """Changes when an entry is added, removed or renamed; None if unknown."""
+        """A value that differs after an entry is added, removed or renamed; None if unknown."""
         self.folders = folders
         self.fixed_files = fixed_files
         """Files whose content the user cannot change."""
@@ -209,8 +210,8 @@ class RegistrySnapshot:
     def __init__(self, skipped: Sequence[str], previous: Optional[RegistrySnapshot] = None) -> None:
         """Read the user's hive and the machine's hive, without the keys ``skipped``.
 
-        Of a skipped key only the number of its subkeys and values is read. A key with the same last
-        write time as in ``previous`` (RegQueryInfoKeyW) has the same values and the same subkeys.
+        For a skipped key, only the number of its subkeys and values is read. A key with the same
+        last write time as in ``previous`` (RegQueryInfoKeyW) has the same values and subkeys.
         """
         self.values: Dict[str, str] = {}
         self._keys: Dict[str, Tuple[int, List[str], List[Tuple[str, str, int]]]] = {}
@@ -247,7 +248,7 @@ class RegistrySnapshot:
 def difference(
     before: Mapping[str, Union[List[int], str]], after: Mapping[str, Union[List[int], str]]
 ) -> Dict[str, List[str]]:
-    """Return the sorted names that were added, removed and changed."""
+    """Return sorted names by the kind of change: ``added``, ``removed`` and ``changed``."""
     return {
         "added": sorted(set(after) - set(before)),
         "removed": sorted(set(before) - set(after)),
@@ -441,7 +442,7 @@ def database_files(folder: str) -> Dict[str, str]:
 
 
 def network() -> Dict[str, List[List[str]]]:
-    """Return the default routes of this machine (proc(5), /proc/net/route)."""
+    """Return this machine's ``default_routes`` (proc(5), /proc/net/route); empty on Windows."""
     if sys.platform == "win32":
         return {}
     with open("/proc/net/route", encoding="ascii") as file:
@@ -629,7 +630,7 @@ class ProbeRun:
         return result
 
     def _commands(self, name: str, commands: Sequence[Sequence[str]]) -> None:
-        """Run these commands until one fails."""
+        """Run these commands until one fails, and record them in the evidence as ``name``."""
         results: List[CommandRun] = []
         for command in commands:
             results.append(self._run(command, "install"))
@@ -643,7 +644,10 @@ class ProbeRun:
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
     def _use(self, running: Sequence[str]) -> None:
-        """Import, exercise, test and uninstall the package."""
+        """Import, exercise, test and uninstall the package.
+
+        ``running`` are the processes that ran before the installation.
+        """
         instructions, cwd = self.instructions, self.instructions["cwd"]
         self._commands("after_install", instructions["after_install"])
         before = set(os.listdir(cwd))

@@ -59,7 +59,7 @@ def _cell(cause: Cause) -> str:
 
 
 def groups(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
-    """Return the causes by name, severity and remedy, the heaviest first."""
+    """Return the causes that count, grouped by name, severity and remedy, the heaviest first."""
     by_remedy: dict[tuple[str, Severity, str], list[Occurrence]] = {}
     for occurrence in occurrences(causes):
         cause = occurrence.cause

@@ -48,7 +48,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the page, with the evidence in the folder next to it."""
+    """Write the page. Its evidence is read from the folder ``evidence`` next to it."""
     text = render(report, _evidence(path.parent, report))
     path.write_text(text, "utf-8", "backslashreplace")
 
@@ -122,7 +122,7 @@ class ItemView:
 
 @dataclass(frozen=True)
 class MatrixColumn:
-    """A machine of the matrix, with one column for each installer."""
+    """A machine in the matrix of cells, with one column for each of its installers."""
 
     name: str
     title: str
@@ -131,7 +131,7 @@ class MatrixColumn:
 
 @dataclass(frozen=True)
 class MatrixRow:
-    """A scenario, with one entry for each installer of each machine."""
+    """A scenario in the matrix of cells, with one entry for each installer of each machine."""
 
     scenario: str
     cells: tuple[tuple[bool, CellResult | None], ...]

@@ -63,7 +63,7 @@ _SECRETS = (
 class Scrubber:
     """Removes everything that looks like a secret from texts, and replaces given names.
 
-    ``hosts`` and ``paths`` map each name to its replacement. ``secrets`` are removed.
+    ``hosts`` maps host names, and ``paths`` paths, to replacements. ``secrets`` are removed.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ _LINK = re.compile(r"\[[^]]*\]\(#[^)]*\)")  # a link to a heading of the same pa
 
 
 def load(page: Path = PAGE) -> tuple[StandInLimits, ...]:
-    """Return the rows of the page's first table.
+    """Return the rows of the first table of docs/explanation/stand-ins.md.
 
     Raises:
         ValueError: the page has no table, or a row does not have four columns.

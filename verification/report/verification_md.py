@@ -55,7 +55,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """The rows of the template, and one row for each item that the template does not name."""
+    """The rows of VERIFICATION.md: those of the package's `ReportTemplate`, and all other items."""
 
     report: Report
     template: ReportTemplate
@@ -83,7 +83,7 @@ class _Rows:
 
 
 def render(report: Report, template: ReportTemplate) -> str:
-    """Return the text."""
+    """Return the Markdown text of VERIFICATION.md, with the texts of the package's template."""
     rows = _rows(report, template)
     parts = [_front(rows), *_head(rows), *_tables(rows), *_items(rows)]
     parts += [*_findings(report), *_gaps(rows)]

@@ -36,7 +36,7 @@ def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
 
 
 def is_unexpected_support(evidence: CellEvidence, expectation: Expectation) -> bool:
-    """Return whether the installer chose the release for a machine that is not declared.
+    """Return whether the installer chose the release, although no declared wheel fits the machine.
 
     The installer decides which wheel fits. A wheel for another Python, a newer glibc or musl can
     support more machines than the subject declares. The release must then work there.
@@ -61,7 +61,7 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
 
 
 def _missing(evidence: CellEvidence) -> list[str]:
-    """Return the names of the required parts that the evidence does not have."""
+    """Return the names of the parts that are missing in the evidence and required for a verdict."""
     parts = {"python": evidence.python or None, "install": evidence.install}
     if evidence.install is None or evidence.install.code == 0:
         parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
@@ -84,7 +84,7 @@ def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]
 
 
 def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failures of the testbed. They explain every other failure of the cell."""
+    """Yield the causes of failures of the testbed. They explain all other failures of the cell."""
     if failure := evidence.testbed:
         yield Finding(failure.cause, failure.observed).at(evidence, failure.where)
     elif failed := list(index_requests.failed_requests(evidence)):
@@ -96,7 +96,10 @@ def _testbed_failures(evidence: CellEvidence) -> Iterator[Cause]:
 def _refusal_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the causes where the installer must refuse the release or install an older one."""
+    """Yield the causes of a cell in which the installer must refuse, or install an older release.
+
+    ``run`` is the installation.
+    """
     if expectation.refused_upload and not run.code:
         # The index might have had a wheel for this machine.
         yield from install.other_release(evidence, expectation)
@@ -109,7 +112,7 @@ def _refusal_causes(
 def _release_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
-    """Yield the causes where the release must work."""
+    """Yield the causes of a cell in which the release must work; ``run`` is the installation."""
     altered_files = list(index_requests.other_content(evidence, expectation))
     yield from altered_files
     if failed := list(install.failed_commands(evidence, expectation)):

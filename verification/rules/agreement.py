@@ -101,7 +101,7 @@ def _missing_in_inspection(cell: CellResult, wheel: WheelSummary) -> Contradicti
 def _is_inspected(cause: Cause, wheel: WheelSummary) -> bool:
     """Return whether the inspection of a wheel can report this cause of a machine.
 
-    It reports what the headers of the wheel's libraries contain. It cannot report a library or a
+    The inspection reads the headers of the wheel's libraries. It cannot report a library or a
     function that code of the package looks up at run time.
     """
     library, needed_by = (str(cause.facts.get(key, "")).lower() for key in ("library", "needed_by"))

@@ -13,7 +13,7 @@ from verification.rules.finding import Finding, finding
 
 
 def failed_requests(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failures of the index that an installer met."""
+    """Yield a cause for each request of an installer that the index did not answer correctly."""
     for line in installer_requests(evidence):
         if fault := _fault(line):
             yield fault.at(evidence, "index")
@@ -54,7 +54,7 @@ def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
 
 
 def network_used(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the first request that the package itself made."""
+    """Yield a cause for the first request that the package itself made."""
     for line in evidence.requests:
         if not _is_in_use(line, evidence):
             continue
@@ -68,7 +68,7 @@ def network_used(evidence: CellEvidence) -> Iterator[Cause]:
 
 
 def other_content(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the wheels of the release that the index served with another content."""
+    """Yield a cause for each wheel of the release that the index served with another content."""
     for line in evidence.requests:
         built = expectation.digests.get(line.file, "")
         if built and line.is_served and line.sha256 not in ("", built):

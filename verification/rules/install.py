@@ -16,7 +16,7 @@ from verification.rules.process_exit import crash, is_illegal_instruction, last_
 
 
 def failed_setup(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the first failed command of the set-up: a failure of the testbed."""
+    """Yield a testbed failure for the first command of the set-up that failed."""
     for run in evidence.setup:
         if run.code:
             command, error = " ".join(run.command), last_error(run.output)
@@ -26,7 +26,7 @@ def failed_setup(evidence: CellEvidence) -> Iterator[Cause]:
 
 
 def failed_commands(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the other commands of the user that failed."""
+    """Yield a cause for each command of the user, except the installation, that failed."""
     for location, runs in (
         ("first", evidence.first),
         ("after_install", evidence.after_install),
@@ -49,14 +49,14 @@ def _failed_command(evidence: CellEvidence, expectation: Expectation, run: Comma
 
 
 def index_asked_offline(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the first request to the index if the installer must make none."""
+    """Yield a cause for the first request to the index if the installer must make none."""
     if expectation.conditions.offline and (requests := installer_requests(evidence)):
         fault = finding("use-not-supported", "offline", path=requests[0].path)
         yield fault.at(evidence, "install")
 
 
 def second_install_causes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the failure of a second installation, and what it changed."""
+    """Yield causes if a second installation failed or changed something."""
     run = evidence.again
     if run is None:
         return

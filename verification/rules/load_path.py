@@ -122,7 +122,10 @@ def _tail(path: PurePath, module: str) -> PurePath | None:
 
 
 def _reported_names(message: str, folder: PurePath | None) -> Iterator[str]:
-    """Yield the libraries that a message reports as missing; with a folder, all in the message."""
+    """Yield the libraries that a message reports as missing.
+
+    If the message names a path in the package's ``folder``, yield all libraries that it names.
+    """
     pattern = _WORD if folder else _REPORTED
     for match in pattern.finditer(message):
         name = next(filter(None, (*match.groups(), match[0]))).rstrip(".")

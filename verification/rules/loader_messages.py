@@ -70,7 +70,7 @@ _WINE_CALLED = re.compile(r"to unimplemented function (\S+\.\w+)\.(\S+), abortin
 
 @dataclass(frozen=True)
 class MissingLibrary:
-    """A library that Wine's loader did not find, and the one that imports it."""
+    """A library that Wine's loader did not find, and the file that imports this library."""
 
     library: str
     needed_by: PurePath

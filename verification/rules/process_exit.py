@@ -53,7 +53,7 @@ def last_error(output: str) -> str:
 def abnormal_exits(
     evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield how the import or the exercise ended, if it did not end normally."""
+    """Yield a cause if the import or the exercise did not end normally."""
     if import_run.timed_out:
         yield hang(import_run).at(evidence, "import")
     elif has_crashed(import_run.code, ""):
@@ -201,7 +201,7 @@ def reclassify_wine_fault(evidence: CellEvidence, causes: list[Cause]) -> list[C
 
 
 def old_runtimes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the run-time libraries of the machine that are older than the package needs.
+    """Yield a cause for each run-time library of the machine that is too old for the package.
 
     Code of Microsoft's compiler 14.x needs a run-time library of 14.x or later (Microsoft, C++
     binary compatibility between Visual Studio versions).

@@ -13,7 +13,7 @@ from verification.rules.finding import Finding, finding
 
 
 def unresolved_symbols(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the imports of the package's libraries that an installed library does not export."""
+    """Yield a cause for each import of the package that an installed library does not export."""
     installed = {path.name.lower() for path in paths.added_paths(evidence)}
     for stub in _package_stubs(evidence, expectation):
         if stub.library.lower() in installed:
@@ -67,7 +67,7 @@ def shadowed_by(
 
 
 def undefined_functions(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the functions that the package declares and its libraries do not export."""
+    """Yield a cause for the functions that the package declares and its libraries do not export."""
     step = evidence.steps.native_call
     missing = sorted(step.value.lacking) if step and step.value else []
     if missing:
@@ -77,7 +77,7 @@ def undefined_functions(evidence: CellEvidence, expectation: Expectation) -> Ite
 
 
 def loaded_libraries(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the libraries of the package that were loaded from elsewhere, twice or not at all."""
+    """Yield a cause for each library of the package loaded from elsewhere, twice or not at all."""
     step, native = evidence.steps.mapped, evidence.steps.native_call
     if step is None or step.value is None:
         return

@@ -1,6 +1,6 @@
 """Check how an installer refuses a release: with a reason, and without any change.
 
-It must not download sources, compile, or install.
+The installer must not download sources, compile, or install.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def _fitting_wheel(evidence: CellEvidence, expectation: Expectation) -> str:
 
 
 def _older_releases(evidence: CellEvidence, expectation: Expectation) -> str:
-    """Return the older releases that the installer tried, if no wheel of this one fits."""
+    """Return a list of the tried older releases, if no wheel of the release under test fits."""
     versions = {version for version, _ in _requested_wheels(evidence, expectation)}
     if not versions or str(max(versions)) == expectation.version:
         return ""

@@ -29,7 +29,7 @@ class ObservedTable(NamedTuple):
 
 
 def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the tables whose values, returned or in the file, differ from the chosen values.
+    """Yield a cause for each table whose returned or stored values differ from the chosen ones.
 
     A failed round trip has a separate cause.
     """
@@ -98,7 +98,7 @@ def _cut(text: str) -> str:
 
 
 def open_files(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the database file that is still open after the package closed it."""
+    """Yield a cause if the database file is still open after the package closed it."""
     step, round_trip = evidence.steps.closed_file, evidence.steps.round_trip
     value = step.value if step else None
     if value is None or not round_trip or not round_trip.ok:
@@ -111,7 +111,7 @@ def open_files(evidence: CellEvidence) -> Iterator[Cause]:
 
 
 def missing_errors(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the calls that must fail and did not raise the package's error."""
+    """Yield a cause for each call that must fail and did not raise the package's error."""
     step = evidence.steps.failing_calls
     for call in step.value if step and step.value else ():
         if not call.as_expected:

@@ -16,7 +16,7 @@ _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\r?\n(.*)", re.MU
 def side_effects(
     evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
-    """Yield the side effects that a user notices although every step succeeded."""
+    """Yield a cause for each side effect that a user notices although every step succeeded."""
     yield from _processes(evidence)
     yield from _process_state(evidence)
     yield from _output_at_import(evidence, import_run)

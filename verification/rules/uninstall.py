@@ -48,7 +48,7 @@ def removal_causes(
 
 
 def _forbidden_paths(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the first new path in a folder that an ordinary user of Windows cannot write."""
+    """Yield a cause for the first new path where an ordinary user of Windows cannot write."""
     if evidence.os != "windows":
         return
     for path in filter(_ADMINISTRATORS.match, evidence.left.added):
@@ -105,7 +105,7 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
 
 
 def registry_changes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the changes of the Windows registry that remain."""
+    """Yield causes for the changes of the Windows registry that remain."""
     for change, names in evidence.registry.by_kind().items():
         keys = [name for name in names if not _SYSTEM_KEYS.match(name)]
         if of_machine := [name for name in keys if name.startswith("HKLM")]:

@@ -83,7 +83,7 @@ def end_causes(
 
 
 def failed_steps(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the first failed step, and each step in which the code of another library answered."""
+    """Yield causes for the first failed step, and for steps that run code of another library."""
     steps = evidence.steps.by_name()
     conditions = expectation.conditions
     failed = False
@@ -133,7 +133,7 @@ def failed_import(
 
 
 def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the versions of the native library and the module that differ from the release."""
+    """Yield a cause if the native library or the module has another version than the release."""
     steps, version = evidence.steps, expectation.version
     if canonicalize_name(expectation.project) not in paths.distributions(evidence):
         return
@@ -151,7 +151,7 @@ def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator
 
 
 def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield the installed dependencies that do not have their locked version."""
+    """Yield a cause for each installed dependency that does not have its locked version."""
     if expectation.conditions.keeps_dependencies:
         return
     installed = paths.distributions(evidence)

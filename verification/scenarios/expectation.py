@@ -67,7 +67,9 @@ def declared_tags(subject: Subject) -> frozenset[Tag]:
 
 
 def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
-    """Return the cause for which ``machine`` must refuse the declared wheels, or None.
+    """Return the cause for which an installer on ``machine`` must refuse the declared wheels.
+
+    Return None if one of them fits.
 
     A release can also have additional wheels. If the installer selects one, it does not refuse, and
     this wheel must work.

@@ -70,7 +70,7 @@ class ProbeInstructions(Model):
     tables: Mapping[str, TableRows] | None
     """The tables that the smoke test writes; None if it chooses its values itself."""
     uses: tuple[str, ...]
-    """The names of the actions after the exercise."""
+    """The names of the scenario's actions, which run after the exercise."""
     deviation: str
     """How the command differs from the literal one."""
     subject: str

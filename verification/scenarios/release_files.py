@@ -46,18 +46,18 @@ class ReleaseFiles(Model):
 
 
 class FilesAnswer(Model):
-    """The answer of the files: they can prove that none fits. A file that fits can still fail."""
+    """The answer from the files. They can prove that none fits. A file that fits can still fail."""
 
     works: bool | None
-    """False if no installer can use the release there; None if the files do not decide."""
+    """False if no installer can use the release on the machine; None if the files do not decide."""
     text: str
     """The reason, in one sentence without a full stop."""
 
 
 def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
-    """Decide from the files whether an installer on the machine of the report can use the release.
+    """Decide from the files whether an installer can use the release on the reported machine.
 
-    Only tags and Requires-Python are compared. What the report does not name counts as a match.
+    Only tags and Requires-Python are compared. What the bug report does not name counts as a match.
     """
     name = f"{release.project} {release.version}"
     allowed = [file for file in release.files if _allows(report, file)]
@@ -111,7 +111,7 @@ def _fits(report: BugReport, name: str) -> bool:
 
 
 def _platforms(report: BugReport) -> Iterator[str]:
-    """Yield the platform tags that fit the machine of the report."""
+    """Yield the platform tags that fit the machine of the bug report."""
     match report.os:
         case "windows":
             yield _WINDOWS_TAGS[report.processor]

@@ -34,7 +34,7 @@ class Answer(NamedTuple):
     verdict: Verdict
     text: str
     differences: tuple[str, ...] = ()
-    """All differences between the machine that ran and the machine of the report."""
+    """All differences between the machine that ran and the machine of the bug report."""
 
 
 class MachineRun(NamedTuple):

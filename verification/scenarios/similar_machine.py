@@ -43,7 +43,7 @@ class System(Model):
 
 
 class BugReport(Model):
-    """The machine of a bug report. A value that the report does not name is empty or None."""
+    """The machine of a bug report. A value that the bug report does not name is empty or None."""
 
     python: str = ""
     system: System | None = None
@@ -55,22 +55,22 @@ class BugReport(Model):
 
     @property
     def os(self) -> str:
-        """The operating system; Linux if the report names none."""
+        """The operating system; Linux if the bug report names none."""
         return self.system.os if self.system else "linux"
 
     @property
     def libc(self) -> str:
-        """The C library that the report names, else that of its system."""
+        """The C library that the bug report names, else that of its system."""
         return self.glibc or (self.system.glibc if self.system else "")
 
     @property
     def python_version(self) -> tuple[int, int] | None:
-        """The major and minor version of its Python; None if the report does not name them."""
+        """The major and minor version of its Python; None if the bug report does not name them."""
         return minor_version(self.python)
 
     @property
     def full_python(self) -> str:
-        """The reported version of Python, such as 3.13.2; empty without a third number."""
+        """The version of Python in the bug report, such as 3.13.2; empty without a third number."""
         match = _PYTHON_VERSION.fullmatch(self.python)
         return self.python.removesuffix("t") if match and match[3] else ""
 
@@ -89,7 +89,7 @@ class BugReport(Model):
 
 
 class MachineDifference(NamedTuple):
-    """A difference between a machine and the machine of the report."""
+    """A difference between a machine and the machine of the bug report."""
 
     text: str
     weight: int = 0
@@ -98,7 +98,7 @@ class MachineDifference(NamedTuple):
 
 
 class RankedMachine(NamedTuple):
-    """A machine, and its differences from the machine of the report."""
+    """A machine, and its differences from the machine of the bug report."""
 
     spec: MachineSpec
     differences: tuple[MachineDifference, ...]
@@ -178,10 +178,10 @@ def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> S
 
 
 def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
-    """Return the machines with the Python of the report, the most similar first.
+    """Return the machines with the Python of the bug report, the most similar first.
 
     The minor version of Python decides which wheel fits, so machines with another one are left out.
-    A report that names no Python matches every machine.
+    A bug report without a Python matches every machine.
     """
     known = systems()
     ranking = [
@@ -193,7 +193,7 @@ def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> l
 
 
 def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
-    """Return True if the machine can replace the one of the report; its Python does not count."""
+    """Return True if the machine can replace that of the bug report; its Python does not count."""
     program = report.installer.partition("-")[0]
     return (
         spec.os == report.os

@@ -1,4 +1,4 @@
-"""Open a shell in a running machine: the scripts on the machine, and the commands."""
+"""Prepare a running machine for a shell, and make the commands that open it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
 
 
 def add_scripts(machine: Machine) -> None:
-    """Copy the scripts that `machine_command` runs onto a machine."""
+    """Copy onto a machine the scripts that the command of `machine_command` needs."""
     shell_rc = _SHELL_RC.format(name=machine.spec.name).encode()
     machine.put({"enter.py": _ENTER.read_bytes(), "shellrc": shell_rc})
 
 
 def machine_command(spec: MachineSpec, *steps: str) -> list[str]:
-    """Return the command for the machine that runs these steps, or without steps a shell."""
+    """Return the command that runs these steps on a machine. Without steps, it opens a shell."""
     layout = spec.layout
     return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
 

@@ -1,4 +1,4 @@
-"""Get the wheels of a run from a folder, the live index, a build or the release workflow."""
+"""Get the wheels of a run from a folder, the upstream index, a build or the release workflow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def existing_release(selection: Selection, subject: Subject) -> Release | None:
-    """Return the files of an existing release, or None if the wheels must be built.
+    """Return the release of ``--wheels`` or ``--release``, or None if the wheels must be built.
 
     Raises:
         WrongUse: the folder or the release cannot be used.

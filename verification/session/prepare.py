@@ -75,7 +75,7 @@ class PreparedRun(Model):
         return ""
 
     def served_wheel(self, evidence: CellEvidence) -> str:
-        """Return which wheel of the release the machine was served, or an empty string.
+        """Return the file name of the release's wheel that the machine got, or an empty string.
 
         The log of the index shows it. Without an index request, the tags of the installed
         distribution identify the wheel.
@@ -143,7 +143,7 @@ class RunSetup(NamedTuple):
 
 @dataclass(frozen=True)
 class Host:
-    """The engine, and the run. Everything that the run starts has the label of the run."""
+    """The engine of this host, and the run. Everything that the run starts has the run's label."""
 
     engine: Engine
     run: Run
@@ -349,7 +349,8 @@ def _with_history(release: Release, subject: Subject, selection: Selection) -> t
 def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
     """Return the dependencies for machines without a declared wheel.
 
-    The live index has them. An older release or an additional wheel may need them.
+    Users get them from the live index, so the index of the run serves them too. An older release
+    or an additional wheel may need them.
     """
     pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
     lock = subject.dependencies

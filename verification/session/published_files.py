@@ -1,4 +1,4 @@
-"""Get the files of a release, and of the releases before it, as the index lists them."""
+"""Get the files of a release, and of earlier releases, as the upstream index lists them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def published_files(
 
 
 def _listed(project: str) -> tuple[tuple[IndexFile, ...], str]:
-    """Return the files on the upstream index, or the reason why they are unknown."""
+    """Return the project's files on the upstream index, and why they are unknown, or empty."""
     try:
         return upstream_releases.listing(project), ""
     except UpstreamUnavailable as reason:

@@ -1,4 +1,4 @@
-"""The results of a run, collected by the controller from the test reports."""
+"""The results of a run, collected by the controller from pytest's test reports."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from verification.rules.catalogue import catalogue
 from verification.verdict import install_item, judge, not_run
 
 RESULT = "cell-result"
-"""The property of a test's report that contains the result of its cell, as JSON."""
+"""The property of pytest's test report that contains the result of the cell, as JSON."""
 ITEM = "item"
-"""The property that names the item of a test without a cell."""
+"""The property of pytest's test report that names the item of a test without a cell."""
 PROPERTY_BYTES = 256 * 1024
 """The largest size of a property, in bytes. Processes exchange it."""
 
@@ -130,7 +130,7 @@ class Recorder:
 
 
 def _failed_test(test: TestPhaseReport, planned: PlannedCell | None) -> FailedTest:
-    """Return a failure that no cell result shows. In the test of a cell, it is the suite's."""
+    """Return a failed test without a cell result. If it is the test of a cell, the suite failed."""
     if planned:
         return FailedTest(node=test.node, item=install_item(planned.system), error=True)
     item = test.properties.get(ITEM, "")

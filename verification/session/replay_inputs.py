@@ -94,11 +94,11 @@ class _RecordedRun(NamedTuple):
 
 
 def restore(report: Report, subject: Subject) -> RestoredInputs:
-    """Return the files that a run used, from the store or from a source with the recorded hash.
+    """Return the files that a run used, from the store, or from elsewhere with the recorded hash.
 
     Raises:
         WrongUse: the report does not record the inputs of the run.
-        TestbedFailure: ``cache-damaged``: a stored file is damaged, and no source has another copy.
+        TestbedFailure: ``cache-damaged``: a stored file is damaged, and there is no other copy.
     """
     if report.inputs is None:
         raise WrongUse(
@@ -172,7 +172,7 @@ def _records(kind: InputKind, inputs: ReplayInputs) -> tuple[FileRecord, ...]:
 
 
 def _fetch_again(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], str]:
-    """Return files that may be the recorded ones, and why a source is not available."""
+    """Return files that may be the recorded ones, and why some cannot be fetched, or empty."""
     files: list[Path] = []
     reasons = []
     for source in _SOURCES[kind]:

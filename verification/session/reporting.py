@@ -243,7 +243,7 @@ def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
 
 
 def header(prepared: PreparedRun) -> list[str]:
-    """Return the lines for the header of a test session: suite, engine, images, wheels, lock."""
+    """Return the lines for the header of pytest's session: suite, engine, images, wheels, lock."""
     engine, release = prepared.testbed.engine, prepared.release
     locked = " ".join(f"{name} {version}" for name, version in sorted(release.locked().items()))
     return [

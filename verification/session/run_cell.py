@@ -113,9 +113,9 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
 
 
 def _installer_crash(cell: Cell, evidence: RawEvidence) -> RawEvidence | None:
-    """Return the `Retry` of a cell in which uv crashed under Wine, as in about one of 500 runs.
+    """Return the `Retry` of a cell if uv crashed under Wine, else None.
 
-    The crash does not happen on other machines.
+    This happens in about one of 500 runs, and not on other machines.
     """
     if cell.machine.runs_on != "wine" or cell.installer.name != "uv":
         return None

@@ -21,7 +21,7 @@ from verification.models.subject import Subject
 
 _Choice = Callable[[random.Random], JsonValue]
 _CHILDREN = (3, 0, 1, 4, 2)
-"""The numbers of rows of successive parents."""
+"""The numbers of child rows for successive parent rows; the numbers repeat."""
 _MAXIMUM, _MINIMUM = 2**63 - 1, -(2**63)  # SQLite's integers (sqlite.org, "Datatypes In SQLite")
 # A narrower type changes each of these values. Most of them stay distinct in it, so that a set can
 # still contain them. These values are left out:
@@ -133,7 +133,7 @@ def _row_numbers(form: TableForm, tables: Mapping[str, TableRows]) -> list[tuple
 def _column(
     kind: ValueKind, numbers: Sequence[tuple[int, int]], rng: random.Random
 ) -> list[JsonValue]:
-    """Return the values of a column. With enough rows, each choice of its type is among them."""
+    """Return the values of a column. With enough rows, it has each kind of value of its type."""
     if kind == "parent":
         return [parent for parent, _ in numbers]
     if kind == "position":

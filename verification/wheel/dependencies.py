@@ -78,7 +78,7 @@ def causes(
     modules: Mapping[NormalizedName, frozenset[str]],
     code: PackageCode,
 ) -> Iterator[Cause]:
-    """Yield the imports that nothing provides.
+    """Yield a cause for each import that nothing provides.
 
     The check covers the imports that run when a module is imported. An import in a function counts
     only if it imports a module of the package. If the import may never run, the cause is a risk.

@@ -139,7 +139,7 @@ def check_library(data: bytes) -> None:
 
 
 def _fault(elf: ELFFile) -> str | None:
-    """Return why no system loads a complete file, or None."""
+    """Return why no system can load the file, although it is complete, or None."""
     kind = elf["e_type"]
     types = {segment["p_type"] for segment in elf.iter_segments()}
     if {elf["e_ident"]["EI_VERSION"], elf["e_version"]} != {"EV_CURRENT"}:

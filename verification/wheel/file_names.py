@@ -31,7 +31,7 @@ _SITE_PACKAGES = len(
 
 
 def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
-    """Yield the names that cannot be unpacked to their install paths.
+    """Yield a cause for each name that cannot be unpacked to its install path.
 
     A wheel that can be installed on Windows must have only names that Windows allows.
     """

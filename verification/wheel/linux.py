@@ -67,7 +67,7 @@ def causes(code: NativeCode) -> Iterator[Cause]:
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:
-    """Yield the libraries whose calls to embedded third-party code can reach another copy of it."""
+    """Yield a cause for each library whose calls to embedded code can reach another copy of it."""
     prefixes = tuple(prefixes)
     for library in libraries:
         for prefix in prefixes:
@@ -173,7 +173,7 @@ def _leads_to(library: Library, bundled: Library, name: str) -> bool:
 
 
 def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Iterator[Cause]:
-    """Yield the symbol versions that are newer than the tag allows, one cause for each kind."""
+    """Yield a cause for each kind of symbol version that is newer than the tag allows."""
     if policy is None:
         return
     excess: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -219,7 +219,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
-    """Yield the symbols that certainly no library provides.
+    """Yield causes for the symbols that certainly no library provides.
 
     This is certain if no library of the wheel exports the symbol, each needed library is in the
     wheel or has versions on all its symbols, and the system cannot have a symbol with this name.

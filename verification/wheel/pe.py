@@ -69,7 +69,10 @@ def _fault(image: pefile.PE, size: int) -> str | None:
 
 
 def _is_debug_only(image: pefile.PE) -> bool:
-    """Return whether the file has no bytes of its code sections, or of any section without code."""
+    """Return whether the file has no bytes for its code sections.
+
+    In a file without code sections, all sections count.
+    """
     code = [section for section in image.sections if section.Characteristics & _CODE]
     return not any(section.SizeOfRawData for section in code or image.sections)
 

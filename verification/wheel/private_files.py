@@ -20,7 +20,7 @@ _TESTS = re.compile(r"tests?|testing")  # keys for tests protect nothing
 
 
 def causes(archive: Archive) -> Iterator[Cause]:
-    """Yield the files that must not be published."""
+    """Yield a cause for each file that must not be published."""
     for name, data in archive.files.items():
         if message := _fault(name, data):
             yield catalogue().cause("private-file", name, message)

@@ -20,7 +20,7 @@ _HASHES = {"sha256", "sha384", "sha512"}  # PEP 427: sha256 or stronger
 
 
 def causes(archive: Archive) -> Iterator[Cause]:
-    """Yield the differences between RECORD and the files, and the files that cannot be read."""
+    """Yield causes for the differences between RECORD and the files, and for unreadable files."""
     for name, reason in archive.unreadable.items():
         yield _fault(name, f"cannot be unpacked ({reason})", kind="unreadable")
     for name, count in Counter(archive.names).items():

@@ -136,7 +136,7 @@ def _different_sources(wheels: Sequence[WheelInspection], subject: Subject) -> I
 def _differences(
     first: WheelInspection, other: WheelInspection
 ) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yield each difference in source as a phrase, the name of the part, and the values."""
+    """Yield a message, the name of the part and its values for each difference of two wheels."""
     for field, first_texts, other_texts in (
         ("Requires-Dist", first.requires, other.requires),
         ("Requires-Python", (first.requires_python,), (other.requires_python,)),

@@ -22,7 +22,7 @@ _CHECKS = {Check.W001, Check.W004}
 
 
 def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
-    """Yield the files that no interpreter uses.
+    """Yield causes for the files that no interpreter uses.
 
     A wheel with an invalid RECORD or WHEEL is not checked. Other modules report it.
     """

@@ -17,7 +17,7 @@ class WheelFile:
 
     wheel_version: str
     root_is_purelib: str
-    """In lower case."""
+    """The value of Root-Is-Purelib, in lower case."""
     tag_lines: tuple[str, ...]
 
     @property

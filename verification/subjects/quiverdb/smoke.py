@@ -123,7 +123,11 @@ class RoundTrip(TypedDict):
 
 
 def native_call() -> NativeCall:
-    """Return the version, and the declared functions that the libraries do not export."""
+    """Return the version, the loaded copy of the libraries, and the functions that they lack.
+
+    ``source`` is None if the package does not report which copy it loaded. ``lacking`` are the
+    functions that the package declares and the loaded library does not export.
+    """
     import quiverdb
     from quiverdb import _c_api, _loader
 
@@ -225,7 +229,7 @@ def _elements(tables: Mapping[str, Table], separate: Sequence[str]) -> List[Attr
 
 
 def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
-    """Return the columns of a group, by the number of the element."""
+    """Return the values of each column of a group, by element number and column name."""
     groups: Dict[int, Dict[str, List[Value]]] = {}
     for row in table["rows"]:
         values = dict(zip_longest(table["columns"], row))
@@ -239,7 +243,10 @@ def _groups(table: Table) -> Dict[int, Dict[str, List[Value]]]:
 def _write_null_vectors(
     database: quiverdb.Database, table: Table, ids: Sequence[int], not_offered: List[str]
 ) -> None:
-    """Write the vectors that contain NULL, which this release's `create_element` refuses."""
+    """Write the vectors that contain NULL, which this release's `create_element` refuses.
+
+    An older release cannot write them. Then SQLite writes them, and ``not_offered`` is extended.
+    """
     if not _is_older():
         for number, group in _groups(table).items():
             database.update_vector_group("Plant", "gaps", ids[number - 1], group)
@@ -263,7 +270,7 @@ def _create(
     values: Attributes,
     not_offered: List[str],
 ) -> int:
-    """Create an element and return its id."""
+    """Create an element and return its id. Add what the release lacks to ``not_offered``."""
     import quiverdb
 
     if not _is_older():

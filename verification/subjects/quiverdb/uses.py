@@ -52,7 +52,7 @@ def write_old_data() -> None:
 
 
 def old_data() -> Dict[str, Union[List[str], List[int]]]:
-    """Write to the database of another release, and read it."""
+    """Write to the database of another release, and return its ``labels`` and ``units``."""
     import quiverdb
 
     database = quiverdb.Database.open("old.db")
@@ -229,7 +229,11 @@ def start_holder(source: str) -> None:
 
 
 class HolderReport(TypedDict, total=False):
-    """The report of the process that has the library loaded."""
+    """The observations of the process of `start_holder`, and the ``new`` version of the package.
+
+    ``before`` and ``after`` are the versions that the process reports before and after the
+    replacement. ``labels`` are the rows that it wrote, and ``error`` is its exception.
+    """
 
     before: str
     after: str
@@ -241,7 +245,7 @@ class HolderReport(TypedDict, total=False):
 def held_library() -> HolderReport:
     """Let the process of ``start_holder`` continue after the package was replaced.
 
-    The library that it has loaded must still work, and the new release must read its data.
+    The library in that process must still work, and the new release must read its data.
     """
     import json
     import time
@@ -307,7 +311,9 @@ def interrupt_installation() -> None:
 
 
 def own_sqlite() -> Dict[str, str]:
-    """Compare the source ids of the bundled SQLite and of the machine's SQLite in this process.
+    """Return the source ids of the bundled SQLite (``ours``) and of the machine's (``theirs``).
+
+    Both are loaded in this process. ``not_offered`` names the call that an older release lacks.
 
     Raises:
         Interposed: the package reports the machine's SQLite.
@@ -488,7 +494,7 @@ def work(source, pipe):
 
 
 def in_spawned_child() -> str:
-    """Use the package in a spawned child."""
+    """Use the package in a spawned child, and return the version that the child reports."""
     import importlib
     import multiprocessing
 
@@ -549,6 +555,7 @@ def two_interpreters() -> Dict[str, Union[int, str, List[int]]]:
     """Write to one database from two interpreters at the same time; no row may be lost.
 
     If the package refuses an attempt, the writer repeats it. At most half of them may be refused.
+    Return the numbers of ``rows`` and of ``refused`` attempts, or what is ``not_offered``.
     """
     import quiverdb
 
