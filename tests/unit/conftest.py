@@ -1,4 +1,4 @@
-"""Keeps the settings of the host out of the unit tests, and their files out of the host's cache."""
+"""Isolates the unit tests: they use no settings of the host, and write no files into its cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HOST_SETTINGS = ("PIP_", "UV_", "DOCKER_", "QUIVERDB_E2E_", "XDG_")
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Remove the settings of the host, and return the state folder of the test."""
+    """Remove the settings of the host from the environment. Return the state folder of the test."""
     for name in list(os.environ):
         if name.startswith(_HOST_SETTINGS):
             monkeypatch.delenv(name)

@@ -30,7 +30,7 @@ LOADERS: Mapping[str, Callable[[Path], object]] = {
 
 @pytest.fixture
 def pytest_parser(pytestconfig: pytest.Config) -> argparse.ArgumentParser:
-    """Return the parser of pytest's options, with those of the planted faults."""
+    """Return the parser of pytest's options, with the options that `tests/faults` adds."""
     parser = pytestconfig._parser.optparser
     conftest = (ROOT / "tests" / "faults" / "conftest.py").read_text("utf-8")
     for option in re.findall(r'addoption\(\s*"(--[\w-]+)"', conftest):

@@ -17,7 +17,7 @@ def _is_environ(node: ast.expr) -> bool:
 
 
 def _writes(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that write to the environment of the process."""
+    """Yield the line numbers of statements that write to the environment of the process."""
     for node in ast.walk(tree):
         targets: list[ast.expr] = []
         if isinstance(node, ast.Assign | ast.Delete):

@@ -38,7 +38,7 @@ def _files(folder: str) -> list[Path]:
 
 
 def _violations(folder: str, allows: Callable[[str, str], bool]) -> set[tuple[str, str]]:
-    """Return the imports of our modules in a folder that a rule does not allow: file, module."""
+    """Return (file, module) for each import of our modules in a folder that `allows` forbids."""
     return {
         (name, module)
         for path in _files(folder)

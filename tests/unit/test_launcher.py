@@ -107,7 +107,7 @@ def test_unusable_state_folder_is_wrong_use(
 
 
 class _Process:
-    """A started command, which confirms an exit code or does not."""
+    """A fake process. ``confirms`` is the text that it writes to confirm its exit code."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
         self.command = command

@@ -17,7 +17,7 @@ REQUIRED = {
     *("engine", "image", "network", "canary", "machine", "index", "forge", "runner"),
     *("probe", "rules", "report", "history", "`Session`", "commands", "planted faults"),
 }
-"""The nouns that a reader looks for."""
+"""The nouns that the table must contain."""
 FOLDERS = (ROOT / "containers", ROOT / "verification")
 
 

@@ -1,4 +1,4 @@
-"""Each module with behaviour has a test file, and the path of the module gives the path of it."""
+"""Each module with behaviour has a test file. The path of the test file mirrors the module's."""
 
 from __future__ import annotations
 

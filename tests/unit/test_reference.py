@@ -20,7 +20,7 @@ GENERATE = "run: python -m tests.helpers.reference"
 
 @pytest.fixture(scope="module")
 def pages() -> dict[str, str]:
-    """Return the pages that the generator writes."""
+    """Return the text of each page that the generator writes, by file name."""
     return reference.pages()
 
 

@@ -24,7 +24,7 @@ TRIGGERS = {
     "gate.yml": {"pull_request", "workflow_call"},
     "nightly.yml": {"schedule", "workflow_dispatch"},
 }
-"""The allowed triggers. None of them runs code of a stranger with more permissions."""
+"""The allowed triggers by file. None of them gives a stranger's code more permissions."""
 PERMISSIONS = {("contents", "read"), ("actions", "read")}
 E2E = """\
 #!/bin/bash
@@ -34,7 +34,7 @@ case $1 in
   compare) printf '%s\\n' "$COMPARE_OUTPUT"; exit ${COMPARE:-0} ;;
 esac
 """
-"""A program that replaces `./e2e`. It ends with the exit codes of its environment."""
+"""A script that replaces `./e2e`. The variables GATE and COMPARE set its exit codes."""
 
 
 def text_of(name: str) -> str:
@@ -47,7 +47,7 @@ def load_strings(text: str) -> Any:
 
 
 def pins() -> dict[str, tuple[str, str]]:
-    """Return the commit and the version of each action in publish.yml."""
+    """Return the commit and the version of each GitHub action in publish.yml, by its name."""
     return {
         step.action: (step.uses.partition("@")[2], step.comment)
         for job in load(FOLDER / "publish.yml").jobs.values()
@@ -63,7 +63,7 @@ KNOWN = pins() | {"actions/setup-python": ("5fda3b95a4ea91299a34e894583c3862153e
 
 
 def faults(workflow: Workflow, text: str) -> Iterator[str]:
-    """Yield the faults in the form of a workflow."""
+    """Yield the rules for our own workflow files that a workflow breaks."""
     if set(workflow.on) != TRIGGERS[workflow.path.name]:
         yield "triggers"
     if workflow.permissions != {}:
@@ -168,7 +168,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run_script(folder: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of a step of nightly.yml, as the runner does."""
+    """Run the script of a step of nightly.yml with the shell options that GitHub uses."""
     script = step("nightly.yml", name).run
     assert script
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""Mutation testing: the mutants, and the tests and files that belong to them."""
+"""Mutation testing: the mutants of a module, its test file, and the modules in a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each benchmark starts from any folder, and the script of each cell can be made."""
+"""Each benchmark starts from any folder. The shell script of each compared cell is valid."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 
 
 class Cibuildwheel:
-    """A stand-in for the program: it runs a shell script, writes wheels and counts its runs."""
+    """A fake cibuildwheel. It writes wheels, runs a shell script and counts its runs."""
 
     def __init__(self) -> None:
         self.script = ""

@@ -14,7 +14,7 @@ CONTENT = {"a.whl": b"first", "deep/b.js": b"second"}
 
 
 class _Source:
-    """A source of files that counts its calls and can fail."""
+    """A fake download. It writes files, counts its calls and can fail."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.calls = 0

@@ -22,7 +22,7 @@ class _Canary:
 
 @pytest.fixture
 def removed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Return the list of removed containers."""
+    """Replace the removal of containers. Return the list of the removed containers."""
     containers: list[object] = []
     monkeypatch.setattr(canary, "remove", containers.append)
     return containers

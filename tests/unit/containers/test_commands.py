@@ -42,7 +42,7 @@ class _Container:
 
 
 class _Library:
-    """The library's wrapper of a container."""
+    """A fake of testcontainers' container class."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.container = _Container()
@@ -122,7 +122,7 @@ class _Closable:
 
 
 class _Reader(_Closable):
-    """The engine library's wrapper around a socket."""
+    """A fake of the wrapper that the docker library puts around a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._sock = connection
@@ -186,7 +186,7 @@ def test_removal_raises_other_errors() -> None:
 
 
 class _Server(ManagedContainer):
-    """A managed container with a fake library object."""
+    """A managed container that contains a `_Library`."""
 
     def __init__(self, library: Any) -> None:
         self._container = library

@@ -225,7 +225,7 @@ def test_find_tries_only_the_endpoint_that_the_user_named(
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No engine answers, and this host could start one."""
+    """Set up a host without an engine. Starting one is possible, but it fails the test."""
     monkeypatch.setattr(engine, "connect", lambda endpoint, *_: f"{endpoint.url}: a reason")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     for name in ("_install", "install_client", "_start_daemon"):
@@ -443,7 +443,7 @@ def test_missing_pid_file_is_not_removed(tmp_path: Path) -> None:
 
 
 class _Daemon:
-    """A fake daemon that writes to its log. It has ended if it has an exit code."""
+    """A fake Docker daemon that writes to its log. With an exit code it has ended."""
 
     def __init__(self, code: int | None) -> None:
         self.returncode = code
@@ -458,7 +458,7 @@ class _Daemon:
 
 
 def _start_daemon(monkeypatch: pytest.MonkeyPatch, answer: Engine | str) -> None:
-    """Start the daemon as on a host without systemd. The engine gives this answer."""
+    """Start the fake daemon without systemd. `answer`: the result of each `engine.connect`."""
     is_dir = Path.is_dir
     monkeypatch.setattr(Path, "is_dir", lambda p: is_dir(p) and "systemd" not in p.parts)
     monkeypatch.setattr(engine, "_process_ids", lambda _: [])
@@ -597,7 +597,7 @@ KINDS = ("containers", "networks", "volumes")
 
 
 class _Resource:
-    """A container, network or volume of an engine."""
+    """A fake container, network or volume. It records the options of its removal."""
 
     def __init__(
         self,
@@ -620,7 +620,7 @@ class _Resource:
 
 
 def _client(**resources: list[_Resource]) -> Any:
-    """Return a client of an engine that has these resources and lists them by label."""
+    """Return a fake engine client. It lists these resources by label."""
 
     def collection(kind: str) -> Any:
         def list_by_label(filters: dict[str, str], **__: bool) -> list[_Resource]:
@@ -681,7 +681,7 @@ def test_sweep_ignores_a_resource_that_another_sweep_removes(error: Exception) -
 
 @pytest.fixture
 def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat a failed removal at once."""
+    """Set the delay before a failed removal is repeated to zero."""
     monkeypatch.setattr(engine, "_RETRY_SECONDS", 0)
 
 

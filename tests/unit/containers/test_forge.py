@@ -33,7 +33,7 @@ TOP = "/srv/forge"
 
 
 class _Container:
-    """A fake container, for the engine's and the library's. Its forge folder is on the host."""
+    """A fake of docker's and testcontainers' containers. `folder`: its forge folder on the host."""
 
     id = "0123"
 
@@ -162,7 +162,7 @@ def running_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[forge_s
 
 @pytest.fixture
 def server(running_server: forge_server.Forge, container: _Container) -> forge_server.Forge:
-    """Return the real server, without the data of an earlier test."""
+    """Return the real forge server without earlier data. The fake container has its folder."""
     running_server.clean()
     container.folder = running_server.folder
     return running_server

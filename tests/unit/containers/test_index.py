@@ -99,7 +99,7 @@ class _Container:
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send data to the fake container."""
+    """Replace `send` by a function that sends the data to the fake container."""
     monkeypatch.setattr(indexes, "send", lambda container, data: container.send(data))
 
 

@@ -38,7 +38,7 @@ RUN = Run(id="1", owner="a:b:c:d")
 
 
 class _EngineContainer:
-    """The engine's object of a container: its commands, its files and its state."""
+    """A fake of the docker library's container. It records commands, files and removals."""
 
     id = "0123"
 
@@ -99,7 +99,7 @@ class _EngineContainer:
 
 
 class _Container:
-    """A fake of the container class of the library."""
+    """A fake of testcontainers' container class."""
 
     def __init__(self, image: str) -> None:
         self.image = image
@@ -137,7 +137,7 @@ MakeMachine = Callable[..., tuple[Machine, _Container]]
 
 @pytest.fixture
 def make_machine(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
-    """Return a function that makes a machine with a fake container."""
+    """Return a function that returns a machine and its fake container."""
 
     def make(
         spec: MachineSpec = SPEC,

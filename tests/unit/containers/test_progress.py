@@ -285,7 +285,7 @@ def test_steps_continue_without_a_reader(clock: Clock, environment: Mapping[str,
 
 
 def read_until(reader: int, text: str) -> str:
-    """Read until the output contains ``text``, at most ten seconds."""
+    """Return the output until it contains ``text``. Wait at most ten seconds."""
     output = b""
     deadline = time.monotonic() + 10
     while text.encode() not in output:
@@ -299,7 +299,7 @@ def read_until(reader: int, text: str) -> str:
 def output_of_a_step(
     reader: int, writer: int, monkeypatch: pytest.MonkeyPatch, until: str = ""
 ) -> str:
-    """Run a step that prints to ``writer`` until the output at ``reader`` contains a text."""
+    """Show a step on ``writer`` until ``reader`` gives the text ``until``. Return all output."""
     monkeypatch.setattr(progress_module, "_REFRESH_SECONDS", 0.02)
     with os.fdopen(writer, "w", encoding="utf-8") as file:
         progress = Progress(

@@ -23,7 +23,7 @@ LINUX = "cp313-cp313-manylinux_2_28_x86_64"
 
 
 class _Index(http.server.ThreadingHTTPServer):
-    """A small index of one project. ``files`` has the content by name, ``entries`` its page."""
+    """A fake index of one project. The keys of ``files`` and ``entries`` are file names."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -72,7 +72,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def index() -> Iterator[_Index]:
-    """Return a running index."""
+    """Return a running fake index."""
     with _Index() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -188,7 +188,7 @@ def test_unreachable_index_without_a_cached_list_is_unavailable(isolated: Path) 
 
 
 def _declare_release(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Release:
-    """Make the release 0.5.0 of the declared machines available, with one wheel."""
+    """Make `from_release` return the release 0.5.0 with one declared wheel. Return this release."""
     path = folder / _wheel("0.5.0")
     path.write_bytes(b"wheel")
     declared = Release(

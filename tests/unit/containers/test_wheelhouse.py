@@ -19,7 +19,7 @@ LOCKS = (Path("dependencies.txt"),)
 
 @pytest.fixture(autouse=True)
 def no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the downloaded dependencies by two names."""
+    """Replace the download of dependencies. It returns two file names."""
     paths = (Path("cffi-2.0.0-cp313-cp313-win_amd64.whl"), Path("Typing_Ext-4.1.tar.gz"))
     monkeypatch.setattr(wheelhouse, "dependencies", lambda _: paths)
 
@@ -141,7 +141,10 @@ NO_CONNECTION = f"WARNING: Retrying (Retry(total=0)) after: Connection refused\n
 def _replace_pip(
     monkeypatch: pytest.MonkeyPatch, *, linux: str = "", windows: str = ""
 ) -> list[str]:
-    """Make pip download the wheel of a platform or print an error. Return the requirements."""
+    """Replace pip by a fake. Return the requirements that it gets.
+
+    For a system, the fake writes a wheel, or it fails with the error that is given here.
+    """
     requirements: list[str] = []
 
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:

@@ -56,7 +56,7 @@ def forge_request(**values: object) -> ForgeRequest:
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Return the client of the engine, which records that it is closed."""
+    """Replace the engine's client by a fake that records that it is closed. Return the fake."""
     client = SimpleNamespace(closed=False)
     client.close = lambda: setattr(client, "closed", True)
     monkeypatch.setattr(Engine, "client", lambda _: client)
@@ -64,7 +64,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 def pipeline(**parts: Any) -> WorkflowTestbed:
-    """Return a pipeline with these parts and defaults for the others."""
+    """Return a workflow testbed with these parts. The other parts are fakes."""
     values: dict[str, Any] = {
         "engine": ENGINE,
         "repository": SimpleNamespace(full_name="octo-org/quiver2"),
@@ -157,15 +157,15 @@ def test_first_run_has_the_id_of_the_forge() -> None:
 
 @dataclasses.dataclass
 class StartLog:
-    """The parts that `start` made, with their arguments, and the parts that have ended."""
+    """The parts of a testbed that `start` made, with arguments, and the parts that ended."""
 
     arguments: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     ended: list[str] = dataclasses.field(default_factory=list)
     failing: str = ""
-    """The part that cannot start."""
+    """The name of the part that fails to start; empty if all start."""
 
     def server_class(self, name: str) -> Any:
-        """Return a class of fake servers."""
+        """Return a class of fake servers. They log their start and end under this name."""
         log = self
 
         class Server:
@@ -228,7 +228,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Started:
-    """A testbed that was started and has ended."""
+    """A testbed that was started and has ended, and the log of its parts."""
 
     testbed: WorkflowTestbed
     log: StartLog
@@ -238,7 +238,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """Start a testbed with two tags and an overlay, once for all tests that only read it."""
+    """Start and end a testbed with two tags and an overlay. Tests share it and only read it."""
     overlay = tmp_path_factory.mktemp("overlay") / "publish.yml"
     overlay.write_text(WORKFLOW.replace("Publish", "Overlay"), "utf-8")
     push = TagPush(root=root, tags=("v1.0", "v1.1"), overlays={PATH: overlay})

@@ -1,4 +1,4 @@
-"""A recording has the same diagnosis as the evidence that was written."""
+"""Evidence that is read from a recording has the same diagnosis as the recorded evidence."""
 
 from __future__ import annotations
 

@@ -17,33 +17,33 @@ YANKED = {"withdrawn-2.0-py3-none-any.whl": 'broken "badly"'}
 
 @pytest.fixture(scope="session")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """An index with one yanked file."""
+    """A running index with one yanked file."""
     with running_index(tmp_path_factory.mktemp("index"), yanked=YANKED) as front:
         yield front
 
 
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
-    """An index with registered publishers, and their issuer."""
+    """A running index with registered publishers, and the issuer of their identity tokens."""
     with publishing_index(tmp_path_factory.mktemp("publishing")) as index:
         yield index
 
 
 @pytest.fixture(scope="session")
 def started_forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
-    """A forge with the state of earlier tests."""
+    """A running forge. It keeps the state that earlier tests left."""
     with running_forge(tmp_path_factory.mktemp("forge")) as forge:
         yield forge
 
 
 @pytest.fixture
 def forge(started_forge: Forge) -> Forge:
-    """A forge without releases. The test is its release job."""
+    """A forge without releases. It treats the test's requests as those of the release job."""
     started_forge.clean()
     return started_forge
 
 
 @pytest.fixture
 def publish_job(forge: Forge) -> None:
-    """The test is the publish job of the forge. It can request identity tokens."""
+    """Let the forge treat the test as the publish job, which can request identity tokens."""
     forge.register(PUBLISH)

@@ -27,7 +27,7 @@ REQUEST = BuildRequest(
 
 
 class _Engine:
-    """A fake engine with one container, which records the copied files."""
+    """A fake engine with one container. It records the files copied into the container."""
 
     def __init__(self, *, is_lost: bool = False) -> None:
         self.batches: list[dict[str, bytes]] = []
@@ -63,7 +63,7 @@ class _Engine:
 
     @property
     def answer(self) -> dict[str, Any]:
-        """The last copied file, which is the answer."""
+        """The answer to the job: the content of the last copied file, `done.json`."""
         assert list(self.batches[-1]) == ["done.json"]
         return dict(json.loads(self.batches[-1]["done.json"]))
 
@@ -73,7 +73,7 @@ def run_build(
     result: Path | Exception,
     request: BuildRequest = REQUEST,
 ) -> tuple[_Engine, BuildQueue]:
-    """Serve a request with a fake builder. Return the engine and the queue."""
+    """Serve a request; a fake builder returns or raises `result`. Return engine and queue."""
 
     def build(_engine: object, source: Path, run: Run, *, platform: str) -> Path:
         assert (run, platform) == (RUN, "linux")

@@ -57,7 +57,7 @@ def called_job(**values: str) -> RunningJob:
 def register(
     running: RunningJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1
 ) -> JobIdentity:
-    """Register a job. Return its identity at the forge."""
+    """Register a running job at a fake forge. Return the identity that the forge recorded."""
     forge = _Forge()
     environment = forge_environment(forge, network="closed", ca_certificate="PEM")
     assert environment.register is not None

@@ -74,7 +74,7 @@ def make_runner(
     origin: GitRepository,
     decisions: tuple[Decision, ...] = (NO,),
 ) -> tuple[Runner, list[Event]]:
-    """Return a runner, and the list of events for which it requests a decision."""
+    """Return a runner that gets these decisions, and the events for which it requests one."""
     events: list[Event] = []
 
     def decide(workflow: Workflow, event: Event) -> Decision:

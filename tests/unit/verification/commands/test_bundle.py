@@ -64,13 +64,13 @@ def _files(report: Path, *ids: str) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def files(report: Path) -> dict[str, bytes]:
-    """Return the files of the bundle with all cells."""
+    """Return the content of each file in the bundle with all cells, by path in the bundle."""
     return _files(report)
 
 
 @pytest.fixture(scope="module")
 def linux_files(report: Path) -> dict[str, bytes]:
-    """Return the files of the bundle with the Linux cell."""
+    """Return the content of each file in the bundle with the Linux cell, by path."""
     return _files(report, LINUX)
 
 

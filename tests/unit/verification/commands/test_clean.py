@@ -18,7 +18,7 @@ Calls = list[str]
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
-    """Return the calls of an engine that has containers and images of this project."""
+    """Replace the engine by a fake with resources of this project. Return the log of its calls."""
     log: Calls = []
 
     def note(call: str, result: int) -> int:

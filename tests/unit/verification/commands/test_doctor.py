@@ -17,7 +17,7 @@ class Usage(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up a host without an engine, with all programs and with free disk space."""
+    """Let the command `doctor` find no engine, all programs, and free disk space."""
     monkeypatch.setattr(engine, "find", lambda: (None, ["unix:///x: no answer"]))
     monkeypatch.setattr(engine, "start_obstacle", lambda: None)
     monkeypatch.setattr(engine, "provision_obstacle", lambda: "not root")
@@ -26,14 +26,14 @@ def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[tuple[str, str]]]:
-    """Return the exit code, and for each line its word ("ok", "missing") and its text."""
+    """Run `doctor`. Return its exit code, and each line as word ("ok", "missing") and text."""
     code = doctor.run(argparse.Namespace())
     lines = capsys.readouterr().out.splitlines()
     return code, [(line[:8].strip(), line[9:]) for line in lines]
 
 
 def _text(lines: list[tuple[str, str]], word: str, start: str) -> str:
-    """Return the only text with this word and this start."""
+    """Return the text of the only line with this word whose text begins with `start`."""
     (text,) = [text for line_word, text in lines if line_word == word and text.startswith(start)]
     return text
 

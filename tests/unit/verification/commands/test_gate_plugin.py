@@ -36,7 +36,7 @@ MODULES = ["verification.commands.gate_plugin", "tests.helpers.sample_testbed"]
 
 
 class Gate(NamedTuple):
-    """A gate that ended."""
+    """The exit code, the output and the folder of a gate that has ended."""
 
     code: int | None
     output: str
@@ -73,7 +73,7 @@ def test_few_cells_start_with_the_slow_ones() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def fork_server() -> None:
-    """Start the fork server in the checkout. pytest-xdist passes its import path to workers."""
+    """Start the fork server with the checkout on the import path, which pytest-xdist passes on."""
     PROCESSES.set_forkserver_preload(MODULES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
@@ -107,8 +107,8 @@ def run_gate(
 ) -> Gate:
     """Run a gate in a checkout whose cells behave as `behaviour` says.
 
-    A process that has imported the suite already forks it, which saves most of the time. Without
-    an option ``-n``, the cells run in the process of the controller.
+    The process of the gate is forked from a process that has already imported the suite. This saves
+    most of the time. Without an option ``-n``, the cells run in the process of the controller.
     """
     shutil.copytree(ROOT / "tests" / "gate", folder / "tests" / "gate")
     shutil.copy(CONFTEST, folder / "conftest.py")

@@ -31,7 +31,7 @@ def node(cell_id: str) -> str:
 
 
 class Gate:
-    """Three cells on two workers, and the output of their progress."""
+    """The progress of a gate with three cells on two workers. ``now``: its clock."""
 
     def __init__(
         self, past: dict[str, float] | None = None, file: io.StringIO | None = None
@@ -76,7 +76,7 @@ class Gate:
 
 
 def finish(hook: Generator[None, object, object]) -> None:
-    """Run a hook that wraps pytest's hook."""
+    """Run a hook wrapper of pytest to its end."""
     next(hook)
     with contextlib.suppress(StopIteration):
         hook.send(None)

@@ -10,7 +10,7 @@ from verification.commands import host_secrets
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return the environment of a host with a name, mirrors and secrets."""
+    """Set up a host with a name, mirrors and secrets. Return its environment variables."""
     monkeypatch.setattr(socket, "gethostname", lambda: "build7")
     monkeypatch.setattr(socket, "getfqdn", lambda: "build7.corp.example")
     home = tmp_path / "alice"

@@ -188,7 +188,10 @@ RECORDED = ImageRecord(
 
 
 class _Images(RecordedImages):
-    """The recorded images on an engine that has them under `tag`, or has none if it is None."""
+    """The recorded images with a fake engine.
+
+    `tag` is the tag of the images on the engine. None: the engine does not have the images.
+    """
 
     def __init__(self, tag: str | None, *recorded: str) -> None:
         super().__init__(ENGINE, dict.fromkeys(recorded, RECORDED))
@@ -200,7 +203,7 @@ class _Images(RecordedImages):
 
 @pytest.fixture
 def made_images(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the images that are made from their recipes."""
+    """Replace `images.ensure`. Return the names of the images that it makes from recipes."""
     names: list[str] = []
 
     def ensure(_engine: object, name: str) -> Image:

@@ -35,7 +35,7 @@ def test_last_line_has_the_verdict_its_basis_the_reason_and_the_differences() ->
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set up a host without an engine, with a release that consists of the wheels of a folder."""
+    """Fail if an engine is used. Make the release from the folder of `--wheels`."""
 
     def prepare_files(
         selection: Selection, subject: Subject, _stack: object

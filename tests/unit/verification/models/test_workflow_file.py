@@ -18,7 +18,7 @@ def read(text: str) -> Workflow:
 
 
 def job(body: str, *, head: str = "") -> str:
-    """Return a workflow with the job `one`, whose body begins at line 4."""
+    """Return the text of a workflow with the job `one`. The body begins at line 4."""
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     return f"on: push\n{head}jobs:\n  one:\n{lines}\n"
 

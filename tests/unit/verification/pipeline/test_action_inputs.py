@@ -1,4 +1,4 @@
-"""Tests of inputs, with mutants of the real publish.yml that spell inputs in other ways."""
+"""Tests of inputs of GitHub actions. Mutants of the real publish.yml spell inputs in other ways."""
 
 from __future__ import annotations
 

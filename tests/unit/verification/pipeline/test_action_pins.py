@@ -1,4 +1,4 @@
-"""Tests of actions, pins, installations and runners, with mutants of the real publish.yml."""
+"""Tests of GitHub actions, pins, installations, runners, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 

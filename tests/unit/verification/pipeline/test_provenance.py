@@ -26,7 +26,7 @@ NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"
 def check(
     *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, uploader: JsonValue = UPLOADER
 ) -> LivePublisherCheck:
-    """Check these answers for the first wheels. The other wheels have the correct answer."""
+    """Check a release whose first wheels have these provenance files. The rest is correct."""
     objects = [*answers, *(provenance(name, uploader) for name in WHEELS[len(answers) :])]
     files = [ProvenanceFile(name, DIGEST) for name in WHEELS]
     bodies = [json.dumps(answer).encode() for answer in objects]

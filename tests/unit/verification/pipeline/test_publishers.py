@@ -1,4 +1,4 @@
-"""Tests of publishers.toml: one line reports everything that the form of the index refuses."""
+"""Tests of publishers.toml: one line lists all values that the web form of the index refuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GOOD = {
 
 
 def write(folder: Path, *changes: dict[str, str]) -> Path:
-    """Write a registration for each change. A key with an empty value is left out."""
+    """Write a file with a registration for each change. An empty value removes its key."""
     text = ""
     for change in changes:
         lines = [f"{key} = {value}" for key, value in {**GOOD, **change}.items() if value]

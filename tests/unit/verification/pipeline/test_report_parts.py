@@ -52,13 +52,13 @@ def result_of(run: PipelineEvidence) -> PipelineResult:
 
 
 def verdicts(run: PipelineEvidence) -> dict[str, Verdict]:
-    """Return the verdicts of the claims of a run, by number."""
+    """Return the verdict of each claim of a run, by the number of the claim."""
     part = pipeline_part(result_of(run), PLANNED, strict=False)
     return {number: claim.verdict for number, claim in part.truths.items()}
 
 
 def failed_build() -> PipelineEvidence:
-    """Return the evidence of a run that ended with its first job."""
+    """Return the evidence of a run whose first job failed. No later job ran."""
     run = with_failed(evidence(), "build")
     for name in ("merge", "validate", "release", "publish"):
         run = with_job(run, name, result="not run", started=None, ended=None)

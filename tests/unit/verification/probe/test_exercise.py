@@ -28,7 +28,7 @@ FILES = {
     "sample_package-1.2.dist-info/entry_points.txt": "[console_scripts]\n"
     "sample = sample.core:run\n",
 }
-"""The installed package. RECORD has the hash of each file."""
+"""The files of the installed package, by path. `install` adds RECORD with their hashes."""
 SMOKE = """
 calls = []
 def native_call():
@@ -47,7 +47,7 @@ NAMES = [
 
 
 class Result(NamedTuple):
-    """The result of an exercise."""
+    """The exit code of an exercise, the lines of its steps file, its steps, and its trace."""
 
     code: int
     lines: list[dict[str, Any]]
@@ -77,7 +77,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exercise(
     folder: Path, installed: Path, smoke: str = SMOKE, uses: str = "", **environment: str
 ) -> Result:
-    """Run the exercise in a folder, with these two files of the subject."""
+    """Run the exercise in a folder. `smoke` and `uses` are the texts of the subject's files."""
     files = {
         "exercise.py": EXERCISE.read_text("utf-8"),
         "smoke.py": smoke,
@@ -224,7 +224,7 @@ CLOSED_DATABASE = OPEN_DATABASE.replace("references.append(connection)", "connec
 
 
 def closed_file(tmp_path: Path, installed: Path, smoke: str) -> ClosedFile:
-    """Return the record of the database that the subject closed."""
+    """Run an exercise with this smoke test. Return its record of the closed database file."""
     return value(exercise(tmp_path, installed, smoke).steps.closed_file)
 
 

@@ -21,7 +21,7 @@ GOOD = f"import {PACKAGE}\ndef test_a(): assert {PACKAGE}.rgb_to_hsv(1, 1, 1)\n"
 
 
 class Result(NamedTuple):
-    """The result of a run of tests."""
+    """The exit code, output and trace of pytest with the plugin, and the plugin's record."""
 
     code: int
     output: str

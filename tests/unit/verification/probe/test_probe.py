@@ -18,7 +18,7 @@ from verification.probe.probe import CommandRun, FilesystemSnapshot, Instruction
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with files of the system, and with files that another user can write."""
+    """Return a folder with system files, and with home files that the probe's user can write."""
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     for name in ("system/bin/tool", "system/lib/deep/library", "home/notes", "home/empty/.keep"):
         path = tmp_path / name
@@ -133,7 +133,7 @@ def test_a_child_that_keeps_running_does_not_delay_its_command(tmp_path: Path) -
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
-    """Return the instructions of a cell that creates a file as its installation and removes it."""
+    """Return the instructions of a cell. It creates a file as its installation and removes it."""
     monkeypatch.setattr(probe, "processes", list)  # other tests start and end processes
     (tmp_path / "suite").mkdir()
     (tmp_path / "suite" / "exercise.py").write_text(

@@ -1,4 +1,4 @@
-"""Write all formats of the report, even if one of them fails."""
+"""All formats of the report are written, even if one of them fails."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _unfinished() -> Report:
 
 
 def _texts(folder: Path, run: Report, history: History | None = None) -> dict[str, str]:
-    """Return the text of each format, without a remark about any of them."""
+    """Write a report, which must give no remark. Return the text of each file by its name."""
     assert writer.write(folder, run, history=history) == ()
     return {name: (folder / name).read_text("utf-8") for name in writer.FILES}
 

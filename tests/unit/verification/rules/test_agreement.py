@@ -23,7 +23,7 @@ STATIC = {
     "damaged-library": {},
     "wrong-load-path": {"sought": "libs/libx.so", "path": "elsewhere/libx.so"},
 }
-"""The causes of both sides, with the facts that the inspection reports about `libs/libx.so`."""
+"""The facts of each cause that the inspection reports about `libs/libx.so`, by the cause's name."""
 OBSERVED = {
     "missing-bundled-library": {"library": "libdep.so", "needed_by": "libx.so"},
     "missing-runtime-library": {"library": "libdep.so"},
@@ -32,7 +32,7 @@ OBSERVED = {
     "damaged-library": {"library": "libx.so"},
     "wrong-load-path": {"library": "libx.so"},
 }
-"""The same causes with the facts that a machine reports."""
+"""The facts of the same causes on a machine, by the cause's name."""
 LIBRARY, DEPENDENCY = "/site/libs/libx.so", "/site/libs/libdep.so"
 EACH_CAUSE = pytest.mark.parametrize("name", sorted(agreement.LOADING))
 

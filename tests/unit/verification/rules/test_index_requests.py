@@ -21,7 +21,7 @@ def requested(*lines: Fields) -> Change:
 
 
 def used(*lines: Fields) -> Change:
-    """Return a change after which the import begins at noon and the exercise ends 3 s later."""
+    """Return a change to these requests, an import at noon and an exercise that ends 3 s later."""
 
     def change(fields: Fields) -> None:
         fields["import"] |= {"began": NOON}
@@ -32,7 +32,7 @@ def used(*lines: Fields) -> Change:
 
 
 def of_package(path: str = "/pypi/quiverdb/json", time: str = AT_USE, **changes: object) -> Fields:
-    """Return a request of the package itself."""
+    """Return an index request by the package itself, not by the installer."""
     return request(path, time=time, user_agent="Python-urllib/3.13") | changes
 
 

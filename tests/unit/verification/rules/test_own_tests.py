@@ -24,7 +24,7 @@ NOT_RUN = "own-tests-not-run"
 
 
 def causes(**changes: Any) -> list[Cause]:
-    """Return the causes of a run of the tests with these changes."""
+    """Return the causes of evidence whose record of the own tests has these changes."""
     observed = evidence(lambda fields: fields.update(tests=own_tests(**changes)))
     return list(own_test_causes(observed, TESTED))
 

@@ -35,7 +35,7 @@ REFUSES = EXPECTATION.model_copy(
 
 
 def refused(output: str = PIP, *files: str) -> Change:
-    """Return a change to a refusal after requests for these files."""
+    """Return a change after which the installer has requested these files and refused."""
 
     def change(fields: Fields) -> None:
         fields["install"] |= {"code": 1, "stderr": output}
@@ -49,7 +49,7 @@ def refused(output: str = PIP, *files: str) -> Change:
 
 
 def installed(name: str, version: str) -> Change:
-    """Return a change to a machine on which this release is installed."""
+    """Return a change after which only this version of this distribution is installed."""
 
     def change(fields: Fields) -> None:
         value = {name: {"version": version, "folder": SITE}}

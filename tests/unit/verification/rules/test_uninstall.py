@@ -298,7 +298,7 @@ KEYS = [
     ("HKCU\\Software\\Policies\\Other", True),
     ("HKCU\\X\\HKCU\\Software\\Policies", True),
 ]
-"""Keys of the registry, and whether a new one is reported."""
+"""Keys of the registry. True: the rule reports that the key was added."""
 
 
 def test_keys_of_windows_are_ignored() -> None:

@@ -50,7 +50,7 @@ def ends(*changes: Change, expectation: Expectation = EXPECTATION) -> list[Cause
 
 
 def steps(**changed: Fields) -> Change:
-    """Return a change of these steps. An underscore replaces a dash in their names."""
+    """Return a change that sets these steps. ``native_call`` means the step `native-call`."""
     values = {
         (name if name.startswith(("in_", "own_")) else name.replace("_", "-")): value
         for name, value in changed.items()

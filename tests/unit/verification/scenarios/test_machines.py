@@ -45,7 +45,7 @@ def _load(folder: Path, text: str) -> Mapping[str, MachineSpec]:
 
 
 def _error(folder: Path, text: str) -> str:
-    """Return the message of the error in a file; it has one line and starts with the file name."""
+    """Return the error message for a file. It must be one line that starts with the file name."""
     with pytest.raises(DataError) as raised:
         _load(folder, text)
     message = str(raised.value)

@@ -31,7 +31,7 @@ installers = ["uv"]
 
 
 def _load(folder: Path, text: str) -> dict[str, Scenario]:
-    """Return the scenarios of a file with the defaults above, by system and name."""
+    """Return the scenarios of a file with DEFAULTS and this text. A key is SYSTEM/NAME."""
     path = folder / "scenarios.toml"
     path.write_text(DEFAULTS + text, "utf-8")
     return {

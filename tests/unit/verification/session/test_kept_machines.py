@@ -29,7 +29,7 @@ SPEC = sample_machine("debian-13")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[EngineServer]:
-    """Return an engine that answers for every container."""
+    """Return a fake engine that answers requests for every container."""
     with engine_server.running(tmp_path / "engine.sock") as engine:
         yield engine
 
@@ -40,7 +40,7 @@ def engine_testbed(url: str) -> Testbed:
 
 
 def machines(count: int = 1) -> list[FakeMachine]:
-    """Return machines on which every command succeeds."""
+    """Return fake machines on which every command succeeds."""
     testbed = FakeTestbed.with_probe_results()
     return [testbed.machine(SPEC, image("debian-13")) for _ in range(count)]
 

@@ -67,7 +67,7 @@ class FakeIndex:
 
 @pytest.fixture
 def live() -> Iterator[FakeIndex]:
-    """Return a running index with a good release."""
+    """Return a running fake index with a good release."""
     index = FakeIndex()
     threading.Thread(target=index.server.serve_forever, args=(0.05,), daemon=True).start()
     yield index

@@ -72,7 +72,7 @@ def test_way_to_make_the_wheels_decides_which_images_are_needed() -> None:
 
 @pytest.fixture
 def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, str | None]]:
-    """Return the platform and the named image of each build."""
+    """Replace the builder by a fake. Return its log: platform and named image of each build."""
     log: list[tuple[str, str | None]] = []
 
     def build(

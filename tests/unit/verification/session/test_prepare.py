@@ -259,7 +259,7 @@ def test_published_file_that_is_no_wheel_is_a_failed_build(
 def start_testbed(
     monkeypatch: pytest.MonkeyPatch, release: Release, *uploads: Upload
 ) -> tuple[Testbed, IndexContents]:
-    """Start a testbed with these uploads, and return it with the contents of its index."""
+    """Start a fake testbed with these uploads. Return it and the contents of its index."""
     started: list[IndexContents] = []
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ from verification.session import project_files
 
 @pytest.fixture
 def release(tmp_path: Path) -> Release:
-    """Return a release with its dependencies: cffi as locked, another cffi, and pip."""
+    """Return a release with dependencies: the locked cffi, other files of cffi, and pip."""
     lock = tmp_path / "lock.txt"
     lock.write_text("cffi==2.0.0 \\\n    --hash=sha256:0\npip==26.0 \\\n")
     names = ("cffi-2.0.0-py3-none-any.whl", "cffi-1.0.0-py3-none-any.whl", "cffi-2.0.0.tar.gz")

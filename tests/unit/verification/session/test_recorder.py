@@ -1,4 +1,4 @@
-"""The results that the controller computes from test reports."""
+"""The results that the controller computes from pytest's test reports."""
 
 from __future__ import annotations
 

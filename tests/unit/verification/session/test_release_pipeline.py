@@ -37,13 +37,13 @@ FILES = {"a.whl": b"a"}
 
 @pytest.fixture(scope="module")
 def trials() -> dict[str, Trials]:
-    """Return the trials that the tests of this module share, by the job."""
+    """Return the trials that the tests of this module share. The key is the job as JSON."""
     return {}
 
 
 @pytest.fixture(autouse=True)
 def no_containers(monkeypatch: pytest.MonkeyPatch, trials: dict[str, Trials]) -> None:
-    """Start no container, make no request, and try each validate job only once."""
+    """Replace images and requests to the live index. Try each validate job only once."""
 
     def try_once(job: WorkflowJob, *arguments: Any) -> Trials:
         key = job.model_dump_json()
@@ -59,7 +59,7 @@ def no_containers(monkeypatch: pytest.MonkeyPatch, trials: dict[str, Trials]) ->
 def run_workflow(
     monkeypatch: pytest.MonkeyPatch, root: Path, outcome: PipelineEvidence | TestbedFailure
 ) -> PublishedRelease:
-    """Return the release of a workflow whose run has this evidence or failure."""
+    """Run a fake workflow that gives this evidence or fails. Return the published release."""
 
     @contextlib.contextmanager
     def start(

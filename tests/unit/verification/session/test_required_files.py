@@ -1,4 +1,4 @@
-"""A declared dependency that is not on the run's index is reported before a machine starts."""
+"""A dependency that is not on the run's index is reported before a machine starts."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _inspection(*requires: str) -> ReleaseInspection:
 
 
 def _wheel(folder: Path, name: str, *requires: str, tag: str = "py3-none-any") -> Path:
-    """Make a wheel that declares these requirements; `name` is PROJECT-VERSION."""
+    """Make a wheel with these requirements in its metadata. `name` is PROJECT-VERSION."""
     project, _, version = name.partition("-")
     lines = [f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}"]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
@@ -124,7 +124,7 @@ def test_requirements_of_a_dependency_are_checked_with_its_extras(tmp_path: Path
 
 @dataclasses.dataclass
 class _Upstream:
-    """An upstream index with the files of some projects."""
+    """A fake upstream index with files of some projects, or one that gives no answer."""
 
     projects: tuple[str, ...] = ()
     answers: bool = True

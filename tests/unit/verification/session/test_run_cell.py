@@ -255,7 +255,7 @@ def test_testbed_failure_of_the_second_run_is_the_evidence() -> None:
 
 @pytest.fixture
 def tests(tmp_path: Path) -> Path:
-    """Return a folder with tests."""
+    """Return a folder with the package's own tests."""
     folder = tmp_path / "tests"
     folder.mkdir()
     (folder / "test_a.py").write_text("def test_a(): ...")

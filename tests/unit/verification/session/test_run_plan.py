@@ -240,7 +240,7 @@ def _arm_wheel(folder: Path, machine: str) -> Path:
 def _judged(
     folder: Path, subject: Subject, *wheels: Path, machines: tuple[str, ...] = ()
 ) -> Judged:
-    """Judge wheels. Each machine executes the wheel that it is served."""
+    """Judge a run of these wheels. Each cell executes the wheel that is served to its system."""
     options = Options(wheels=folder, profile="quick", machines=machines)
     request = GateRequest(
         select(options, Path.cwd(), subject.platforms), subject, folder / "report"

@@ -42,7 +42,7 @@ def session(testbed: FakeTestbed, folder: Path, *, strict: bool = False) -> Sess
 
 
 def with_database(fields: Fields) -> None:
-    """Add the database file that the package wrote to the output of the probe."""
+    """Add a database file, as the package writes it, to the output of the probe."""
     with contextlib.closing(sqlite3.connect(":memory:")) as database:
         database.execute("CREATE TABLE Other (id)")
         database.execute("CREATE TABLE Plant (id, label, units)")

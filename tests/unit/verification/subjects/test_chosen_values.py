@@ -42,7 +42,7 @@ def chosen(folder: Path, seed: int, text: str = FORMS) -> ChosenValues:
 
 @pytest.fixture(params=SEEDS)
 def plants(tmp_path: Path, request: pytest.FixtureRequest) -> dict[str, list[JsonValue]]:
-    """Return the columns of Plant for a seed."""
+    """Return the chosen values of the table Plant for a seed, by column."""
     table = chosen(tmp_path, request.param).tables["Plant"]
     return {name: [row[n] for row in table.rows] for n, name in enumerate(table.columns)}
 

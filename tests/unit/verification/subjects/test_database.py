@@ -16,7 +16,7 @@ COLUMNS = ("id", "label", "units", "capacity", "note")
 
 
 def files_of(folder: Path) -> dict[str, str]:
-    """Return the files of the database in base64, as the probe records them."""
+    """Return the files of the database by name, in base64 as the probe records them."""
     return {
         path.name: base64.b64encode(path.read_bytes()).decode() for path in folder.glob("data.db*")
     }

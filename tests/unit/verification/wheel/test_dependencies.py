@@ -1,4 +1,4 @@
-"""Tests of declared dependencies and missing imports. `test_imports` tests how imports are read."""
+"""Tests of dependencies in metadata and of missing ones. `test_imports` tests reading imports."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_loader(folder: Path, code: str) -> Path:
 
 
 def causes_of(wheel: Path) -> list[Expected]:
-    """Return the causes of a wheel, which must have no other causes."""
+    """Return the missing dependencies of a wheel, which must have no other causes."""
     causes = inspect(wheel).causes
     assert {cause.name for cause in causes} <= {"missing-dependency"}
     return [(cause.severity, cause.where, dict(cause.facts)) for cause in causes]

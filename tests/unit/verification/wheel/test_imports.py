@@ -27,7 +27,7 @@ def imports(folder: Path, code: str) -> set[ImportedModule]:
 
 
 def imports_by_code(folder: Path, codes: Iterable[str]) -> dict[str, set[ImportedModule]]:
-    """Return the imports of several modules."""
+    """Return the imports of several modules, by the code of the module."""
     return {code: imports(folder, code) for code in codes}
 
 

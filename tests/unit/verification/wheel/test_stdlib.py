@@ -5,7 +5,7 @@ import sys
 from verification.wheel.stdlib import NAMES, REMOVED
 
 REMOVED_IN_3_12 = {"asynchat", "asyncore", "distutils", "imp", "smtpd"}
-"""What's New in Python 3.12, "Removed"."""
+"""The modules that Python 3.12 removed, from its page "What's New"."""
 
 
 def test_names_contain_the_modules_of_all_pythons() -> None:

@@ -156,7 +156,7 @@ def test_files_of_the_data_folder_are_inspected_by_their_install_paths(
 
 
 def damaged_copies(data: bytes, step: int) -> Iterator[bytes]:
-    """Yield copies with four wrong bytes, at one offset each."""
+    """Yield copies of data. Each has four wrong bytes, at another multiple of `step`."""
     wrong = itertools.cycle([b"\xff\x00\xff\x00", bytes(4), b"\x7f\xff\xff\xff"])
     for offset in range(0, len(data), step):
         yield data[:offset] + next(wrong) + data[offset + 4 :]

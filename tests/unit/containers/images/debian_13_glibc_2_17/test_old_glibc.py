@@ -12,7 +12,7 @@ from tests.helpers.image_scripts import load_script
 
 @pytest.fixture
 def real_path(monkeypatch: pytest.MonkeyPatch) -> str | None:
-    """Return the value of CS_PATH, then load the script, which replaces `os.confstr`."""
+    """Load the script, which replaces `os.confstr`. Return the value of CS_PATH before that."""
     value = os.confstr("CS_PATH")
     monkeypatch.setattr(os, "confstr", os.confstr)  # restores it after the test
     load_script("debian-13-glibc-2.17", "old_glibc")

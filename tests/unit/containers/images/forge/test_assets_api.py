@@ -17,7 +17,7 @@ OCTETS = {"Accept": "application/octet-stream"}
 
 
 def follow(forge: Forge, url: str, **options: Any) -> bytes:
-    """Follow a redirection as clients do, without the token, because the host differs."""
+    """Return the body at the end of a redirection. No token is sent to another host name."""
     redirection = forge.send("GET", url, **options)
     assert redirection.status_code == 302, redirection.text
     response = forge.send("GET", redirection.headers["Location"], token=None)

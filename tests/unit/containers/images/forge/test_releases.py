@@ -60,7 +60,7 @@ def upload(name: str = "a.whl", content: bytes = b"bytes", length: int | None = 
 
 
 def file_content(folder: Path) -> list[Mapping[str, Json]]:
-    """Return the releases in the file for the host."""
+    """Return the releases in `releases.json`, the file that the host reads."""
     releases: list[Mapping[str, Json]] = json.loads((folder / "releases.json").read_text("utf-8"))
     return releases
 

@@ -9,7 +9,7 @@ from werkzeug.test import EnvironBuilder
 
 
 def form(description: str) -> str:
-    """Return a description as the index reads it from a form."""
+    """Send a description in a form. Return what the index reads from the form."""
     builder = EnvironBuilder(
         method="POST", data={"description": description}, content_type="multipart/form-data"
     )

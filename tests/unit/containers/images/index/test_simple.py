@@ -42,7 +42,7 @@ def compile_with_uv(front: Front, home: Path, requirement: str) -> subprocess.Co
 
 
 class Anchors(HTMLParser):
-    """The attributes of the anchors of a page, by their text."""
+    """Reads a page. ``attributes`` has the attributes of each anchor, by the anchor's text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

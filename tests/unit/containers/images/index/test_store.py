@@ -52,7 +52,7 @@ def test_readers_get_complete_files_or_not_found_during_uploads(index: Publishin
     uploads_ended = threading.Event()
 
     def read(reader: int) -> tuple[int, int, list[str]]:
-        """Read until after the uploads. Return the counts of files and 404s, and the errors."""
+        """Read until the uploads have ended. Return the counts of files and 404s, and errors."""
         complete = missing = 0
         errors: list[str] = []
         with index.front.session() as session:

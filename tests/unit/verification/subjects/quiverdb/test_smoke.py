@@ -29,11 +29,11 @@ TABLES = {
 
 
 class QuiverError(Exception):
-    """The package's error."""
+    """The exception class of the fake package."""
 
 
 class Element:
-    """The argument of ``create_element`` in the first releases."""
+    """A fake of the class that ``create_element`` takes in the first releases."""
 
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
@@ -51,7 +51,7 @@ def _plain(value: object) -> object:
 
 
 class Database:
-    """The newest interface."""
+    """A fake of the `Database` class of the newest release."""
 
     def __init__(self, path: str) -> None:
         self.connection = sqlite3.connect(path)
@@ -145,7 +145,7 @@ def _series_by_row(self: Database, collection: str, group: str, element: int) ->
 
 
 def old_database() -> type:
-    """Return the interface of the first releases: it needs elements and cannot open a file."""
+    """Return a fake `Database` of the first releases: it needs elements and has no ``open``."""
     names = {
         **Database.__dict__,
         "create_element": _create_from_element,
@@ -177,14 +177,14 @@ def package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 @pytest.fixture
 def tables() -> Mapping[str, TableRows]:
-    """Return the values that the host chose."""
+    """Return the chosen values of the default subject: the rows of each table."""
     chosen = chosen_values.for_subject(load_subject(), 5)
     assert chosen is not None
     return chosen.tables
 
 
 def round_trip(tables: Mapping[str, TableRows]) -> RoundTripValue:
-    """Return the result of the smoke test, which reads the tables as JSON on a machine."""
+    """Run the round trip of the smoke test with these tables in JSON form. Return its result."""
     plain: Any = {name: table.model_dump(mode="json") for name, table in tables.items()}
     return RoundTripValue.model_validate(smoke.round_trip(plain))
 
@@ -280,7 +280,7 @@ def test_each_call_that_must_fail_raises_the_error_of_the_package() -> None:
 
 
 class Library:
-    """The functions that the package declares; its libraries do not export one of them."""
+    """A fake native library. It does not have one of the functions that `dir` lists."""
 
     quiver_version = None
 

@@ -22,12 +22,12 @@ from tests.helpers.issuer import DISCOVERY, KEYS, Answer, kid, new_key, public, 
 from tests.helpers.oidc import PublishingIndex, publishing_index
 
 SECONDS = 0.3
-"""The time limit of the index."""
+"""The time limit of the index for a response of the issuer."""
 FAULT_SECONDS = 20
-"""The duration of a slow response. The tests fail if the index waits for it."""
+"""The duration of a slow response. The tests fail if the index waits until it ends."""
 COOLDOWN = 0.1
 RELEASED = threading.Event()
-"""Ends all silent responses."""
+"""Set at the end of a test, so that all responses of `silent` end."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def ca(server: issuers.Issuer) -> Path:
 
 @pytest.fixture
 def issuer(server: issuers.Issuer, ca: Path) -> Iterator[Issuer]:
-    """The issuer as the index knows it, without keys."""
+    """The index's client of the issuer. It has not fetched keys."""
     server.requests.clear()
     RELEASED.clear()
     yield Issuer(server.url, ca, cooldown=COOLDOWN, seconds=SECONDS)
@@ -177,7 +177,7 @@ def silent(_handler: BaseHTTPRequestHandler) -> None:
 
 
 def slow(data: bytes) -> Answer:
-    """Send data, then a byte every 50 ms, so that each read of the client is short."""
+    """Return an answer that sends data, then a byte every 50 ms: no single read takes long."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(data)

@@ -105,7 +105,7 @@ def test_body_without_a_token_is_an_invalid_payload(
 
 
 def our_description(response: requests.Response) -> str:
-    """Return the description of an error for which the default index has no fixed words."""
+    """Return the description in a response, if the default index has no fixed words for it."""
     return str(response.json()["errors"][0]["description"])
 
 
@@ -287,7 +287,7 @@ CLAIMS = (
 
 @pytest.fixture(scope="module")
 def fuzzed(index: PublishingIndex) -> Iterator[PublishingIndex]:
-    """The index. After the tests of this module, its log must have no internal error."""
+    """The index for arbitrary requests. At the end, its log must have no internal error."""
     yield index
     assert [line for line in index.front.lines() if "error" in line] == []
     assert "Traceback" not in (index.front.folder / "stderr").read_text()
@@ -304,7 +304,7 @@ def request(
     headers: dict[str, str] | None = None,
     method: str = "POST",
 ) -> tuple[int, bytes]:
-    """Send a request without changes. Return status and body; (0, b"") without a response."""
+    """Send these bytes as they are. Return (status, body), or (0, b"") without a response."""
     context = tls_context(fuzzed.front.ca)
     connection = http.client.HTTPSConnection(
         UPLOAD_HOST, fuzzed.front.port, timeout=5, context=context

@@ -22,7 +22,7 @@ print(json.dumps({"arguments": sys.argv[1:], "folder": os.getcwd(), "variables":
 
 @dataclasses.dataclass
 class FakeServer:
-    """A server that does not listen, with its arguments."""
+    """A fake server, which does not listen. It records its arguments."""
 
     arguments: tuple[Any, ...]
     running: bool = False
@@ -33,7 +33,7 @@ class FakeServer:
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeServer]:
-    """Return the created servers by name."""
+    """Replace the conductor's servers by fakes. Return the created fakes by class name."""
     created: dict[str, FakeServer] = {}
 
     def factory(name: str) -> Any:
@@ -58,7 +58,7 @@ class Act:
     captured: pytest.CaptureFixture[str]
 
     def run(self, program: str) -> tuple[int, list[dict[str, Any]]]:
-        """Return the exit code and the lines without their times."""
+        """Run the conductor. Return its exit code and its output lines without their times."""
         config = {
             "command": [sys.executable, "-c", program],
             "environment": {"GITHUB_TOKEN": "x"},

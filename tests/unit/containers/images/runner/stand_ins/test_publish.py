@@ -37,7 +37,7 @@ def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
 def twine_commands(
     action: Action, monkeypatch: pytest.MonkeyPatch, exchange: requests.Response, **inputs: str
 ) -> list[tuple[str, ...]]:
-    """Run the action with this response to the exchange. Return the commands of twine."""
+    """Run the stand-in action. `exchange` answers its token request. Return twine's arguments."""
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr(action.module.requests, "post", lambda *_, **__: exchange)
     monkeypatch.setattr(action.module, "_twine", lambda *arguments: commands.append(arguments))

@@ -17,7 +17,7 @@ from tests.helpers.stand_ins import Action
 @pytest.fixture
 def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forge: Forge) -> Action:
     class Session:
-        """Sends each request to the forge, with the host name of its URL."""
+        """Replaces `requests.Session`. All requests go to the running forge."""
 
         def __init__(self) -> None:
             self.headers: dict[str, str] = {}

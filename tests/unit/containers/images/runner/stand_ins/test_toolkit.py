@@ -23,7 +23,7 @@ full = { switch = "yaml", only = ["true"] }
 
 @pytest.fixture(autouse=True)
 def action(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The action `some-action` with inputs of all kinds."""
+    """Create the rules of a stand-in action `some-action` with inputs of all kinds."""
     (tmp_path / "some-action").mkdir()
     (tmp_path / "some-action" / "inputs.toml").write_text(RULES, "utf-8")
     monkeypatch.setattr(toolkit, "ACTIONS", tmp_path)

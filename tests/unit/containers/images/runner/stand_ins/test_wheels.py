@@ -19,7 +19,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 class Builder:
-    """Answers the request while the stand-in waits."""
+    """A fake builder. It answers the build request of the stand-in action."""
 
     def __init__(self, folder: Path, captured: Captured) -> None:
         self.files: dict[str, bytes] = {WHEEL: b"wheel", "build.log": b"the log\n"}
@@ -30,7 +30,7 @@ class Builder:
         self._captured = captured
 
     def wait(self, _seconds: float) -> None:
-        """Replace `time.sleep`."""
+        """Answer the request. The stand-in action calls this instead of `time.sleep`."""
         self.output += self._captured.readouterr().out
         word, _, text = self.output.splitlines()[-1].partition(" ")
         assert word == "e2e-build"
@@ -115,7 +115,7 @@ def test_build_that_the_builder_does_not_support_is_unsupported(
 
 
 def unsupported(action: Action, captured: Captured, **inputs: str) -> str:
-    """Run an action that ends as unsupported. Return the reported feature."""
+    """Run the stand-in action, which must report an unsupported feature. Return the feature."""
     with pytest.raises(SystemExit) as exit_info:
         action.run(**inputs)
     assert exit_info.value.code == 1
@@ -167,7 +167,7 @@ def test_builder_without_an_answer_is_a_failure_of_the_testbed(
 def identifiers(
     action: Action, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> tuple[list[str], list[str]]:
-    """Return the build identifiers for Windows, and the command that lists them."""
+    """Let a fake cibuildwheel end with `code`. Return its build identifiers and its command."""
     commands: list[list[str]] = []
 
     def run(command: tuple[str, ...], **_: object) -> subprocess.CompletedProcess[str]:
