@@ -285,13 +285,13 @@ class _BuildJob:
     output: Path
     image: str
     recipe: str | None
-    """The recipe of the image, whose builds have no network. None for any other image."""
+    """The recipe of ``image``, or None. A build in an image without a recipe has a network."""
     labels: dict[str, str]
     log: Path
     title: str
 
     def failure(self, code: int, output: list[str]) -> BuildFailed | TestbedFailure:
-        """Return the error for this output: a failure of the package or of the testbed."""
+        """Return the error of a failed build: a failure of the package or of the testbed."""
         for cause, words in _TESTBED_ERRORS:
             if line := next((line for line in output if words in line.lower()), None):
                 return TestbedFailure(cause, self.title, f"{line.strip()} (log: {self.log})")

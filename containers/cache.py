@@ -41,7 +41,8 @@ def cached_folder(folder: Path, fetch: Callable[[Path], None]) -> Path:
 def built_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     """Return ``folder`` with the files that ``build`` writes into an empty folder.
 
-    This is `cached_folder`, except that the error of ``build`` is raised if it fails again.
+    It works like `cached_folder`, but it always raises the error of ``build`` unchanged. It raises
+    no ``cache-damaged``.
     """
     with locked(_lock(folder)):
         damaged = _damaged(folder)
@@ -84,10 +85,10 @@ def is_intact(folder: Path) -> bool:
 
 
 def _replace(name: str, replace: Callable[[], None]) -> None:
-    """Replace the damaged file ``name``.
+    """Call ``replace``, which fetches the damaged file ``name`` again.
 
     Raises:
-        TestbedFailure: ``cache-damaged`` or ``disk-full``: the file cannot be replaced.
+        TestbedFailure: ``cache-damaged`` or ``disk-full``: the file cannot be fetched.
     """
     try:
         replace()
@@ -100,7 +101,7 @@ def _replace(name: str, replace: Callable[[], None]) -> None:
 
 
 def damaged_file(name: str, reason: str) -> TestbedFailure:
-    """Return the failure of a run that needs a damaged file, with the reason of the fetch."""
+    """Return the failure ``cache-damaged`` of the file. ``reason`` says why the fetch failed."""
     reason_line = " ".join(reason.split())[:300]
     message = f"the cached copy is damaged and cannot be fetched again: {reason_line}"
     return TestbedFailure("cache-damaged", name, message)
@@ -114,7 +115,7 @@ def _lock(folder: Path) -> str:
 
 
 def print_damage(names: Sequence[str], action: str) -> None:
-    """Print that files are damaged. ``action`` is repeated now: "fetching it", "building it"."""
+    """Print that files are damaged. ``action`` names what is done again: "fetching it"."""
     count = f" and {len(names) - 1} other files" if len(names) > 1 else ""
     print_line(f"{names[0]}{count}: the cached copy is damaged; {action} again")
 

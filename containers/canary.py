@@ -106,7 +106,7 @@ def _connect(engine: Engine, run: Run, image: Image, beacon: DockerContainer) ->
     """Connect the engine's host to the beacon with a veth pair. Return the beacon's address.
 
     The pair disappears with the beacon's network namespace. The addresses are in the range for
-    benchmarks, which no network routes (RFC 2544). Each run has four of them.
+    benchmarks, which no network routes (RFC 2544). Each run has four of these addresses.
     """
     wrapped = beacon.get_wrapped_container()
     wrapped.reload()

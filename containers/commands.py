@@ -62,7 +62,7 @@ def execute(
 
 
 def read_state(container: Container) -> ContainerState:
-    """Return the state of a container. It is *gone* also if the engine does not answer."""
+    """Return the state of a container. The state is *gone* also if the engine does not answer."""
     try:
         container.reload()
     except (docker.errors.DockerException, requests.RequestException):
@@ -153,7 +153,8 @@ def start(container: DockerContainer, cause: str, where: str) -> None:
     """Start ``container``. Remove it if it cannot start.
 
     Raises:
-        TestbedFailure: it cannot start. The failure has this cause and the container's last lines.
+        TestbedFailure: the container cannot start. The failure has ``cause``, ``where`` and the
+            last lines of the container's output.
     """
     try:
         container.start()
@@ -181,7 +182,7 @@ def remove(container: DockerContainer) -> None:
 
 
 class ManagedContainer:
-    """A container that lives as long as its context."""
+    """A container that is removed at the end of its ``with`` block."""
 
     _container: DockerContainer
 

@@ -151,7 +151,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
 
 
 def find() -> tuple[Engine | None, list[str]]:
-    """Return the first engine that answers, and the reason of each endpoint before it."""
+    """Return the first engine that answers, and why none answers at each endpoint before it."""
     reasons: list[str] = []
     for endpoint in endpoints():
         answer = connect(endpoint)
@@ -284,7 +284,10 @@ def _process_ids(program: str) -> list[int]:
 
 
 def remove_stale_pid_files(pid_files: dict[Path, str] | None = None) -> list[Path]:
-    """Remove the pid files whose process is gone or is another program. Return these files."""
+    """Remove the pid files whose process is gone or is another program. Return these files.
+
+    ``pid_files`` maps the path of each pid file to the name of the program that writes it.
+    """
     removed = []
     for path, program in (_PID_FILES if pid_files is None else pid_files).items():
         try:
@@ -458,7 +461,10 @@ def is_kept(name: str | None) -> bool:
 
 
 def remove_kept(client: docker.DockerClient) -> int:
-    """Remove the kept containers of all runs and their networks. Return how many were removed."""
+    """Remove the kept containers of all runs and their networks.
+
+    Return the number of removed containers and networks.
+    """
     removed = 0
     try:
         runs = set()
@@ -477,7 +483,9 @@ def remove_kept(client: docker.DockerClient) -> int:
 
 
 def _remove(remove: Callable[[], None]) -> int:
-    """Remove an object of the engine. Return 1, or 0 if another sweep removes it.
+    """Call ``remove``, which removes an object of the engine.
+
+    Return 1, or 0 if another sweep removes the object.
 
     The engine can answer 500 if two programs remove one container at the same time. The removal is
     therefore tried three times.

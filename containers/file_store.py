@@ -1,4 +1,4 @@
-"""The files that runs used, stored by their sha256. A replay reads them after its run."""
+"""Copies of the files that runs used, stored by sha256. A replay of an earlier run reads them."""
 
 from __future__ import annotations
 

@@ -50,8 +50,9 @@ _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 class Forge(ManagedContainer):
     """The running forge: a context manager that removes it at the end.
 
-    It starts on ``network``. `connect` adds further networks. It waits for the registration of an
-    unknown address for ``registration_timeout_seconds``.
+    It starts on ``network``. `connect` adds further networks. If a request comes from an address
+    without a registered job, the forge waits up to ``registration_timeout_seconds`` for the
+    registration.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class Forge(ManagedContainer):
         self._run(["rm", "-f", f"{_JOBS}/{address}.json"])
 
     def releases(self) -> tuple[ForgeRelease, ...]:
-        """Return all releases, also drafts, the newest first.
+        """Return all release pages, also drafts, the newest first.
 
         Raises:
             TestbedFailure: ``forge-unreachable``, also if their format is unknown.
@@ -195,7 +196,7 @@ class Forge(ManagedContainer):
         self._set_keys(new_key, [*earlier_keys, new_key])
 
     def publish_next_key(self) -> None:
-        """Publish the next key of `rotate_keys` in advance.
+        """Publish in advance the key that signs after the next call of `rotate_keys`.
 
         Raises:
             TestbedFailure: ``forge-unreachable``.

@@ -48,7 +48,8 @@ from verification.models.testbed import Image, IndexHosts, Upload
 
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"
-"""The engine stores the output of a container and returns it without starting a program in it."""
+"""The request log is the output of the container. The engine stores this output and returns it
+without starting a program in the container."""
 # By default an engine may store the logs elsewhere, or only the last megabytes.
 _LOG_CONFIG = LogConfig(type=LogConfig.types.JSON, config={"max-size": "1g"})
 _FAULTS = f"{_FOLDER}/faults.json"
@@ -103,7 +104,8 @@ class TrustedPublishing(Model):
 
     publishers: tuple[TrustedPublisher, ...] = ()
     issuers: tuple[str, ...] = ()
-    """The URLs of the accepted issuers of identity tokens. Their TLS certificates are of our CA."""
+    """The URLs of the accepted issuers of identity tokens. Their TLS certificates are from the
+    run's CA."""
     enabled: bool = True
 
 
@@ -122,7 +124,7 @@ class UploadMachine(ManagedContainer):
         return self
 
     def hosts(self) -> IndexHosts:
-        """Read the default host names from pip and twine.
+        """Return the host names of the default index, as set in pip and twine.
 
         Raises:
             TestbedFailure: ``image-build-failed``: pip or twine cannot be read.

@@ -68,9 +68,9 @@ class MachineSetup(Model):
 
     environment: Mapping[str, str] = Field(default_factory=dict)
     tmpfs: Mapping[str, str] = Field(default_factory=dict)
-    """The mount options of each folder in memory."""
+    """The mount options of each folder that is kept in memory (tmpfs), by path."""
     files: Mapping[str, bytes] = Field(default_factory=dict)
-    """The files of the suite's folder, by name."""
+    """The contents of the files in the suite's folder on the machine, by name."""
 
 
 class Machine(ManagedContainer):
@@ -204,9 +204,10 @@ class Machine(ManagedContainer):
         return TestbedFailure("machine-lost", self.spec.name, " ".join(str(error).split())[:300])
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
-        """Write ``files`` (names relative to ``folder``) on the machine. Their owner is its user.
+        """Write ``files`` (names relative to ``folder``) on the machine.
 
-        ``folder`` is a path of the container. The default is the suite's folder.
+        The machine's user owns the files. ``folder`` is a path of the container, by
+        default the suite's folder.
 
         Raises:
             TestbedFailure: ``machine-lost``.
@@ -241,7 +242,7 @@ class Machine(ManagedContainer):
         environment: dict[str, str] | None = None,
         seconds: int | None = None,
     ) -> CommandResult:
-        """Run ``command`` on the machine and wait for it. After ``seconds`` it ends with code 124.
+        """Run ``command`` on the machine and wait for it. After ``seconds``, end it with code 124.
 
         Raises:
             TestbedFailure: ``machine-lost``: the machine or the engine ended.

@@ -3,6 +3,8 @@
 On a terminal, the running steps are below the text and are refreshed every half second. Finished
 steps scroll above them. In a file and in continuous integration, each line has the time (UTC) and
 the seconds since the start. If nothing is printed for a long time, a line names the running steps.
+
+A step of this module is an activity of the suite, such as the build of an image.
 """
 
 from __future__ import annotations
@@ -32,26 +34,26 @@ class ProgressStep:
     """A running or finished step."""
 
     title: str
-    """For example "image index: building". The part before the colon is the subject."""
+    """For example "image index: building". The part before the colon is `subject`."""
     started_at: float
     """The time of its start, by the clock of `Progress`."""
     detail: str = ""
-    """The last line about its subject."""
+    """The last line about this step, without `subject`."""
     seconds: float = 0.0
     """Its duration, when it has finished."""
 
     @property
     def subject(self) -> str:
-        """The beginning of its title. Lines about the step begin with it."""
+        """What the step is about, such as "image index". Lines about the step begin with it."""
         return self.title.partition(": ")[0]
 
     @property
     def kind(self) -> str:
-        """The first word of its subject: image, wheel, cell."""
+        """The first word of `subject`: image, wheel, cell."""
         return self.subject.partition(" ")[0]
 
     def progress(self, now: float) -> str:
-        """Return its subject, its duration until ``now`` and its detail."""
+        """Return `subject`, the duration until ``now`` and `detail` as one line."""
         detail = f", {self.detail}" if self.detail else ""
         return f"{self.subject} ({now - self.started_at:.0f} s{detail})"
 

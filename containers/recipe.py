@@ -55,13 +55,13 @@ class Recipe(Model):
     lock: str | None = None
     """A file that replaces ``requirements.txt``, relative to the repository's root."""
     source: tuple[str, ...] = ()
-    """A Debian suite and some of its source packages. They are in ``source/`` of the context."""
+    """A Debian suite, then source packages. Their files are in ``source/`` of the build context."""
     source_else: tuple[str, ...] = ()
     """The suites that are tried next if the archive does not have a source package."""
     uses: Mapping[str, str] = Field(default_factory=dict)
     """The recipes whose images the Dockerfile copies from, by the build argument for their tag."""
     like: str | None = None
-    """A recipe whose files are used as well. A file of the same name in this recipe replaces it."""
+    """A recipe whose files are used too. Files of this recipe replace files of the same name."""
     arguments: Mapping[str, str] = Field(default_factory=dict)
     """Further build arguments."""
 
@@ -81,7 +81,7 @@ class Recipe(Model):
 
     @property
     def folder(self) -> Path:
-        """The folder of the recipe, its Dockerfile and the files that the Dockerfile copies."""
+        """The folder with ``recipe.toml``, the Dockerfile and the files that it copies."""
         return RECIPES / self.name
 
     @property

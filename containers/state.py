@@ -25,14 +25,20 @@ def state_folder() -> Path:
 
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
-    """Hold the lock ``name``, which all runs of this user share. It is free if its holder ends."""
+    """Wait for the lock ``name``, which all runs of this user share, and hold it for the block.
+
+    If the process of a holder ends, the lock is free.
+    """
     with _lock(name):
         yield
 
 
 @contextlib.contextmanager
 def try_lock(name: str) -> Iterator[bool]:
-    """Hold the lock ``name`` if it is free. Yield True if it is held, otherwise False."""
+    """Acquire the lock ``name`` for the block, without waiting.
+
+    Yield True if it is acquired, or False if another run or thread has it.
+    """
     lock = _lock(name)
     try:
         lock.acquire(blocking=False)

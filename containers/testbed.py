@@ -30,7 +30,7 @@ class Testbed(Model):
     hosts: IndexHosts
     uploads: tuple[Upload, ...] = ()
     egress: EgressProof | None = None
-    """None if another testbed of the run has the proof."""
+    """The proof that machines have no egress. None if another testbed of the run has it."""
 
     @property
     def engine(self) -> Engine:
@@ -63,7 +63,7 @@ class PreparedNetwork:
     upload_machine: Future[tuple[UploadMachine, IndexHosts]]
     """The running upload machine, and the default host names of its clients."""
     proof: Future[EgressProof] | None
-    """The proof that the network is closed."""
+    """The proof that the network is closed. None if the canary is omitted."""
 
 
 @contextlib.contextmanager
@@ -72,9 +72,9 @@ def prepare_network(
 ) -> Iterator[PreparedNetwork]:
     """Create a network, and start the upload machine and the canary. Remove them at the end.
 
-    ``image`` is the image of both. Their futures raise their errors. ``internal=False`` plants an
-    open network for tests. ``prove=False`` omits the canary, if another testbed of the run has the
-    proof.
+    ``image`` is the image of both. The futures of `PreparedNetwork` raise the errors of both.
+    ``internal=False`` plants an open network for tests. ``prove=False`` omits the canary, if
+    another testbed of the run has the proof.
 
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
@@ -97,7 +97,7 @@ def _start(upload_machine: UploadMachine) -> tuple[UploadMachine, IndexHosts]:
 def start(
     network: PreparedNetwork, index_image: Image, contents: IndexContents, wheels: Sequence[Path]
 ) -> Iterator[Testbed]:
-    """Start an index and publish ``wheels`` on it with twine. Remove it at the end.
+    """Start an index and publish ``wheels`` on it with twine. Remove the index at the end.
 
     Raises:
         TestbedFailure: ``egress-open``, ``index-unreachable`` or ``machine-lost``.

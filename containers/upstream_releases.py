@@ -138,10 +138,10 @@ def release(
 ) -> Release:
     """Download the published wheels of one release, also those for other Pythons and C libraries.
 
-    A wheel for a declared machine must be available. Other wheels that cannot be downloaded are in
-    ``not_fetched``. A wheel that is neither for a machine of machines.toml nor for one of the
-    ``platforms`` of the subject is not downloaded and is in ``undeclared``. ``url`` names another
-    index for the wheels that are not for a declared machine.
+    The wheels of `wheelhouse.from_release` must be available. Other wheels that cannot be
+    downloaded are in ``not_fetched`` of the release. A wheel that is neither for a machine of
+    machines.toml nor for one of the ``platforms`` of the subject is not downloaded and is in
+    ``undeclared`` of the release. ``url`` names another index for the other wheels.
 
     Raises:
         WrongUse: the version is not valid, or the index has no such release.
@@ -344,7 +344,7 @@ def _index_url() -> str:
 
 
 def _cached(file: IndexFile, folder: Path) -> Path:
-    """Return the file from the cache.
+    """Return the file from ``folder``. Download it if it is missing or damaged.
 
     Raises:
         UpstreamUnavailable: the file cannot be downloaded.

@@ -25,7 +25,7 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
 
 OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
-"""The oldest pip that runs on the subject's Python. The index has it and the locked pip."""
+"""The lock of the oldest pip that runs on the subject's Python. The index serves this pip too."""
 _PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
 _INSTALLERS = ("pip", "uv")  # in the lock of a subject, but not dependencies
 WINDOWS_PLATFORMS = ("win_amd64",)
@@ -69,9 +69,9 @@ def tools() -> tuple[Path, ...]:
 def dependencies_for(
     lock: Path, python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS
 ) -> tuple[Path, ...]:
-    """Return the files of the lock for another Python on Linux. Empty if a package has none.
+    """Return the files of the lock for another Python on Linux. Empty if a package has no file.
 
-    An older release that this Python selects needs these files.
+    If an installer selects an older release for this Python, that release needs these files.
 
     Raises:
         TestbedFailure: a file cannot be downloaded from the configured upstream index.

@@ -85,7 +85,7 @@ class WorkflowTestbed:
         return read_files(self.engine, self.index.id, project)
 
     def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
-        """Return the results of a run: its releases, the files of the index and the requests.
+        """Return a run with the release pages, the files on the index and the logged requests.
 
         If a server does not run any more, only its state is read.
 

@@ -106,7 +106,7 @@ class _StepLog:
 
 @dataclasses.dataclass
 class _JobLog:
-    """The log of one combination of a job."""
+    """The log of one matrix combination of a job."""
 
     name: str
     matrix: Combination
@@ -249,7 +249,7 @@ class ActLog:
         return tuple(runs)
 
     def _logs_of(self, running: RunningJob, jobs: Iterable[RunningJob]) -> list[_JobLog]:
-        """Return the logs of a job, or those of the calling job if it did not start."""
+        """Return the logs of a job. If it did not start, return those of the calling job."""
         logs = [
             log
             for (name, id_, _), log in self._jobs.items()
@@ -280,7 +280,7 @@ def _outcome(result: str) -> JobOutcome:
 def _result(
     job: WorkflowJob, log: _JobLog | None, before: Iterable[JobRun], *, hung: bool
 ) -> tuple[JobOutcome, str]:
-    """Return the result of a combination of a job, and the reason if no step shows it."""
+    """Return the result of a matrix combination of a job, and the reason if no step shows it."""
     if log is None:
         return "not run", _why_not_run(job, before, hung=hung)
     if log.result is None and not log.steps:

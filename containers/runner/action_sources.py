@@ -1,4 +1,4 @@
-"""The source of each action that the workflow uses: the real action, or a stand-in action."""
+"""Where each GitHub action of the workflow comes from: the real action, or a stand-in action."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from verification.models.workflow import Workflow, WorkflowStep
 STAND_INS = RECIPES / "runner" / "actions"
 IN_IMAGE = "/opt/runner/actions"
 REAL = "/opt/real"
-"""The folder of the real actions in the container of act."""
+"""The folder of the real actions in the conductor."""
 
 
 class ActionVersion(Model):
@@ -58,17 +58,17 @@ def stand_in_actions() -> dict[str, StandInAction]:
 
 @dataclasses.dataclass(frozen=True)
 class ResolvedActions:
-    """The sources of the actions of a workflow."""
+    """The GitHub actions of a workflow: real actions and stand-ins."""
 
     uses: tuple[ActionUse, ...]
     options: tuple[str, ...]
-    """Act's options with the folder of each action."""
+    """The options of act that name the folder of each action."""
     real: dict[str, Path]
-    """The checkouts of real actions, by their folder in the container of act."""
+    """The checkouts of real actions, by their folder in the conductor."""
 
 
 def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
-    """Return the source of each action of the workflow, and of the workflows that it calls.
+    """Return the GitHub actions of the workflow and of the workflows that it calls, with folders.
 
     The real action runs if ``folder`` has its checkout as ``OWNER/NAME@REF`` or ``OWNER/NAME``,
     otherwise a stand-in. ``folder`` must have the checkout of a called workflow of another
@@ -120,19 +120,19 @@ def _calls(workflow: Workflow, folder: Path | None) -> Iterator[tuple[str, Path]
 
 
 def _real_target(name: str) -> str:
-    """Return the folder of the checkout of OWNER/NAME@REF in the container of act."""
+    """Return the folder of the checkout of OWNER/NAME@REF in the conductor."""
     return f"{REAL}/{name.replace('/', '-')}"
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-    """The source of the action of one step."""
+    """The GitHub action that one step of the workflow uses."""
 
     use: ActionUse
     repository: str
     ref: str
     target: str
-    """Its folder in the container of act."""
+    """Its folder in the conductor."""
     checkout: Path | None
     """The checkout of a real action. None for a stand-in."""
 

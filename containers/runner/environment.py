@@ -13,12 +13,12 @@ from verification.models.workflow import RunningJob, Workflow
 
 
 class JobRegistry(Protocol):
-    """Registers the job whose container has an address."""
+    """Registers a job at the forge by the address of the job's container."""
 
     def __call__(
         self, address: str, job: RunningJob, push: Push, run_id: int, attempt: int, /
     ) -> None:
-        """Register a job's container at the forge."""
+        """Register ``job``, whose container has ``address``."""
 
 
 class RunningForge(Protocol):
@@ -32,7 +32,7 @@ class RunningForge(Protocol):
         """The variables with which a job gets its tokens."""
 
     def register(self, address: str, identity: JobIdentity) -> None:
-        """Register the job whose container has an address."""
+        """Register the job whose container has this address."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class RunnerEnvironment:
     """The certificate of the CA of the servers on the network, PEM."""
     register: JobRegistry | None = None
     token: str = "ghs_none"  # noqa: S105  (act needs a token; without a forge nothing reads it)
-    """GITHUB_TOKEN."""
+    """The value of GITHUB_TOKEN in the jobs."""
     identity_url: str = ""
     """The address for requests of an identity token. Empty if no job can request one."""
     identity_token: str = ""
-    """The token of these requests."""
+    """The bearer token for requests of an identity token."""
 
 
 def forge_environment(
@@ -56,8 +56,8 @@ def forge_environment(
 ) -> RunnerEnvironment:
     """Return the environment with this forge on a network.
 
-    The forge is started for one run. The claims of a job contain the differences of its run, such
-    as another tag or attempt.
+    The forge is started with the values of one run of the workflow. If a job belongs to another
+    run, its registration contains the claims that differ, such as the tag or the attempt.
     """
     variables = forge.environment
 

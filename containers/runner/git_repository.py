@@ -105,7 +105,10 @@ class GitRepository:
         self._run("git", "clone", "--quiet", "--bare", str(self.tree), str(self.bare))
 
     def _clone(self) -> str:
-        """Copy the files of the root into the tree. Return their commit, or an empty string."""
+        """Copy the files of the root into the tree.
+
+        Return the commit of the root, or an empty string if the root has no git commit.
+        """
         result = subprocess.run(
             (*_GIT, "-C", str(self._root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
             env=_environment(),
@@ -132,7 +135,7 @@ class GitRepository:
         return base
 
     def _copy_files(self) -> None:
-        """Copy the files that git tracks or would add."""
+        """Copy the files that git tracks or would add from the root into the tree."""
         names = self._run(
             *(*_GIT, "-C", str(self._root), "ls-files", "-z"),
             *("--cached", "--others", "--exclude-standard", "--deduplicate"),

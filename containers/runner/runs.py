@@ -184,7 +184,7 @@ class Runner:
             return list(pool.map(self._run_attempt, pushes, ids, [1] * len(pushes), decisions))
 
     def rerun(self, previous: PipelineRun) -> PipelineRun:
-        """Run all jobs of a run again, as the next attempt. It has the artifacts of the run.
+        """Run all jobs of a run again, as the next attempt, with the artifacts of earlier attempts.
 
         Raises:
             WrongUse: the run did not start.
@@ -275,7 +275,7 @@ class _Attempt:
                 yield TestbedFailure("machine-lost", "a job's container", message)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
-        """Return the results of the attempt, which took this time."""
+        """Return the results of the attempt. ``seconds`` is its duration."""
         jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
         outcome: RunOutcome = "failure"
         if not decision.triggered:
@@ -454,7 +454,7 @@ class _Attempt:
         conductor.put_archive("/conduct", archive_of(registration))
 
     def _find_job(self, job: str, name: str) -> RunningJob:
-        """Return the job with this id. ``name`` is that of its container or in act's log.
+        """Return the job with this id. ``name`` is as in `find_running`.
 
         Raises:
             TestbedFailure: ``stand-in-limited``: more than one job matches.
@@ -473,7 +473,7 @@ class _Attempt:
     # ---- after ----
 
     def _read_states(self) -> None:
-        """Record the states of the containers. The time limit removes them afterwards."""
+        """Record the states of the containers before they are removed at the time limit."""
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
@@ -494,7 +494,7 @@ class _Attempt:
             self.artifacts = tuple(_artifacts(tar))
 
     def _remove(self, *, volumes: bool = True) -> None:
-        """Remove all containers and volumes of this run. If the engine fails, the sweep does it."""
+        """Remove all containers and volumes of this run, or leave them to the next sweep."""
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
@@ -509,7 +509,7 @@ class _Attempt:
 
 
 def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:
-    """Yield the artifacts of the artifact service (``conductor/artifacts.py``)."""
+    """Yield the artifacts in a copy of the folder of ``conductor/artifacts.py``."""
     top = Path(_ARTIFACTS).name
     try:
         index = tar.extractfile(f"{top}/index.json")

@@ -1,4 +1,4 @@
-"""The forge as a WSGI application: hosts, routes, access control and the request log."""
+"""The forge as a WSGI application: host names, routes, access control and the request log."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _MAX_BYTES = 2 * 1024**3  # "each file must be under 2 GiB" (GitHub docs, "About
 
 @dataclass(frozen=True, slots=True)
 class AssetsApi:
-    """Answers requests for assets, on the same hosts as GitHub."""
+    """Answers requests for assets, on the same host names as GitHub."""
 
     _store: ReleaseStore
     _representations: Representations
@@ -126,7 +126,7 @@ class AssetsApi:
         return self._redirect_to(self._store.by_tag(tag), name)
 
     def download_latest(self, _request: Request, name: str) -> Response:
-        """Redirect a link to a file of the latest release to this file."""
+        """Redirect a link of the latest release page to the file."""
         return self._redirect_to(self._store.latest(), name)
 
     def latest_page(self, _request: Request) -> Response:

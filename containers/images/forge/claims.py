@@ -103,7 +103,7 @@ def job_claims(
 
 
 def subject(repository: Repository, run: WorkflowRun, job: JobIdentity) -> str:
-    """Return the subject. It contains the environment, or else the pull request or the ref."""
+    """Return the claim ``sub``, with the environment, or else the pull request or the ref."""
     if job.environment:
         context = f"environment:{job.environment.replace(':', '%3A')}"
     elif run.event_name in ("pull_request", "pull_request_target"):

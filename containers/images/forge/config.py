@@ -1,6 +1,6 @@
 """The configuration of the forge: one JSON file, read at the start.
 
-Values that change during a run are in files of ``folder``; see `jobs` and `keys`.
+Values that change during a run are in files of `Settings.folder`; see `jobs` and `keys`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Repository:
     visibility: str
     default_branch: str
     branches: Mapping[str, str]
-    """Branch to commit."""
+    """The commit of each branch."""
     tags: Mapping[str, str]
-    """Tag to commit."""
+    """The commit of each tag."""
     annotated: Mapping[str, str]
-    """Annotated tag to its tag object."""
+    """The tag object of each annotated tag."""
 
     @property
     def full_name(self) -> str:

@@ -1,6 +1,7 @@
-"""The part of GitHub's GraphQL API that `gh release` uses, on a real GraphQL engine.
+"""The part of GitHub's GraphQL API that `gh release` uses. A GraphQL library runs the queries.
 
-The names and types are from GitHub's public schema. All other fields are unknown.
+The names and types are from GitHub's public schema. A query for any other field is answered with
+an error.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class GraphqlApi:
         return [Route("/graphql", self.query, "token", methods=("POST",))]
 
     def query(self, request: Request) -> Response:
-        """Answer a query. An error in the query is an answer with status 200."""
+        """Answer a query. The answer to a query with errors lists them and has status 200."""
         body = request.body()
         query = body.get("query", str)
         variables, operation = body.get("variables", dict), body.get("operationName", str)

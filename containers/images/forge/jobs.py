@@ -1,8 +1,8 @@
 """The job that sends a request, identified by the address of the client.
 
-When the container of a job starts, the host writes the file ``ADDRESS.json`` into ``folder``:
-``{"job", "permissions", "environment", "claims"}``. The forge reads the file for each request. When
-another job gets the address, a new file replaces the old one.
+When the container of a job starts, the host writes the file ``jobs/ADDRESS.json`` into
+`Settings.folder`: ``{"job", "permissions", "environment", "claims"}``. The forge reads the file for
+each request. When another job gets the address, a new file replaces the old one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The keys of the issuer. A file of the host selects the key that signs and the published keys.
+"""The keys of the issuer. The host selects the key that signs and the published keys.
 
-``keys.json`` in the folder is ``{"signing": 2, "published": [1, 2, 3]}``. The keys have numbers and
-are created at their first use. To plant a fault, the host selects a signing key that is not
-published, so that nobody can verify its signatures. The forge reads the file for each request.
+The host writes the file ``keys.json`` into `Settings.folder`:
+``{"signing": 2, "published": [1, 2, 3]}``. The keys have numbers and are created at their first
+use. To plant a fault, the host selects a signing key that is not published, so that nobody can
+verify its signatures. The forge reads the file for each request.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Keys:
         """Return the key that signs now.
 
         Raises:
-            ConfigError: the file of the host is not valid.
+            ConfigError: ``keys.json`` is not valid.
         """
         return self._key(self._read_selection().signing)
 

@@ -62,7 +62,7 @@ class Refs:
             return self._branches.get(branch) or self._tags.get(tag)
 
     def find(self, name: str) -> RefTarget | None:
-        """Return the object of a full name (``refs/heads/...`` or ``refs/tags/...``), or None."""
+        """Return the object of the ref ``refs/heads/...`` or ``refs/tags/...``, or None."""
         kind, _, short = name.removeprefix("refs/").partition("/")
         with self._lock:
             if kind == "heads" and short in self._branches:

@@ -12,7 +12,7 @@ from .routing import WEB
 
 
 def previous(tag: str, tags: list[str]) -> str | None:
-    """Return the highest version below ``tag``, or None."""
+    """Return the tag with the highest version below that of ``tag``, or None."""
     below = [name for name in tags if version_key(name) < version_key(tag)]
     return max(below, key=version_key, default=None)
 

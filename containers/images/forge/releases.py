@@ -1,7 +1,7 @@
-"""Releases and their assets, in memory, with a copy on disk for the host.
+"""The release pages of the forge (GitHub's releases) and their assets, in memory.
 
-Each change replaces the file ``releases.json`` in the folder. The content of an asset is in the
-file ``assets/ID``.
+A copy is in `Settings.folder`, on the disk of the forge's container. The host reads it there. Each
+change replaces the file ``releases.json``. The content of an asset is in the file ``assets/ID``.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Release:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReleaseFields:
-    """The fields of a release that a client can set. None does not change a field."""
+    """The fields of a release that a client can set. A field that is None is not changed."""
 
     tag: str | None = None
     target: str | None = None
@@ -108,7 +108,7 @@ class ReleaseStore:
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Lock the store for a change, then write the copy on disk."""
+        """Lock the store for a change, then write ``releases.json``."""
         with self._lock:
             yield
             self._save()

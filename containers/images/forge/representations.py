@@ -34,7 +34,7 @@ class Representations:
         self.web = f"https://{WEB}/{repository.full_name}"
 
     def repository(self, *, writes: bool) -> JsonObject:
-        """Return the repository. ``writes`` is True if the client can write to it."""
+        """Return the JSON of the repository. ``writes`` is True if the client can write to it."""
         repository = self._repository
         return {
             "id": repository.id,
@@ -108,7 +108,7 @@ class Representations:
         }
 
     def asset(self, release: Release, asset: Asset) -> JsonObject:
-        """Return an asset."""
+        """Return the JSON of an asset."""
         return {
             "url": self.asset_url(asset),
             "id": asset.id,
@@ -127,7 +127,7 @@ class Representations:
         }
 
     def ref(self, name: str, target: RefTarget) -> JsonObject:
-        """Return a branch or a tag."""
+        """Return the JSON of a branch or a tag."""
         kind = "tags" if target.type == "tag" else "commits"
         url = f"{self.api}/git/{kind}/{target.sha}"
         return {

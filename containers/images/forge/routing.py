@@ -1,6 +1,6 @@
 """Requests, responses and routes of the forge.
 
-A route names its host and the access it requires.
+A route has a host name and the access that it requires.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIONS = "pipelines.actions.githubusercontent.com"
 HOSTS = (WEB, API, UPLOADS, FILES, ISSUER, ACTIONS)
 
 Access: TypeAlias = Literal["open", "token", "read", "write"]
-"""No token; the run's token; ``contents: read``; ``contents: write``."""
+"""What a route requires: no token, the run's token, ``contents: read`` or ``contents: write``."""
 
 _DOCUMENTATION = "https://docs.github.com/rest"
 _MAX_JSON_BYTES = 1024 * 1024
@@ -105,7 +105,7 @@ class Request(server.routing.Request):
 
 @dataclass(frozen=True, slots=True)
 class Route(server.routing.Route):
-    """A route on one of the hosts, and the access that it requires."""
+    """A route on one host name of the forge, and the access that it requires."""
 
     access: Access
     host: str = API

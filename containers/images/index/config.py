@@ -23,7 +23,7 @@ class Hosts:
     files: str | None = None
 
     def serves(self, role: Role, name: str) -> bool:
-        """Return True if a host has a role."""
+        """Return True if a host name has a role."""
         names: dict[Role, set[str]] = {
             "index": {self.index},
             "upload": {self.upload},
@@ -70,7 +70,7 @@ class Settings:
     faults: Path | None
     credentials: tuple[Credential, ...]
     yanked: dict[str, str]
-    """File name to the reason for yanking."""
+    """The reason of each yanked file, by file name."""
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]

@@ -1,6 +1,6 @@
 """Requests, responses and routes of the index.
 
-A route names the role of its host, such as upload.
+A route names the role of its host name, such as upload.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Request(server.routing.Request):
 
 @dataclass(frozen=True, slots=True)
 class Route(server.routing.Route):
-    """A route on the host with a role."""
+    """A route on each host name of the index that has ``role``."""
 
     role: Role = "index"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 NOTES = "server.notes"
-"""The WSGI environment key of the notes. The log line of the request contains the notes."""
+"""The WSGI environment key of the notes: values that handlers add to the log line."""
 # How many seconds a log marker waits for active requests. A planted fault can keep a request open.
 _MARKER_SECONDS = 2
 
@@ -106,7 +106,7 @@ class RequestLog:
         return not handshakes and not self._active_of(client)
 
     def _write(self, line: JsonObject) -> None:
-        """Append a line. If that fails, print the error and keep it for the health report."""
+        """Append a line. If that fails, print the error and store it in ``failure``."""
         data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
         try:
             if os.write(self._file, data) == len(data):

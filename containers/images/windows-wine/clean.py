@@ -61,7 +61,11 @@ def is_on_windows(
 
 
 def private_name(name: str) -> str:
-    """Return a name of the same length that only Wine uses for a library."""
+    """Return the name with ``_`` as its first letter. Only Wine uses this name.
+
+    The length is the same, because the name is replaced inside the binaries that import the
+    library.
+    """
     return f"_{name[1:]}"
 
 

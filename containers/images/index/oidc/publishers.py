@@ -52,7 +52,7 @@ class WorkflowIdentity:
 
     @property
     def ref(self) -> str:
-        """The workflow file, in the format of the claim, without @ and ref."""
+        """The workflow file, in the format of the claim ``job_workflow_ref``, without ``@REF``."""
         return f"{self.slug}/.github/workflows/{self.file}"
 
 

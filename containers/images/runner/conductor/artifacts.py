@@ -37,7 +37,7 @@ class Refused(Exception):
 
 
 class Call(TypedDict, total=False):
-    """The fields of calls that the service reads."""
+    """The fields of a call. The service reads no other fields."""
 
     name: str
     mime_type: str | None
@@ -51,7 +51,7 @@ class Call(TypedDict, total=False):
 
 @dataclasses.dataclass
 class ArtifactEntry:
-    """An artifact in the index."""
+    """An entry of ``index.json``, the list of artifacts."""
 
     id: int
     attempt: int
@@ -198,7 +198,7 @@ class Service(ThreadingHTTPServer):
         self.store = store
 
     def start(self) -> None:
-        """Serve until the process ends."""
+        """Serve in a background thread until the process ends."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 

@@ -29,8 +29,8 @@ class Config:
     volume: str
     """The volume of the run. All jobs mount it."""
     registered_jobs: str
-    """The folder with a file for each container of a job that the forge knows. The file contains
-    ``identity`` if the job can request identity tokens."""
+    """The folder with a file for each container whose job is registered at the forge. The file
+    contains ``identity`` if the job can request identity tokens."""
     artifacts: str
     """The folder of the artifacts."""
     attempt: int

@@ -9,6 +9,8 @@ engine go through this relay:
 - It reports the container of each job, and the state of each container that act removes.
 - It sets the two variables for requests of identity tokens, only in jobs with the permission, as
   GitHub does.
+
+The TypedDict classes have only the keys of the engine's API that the relay reads or changes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ _REGISTRATION_SECONDS = 10.0
 
 
 class Mount(TypedDict, total=False):
-    """A mount of a container. These classes have only the keys that the relay changes."""
+    """A mount of a container."""
 
     Type: str
     Source: str
@@ -82,7 +84,7 @@ class Relay:
         self._listener.listen(64)
 
     def start(self) -> None:
-        """Serve until the process ends."""
+        """Serve in a background thread until the process ends."""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -119,7 +121,7 @@ class Relay:
             self._names[match[1].decode()] = name
 
     def _change(self, head: bytes, body: bytes, client: socket.socket) -> bytes:
-        """Return the request for the engine. Read the rest of the body if it must change."""
+        """Return the request for the engine. If the body must change, read the rest of it first."""
         first, *lines = head.decode("latin-1").split("\r\n")
         method, target, protocol = first.split(" ")
         path, _, query = target.partition("?")
@@ -209,7 +211,7 @@ class Relay:
 
 
 def _state(container: str) -> dict[str, Json]:
-    """Return the state of a container (``ContainerState`` of the host)."""
+    """Return the state of a container, with the fields of the suite's ``ContainerState``."""
     connection = http.client.HTTPConnection("engine")
     with socket.socket(socket.AF_UNIX) as engine:
         engine.connect(ENGINE)

@@ -1,4 +1,4 @@
-"""Check the inputs of a stand-in action in JavaScript.
+"""Check the inputs of a stand-in action that is written in JavaScript.
 
 Usage: python -m stand_ins.check ACTION
 """

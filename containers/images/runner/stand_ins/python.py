@@ -58,7 +58,7 @@ def _requested_versions(values: Inputs) -> list[str]:
 
 
 def _matches(requested: str, available: Version) -> bool:
-    """Return True if the available version matches a version, a prefix (3.13, 3.x) or a range.
+    """Return True if ``available`` fits the request: a version, a prefix (3.13, 3.x) or a range.
 
     Raises:
         Failure: the request is not a version.

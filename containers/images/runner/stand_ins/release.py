@@ -1,4 +1,4 @@
-"""Stand-in for softprops/action-gh-release. It creates a release on the forge by REST."""
+"""Stand-in for softprops/action-gh-release. It creates a release page on the forge by REST."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Values = dict[str, str | bool]
 
 
 class Api:
-    """The part of GitHub's REST API for releases."""
+    """A client of GitHub's REST API for releases."""
 
     def __init__(self, token: str, repository: str) -> None:
         self._session = requests.Session()

@@ -101,7 +101,7 @@ def run(
     *step_errors: type[Exception],
     testbed_errors: Mapping[type[Exception], str] = {},
 ) -> NoReturn:
-    """Run an action and exit with code 0 or 1.
+    """Call ``action``, the program of a stand-in, and exit with code 0 or 1.
 
     - `Failure` and ``step_errors`` fail the step, as in the real action.
     - ``testbed_errors`` maps exceptions to causes. They are reported as a failure of the testbed.
