@@ -393,9 +393,11 @@ def _identity(pid: int) -> str:
 
 
 def is_dead(owner: str, age_hours: float) -> bool:
-    """Return True if the owner's process has ended.
+    """Return True if the process that owns a container, network or volume has ended.
 
-    A process of another boot or pid namespace is not visible. It counts as ended after 12 hours.
+    ``owner`` is the label ``BOOT:NAMESPACE:PID:START``. A process of another boot or pid namespace
+    is not visible. It counts as ended if the owned object is older than 12 hours; ``age_hours`` is
+    the age of the object.
     """
     current = _identity(os.getpid()).split(":")
     parts = owner.split(":")

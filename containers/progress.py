@@ -96,7 +96,11 @@ class Progress:
     # ---- steps ----
 
     def print_line(self, line: str) -> None:
-        """Print a line. On a terminal, a line about a running step is shown next to that step."""
+        """Print a line.
+
+        On a terminal, a line that begins with the subject of a running step and a colon, such as
+        "image index: ", is shown next to that step instead.
+        """
         with self._lock:
             subject, colon, detail = line.partition(": ")
             for step in self._running:
@@ -173,8 +177,8 @@ class Progress:
     def print_to(self, file: TextIO | None, end_line: Callable[[], None] = lambda: None) -> None:
         """Print to this file from now on. None selects the default output.
 
-        ``end_line`` is called before each output. If another program writes to the same terminal,
-        it can end an incomplete line there.
+        ``end_line`` is called before each output. It ends the incomplete line of another program
+        that writes to the same terminal.
         """
         with self.paused():
             self._file, self._end_line = file, end_line

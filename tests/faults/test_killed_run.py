@@ -41,7 +41,8 @@ def client(container_engine: Engine) -> Iterator[docker.DockerClient]:
 def _start(
     client: docker.DockerClient, tmp_path: Path, command: list[str]
 ) -> tuple[subprocess.Popen[bytes], set[str]]:
-    """Start a gate, and wait until it has two objects on the engine. Return process and run ids."""
+    """Start a gate, and wait until two containers or networks of its process exist. Return the
+    process, and the ids of its runs."""
     folder = tmp_path / "wheels"
     folder.mkdir()
     linux_wheel(folder)

@@ -1,7 +1,7 @@
 """Build small wheels for tests, and plant faults in wheels.
 
-The planted fault must be the only one. RECORD is therefore written again by default, and an unknown
-file name is an error.
+The planted fault must be the only one. RECORD is therefore written again by default. A fault in a
+file that the wheel does not contain raises an error.
 """
 
 from __future__ import annotations

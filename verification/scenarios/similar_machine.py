@@ -115,7 +115,7 @@ class RankedMachine(NamedTuple):
 
 
 def systems(path: Path = PATH) -> Mapping[str, System]:
-    """Return the systems by name.
+    """Return the systems that bug reports name, such as debian-12, by name.
 
     Raises:
         DataError: the file cannot be read, or a system does not fit the model.

@@ -81,7 +81,7 @@ class Selection(Model):
 
     @property
     def profile_systems(self) -> tuple[OperatingSystem, ...]:
-        """The operating systems of all machines of the profile."""
+        """The operating systems of the selected and the deselected machines."""
         specs = (*self.machines, *self.deselected)
         return tuple(sorted({spec.os for spec in specs}))
 

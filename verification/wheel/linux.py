@@ -173,7 +173,9 @@ def _leads_to(library: Library, bundled: Library, name: str) -> bool:
 
 
 def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Iterator[Cause]:
-    """Yield a cause for each kind of symbol version that is newer than the tag allows."""
+    """Yield `glibc-floor` and `libstdcxx-floor` if symbol versions are newer than the tag allows.
+
+    Each cause names the newest version of its library."""
     if policy is None:
         return
     excess: dict[str, list[tuple[str, str]]] = defaultdict(list)
