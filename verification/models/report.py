@@ -98,6 +98,52 @@ class StandInLimits(Model):
     """What is different."""
 
 
+class BasisEntry(Model):
+    """One part of what a verdict is based on: a stand-in, the source, or what is not covered."""
+
+    name: str
+    """What the part is, such as source, Windows, GitHub, index or not covered."""
+    value: str
+    """What the run used, such as "Wine 10.0" or "act 0.2.89 with 10 stand-in actions"."""
+
+
+class FileCoverage(enum.StrEnum):
+    """How far a run verifies one file of the release."""
+
+    VERIFIED = "verified"
+    """A machine of the run installed the file, and the cell is verified."""
+    FAILED = "failed"
+    """A machine of the run installed the file, and the cell is not verified."""
+    INSPECTED = "inspected-only"
+    """The inspection read the file, and no machine installed it."""
+    NOT_READ = "not-read"
+    """The run did not read the file."""
+
+
+class FileResult(Model):
+    """One file of the release, and how far the run verifies it."""
+
+    name: str
+    """The file name."""
+    coverage: FileCoverage
+    """How far the run verifies it."""
+    machines: tuple[str, ...] = ()
+    """The names of the machines that installed it."""
+    checks: tuple[str, ...] = ()
+    """The names of the checks of the inspection; empty if it did not read the file."""
+    reason: str = ""
+    """Why no machine installed it, or why it was not read; empty if a machine installed it."""
+
+
+class RunChanges(Model):
+    """The differences from the last run of the same kind."""
+
+    base: str
+    """The title of the earlier run: its number, start, package and version."""
+    differences: tuple[str, ...]
+    """One line for each difference, the regressions first; empty if nothing changed."""
+
+
 class EngineRecord(Model):
     """The container engine."""
 
@@ -341,6 +387,15 @@ class PublisherPart(Model):
     """The registered trusted publisher."""
 
     registered: str = Field(default="", description="The file with the registration.")
+    scope: str = Field(
+        default="",
+        description="What the verdict compares the workflow with: `against the registration file` "
+        "or `against the live index`.",
+    )
+    fields: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="The registration: project, owner, repository, workflow and environment.",
+    )
     proved: tuple[str, ...] = Field(default=(), description="What the run proved.")
     refused: tuple[str, ...] = Field(
         default=(), description="The token exchanges that the index refused."
@@ -380,6 +435,17 @@ class Report(Model):
     out_of_scope: tuple[OutOfScope, ...] = ()
     """What the options leave out."""
     version: str = Field(default="", description="The release's version.")
+    command: str = Field(default="", description="The command line of the run, as typed.")
+    basis: tuple[BasisEntry, ...] = Field(
+        default=(), description="What the verdict is based on. Each form shows it."
+    )
+    files: tuple[FileResult, ...] = Field(
+        default=(), description="Each file of the release, and how far the run verifies it."
+    )
+    changes: RunChanges | None = Field(
+        default=None,
+        description="The differences from the last run of the same kind; null if there is none.",
+    )
     suite_version: str = Field(default="", description="The version of quiverdb-e2e.")
     suite_commit: str = Field(
         default="",

@@ -60,6 +60,11 @@ class CellSummary(Model):
     """The commands that the cell reached."""
     steps: Mapping[str, bool]
     """Whether each step of the exercise passed, by name."""
+    errors: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="What the user sees of each failure: for a step of the exercise the exception, "
+        "for a command the end of its output. The keys are names of steps and commands.",
+    )
     python: str = ""
     """The version of the Python that runs the probe."""
     implementation: str = ""
