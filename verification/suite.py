@@ -6,9 +6,13 @@ The module needs only the standard library, so that ``--version`` works without 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import shlex
 import subprocess
+import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 NAME = "quiverdb-e2e"
@@ -41,6 +45,23 @@ def commit(root: Path = _ROOT) -> str:
     if not revision or changes is None:
         return NO_COMMIT
     return revision + (CHANGES if changes else "")
+
+
+@functools.cache
+def checkout(root: Path = _ROOT) -> str:
+    """Return a hash of the checkout's folder and of the address of its repository.
+
+    It stays equal from commit to commit. Another folder or repository has another hash.
+    """
+    address = _git(root, "config", "--get", "remote.origin.url") or ""
+    return hashlib.sha256(os.fsencode(f"{root.resolve()}\n{address}")).hexdigest()[:16]
+
+
+def command_line(words: Sequence[str] = ()) -> str:
+    """Return the command line of this process, quoted for a shell. ``words`` replace sys.argv."""
+    program, *arguments = words or sys.argv
+    is_launched = Path(program).parts[-3:] == ("verification", "commands", "__main__.py")
+    return shlex.join(["./e2e" if is_launched else Path(program).name, *arguments])
 
 
 def _git(root: Path, *words: str) -> str | None:

@@ -22,11 +22,17 @@ from verification.models.evidence import (
 )
 from verification.models.index_log import IndexRequest
 from verification.models.inspection import ReleaseInspection, WheelInspection
+from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import (
+    NOT_COVERED,
+    REGISTRATION_FILE,
     ArtifactClaim,
+    BasisEntry,
     Claim,
     EngineRecord,
+    FileCoverage,
     FileRecord,
+    FileResult,
     JobRecord,
     LinkClaim,
     MachineRecord,
@@ -44,6 +50,7 @@ from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.report import cell_summary, stand_in_limits
 from verification.rules.catalogue import catalogue
 from verification.scenarios import machines
+from verification.subjects import report_template, subject
 from verification.verdict import combined_verdict
 
 LINUX_WHEEL = "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl"
@@ -51,6 +58,41 @@ WINDOWS_WHEEL = "quiverdb-0.5.0-cp313-cp313-win_amd64.whl"
 WHEELS = {LINUX_WHEEL: "a" * 64, WINDOWS_WHEEL: "b" * 64}
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 STARTED = "2026-03-01T10:00:00Z"
+ERROR = "ImportError: libquiver_c.so: undefined symbol: quiver_open"
+"""What the user sees in a cell that fails."""
+BASIS = tuple(
+    BasisEntry(name=name, value=value)
+    for name, value in (
+        ("source", "this repository's own quiverdb 0.5.0"),
+        ("Windows", "Wine 10.0"),
+        ("GitHub", "act 0.2.89 with 10 stand-in actions"),
+        ("index", "pypiserver 2.4.2 with our front"),
+        (NOT_COVERED, "a real Windows, Linux on ARM, macOS"),
+    )
+)
+SOURCE_DISTRIBUTION = "quiverdb-0.5.0.tar.gz"
+MACOS_WHEEL = "quiverdb-0.5.0-cp313-cp313-macosx_11_0_arm64.whl"
+FILES = (
+    FileResult(
+        name=MACOS_WHEEL,
+        coverage=FileCoverage.INSPECTED,
+        checks=("identity", "record"),
+        reason="no machine of this project runs macosx_11_0_arm64",
+    ),
+    *(
+        FileResult(
+            name=name, coverage=FileCoverage.VERIFIED, machines=(machine,), checks=("record",)
+        )
+        for name, machine in ((LINUX_WHEEL, "debian-13"), (WINDOWS_WHEEL, "windows-wine"))
+    ),
+    FileResult(
+        name=SOURCE_DISTRIBUTION,
+        coverage=FileCoverage.NOT_READ,
+        reason="the suite verifies wheels only",
+    ),
+)
+SUBJECT = subject.load()
+TEMPLATE = report_template.load(SUBJECT)
 _VERDICTS = {
     Outcome.FAILS: Verdict.FAILED,
     Outcome.UNVERIFIED: Verdict.UNVERIFIED,
@@ -162,6 +204,9 @@ def cell(
         outcome, seconds = Outcome.UNVERIFIED, 0.0
     outcome = outcome or (Outcome.FAILS if causes else Outcome.WORKS)
     refuses = outcome in (Outcome.REFUSED, Outcome.FALLS_BACK)
+    summary = cell_summary.summarize(evidence(cell_id)) if seconds else None
+    if summary and outcome is Outcome.FAILS:
+        summary = summary.model_copy(update={"errors": {"import": ERROR}})
     return CellResult(
         id=cell_id,
         machine=machine,
@@ -173,7 +218,7 @@ def cell(
         causes=causes,
         seconds=seconds,
         reason=reason,
-        summary=cell_summary.summarize(evidence(cell_id)) if seconds else None,
+        summary=summary,
     )
 
 
@@ -262,6 +307,9 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             OutOfScope(id="windows-servercore", reason="only the profile full selects it"),
         ),
         version="0.5.0",
+        command="./e2e gate",
+        basis=BASIS,
+        files=FILES,
         wheels=WHEELS,
         locked={"cffi": "2.1.1", "pip": "26.3"},
         engine=EngineRecord(version="20.10.24", os="linux"),
@@ -290,6 +338,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             for name in ("index", "debian-13-user", "windows-wine")
         },
         machines=machine_records(),
+        template=TEMPLATE,
         stand_ins=stand_in_limits.load(),
     )
 
@@ -318,6 +367,22 @@ PIPELINE = PipelinePart(
 )
 
 
+PUBLISHER = PublisherPart(
+    registered="verification/subjects/quiverdb/publishers.toml",
+    scope=REGISTRATION_FILE,
+    fields={
+        "project": "quiverdb",
+        "owner": "octo-org",
+        "repository": "quiver2",
+        "workflow": "publish.yml",
+        "environment": "pypi",
+    },
+    proved=("the exchange was granted",),
+    live=LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="the index did not answer"),
+    not_provable=("the dashboard",),
+)
+
+
 def complete(*cells: CellResult) -> Report:
     """Return a report that also has verified items for the pipeline and the publisher."""
     base = report(*cells)
@@ -326,9 +391,7 @@ def complete(*cells: CellResult) -> Report:
         update={
             "items": items,
             "pipeline": PIPELINE,
-            "publisher": PublisherPart(
-                proved=("the exchange was granted",), not_provable=("the dashboard",)
-            ),
+            "publisher": PUBLISHER,
         }
     )
 

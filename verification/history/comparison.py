@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from verification.history.store import TIMED_RUNS, RecordedRun
+from verification.history.store import TIMED_RUNS, History, HistoryError, RecordedRun
 from verification.models.cause import Cause
-from verification.models.report import Report
+from verification.models.report import Report, RunChanges
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
 
@@ -57,6 +57,22 @@ def compare(
         *_changed("image", _images(base.report), _images(new.report)),
     ]
     return sorted(differences, key=lambda difference: (not difference.is_regression, difference))
+
+
+def changes_since(history: History, report: Report) -> RunChanges | None:
+    """Return the differences of a run from the last run of its kind; None if there is none.
+
+    A history that cannot be read has no such run. Recording the run reports its error.
+    """
+    try:
+        earlier = history.runs_like(report).runs
+    except HistoryError:
+        return None
+    if not earlier:
+        return None
+    base, new = earlier[-1], RecordedRun("this run", report)
+    differences = compare(base, new, earlier)
+    return RunChanges(base=base.title, differences=tuple(map(str, differences)))
 
 
 def _earlier_runs(

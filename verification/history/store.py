@@ -19,7 +19,9 @@ from verification.models.report import RESULTS_SCHEMA, Report
 SCHEMA_VERSION = RESULTS_SCHEMA
 """The schema version of the file is that of its reports."""
 TIMED_RUNS = 5
-"""The number of newest runs from which `History.seconds` reads durations."""
+"""The number of last runs that show how long a cell takes."""
+SIMILAR_RUNS = 20
+"""The number of last runs of the same kind with which a gate compares itself."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -60,22 +62,33 @@ class RecordedRuns:
     """The number of further runs, which have an older schema."""
 
 
-def comparison_key(report: Report) -> str:
-    """Return a key for the input and the selection of a run. Runs with equal keys can be compared.
+def run_kind(report: Report) -> dict[str, str]:
+    """Return the kind of a run: its command and its options, by name. Runs of one kind compare.
 
-    The version of a published release is part of the key; a folder of wheels or a source is not.
+    The version of a published release and the folder of a source are part of it. A folder of wheels
+    and the commit of the checkout are not.
     """
     selection = report.selection
-    origin = "release" if selection.release else "wheels" if selection.wheels else "source"
-    return json.dumps(
-        {
-            "input": selection.release or origin,
-            "strict": selection.strict,
-            "narrowed": sorted(selection.narrowed),
-            "subject": selection.subject,
-        },
-        sort_keys=True,
-    )
+    source = f"source {selection.source}"
+    wheels = "a folder of wheels" if selection.wheels else source
+    return {
+        "command": "reproduce" if report.reproduction else "gate",
+        "package": selection.subject,
+        "checkout": report.checkout,
+        "origin": f"release {selection.release}" if selection.release else wheels,
+        "profile": selection.profile,
+        "history": selection.history,
+        "strict": "yes" if selection.strict else "no",
+        "selection": ", ".join(sorted(selection.narrowed)) or "whole profile",
+        "pipeline": "yes" if selection.pipeline else "no",
+        "actions": "real actions" if selection.actions_from else "stand-in actions",
+        "own tests": "yes" if selection.tests else "no",
+    }
+
+
+def comparison_key(report: Report) -> str:
+    """Return the kind of a run as a key of the history."""
+    return json.dumps(run_kind(report), sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,16 @@ class History:
         """
         return self._read("SELECT id, results FROM runs ORDER BY id")
 
+    def runs_like(self, report: Report) -> RecordedRuns:
+        """Return the last runs of the same kind as a report.
+
+        Raises:
+            HistoryError: the file cannot be read.
+        """
+        query = "SELECT id, results FROM runs WHERE kind = ? ORDER BY id DESC LIMIT ?"
+        last = self._read(query, comparison_key(report), SIMILAR_RUNS)
+        return RecordedRuns(last.runs[::-1], last.ignored)
+
     def seconds(self) -> dict[str, float]:
         """Return the newest duration of each cell in seconds, by its id.
 
@@ -122,7 +145,7 @@ class History:
         cells = [cell for run in reversed(last.runs) for cell in run.report.cells]
         return {cell.id: cell.seconds for cell in cells if cell.seconds}
 
-    def _read(self, query: str, *values: int) -> RecordedRuns:
+    def _read(self, query: str, *values: int | str) -> RecordedRuns:
         if not self.file.exists():
             return RecordedRuns(())
         runs, ignored = [], 0

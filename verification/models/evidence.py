@@ -491,6 +491,9 @@ class CellEvidence(Model):
         default="", description="The processor's name; the host's name if one is emulated."
     )
     system: str = Field(default="", description="Name, version and build of the system.")
+    wine: str = Field(
+        default="", description="The version of Wine; empty if the machine does not use it."
+    )
     os: Literal["linux", "windows"] = "linux"
     """The machine's operating system."""
     env: Mapping[str, str] = Field(

@@ -12,8 +12,9 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
-from verification.models.machine import OperatingSystem
+from verification.models.machine import OperatingSystem, RunsOn
 from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisherCheck, WorkflowArtifact
+from verification.models.report_template import ReportTemplate
 from verification.models.results import CellResult, ItemResult, PlatformResult
 from verification.models.testbed import EgressProof, ImageRecord
 from verification.models.verdict import Verdict
@@ -69,6 +70,8 @@ class MachineRecord(Model):
     """The title for reports."""
     os: OperatingSystem
     """The operating system."""
+    runs_on: RunsOn | None = None
+    """The system that runs its programs; null if it is not recorded."""
     image: str = Field(default="", description="The name of its image, a key of `images`.")
     python: str = Field(description="The version of its CPython.")
     additional_software: tuple[str, ...] = Field(
@@ -98,6 +101,10 @@ class StandInLimits(Model):
     """What is different."""
 
 
+NOT_COVERED = "not covered"
+"""The name of the part that has what no machine of the run covers."""
+
+
 class BasisEntry(Model):
     """One part of what a verdict is based on: a stand-in, the source, or what is not covered."""
 
@@ -111,11 +118,11 @@ class FileCoverage(enum.StrEnum):
     """How far a run verifies one file of the release."""
 
     VERIFIED = "verified"
-    """A machine of the run installed the file, and the cell is verified."""
+    """A machine of the run installed the file and verified it, and none failed with it."""
     FAILED = "failed"
-    """A machine of the run installed the file, and the cell is not verified."""
+    """A cell with the file failed."""
     INSPECTED = "inspected-only"
-    """The inspection read the file, and no machine installed it."""
+    """The inspection read the file, and no machine verified it."""
     NOT_READ = "not-read"
     """The run did not read the file."""
 
@@ -128,11 +135,11 @@ class FileResult(Model):
     coverage: FileCoverage
     """How far the run verifies it."""
     machines: tuple[str, ...] = ()
-    """The names of the machines that installed it."""
+    """The names of the machines to which the index served it."""
     checks: tuple[str, ...] = ()
     """The names of the checks of the inspection; empty if it did not read the file."""
     reason: str = ""
-    """Why no machine installed it, or why it was not read; empty if a machine installed it."""
+    """Why no machine verified it, or why it was not read; empty if a machine verified it."""
 
 
 class RunChanges(Model):
@@ -383,6 +390,10 @@ class PipelinePart(Model):
     act: str = Field(default="", description="The version of act.")
 
 
+REGISTRATION_FILE, LIVE_INDEX = "against the registration file", "against the live index"
+"""The scopes of the verdict on the registered publisher."""
+
+
 class PublisherPart(Model):
     """The registered trusted publisher."""
 
@@ -436,6 +447,12 @@ class Report(Model):
     """What the options leave out."""
     version: str = Field(default="", description="The release's version.")
     command: str = Field(default="", description="The command line of the run, as typed.")
+    checkout: str = Field(
+        default="",
+        description="A hash of the folder and the repository of the checkout of quiverdb-e2e.",
+    )
+    template: ReportTemplate | None = None
+    """The texts of VERIFICATION.md that do not come from the run; null for generic texts."""
     basis: tuple[BasisEntry, ...] = Field(
         default=(), description="What the verdict is based on. Each form shows it."
     )

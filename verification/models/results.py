@@ -71,6 +71,8 @@ class CellSummary(Model):
     """The implementation of the probe's Python."""
     system: str = ""
     """Name, version and build of the system."""
+    wine: str = ""
+    """The version of Wine; empty if the machine does not use it."""
     deviation: str = ""
     """How the command differs from the literal command; empty if it does not."""
     started: str = ""

@@ -115,6 +115,8 @@ class Subject(Model):
     """The file with its registered trusted publishers."""
     pipeline: Path | None = None
     """The file with the requirements for its release pipeline."""
+    verification: Path | None = None
+    """The file with the texts of its VERIFICATION.md; None for generic texts."""
 
     @property
     def locks(self) -> tuple[Path, ...]:

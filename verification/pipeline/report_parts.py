@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import assert_never
 
 from verification.models.cause import Cause, Severity
@@ -12,8 +13,12 @@ from verification.models.pipeline import (
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
+    PipelineRun,
 )
+from verification.models.publisher import TrustedPublisher
 from verification.models.report import (
+    LIVE_INDEX,
+    REGISTRATION_FILE,
     ArtifactClaim,
     Claim,
     JobRecord,
@@ -41,11 +46,17 @@ PUBLISHER_CAUSES = frozenset(
 """The causes about the publisher. They decide the item of the registered publisher."""
 _NOT_REACHED = "the run ended before this"
 _LOG_LINES = 40
-_NOT_PROVABLE = (
+_LIVE_REGISTRATION = (
     "that the live index has this registration: only its owner can see it; the provenance of a "
-    "published release shows the registration that was used",
-    "the owner of the repository: the registration here has a stand-in for the owner",
+    "published release shows the registration that was used"
 )
+_PRESENT_REGISTRATION = (
+    "that the live index still has this registration: the provenance shows the registration with "
+    "which the last release was published"
+)
+_STAND_IN_OWNER = "the owner of the repository: the registration file has a stand-in for the owner"
+UNKNOWN_OWNER = "not in the registration file"
+"""The owner in the fields of a registration, if the file has a stand-in for it."""
 
 
 def publisher_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
@@ -103,6 +114,8 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             )
             for link in plan.links
         ),
+        proved=tuple(_pipeline_evidence(result.evidence)),
+        not_provable=tuple(_pipeline_limits(run)),
         jobs=tuple(map(_job, run.jobs)),
         side_by_side=ran_side_by_side(run, "release", "publish"),
         wheels=run.wheels,
@@ -126,24 +139,89 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
     )
 
 
-def publisher_part(result: PipelineResult, *, registered: str) -> PublisherPart:
+def _pipeline_evidence(evidence: PipelineEvidence) -> Iterator[str]:
+    """Yield the event, the jobs with their times, the digests of all files, and the uploads."""
+    run, push = evidence.run, evidence.run.push
+    kind = "annotated" if push.annotated else "lightweight"
+    yield (
+        f"event: push of the {kind} tag {push.tag}, commit {push.sha[:12]} ({push.source}): "
+        f"{run.decision}"
+    )
+    yield f"workflow: {evidence.workflow} ended with {run.result} after {run.seconds:.1f} s"
+    for job in run.jobs:
+        yield f"job {job.title} on {job.label}: {job.result}{_span(job)}"
+    for wheel in run.wheels:
+        origin = ", reused from an earlier build of the same files" if wheel.reused else ""
+        yield f"built: {_digest(wheel.name, wheel.sha256)}{origin}"
+    for artifact in run.artifacts:
+        files = ", ".join(_digest(*file) for file in artifact.files.items())
+        yield f"artifact {artifact.name}: {files or 'no file'}"
+    for release in evidence.releases:
+        assets = ", ".join(_digest(asset.name, asset.sha256) for asset in release.assets)
+        yield f"release page {release.tag}: {assets or 'no file'}"
+    for name in _uploaded(evidence):
+        yield f"uploaded to the index: {_digest(name, evidence.index.files.get(name, ''))}"
+
+
+def _span(job: JobRun) -> str:
+    """Return the start, the end (UTC) and the duration of a job; empty if it did not run."""
+    if job.started is None or job.ended is None:
+        return f": {job.reason}" if job.reason else ""
+    start, end = (time.strftime("%H:%M:%S", time.gmtime(at)) for at in (job.started, job.ended))
+    return f", {start} to {end} UTC, {job.ended - job.started:.1f} s"
+
+
+def _digest(name: str, sha256: str) -> str:
+    return f"{name} (sha256 {sha256[:16] or 'unknown'})"
+
+
+def _pipeline_limits(run: PipelineRun) -> Iterator[str]:
+    """Yield how the run differs from GitHub: act, the stand-in actions, the environment."""
+    yield f"GitHub did not run the workflow: {run.act or 'act'} did, with a local forge and index"
+    for action in {use.uses: use for use in run.actions if use.kind == "stand-in"}.values():
+        yield f"stand-in action for {action.uses}, of version {action.version}"
+    yield from run.stand_ins
+
+
+def publisher_part(
+    result: PipelineResult, publisher: TrustedPublisher, *, registered: str
+) -> PublisherPart:
     """Return the proved and the unprovable statements about the registered publisher.
 
-    ``registered`` is the path of the registration file.
+    ``registered`` is the path of the registration file, which has ``publisher``.
     """
-    index = result.evidence.index
-    uploaded = [log.file for log in index.upload_logs if log.identity and not log.refused]
-    refused = [log for log in index.exchange_logs if log.code]
+    refused = [log for log in result.evidence.index.exchange_logs if log.code]
+    is_read = result.live.verdict is Verdict.VERIFIED
     return PublisherPart(
         registered=registered,
+        scope=LIVE_INDEX if is_read else REGISTRATION_FILE,
+        fields={
+            "project": publisher.project,
+            "owner": UNKNOWN_OWNER if publisher.stand_in_owner else publisher.owner,
+            "repository": publisher.repository,
+            "workflow": publisher.workflow,
+            "environment": publisher.environment,
+        },
         refused=tuple(f"{log.code}: {log.description}" for log in refused),
         proved=(
             *_exchanges(result.evidence),
-            *(f"{file} was uploaded only with this identity" for file in uploaded),
+            *(
+                f"{name} was uploaded only with this identity"
+                for name in _uploaded(result.evidence)
+            ),
         ),
         live=result.live,
-        not_provable=_NOT_PROVABLE,
+        not_provable=(
+            _PRESENT_REGISTRATION if is_read else _LIVE_REGISTRATION,
+            *([_STAND_IN_OWNER] if publisher.stand_in_owner else []),
+        ),
     )
+
+
+def _uploaded(evidence: PipelineEvidence) -> tuple[str, ...]:
+    """Return the files that were uploaded with an identity of the workflow."""
+    logs = evidence.index.upload_logs
+    return tuple(log.file for log in logs if log.identity and not log.refused)
 
 
 def _exchanges(evidence: PipelineEvidence) -> list[str]:

@@ -474,6 +474,19 @@ def system() -> Tuple[str, str]:
     return f"{names.sysname}-{names.release}-{names.machine}", names.machine
 
 
+def wine() -> str:
+    """Return the version of Wine; empty on other systems. Only Wine's ntdll has this function."""
+    if sys.platform != "win32":
+        return ""
+    import ctypes
+
+    get_version = getattr(ctypes.CDLL("ntdll"), "wine_get_version", None)
+    if get_version is None:
+        return ""
+    get_version.restype = ctypes.c_char_p
+    return get_version().decode()
+
+
 def processor() -> str:
     """Return the processor's name (proc(5), /proc/cpuinfo); empty if the system reports none."""
     if sys.platform == "win32":
@@ -610,6 +623,7 @@ class ProbeRun:
             machine=machine,
             processor=processor(),
             system=system_name,
+            wine=wine(),
             os="windows" if sys.platform == "win32" else "linux",
             env={k: v for k, v in sorted(self.env.items()) if not k.startswith("E2E_")},
             network=network(),

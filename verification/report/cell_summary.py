@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import subprocess
 from collections import Counter
@@ -9,7 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import JsonValue, TypeAdapter
 
-from verification.models.evidence import CellEvidence, CommandRun, ExerciseStep, OwnTests, Steps
+from verification.models.evidence import (
+    CellEvidence,
+    CommandRun,
+    Exercise,
+    ExerciseStep,
+    OwnTests,
+    Steps,
+)
 from verification.models.results import (
     CellSummary,
     CommandSummary,
@@ -18,6 +27,14 @@ from verification.models.results import (
     TestsSummary,
 )
 
+MAX_ERROR_BYTES = 4 * 1024
+MAX_ERRORS_BYTES = 64 * 1024
+"""In JSON. The result of a cell must fit into a property of its test (`recorder.py`)."""
+_TRACEBACK = "Traceback (most recent call last):"
+_ERROR = re.compile(r"ERROR:|error:|\s*\N{MULTIPLICATION SIGN}")
+"""The beginning of an error of pip and of uv."""
+_NOTICE = re.compile(r"\s*$|\[notice\]|WARNING:|warning:")
+_LAST_LINES = 10
 _STEPS = TypeAdapter(dict[str, ExerciseStep[JsonValue]])
 
 
@@ -57,9 +74,11 @@ def summarize(evidence: CellEvidence) -> CellSummary:
             for name, run in recorded_commands(evidence)
         ),
         steps={name: step.ok for name, step in recorded_steps(evidence.steps).items()},
+        errors=errors(evidence),
         python=evidence.python,
         implementation=evidence.implementation,
         system=evidence.system,
+        wine=evidence.wine,
         deviation=evidence.deviation,
         started=evidence.started,
         native=NativeSummary(
@@ -79,6 +98,66 @@ def summarize(evidence: CellEvidence) -> CellSummary:
         if evidence.testbed
         else "",
     )
+
+
+def errors(evidence: CellEvidence) -> Mapping[str, str]:
+    """Return what the user sees of each failure, by the name of the step or of the command.
+
+    A text has at most `MAX_ERROR_BYTES`, and all texts together `MAX_ERRORS_BYTES`.
+    """
+    texts: dict[str, str] = {
+        name: _last_bytes(text)
+        for name, run in recorded_commands(evidence)
+        if (text := _command_error(run))
+    }
+    exceptions = {
+        name: _first_bytes(": ".join(filter(None, (step.error.type, step.error.message))))
+        for name, step in recorded_steps(evidence.steps).items()
+        if step.error
+    }
+    if exceptions:
+        texts.pop("exercise", None)  # its error output repeats the exceptions
+    texts |= exceptions
+    remaining = MAX_ERRORS_BYTES
+    shown = {}
+    for name, text in texts.items():
+        remaining -= len(json.dumps(text, ensure_ascii=False).encode())
+        if remaining >= 0:
+            shown[name] = text
+    return shown
+
+
+def _command_error(run: CommandRun | OwnTests) -> str:
+    """Return the end of a failed command's output, from the line with the error."""
+    if isinstance(run, OwnTests):
+        if run.tool.code:
+            return _error_lines(run.tool.stderr or run.tool.stdout)
+        failures = "\n".join(f"{failure.node}\n{failure.text}" for failure in run.failures)
+        return failures or (_error_lines(run.stderr or run.stdout) if run.code else "")
+    if not (run.code or run.timed_out):
+        return ""
+    trace = run.trace if isinstance(run, Exercise) else ""
+    return _error_lines(run.stderr.strip() or trace or run.stdout)
+
+
+def _error_lines(output: str) -> str:
+    """Return the lines of an output from its error on, without the installer's notices."""
+    lines = [line.rstrip() for line in output.strip().splitlines() if not _NOTICE.match(line)]
+    if _TRACEBACK in lines:
+        last = len(lines) - 1 - lines[::-1].index(_TRACEBACK)
+        starts = [n for n in range(last + 1, len(lines)) if not lines[n].startswith(" ")]
+    else:
+        starts = [number for number, line in enumerate(lines) if _ERROR.match(line)]
+    start = starts[0] if starts else -_LAST_LINES
+    return "\n".join(lines[start:]).strip()
+
+
+def _first_bytes(text: str) -> str:
+    return text.encode()[:MAX_ERROR_BYTES].decode("utf-8", "ignore")
+
+
+def _last_bytes(text: str) -> str:
+    return text.encode()[-MAX_ERROR_BYTES:].decode("utf-8", "ignore")
 
 
 def _tests(tests: OwnTests) -> TestsSummary:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from verification.models.cause import Severity
-from verification.models.report import Report
+from verification.models.report import NOT_COVERED, FileCoverage, FileResult, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 
@@ -67,6 +67,53 @@ _COVERAGE = {
     Coverage.NOT_SELECTED: "not selected, inspected only",
     Coverage.UNDECLARED: "not declared by the subject",
 }
+
+
+_FILE_WORDS = {
+    FileCoverage.VERIFIED: "verified on",
+    FileCoverage.FAILED: "failed on",
+    FileCoverage.INSPECTED: "inspected only",
+    FileCoverage.NOT_READ: "not read",
+}
+
+
+def basis_line(report: Report) -> str:
+    """Return in one line what the verdict is based on; empty if the report does not record it."""
+    covered = [entry for entry in report.basis if entry.name != NOT_COVERED]
+    not_covered = [f"{NOT_COVERED}: {e.value}" for e in report.basis if e.name == NOT_COVERED]
+    return "; ".join([*(f"{entry.name} = {entry.value}" for entry in covered), *not_covered])
+
+
+def file_sentence(file: FileResult) -> str:
+    """Return how far a run verifies a file, and why no further."""
+    words = " ".join([_FILE_WORDS[file.coverage], ", ".join(file.machines)]).strip()
+    checks = (
+        f" (checks: {', '.join(file.checks)})" if file.coverage is FileCoverage.INSPECTED else ""
+    )
+    return f"{words}{checks}" + (f": {file.reason}" if file.reason else "")
+
+
+def file_sentences(report: Report) -> Iterator[str]:
+    """Yield one line for each file of the release, with its name."""
+    yield from (f"{file.name}: {file_sentence(file)}" for file in report.files)
+
+
+def live_index_sentence(report: Report) -> str:
+    """Return in one line what was read of the live index about the publisher, or why nothing was.
+
+    Empty if the run does not verify the publisher.
+    """
+    live = report.publisher.live if report.publisher else None
+    if live is None:
+        return ""
+    names_by_publisher: dict[str, list[str]] = {}
+    for name, publisher in live.publishers.items():
+        names_by_publisher.setdefault(publisher, []).append(name)
+    parts = [f"release {live.version}"] if live.version else []
+    parts += [f"{', '.join(names)} by {text}" for text, names in names_by_publisher.items()]
+    parts += [live.reason] if live.reason else []
+    nothing = "" if live.publishers else "no publisher was read: "
+    return f"live index: {nothing}{'; '.join(parts) or 'no reason is recorded'}"
 
 
 def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:

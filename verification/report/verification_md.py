@@ -1,7 +1,7 @@
 """``VERIFICATION.md``: the verdict as a verification report, row by row.
 
-The text depends only on the report and on the template of the package. Equal data gives equal text.
-A row without an item in the run is *not verified*, with the reason.
+The text depends only on the report. Equal data gives equal text. A row without an item in the run
+is *not verified*, with the reason.
 """
 
 from __future__ import annotations
@@ -10,23 +10,35 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from verification import suite
 from verification.models.cause import Cause, Severity
-from verification.models.report import ArtifactClaim, Claim, LinkClaim, Report
-from verification.models.results import CellResult, ItemResult
-from verification.models.verdict import Verdict
-from verification.report import cause_groups, cell_summary, signs
-from verification.report.stand_in_limits import limits_of
-from verification.subjects import report_template
-from verification.subjects.report_template import (
+from verification.models.machine import OperatingSystem
+from verification.models.report import (
+    REGISTRATION_FILE,
+    ArtifactClaim,
+    Claim,
+    LinkClaim,
+    PublisherPart,
+    Report,
+)
+from verification.models.report_template import (
     ItemTemplate,
     LinkTemplate,
     ReportTemplate,
     RequirementTemplate,
 )
+from verification.models.results import CellResult, Coverage, ItemResult
+from verification.models.subject import PlatformTarget
+from verification.models.verdict import Verdict
+from verification.report import cause_groups, cell_summary, signs
+from verification.report.stand_in_limits import limits_of
+from verification.subjects import report_template
 from verification.verdict import combined_verdict
 
+_COMPARE = "Compare these fields with the page of the project's publishers on the index"
+_NO_LIVE_INDEX = "the run did not read the live index"
 _STATUS = {
     Verdict.VERIFIED: "VERIFIED",
     Verdict.FAILED: "FAILED",
@@ -36,9 +48,8 @@ _STATUS = {
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the file with the template of the package under test."""
-    text = render(report, report_template.load(report.selection.subject))
-    path.write_text(text, "utf-8", "backslashreplace")
+    """Write the file."""
+    path.write_text(render(report), "utf-8", "backslashreplace")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,17 +92,47 @@ class _Rows:
             verdicts.append(Verdict.UNVERIFIED)
         return combined_verdict(verdicts)
 
+    @property
+    def status_word(self) -> str:
+        """The status, or `human_needed` if only a person can verify what remains."""
+        is_human = self.status is Verdict.VERIFIED and _registration_to_confirm(self.report)
+        return "human_needed" if is_human else str(self.status)
 
-def render(report: Report, template: ReportTemplate) -> str:
-    """Return the Markdown text of VERIFICATION.md, with the texts of the package's template."""
-    rows = _rows(report, template)
-    parts = [_front(rows), *_head(rows), *_tables(rows), *_items(rows)]
-    parts += [*_findings(report), *_gaps(rows)]
+
+def render(report: Report) -> str:
+    """Return the Markdown text of VERIFICATION.md."""
+    rows = _rows(report, report.template or _generic_template(report))
+    parts = [_front(rows), *_head(rows), *_tables(rows), *_items(rows), *_human(report)]
+    parts += [*_files(report), *_findings(report), *_gaps(rows)]
     wheels = ", ".join(f"{name} (sha256 {sha[:16]})" for name, sha in sorted(report.wheels.items()))
     parts += ["---", f"_Verified: {report.started}_"]
     verifier = suite.title(report.suite_version, report.suite_commit)
     parts += [f"_Wheels: {_plain(wheels or 'none')}_", f"_Verifier: {_plain(verifier)}_"]
     return "\n\n".join(parts) + "\n"
+
+
+def _generic_template(report: Report) -> ReportTemplate:
+    """Return the texts for a package without its own, with the systems that its wheels are for."""
+    declared = {
+        PlatformTarget.of(platform.tag).machine_system
+        for platform in report.platforms
+        if platform.coverage is not Coverage.UNDECLARED
+    }
+    items = {item.id for item in report.items}
+    systems: tuple[OperatingSystem, ...] = get_args(OperatingSystem)
+    present = [name for name in systems if name in declared or f"{name}-install" in items]
+    return report_template.generic(report.selection.subject, present)
+
+
+def _registration_to_confirm(report: Report) -> PublisherPart | None:
+    """Return the publisher's part if a person must compare its registration with the index.
+
+    The run then verified only that the workflow fits the registration file.
+    """
+    item, publisher = _find(report, "publisher"), report.publisher
+    if not (item and publisher and item.verdict is Verdict.VERIFIED):
+        return None
+    return publisher if publisher.scope == REGISTRATION_FILE else None
 
 
 # ---- rows ----
@@ -169,7 +210,8 @@ def _item(report: Report, name: str, template: ItemTemplate) -> Row:
         return Row(name, Verdict.UNVERIFIED, _why_missing(report, template.item))
     machines = signs.machine_sentence(report.cells_of(item.id))
     if item.verdict is Verdict.VERIFIED:
-        return Row(name, item.verdict, machines or "see the evidence of the item")
+        scope = _scope(report, item.id)
+        return Row(name, item.verdict, machines or scope or "see the evidence of the item")
     return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
 
 
@@ -189,6 +231,11 @@ def _requirement(
     verdict = combined_verdict(row.verdict for row in needed)
     cells = (requirement.id, requirement.plan, requirement.description)
     return Row(requirement.id, verdict, evidence, cells)
+
+
+def _scope(report: Report, item_id: str) -> str:
+    """Return what the verdict of an item compares; empty if it needs no word."""
+    return report.publisher.scope if item_id == "publisher" and report.publisher else ""
 
 
 def _find(report: Report, item_id: str) -> ItemResult | None:
@@ -218,16 +265,18 @@ def _reason(item: ItemResult) -> str:
 def _front(rows: _Rows) -> str:
     template = rows.template
     lines = ["---", *([f"phase: {template.phase}"] if template.phase else [])]
-    lines += [f"verified: {rows.report.started}", f"status: {rows.status}"]
+    lines += [f"verified: {rows.report.started}", f"status: {rows.status_word}"]
     if rows.truths:
         lines.append(f"score: {_score(rows.truths)} must-haves verified")
     if previous := template.previous:
-        lines.append(f"human_score: {_score(rows.items)} former human items verified")
+        score = f"{_score(rows.items)} former human items verified"
+        lines.append(f"human_score: {score}{_scopes(rows)}")
         lines += ["re_verification: true", f"previous_verified: {previous.verified}"]
         lines += [f"previous_status: {previous.status}", f"previous_score: {previous.score}"]
-        lines.append("human_verification:")
     else:
-        lines += [f"items_score: {_score(rows.items)} items verified", "items:"]
+        lines.append(f"items_score: {_score(rows.items)} items verified{_scopes(rows)}")
+    lines += _front_human(rows)
+    lines.append("former_human_items:" if template.previous else "items:")
     for item, row in zip(template.items, rows.items, strict=True):
         lines += [
             # A JSON string is also a YAML string.
@@ -235,9 +284,34 @@ def _front(rows: _Rows) -> str:
             f"    item: {item.item}",
             f"    verdict: {row.verdict}",
         ]
+        if scope := _scope(rows.report, item.item):
+            lines.append(f"    scope: {_quoted(scope)}")
         if row.verdict is not Verdict.VERIFIED:
             lines.append(f"    reason: {_quoted(row.evidence)}")
     return "\n".join([*lines, "---"])
+
+
+def _scopes(rows: _Rows) -> str:
+    """Return what the score of the items does not include; empty if it includes everything."""
+    items = {item.item for item in rows.template.items}
+    if "publisher" in items and _registration_to_confirm(rows.report):
+        return f", 1 of them only {REGISTRATION_FILE}"
+    return ""
+
+
+def _front_human(rows: _Rows) -> Iterator[str]:
+    """Yield the entry that only a person can verify. After an earlier report, none is an answer."""
+    report = rows.report
+    publisher = _registration_to_confirm(report)
+    if publisher is None:
+        yield from ["human_verification: []"] if rows.template.previous else []
+        return
+    fields = ", ".join(f"{name} {value or 'any'}" for name, value in publisher.fields.items())
+    yield "human_verification:"
+    yield f"  - test: {_quoted(_COMPARE)}"
+    yield "    item: publisher"
+    yield f"    expected: {_quoted(fields)}"
+    yield f"    why_human: {_quoted(signs.live_index_sentence(report) or _NO_LIVE_INDEX)}"
 
 
 def _quoted(text: str) -> str:
@@ -250,16 +324,22 @@ def _score(rows: Sequence[Row]) -> str:
 
 def _head(rows: _Rows) -> Iterator[str]:
     report, template = rows.report, rows.template
+    human = _registration_to_confirm(report)
     yield f"# {template.title}"
     lines = [
         f"**{'Phase Goal' if template.phase else 'Goal'}:** {template.goal}",
         f"**Verified:** {report.started}",
-        f"**Status:** {rows.status}",
+        f"**Status:** {rows.status_word}",
     ]
+    if basis := signs.basis_line(report):
+        lines.append(f"**Based on:** {_plain(basis)}")
+    if live := signs.live_index_sentence(report):
+        lines.append(f"**Publisher:** verified {_scope(report, 'publisher')}; {_plain(live)}")
     if previous := template.previous:
         lines.append(
             f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "
-            f"{previous.status} ({previous.score}); this report needed no person"
+            f"{previous.status} ({previous.score}); "
+            + ("one item is left to a person" if human else "this report needed no person")
         )
     if report.version:
         lines.append(f"**Release:** {_plain(f'{report.selection.subject} {report.version}')}")
@@ -319,6 +399,8 @@ def _evidence(report: Report, template: ItemTemplate) -> Iterator[str]:
         "publisher": report.publisher.proved if report.publisher else (),
     }
     yield from proved.get(template.item, ())
+    if template.item == "publisher" and (live := signs.live_index_sentence(report)):
+        yield live
     yield from (_cell(cell) for cell in report.cells_of(template.item))
     item = _find(report, template.item)
     for occurrence in cause_groups.occurrences(item.causes) if item else ():
@@ -360,9 +442,35 @@ def _limits(report: Report, template: ItemTemplate) -> Iterator[str]:
         yield f"the run was narrowed to {', '.join(report.selection.narrowed)}"
 
 
+def _human(report: Report) -> Iterator[str]:
+    """Yield the section with the entry for a person: the registration on the live index."""
+    publisher = _registration_to_confirm(report)
+    if publisher is None:
+        return
+    yield "### Human Verification"
+    file = publisher.registered
+    yield f"{_COMPARE}. The run verified the publisher {REGISTRATION_FILE}, `{file}`."
+    lines = ["| Field | Registered value |", "| --- | --- |"]
+    lines += [f"| {name} | {_plain(value or 'any')} |" for name, value in publisher.fields.items()]
+    yield "\n".join(lines)
+
+
+def _files(report: Report) -> Iterator[str]:
+    """Yield the section with each file of the release."""
+    if not report.files:
+        return
+    yield "### Files of the Release"
+    lines = ["| File | Coverage |", "| --- | --- |"]
+    lines += [f"| {_plain(f.name)} | {_plain(signs.file_sentence(f))} |" for f in report.files]
+    yield "\n".join(lines)
+
+
 def _findings(report: Report) -> Iterator[str]:
     yield "### Flaws and Notes"
-    causes = [*(cause for item in report.items for cause in item.causes), *report.notes]
+    causes = [
+        *(o.cause for item in report.items for o in cause_groups.occurrences(item.causes)),
+        *report.notes,
+    ]
     rows = {
         (cause.where, cause.name, str(cause.severity), cause.message)
         for cause in causes
@@ -390,7 +498,12 @@ def _gaps(rows: _Rows) -> Iterator[str]:
         lines.insert(0, "the run was interrupted")
     if narrowed := report.selection.narrowed:
         lines.insert(0, f"the run was narrowed to {', '.join(narrowed)}")
-    yield _bullets(lines) if lines else "No gaps. The run verified all rows without a person."
+    if lines:
+        yield _bullets(lines)
+    elif _registration_to_confirm(report):
+        yield "No gaps except the entry under Human Verification."
+    else:
+        yield "No gaps. The run verified all rows without a person."
 
 
 def _table(headings: Sequence[str], rows: Iterable[Row]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from containers import progress
 from containers.state import try_lock
+from verification.history.comparison import changes_since
 from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
@@ -26,6 +27,7 @@ from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
 from verification.session.user_files import history_to_write
+from verification.subjects import report_template
 
 _REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 _PIPELINE = "pipeline.json"
@@ -40,7 +42,9 @@ class GateRequest:
         Raises:
             WrongUse: the report cannot be written to this folder, or the folder contains something
                 else; or --tests names a folder and no cell runs the package's own tests.
+            DataError: the texts of the subject's VERIFICATION.md are not valid.
         """
+        report_template.load(subject)
         self.selection = selection
         self.subject = subject
         self.report = report
@@ -165,7 +169,10 @@ class GateRun:
         judged = self.recorder.judge(interrupted=interrupted)
         span = reporting.RunSpan(self._began, time.time(), interrupted=interrupted)
         report = reporting.build_report(self.request, self.setup, judged, span, self._inputs)
-        write_errors = writer.write(self.request.report, report, history=history_to_write())
+        history = history_to_write()
+        if history and not interrupted:
+            report = report.model_copy(update={"changes": changes_since(history, report)})
+        write_errors = writer.write(self.request.report, report, history=history)
         remarks = reporting.remarks(self.request, self.setup, report)
         return report, (*remarks, *self._remarks, *write_errors)
 

@@ -10,11 +10,14 @@ from containers import progress
 from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
+from verification.models.pipeline import PipelineResult
+from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
     KeptMachine,
     MachineRecord,
     OutOfScope,
+    PublisherPart,
     ReplayInputs,
     Report,
 )
@@ -22,16 +25,19 @@ from verification.models.run import RunVerdict
 from verification.models.subject import Subject
 from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
-from verification.pipeline import plan
+from verification.pipeline import plan, publishers
 from verification.pipeline.report_parts import pipeline_part, publisher_part
 from verification.report import signs, stand_in_limits
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
+from verification.session.basis import basis
+from verification.session.file_results import file_results
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
 from verification.session.run_plan import installed_wheels, pipeline_result
 from verification.session.selection import Selection
+from verification.subjects import report_template
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
@@ -66,6 +72,9 @@ def build_report(
         cells=judged.cells,
         suite_version=suite.version(),
         suite_commit=suite.commit(),
+        command=suite.command_line(),
+        checkout=suite.checkout(),
+        template=report_template.load(request.subject),
         started=timestamp(span.started_at),
         seconds=round(span.ended - span.started_at, 1),
         selection=request.selection.to_report(
@@ -79,9 +88,18 @@ def build_report(
         inputs=inputs,
         own_tests_not_run=_own_tests_not_run(request, judged),
     )
-    if setup is None:
-        return report
-    return with_inspection(with_prepared(report, setup.prepared), request, setup)
+    if setup:
+        report = with_inspection(with_prepared(report, setup.prepared), request, setup)
+    return with_basis(report, setup.prepared.release if setup else None)
+
+
+def with_basis(report: Report, release: Release | None) -> Report:
+    """Return the report with what its verdict is based on, and with each file of the release.
+
+    `release` is None if the set-up failed.
+    """
+    files = file_results(report, release) if release else ()
+    return report.model_copy(update={"files": files, "basis": basis(report)})
 
 
 def unfinished_report(selection: Selection, subject: str, started_at: float) -> Report:
@@ -92,6 +110,8 @@ def unfinished_report(selection: Selection, subject: str, started_at: float) -> 
         cells=(),
         suite_version=suite.version(),
         suite_commit=suite.commit(),
+        command=suite.command_line(),
+        checkout=suite.checkout(),
         started=timestamp(started_at),
         seconds=0.0,
         selection=selection.to_report(subject=subject),
@@ -137,16 +157,18 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
             "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
             if result and subject.pipeline
             else None,
-            "publisher": publisher_part(result, registered=_registered(subject))
-            if result
-            else None,
+            "publisher": _publisher(result, subject) if result else None,
         }
     )
 
 
-def _registered(subject: Subject) -> str:
-    """Return the file of the registration, as a path in the checkout, or an empty string."""
-    return str(subject.publishers.relative_to(ROOT)) if subject.publishers else ""
+def _publisher(result: PipelineResult, subject: Subject) -> PublisherPart | None:
+    """Return the part about the publisher, with the registration file as a path in the checkout."""
+    if not subject.publishers:
+        return None
+    path = subject.publishers
+    registered = str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    return publisher_part(result, publishers.load(path)[0], registered=registered)
 
 
 def machine_records() -> dict[str, MachineRecord]:

@@ -1,88 +1,37 @@
-"""The texts of a package's VERIFICATION.md that do not come from a run."""
+"""The texts of VERIFICATION.md: those of the subject, or generic ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
-from verification.models.base import Model, read_toml
-
-_FOLDER = Path(__file__).parent
-_NAME = "verification.toml"
-
-
-class PreviousReport(Model):
-    """The verification report before the first one of this suite."""
-
-    verified: str
-    status: str
-    score: str
+from verification.models.base import read_toml
+from verification.models.machine import OperatingSystem
+from verification.models.report_template import ItemTemplate, ReportTemplate
+from verification.models.subject import Subject
 
 
-class LinkTemplate(Model):
-    """A connection between two parts of the release pipeline."""
-
-    source: str
-    target: str
-    via: str
-
-
-class RequirementTemplate(Model):
-    """A requirement, with the numbers of its truths and the ids of its items."""
-
-    id: str
-    plan: str
-    description: str
-    truths: tuple[str, ...] = ()
-    items: tuple[str, ...] = ()
-
-
-class ItemTemplate(Model):
-    """The description of an item: what is tested, and the expected result."""
-
-    item: str
-    title: str
-    test: str
-    expected: str
-
-
-class ReportTemplate(Model):
-    """The texts of a package's VERIFICATION.md."""
-
-    title: str
-    goal: str
-    phase: str = ""
-    previous: PreviousReport | None = None
-    """An earlier report with items that a person had to check."""
-    truths: Mapping[str, str] = {}
-    """The statements that must be true, by number."""
-    artifacts: Mapping[str, str] = {}
-    """The expected content of each file, by path."""
-    links: tuple[LinkTemplate, ...] = ()
-    requirements: tuple[RequirementTemplate, ...] = ()
-    items: tuple[ItemTemplate, ...] = ()
-
-
-def load(subject: str) -> ReportTemplate:
-    """Return the template of a package from its ``verification.toml``, or a generic template.
+def load(subject: Subject) -> ReportTemplate | None:
+    """Return the texts in the subject's ``verification.toml``, or None if it has no such file.
 
     Raises:
         DataError: the file does not fit the model.
     """
-    path = _FOLDER / subject / _NAME
-    if path.is_file():
-        return read_toml(ReportTemplate, path)
+    return read_toml(ReportTemplate, subject.verification) if subject.verification else None
+
+
+def generic(subject: str, systems: Iterable[OperatingSystem]) -> ReportTemplate:
+    """Return texts for a package without its own. ``systems`` have an item for the installation."""
     return ReportTemplate(
         title=f"Verification of {subject}",
         goal=f"pip install {subject} works on clean machines",
         items=tuple(
             ItemTemplate(
-                item=f"{system.lower()}-install",
-                title=f"Clean {system} install",
-                test=f"pip install {subject} on a clean {system} machine",
+                item=f"{system}-install",
+                title=f"Clean {system.capitalize()} install",
+                test=f"pip install {subject} on a clean {system.capitalize()} machine",
                 expected=f"{subject} installs, can be imported and works without any setup of the "
                 "system",
             )
-            for system in ("Windows", "Linux")
+            for system in systems
         ),
     )

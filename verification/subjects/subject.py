@@ -19,14 +19,17 @@ _FILES = (
     "older_dependencies",
     "publishers",
     "pipeline",
+    "verification",
 )
+_VERIFICATION = "verification.toml"
 
 
 def load(path: Path = DEFAULT_SUBJECT) -> Subject:
     """Read the description of a subject.
 
     The paths in it are relative to its folder. If it has no ``dependencies``, the locks of the
-    default subject are used, because they contain the installers that the index serves.
+    default subject are used, because they contain the installers that the index serves. If it has
+    no ``verification``, a file ``verification.toml`` next to it is used.
 
     Raises:
         DataError: the description does not fit the model, or a file cannot be read.
@@ -36,6 +39,8 @@ def load(path: Path = DEFAULT_SUBJECT) -> Subject:
         default = load()
         data["dependencies"] = str(default.dependencies)
         data["older_dependencies"] = [str(lock) for lock in default.older_dependencies]
+    if "verification" not in data and path.with_name(_VERIFICATION).is_file():
+        data["verification"] = _VERIFICATION
     for key in _FILES:
         if key in data:
             data[key] = _resolve(path, key, data[key])

@@ -11,7 +11,7 @@ from packaging.utils import NormalizedName
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.inspection import WheelInspection
-from verification.models.subject import Subject
+from verification.models.subject import PlatformTarget, Subject
 from verification.wheel import (
     dependencies,
     entry_points,
@@ -31,6 +31,12 @@ from verification.wheel.archive import Archive
 from verification.wheel.native_code import NativeCode
 from verification.wheel.tags import subject_for_wheel
 
+CHECKS = (
+    *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
+    *("entry-points", "dependencies", "native-code"),
+)
+"""The names of the checks of every wheel: the modules with their rules."""
+_SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
 Modules = Mapping[NormalizedName, frozenset[str]]
 """The top-level modules of the distributions that the wheel may depend on, by name."""
 
@@ -92,6 +98,12 @@ def inspect_wheel(
         ),
         causes=sorted_causes(_located(causes, archive.name) if additional else causes),
     )
+
+
+def check_names(wheel: WheelInspection) -> tuple[str, ...]:
+    """Return the names of the checks that the inspection of a wheel made."""
+    system = PlatformTarget.of(wheel.platform).system if wheel.platform else ""
+    return (*CHECKS, *filter(None, [_SYSTEM_CHECKS.get(system)]))
 
 
 def _located(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:

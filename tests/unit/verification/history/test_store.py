@@ -15,7 +15,7 @@ import pytest
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.history import store
 from verification.history.store import History, HistoryError
-from verification.models.report import Report, RunSelection
+from verification.models.report import AnswerKind, Report, Reproduction, RunSelection
 
 ROOT = Path(__file__).parents[4]
 
@@ -67,6 +67,12 @@ def test_a_file_name_that_is_not_utf8_is_unchanged(history: History) -> None:
         {"strict": True},
         {"narrowed": ("-k x",)},
         {"subject": "other"},
+        {"source": "/elsewhere"},
+        {"profile": "full"},
+        {"history": "none"},
+        {"pipeline": True},
+        {"actions_from": "/actions"},
+        {"tests": "/tests"},
     ],
 )
 def test_runs_with_another_selection_have_another_key(selection: dict[str, object]) -> None:
@@ -74,9 +80,19 @@ def test_runs_with_another_selection_have_another_key(selection: dict[str, objec
     assert store.comparison_key(changed) != store.comparison_key(report())
 
 
-def test_runs_of_a_source_in_another_folder_have_the_same_key() -> None:
-    changed = report().model_copy(update={"selection": _selection(source="/elsewhere")})
+def test_runs_of_another_command_or_checkout_have_another_key() -> None:
+    reproduction = Reproduction(asked={}, differs=(), kind=AnswerKind.FILES, answer="")
+    for changes in ({"checkout": "0123"}, {"reproduction": reproduction}):
+        changed = report().model_copy(update=changes)
+        assert store.comparison_key(changed) != store.comparison_key(report())
+
+
+def test_runs_of_another_commit_or_folder_of_wheels_have_the_same_key() -> None:
+    changed = report().model_copy(update={"suite_commit": "abcdef0"})
     assert store.comparison_key(changed) == store.comparison_key(report())
+    folders = (_selection(source=None, wheels=folder) for folder in ("/a", "/b"))
+    one, other = (report().model_copy(update={"selection": chosen}) for chosen in folders)
+    assert store.comparison_key(one) == store.comparison_key(other)
 
 
 def test_the_seconds_of_a_cell_are_those_of_the_last_run_that_executed_it(

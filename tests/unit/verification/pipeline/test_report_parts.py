@@ -18,6 +18,7 @@ from tests.helpers.sample_pipeline import (
     with_job,
     with_run,
 )
+from tests.helpers.sample_provenance import PUBLISHER
 from verification.models.cause import Cause, Severity
 from verification.models.index_log import ExchangeLog, UploadLog
 from verification.models.pipeline import (
@@ -183,7 +184,7 @@ def test_record_of_a_failed_job_has_the_end_of_the_log() -> None:
 
 
 def test_accepted_identity_and_uploads_prove_the_publisher() -> None:
-    part = publisher_part(result(), registered="publishers.toml")
+    part = publisher_part(result(), PUBLISHER, registered="publishers.toml")
 
     identity, *uploads = part.proved
     assert "publish.yml" in identity
@@ -223,7 +224,7 @@ def test_refused_exchange_and_refused_upload_prove_nothing() -> None:
         exchanges=(request(oidc=refused),),
         uploads=(request(upload=upload), request(upload=anonymous)),
     )
-    part = publisher_part(result(evidence=run), registered="publishers.toml")
+    part = publisher_part(result(evidence=run), PUBLISHER, registered="publishers.toml")
 
     assert part.proved == ()
     assert part.refused == ("invalid-publisher: no",)

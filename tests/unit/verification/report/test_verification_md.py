@@ -6,17 +6,34 @@ from collections.abc import Mapping
 import pytest
 
 from tests.helpers import sample_run
-from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, report
-from verification.models.report import Claim, OutOfScope, PipelinePart, Report
+from tests.helpers.sample_run import (
+    FILES,
+    LINUX,
+    PIPELINE,
+    PUBLISHER,
+    WINDOWS,
+    cell,
+    complete,
+    crash,
+    report,
+)
+from verification.models.pipeline import LivePublisherCheck
+from verification.models.report import (
+    LIVE_INDEX,
+    REGISTRATION_FILE,
+    Claim,
+    OutOfScope,
+    PipelinePart,
+    Report,
+)
 from verification.models.verdict import Outcome, Verdict
 from verification.report import cell_summary, signs, stand_in_limits, verification_md
-from verification.subjects import report_template
 
-QUIVERDB = report_template.load("quiverdb")
+QUIVERDB = sample_run.TEMPLATE
 
 
 def _render(run: Report) -> str:
-    return verification_md.render(run, QUIVERDB)
+    return verification_md.render(run)
 
 
 def _front(text: str) -> dict[str, str]:
@@ -41,18 +58,77 @@ def _pipeline(**changes: object) -> PipelinePart:
     return PIPELINE.model_copy(update=changes)
 
 
-def test_a_verified_run_has_full_scores_and_no_gaps() -> None:
-    text = _render(complete())
+def _confirmed() -> Report:
+    """Return a complete run whose publisher agrees with the live index."""
+    live = LivePublisherCheck(
+        verdict=Verdict.VERIFIED, version="0.4.0", publishers={"a.whl": "kind=GitHub"}
+    )
+    publisher = PUBLISHER.model_copy(update={"scope": LIVE_INDEX, "live": live})
+    return _with(complete(), publisher=publisher)
+
+
+@pytest.mark.parametrize(
+    ("run", "status"), [(_confirmed(), "verified"), (complete(), "human_needed")]
+)
+def test_a_verified_run_has_full_scores_and_no_gaps(run: Report, status: str) -> None:
+    text = _render(run)
     front = _front(text)
-    assert front["status"] == "verified"
+    assert front["status"] == status
     assert front["score"].startswith("6/6 ")
     assert front["human_score"].startswith("4/4 ")
     assert "NOT VERIFIED" not in text
     assert _gaps(text) == []
 
 
+def _human_entries(text: str) -> list[str]:
+    front = text.split("---\n")[1]
+    entries = re.search(r"^human_verification:((?:\n  .*)*)", front, re.MULTILINE)
+    assert entries
+    return re.findall(r"^  - test: (.+)$", entries[1], re.MULTILINE)
+
+
+def test_registration_that_nobody_compared_with_the_index_is_the_only_human_entry() -> None:
+    text = _render(complete())
+    assert len(_human_entries(text)) == 1
+    assert REGISTRATION_FILE in _front(text)["human_score"]
+    section = text.partition("### Human Verification")[2].partition("\n###")[0]
+    for name, value in PUBLISHER.fields.items():
+        assert f"| {name} | {value} |" in section
+
+
+def test_agreeing_live_index_leaves_nothing_to_a_person() -> None:
+    text = _render(_confirmed())
+    assert _human_entries(text) == []
+    assert "### Human Verification" not in text
+    assert _front(text)["human_score"].endswith("verified")
+
+
+def test_failed_publisher_is_no_human_entry() -> None:
+    items = tuple(i for i in complete().items if i.id != "publisher")
+    failed = sample_run.item("publisher", verdict=Verdict.UNVERIFIED, reason="no exchange")
+    text = _render(_with(complete(), items=(*items, failed)))
+    assert _human_entries(text) == []
+    assert _front(text)["status"] == "unverified"
+
+
+@pytest.mark.parametrize("run", [complete(), _confirmed()])
+def test_the_head_has_the_basis_and_what_was_read_of_the_live_index(run: Report) -> None:
+    head = _render(run).partition("## Goal Achievement")[0]
+    assert f"**Based on:** {signs.basis_line(run)}" in head
+    assert signs.live_index_sentence(run) in head
+
+
+def test_each_file_of_the_release_is_a_row() -> None:
+    section = _render(report()).partition("### Files of the Release")[2].partition("\n###")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| quiverdb-")]
+    assert len(rows) == len(FILES)
+    for row, file in zip(rows, FILES, strict=True):
+        assert row == f"| {file.name} | {signs.file_sentence(file)} |"
+
+
 def test_the_front_matter_has_the_result_of_the_previous_report() -> None:
     front = _front(_render(complete()))
+    assert QUIVERDB
     assert QUIVERDB.previous
     assert front["re_verification"] == "true"
     assert front["previous_status"] == QUIVERDB.previous.status
@@ -249,9 +325,7 @@ def test_a_run_that_ended_during_its_set_up_has_a_report() -> None:
 def test_the_report_of_another_package_has_no_text_of_quiverdb() -> None:
     run = report()
     selection = run.selection.model_copy(update={"subject": "xxhash"})
-    text = verification_md.render(
-        _with(run, selection=selection, wheels={}), report_template.load("xxhash")
-    )
+    text = _render(_with(run, selection=selection, wheels={}, template=None))
     front = _front(text)
     assert front["status"] == "verified"
     assert front["items_score"].startswith("2/2 ")

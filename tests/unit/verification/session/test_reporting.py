@@ -29,7 +29,6 @@ from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.reporting import RunSpan
 from verification.session.selection import Options, select
-from verification.subjects import report_template
 
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 SPAN = RunSpan(1_772_359_200.0, 1_772_359_261.24)
@@ -345,8 +344,7 @@ def test_report_and_its_formats_name_the_version_and_the_commit_of_the_suite(
     report = build(gate)
     for made in (report, reporting.unfinished_report(gate.selection, "quiverdb", 0.0)):
         assert (made.suite_version, made.suite_commit) == (suite.version(), suite.commit())
-    template = report_template.load("quiverdb")
-    for text in (html.render(report, {}), verification_md.render(report, template)):
+    for text in (html.render(report, {}), verification_md.render(report)):
         assert SUITE in text
 
 

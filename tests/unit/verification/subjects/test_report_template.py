@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from tests.helpers.sample_run import SUBJECT
 from verification.subjects import report_template
 
 
 def test_the_template_of_quiverdb_refers_to_its_own_truths_and_items() -> None:
-    template = report_template.load("quiverdb")
+    template = report_template.load(SUBJECT)
 
+    assert template
     assert template.previous
     assert len(template.truths) == 6
     items = {item.item for item in template.items}
@@ -16,7 +18,7 @@ def test_the_template_of_quiverdb_refers_to_its_own_truths_and_items() -> None:
 
 
 def test_the_generic_template_has_one_install_for_each_system() -> None:
-    template = report_template.load("xxhash")
+    template = report_template.generic("xxhash", ["linux", "windows"])
 
-    assert [item.item for item in template.items] == ["windows-install", "linux-install"]
+    assert [item.item for item in template.items] == ["linux-install", "windows-install"]
     assert (template.previous, template.truths, template.requirements) == (None, {}, ())

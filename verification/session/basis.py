@@ -1,0 +1,105 @@
+"""What a verdict is based on: the source, the stand-ins, and what is not covered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from containers import wheelhouse
+from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
+from verification.models.results import Coverage, PlatformResult
+from verification.models.subject import PlatformTarget
+from verification.session.origin import ROOT
+from verification.session.selection import DEFAULT_SOURCE
+
+_INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
+_SYSTEMS = {"linux": "Linux", "musl": "Linux with musl", "windows": "Windows", "macos": "macOS"}
+
+
+def basis(report: Report) -> tuple[BasisEntry, ...]:
+    """Return the parts that a verdict is based on, from the other data of the report."""
+    cell_machines = dict.fromkeys(cell.machine for cell in report.cells)
+    machines = [report.machines[name] for name in cell_machines if name in report.machines]
+    values = {
+        "source": _source(report),
+        "compiler": "zig's clang in place of GCC and MSVC" if _is_built(report) else "",
+        "Windows": _windows(report, machines),
+        "GitHub": _github(report.pipeline) if report.pipeline else "",
+        "index": _index() if report.images else "",
+        "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
+        NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
+    }
+    return tuple(BasisEntry(name=name, value=value) for name, value in values.items() if value)
+
+
+def _source(report: Report) -> str:
+    selection = report.selection
+    release = f"{selection.subject} {report.version}".strip()
+    if selection.release:
+        return f"the published release {selection.subject} {report.version or selection.release}"
+    if selection.wheels:
+        return f"the wheels of {release} in {selection.wheels}"
+    if selection.source and Path(selection.source).resolve() == (ROOT / DEFAULT_SOURCE).resolve():
+        return f"this repository's own {release}"
+    return f"{release} built from {selection.source}"
+
+
+def _is_built(report: Report) -> bool:
+    return bool(report.selection.source and report.wheels)
+
+
+def _windows(report: Report, machines: list[MachineRecord]) -> str:
+    systems = {machine.runs_on for machine in machines if machine.os == "windows"}
+    versions = sorted({cell.summary.wine for cell in report.cells if cell.summary} - {""})
+    wine = " ".join(["Wine", *versions[:1]]) if "wine" in systems else ""
+    real = "a real Windows" if "windows" in systems else ""
+    return " and ".join(filter(None, (wine, real)))
+
+
+def _github(pipeline: PipelinePart) -> str:
+    act = pipeline.act.replace(" version", "")
+    kinds = {use.uses.partition("@")[0]: use.kind for use in pipeline.actions}
+    counts = Counter(kinds.values())
+    actions = " and ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    plural = "" if counts.total() == 1 else "s"
+    return f"{act or 'act'} with {actions or 'no'} action{plural}"
+
+
+def _index() -> str:
+    return f"pypiserver {wheelhouse.locked_versions(_INDEX_LOCK)['pypiserver']} with our front"
+
+
+def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]:
+    """Yield each platform of the release that no machine of the run covers, in words."""
+    windows = {machine.runs_on for machine in machines if machine.os == "windows"}
+    if windows and "windows" not in windows:
+        yield "a real Windows"
+    installed = {cell.wheel for cell in report.cells}
+    for platform in report.platforms:
+        if platform.coverage is not Coverage.MACHINES or _is_musl_only(platform, installed):
+            yield _title(PlatformTarget.of(platform.tag))
+
+
+def _is_musl_only(platform: PlatformResult, installed: set[str]) -> bool:
+    """Return whether no machine installed a wheel for musl. Machines with glibc cannot run it."""
+    is_musl = PlatformTarget.of(platform.tag).system == "musl"
+    return is_musl and not installed.intersection(platform.wheels)
+
+
+def _title(target: PlatformTarget) -> str:
+    """Return the name of a platform, such as ``Linux on ARM``."""
+    if target.system not in _SYSTEMS:
+        return target.machine  # the platform tag
+    name = _SYSTEMS[target.system]
+    match target.machine:
+        case _ if target.system == "macos":
+            return name
+        case "x86_64":
+            return name
+        case "aarch64" | "armv7l":
+            return f"{name} on ARM"
+        case "i686":
+            return f"32-bit {name}"
+        case processor:
+            return f"{name} on {processor}"
