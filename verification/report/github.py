@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.report import cause_groups, signs
+from verification.report.cause_groups import Occurrence
 
 _SIGNS = {
     Verdict.VERIFIED: "✅",
@@ -59,7 +60,7 @@ def announce(
 def workflow_commands(report: Report) -> Iterator[str]:
     """Yield a workflow command for each cause, up to the number that GitHub shows."""
     remaining = dict.fromkeys(_LEVELS.values(), _MAX_ANNOTATIONS)
-    for cause in _counted(report):
+    for cause in (occurrence.cause for occurrence in _occurrences(report)):
         level = _LEVELS[cause.severity]
         if remaining[level]:
             remaining[level] -= 1
@@ -72,9 +73,8 @@ def workflow_commands(report: Report) -> Iterator[str]:
             yield f"::error title={title}::{_data(item.reason or item.title)}"
 
 
-def _counted(report: Report) -> Iterable[Cause]:
-    occurrences = cause_groups.occurrences(cause for item in report.items for cause in item.causes)
-    return (occurrence.cause for occurrence in occurrences)
+def _occurrences(report: Report) -> Sequence[Occurrence]:
+    return cause_groups.occurrences(cause for item in report.items for cause in item.causes)
 
 
 def job_summary(report: Report, folder: Path) -> str:
@@ -83,12 +83,16 @@ def job_summary(report: Report, folder: Path) -> str:
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
     if report.interrupted:
         lines.append("**The run was interrupted**: cells that did not run are not verified.")
+    if basis := signs.basis_line(report):
+        lines.append(_cell(f"**Based on**: {basis}."))
+    if live := signs.live_index_sentence(report):
+        lines.append(_cell(f"**Publisher**: {signs.scope(report, 'publisher')}; {live}."))
     if own_tests := signs.own_tests_sentence(report):
         lines.append(_cell(f"**Limit**: {own_tests}."))
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
-        f"| {signs.machine_sentence(report.cells_of(item.id))} "
+        f"| {signs.machine_sentence(report.cells_of(item.id)) or signs.scope(report, item.id)} "
         f"| {_cell(cause_groups.name_list(item.causes) or item.reason)} |"
         for item in report.items
     ]
@@ -101,11 +105,27 @@ def job_summary(report: Report, folder: Path) -> str:
             for cell in report.cells
         ]
         lines += ["", "</details>"]
-    remedies = {cause.name: cause.remedy for cause in _counted(report)}
-    if remedies:
-        lines += ["", *(f"- **{_cell(k)}**: {_cell(v)}" for k, v in remedies.items())]
+    if report.files:
+        lines += ["", f"<details><summary>{len(report.files)} files</summary>", ""]
+        lines += ["| file | coverage |", "| --- | --- |"]
+        lines += [f"| {_cell(f.name)} | {_cell(signs.file_sentence(f))} |" for f in report.files]
+        lines += ["", "</details>"]
+    if causes := list(_cause_lines(report)):
+        lines += ["", *causes]
     lines += ["", f"Open `{folder.name}/index.html` for the evidence.", ""]
     return "\n".join(lines)
+
+
+def _cause_lines(report: Report) -> Iterator[str]:
+    """Yield each cause that counts with its remedy, and its consequences under it."""
+    following: dict[tuple[str, str], list[str]] = {}
+    for occurrence in _occurrences(report):
+        key = (occurrence.cause.name, occurrence.cause.remedy)
+        names = following.setdefault(key, [])
+        names += [cause.name for cause in occurrence.following if cause.name not in names]
+    for (name, remedy), names in following.items():
+        yield f"- **{_cell(name)}**: {_cell(remedy)}"
+        yield from (f"  - follows: {_cell(name)}" for name in names)
 
 
 def _cell(text: str) -> str:

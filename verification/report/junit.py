@@ -2,21 +2,22 @@
 
 The type of a failure is the name of its first cause, and the message describes that cause. A
 testbed failure is an error. An unverified result is skipped, with its reason. The properties of the
-suite have the verdict and the causes of the run.
+suite have the verdict of the run, its causes, what it is based on, and each file of the release.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
-from verification.report import cause_groups
+from verification.report import cause_groups, signs
+from verification.report.cause_groups import Occurrence
 
 SUITE = "quiverdb-e2e"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -43,10 +44,16 @@ def _suite(report: Report) -> ElementTree.Element:
         properties["own-tests"] = f"not run: {report.own_tests_not_run}"
     if report.interrupted:
         properties["interrupted"] = "true"
-    _properties(suite, properties)
+    properties |= {
+        "basis": signs.basis_line(report),
+        "live-index": signs.live_index_sentence(report),
+        "command": report.command,
+    }
+    properties |= {f"file {file.name}": signs.file_sentence(file) for file in report.files}
+    _properties(suite, {name: value for name, value in properties.items() if value})
     if not report.finished:
         suite.append(_unfinished())
-    suite.extend(_item(item) for item in report.items)
+    suite.extend(_item(report, item) for item in report.items)
     suite.extend(_cell(cell) for cell in report.cells)
     suite.set("tests", str(len(suite.findall("testcase"))))
     for tag, counter in _COUNTERS.items():
@@ -62,9 +69,14 @@ def _unfinished() -> ElementTree.Element:
     return case
 
 
-def _item(item: ItemResult) -> ElementTree.Element:
+def _item(report: Report, item: ItemResult) -> ElementTree.Element:
     case = _element("testcase", {"classname": "item", "name": item.id, "time": "0"})
-    _properties(case, {"verdict": str(item.verdict), "title": item.title})
+    properties = {"verdict": str(item.verdict), "title": item.title}
+    if machines := signs.machine_sentence(report.cells_of(item.id)):
+        properties["machines"] = machines
+    if scope := signs.scope(report, item.id):
+        properties["scope"] = scope
+    _properties(case, properties)
     _result(case, item)
     return case
 
@@ -91,21 +103,24 @@ def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
     """Add a failure, error or skipped element to ``case`` unless its verdict is *verified*."""
     if not (tag := _TAGS.get(result.verdict)):
         return
-    counted = [occurrence.cause for occurrence in cause_groups.occurrences(result.causes)]
+    counted = list(cause_groups.occurrences(result.causes)) if tag != "skipped" else []
     # The first cause gives the type: of a failure a cause of the package, of an error one of the
     # testbed.
-    counted.sort(key=lambda cause: (cause.severity is Severity.TESTBED) != (tag == "error"))
-    kind = counted[0].name if counted and tag != "skipped" else str(result.verdict)
-    reason = f"not verified: {result.reason or 'no reason is recorded'}"
-    lines = [_line(cause) for cause in counted] if tag != "skipped" else []
-    lines = lines or [reason]
+    counted.sort(key=lambda o: (o.cause.severity is Severity.TESTBED) != (tag == "error"))
+    kind = counted[0].cause.name if counted else str(result.verdict)
+    lines = [line for occurrence in counted for line in _lines(occurrence)]
+    lines = lines or [f"not verified: {result.reason or 'no reason is recorded'}"]
     element = _element(tag, {"type": kind, "message": lines[0]})
     element.text = _text("\n".join(lines))
     case.append(element)
 
 
-def _line(cause: Cause) -> str:
-    return f"{cause.where}: {cause.message}. {cause.remedy}"
+def _lines(occurrence: Occurrence) -> Iterator[str]:
+    """Yield the line of a cause that counts, and the lines of its consequences."""
+    cause = occurrence.cause
+    yield f"{cause.where}: {cause.message}. {cause.remedy}"
+    for following in occurrence.following:
+        yield f"  follows: {following.name}: {following.where}: {following.message}"
 
 
 def _properties(element: ElementTree.Element, values: Mapping[str, str]) -> None:

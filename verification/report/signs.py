@@ -116,6 +116,11 @@ def live_index_sentence(report: Report) -> str:
     return f"live index: {nothing}{'; '.join(parts) or 'no reason is recorded'}"
 
 
+def scope(report: Report, item_id: str) -> str:
+    """Return what the verdict of an item compares; empty if the item needs no such word."""
+    return report.publisher.scope if item_id == "publisher" and report.publisher else ""
+
+
 def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
     """Return the number of machines for each outcome. The worst cell of a machine counts."""
     outcomes_by_machine: dict[str, set[Outcome]] = {}

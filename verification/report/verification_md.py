@@ -210,7 +210,7 @@ def _item(report: Report, name: str, template: ItemTemplate) -> Row:
         return Row(name, Verdict.UNVERIFIED, _why_missing(report, template.item))
     machines = signs.machine_sentence(report.cells_of(item.id))
     if item.verdict is Verdict.VERIFIED:
-        scope = _scope(report, item.id)
+        scope = signs.scope(report, item.id)
         return Row(name, item.verdict, machines or scope or "see the evidence of the item")
     return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
 
@@ -231,11 +231,6 @@ def _requirement(
     verdict = combined_verdict(row.verdict for row in needed)
     cells = (requirement.id, requirement.plan, requirement.description)
     return Row(requirement.id, verdict, evidence, cells)
-
-
-def _scope(report: Report, item_id: str) -> str:
-    """Return what the verdict of an item compares; empty if it needs no word."""
-    return report.publisher.scope if item_id == "publisher" and report.publisher else ""
 
 
 def _find(report: Report, item_id: str) -> ItemResult | None:
@@ -284,7 +279,7 @@ def _front(rows: _Rows) -> str:
             f"    item: {item.item}",
             f"    verdict: {row.verdict}",
         ]
-        if scope := _scope(rows.report, item.item):
+        if scope := signs.scope(rows.report, item.item):
             lines.append(f"    scope: {_quoted(scope)}")
         if row.verdict is not Verdict.VERIFIED:
             lines.append(f"    reason: {_quoted(row.evidence)}")
@@ -334,7 +329,7 @@ def _head(rows: _Rows) -> Iterator[str]:
     if basis := signs.basis_line(report):
         lines.append(f"**Based on:** {_plain(basis)}")
     if live := signs.live_index_sentence(report):
-        lines.append(f"**Publisher:** verified {_scope(report, 'publisher')}; {_plain(live)}")
+        lines.append(f"**Publisher:** verified {signs.scope(report, 'publisher')}; {_plain(live)}")
     if previous := template.previous:
         lines.append(
             f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "
