@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from verification.commands import common
-from verification.history.comparison import compare
+from verification.history.comparison import compare, different_kinds
 from verification.history.store import TIMED_RUNS, HistoryError, RecordedRun, comparison_key
 from verification.models.base import DataError
 from verification.models.errors import ExitCode, WrongUse
@@ -37,8 +37,8 @@ def choose(
     earlier = _before(comparable, new)
     if not earlier:
         raise WrongUse(
-            f"compare: the history has no run before {new.title} with the same input, selection "
-            "and strictness; name two runs"
+            f"compare: the history has no run of the same kind before {new.title}: the same "
+            "package, checkout, origin and options; name two runs"
         )
     return earlier[-1], new, comparable
 
@@ -95,6 +95,8 @@ def run(options: argparse.Namespace) -> ExitCode:
         return ExitCode.VERIFIED
     base, new, comparable = choose(options.run, stored.runs)
     differences = compare(base, new, comparable)
+    for line in different_kinds(base.report, new.report):
+        print(f"differs in kind: {line}")
     print(f"{base.title} -> {new.title}")
     for difference in differences:
         print(f"{'✘' if difference.is_regression else '·'} {difference}")

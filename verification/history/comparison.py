@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from verification.history.store import TIMED_RUNS, History, HistoryError, RecordedRun
+from verification.history.store import (
+    TIMED_RUNS,
+    History,
+    HistoryError,
+    RecordedRun,
+    run_kind,
+)
 from verification.models.cause import Cause
 from verification.models.report import Report, RunChanges
 from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Verdict
+from verification.verdict import verdict_of_cell
 
 MIN_SECONDS_SLOWER, MIN_FACTOR_SLOWER = 3.0, 1.5
 """A cell is slower if it exceeds the slowest of its last runs by both limits. A smaller
@@ -21,6 +28,8 @@ slowdown that all cells share is unknown."""
 MIN_BYTES_GROWN, MIN_FACTOR_GROWN = 10_240, 1.05
 """A wheel has grown if its size exceeds both limits. A smaller difference is a normal change of
 the code."""
+_ONLY_IN_ONE_RUN = ("cell-added", "cell-gone", "item-added", "item-gone", "wheel-gone")
+"""The kinds of differences of what only one of the runs has."""
 Inputs = Mapping[str, str | bool]
 
 
@@ -48,6 +57,8 @@ def compare(
     a cell takes, and which run was the first bad one.
     """
     earlier = _earlier_runs(history, new, base)
+    if base_kind_differs := different_kinds(base.report, new.report):
+        base, new = _of_one_strictness(base), _of_one_strictness(new)
     differences = [
         *_cells(base, new, earlier),
         *_items(base, new),
@@ -56,7 +67,40 @@ def compare(
         *_changed("dependency", base.report.locked, new.report.locked),
         *_changed("image", _images(base.report), _images(new.report)),
     ]
+    if base_kind_differs:
+        differences = [_of_other_kind(difference) for difference in differences]
     return sorted(differences, key=lambda difference: (not difference.is_regression, difference))
+
+
+def different_kinds(base: Report, new: Report) -> list[str]:
+    """Return in what two runs differ in kind, one line for each option; empty for one kind."""
+    before, now = run_kind(base), run_kind(new)
+    return [f"{name}: {before[name]} -> {now[name]}" for name in now if before[name] != now[name]]
+
+
+def _of_other_kind(difference: RunDifference) -> RunDifference:
+    """Return a difference of runs of two kinds. What only one selection contains is no regression.
+
+    With other options, equal inputs do not make a cell flaky.
+    """
+    if difference.kind in _ONLY_IN_ONE_RUN:
+        return replace(difference, is_regression=False)
+    if difference.kind == "flaky" and difference.is_regression:
+        return replace(difference, kind="new-failure")
+    return difference
+
+
+def _of_one_strictness(run: RecordedRun) -> RecordedRun:
+    """Return a run with the verdicts of its cells without ``--strict``."""
+    if not run.report.selection.strict:
+        return run
+    cells = tuple(
+        cell.model_copy(
+            update={"verdict": verdict_of_cell(cell.outcome, cell.causes, strict=False)}
+        )
+        for cell in run.report.cells
+    )
+    return replace(run, report=run.report.model_copy(update={"cells": cells}))
 
 
 def changes_since(history: History, report: Report) -> RunChanges | None:
@@ -131,7 +175,7 @@ def _result(cell: CellResult) -> str:
 
 
 def _cause_names(causes: Iterable[Cause]) -> set[str]:
-    return {cause.name for cause in causes}
+    return {cause.name for cause in causes if not cause.follows}
 
 
 def _new_causes(
@@ -256,6 +300,9 @@ def _item(
         yield RunDifference("fixed", now.id, f"no longer: {', '.join(fixed)}", False)
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
     explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
+    if different_kinds(base.report, new.report):
+        # The item fails because of a cell that only this run has, or because of --strict.
+        explained = explained or bool(names_now) or _has_cells(now, new.report)
     if was_good and not is_good and not explained:
         causes = ", ".join(dict.fromkeys(cause.name for cause in now.causes if not cause.follows))
         message = f"{now.verdict} ({now.reason or causes or 'no cause'}), was {before.verdict}"
@@ -267,7 +314,11 @@ def _item(
 def _names_without_cells(report: Report, item: ItemResult) -> set[str]:
     """Return the names of an item's causes that no cell of the run has."""
     cell_causes = {(cause.name, cause.where) for cell in report.cells for cause in cell.causes}
-    return {cause.name for cause in item.causes if (cause.name, cause.where) not in cell_causes}
+    return {
+        cause.name
+        for cause in item.causes
+        if not cause.follows and (cause.name, cause.where) not in cell_causes
+    }
 
 
 def _is_worse(base: Report, now: CellResult) -> bool:

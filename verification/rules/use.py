@@ -64,6 +64,11 @@ def use_causes(
     yield from loaded_libraries(evidence, expectation)
     yield from wrong_dependencies(evidence, expectation)
     yield from record_causes(evidence)
+    imported = evidence.steps.import_package
+    # Loading an entry point imports the package, so it fails for the same reason.
+    follows = failures[0].name if failures and imported and imported.error else ""
+    for cause in entry_point_causes(evidence):
+        yield cause.model_copy(update={"follows": follows})
     yield from registry_changes(evidence)
 
 
@@ -169,8 +174,8 @@ def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iter
 
 
 def record_causes(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield the causes of the installed files and of the entry points."""
-    step, entries = evidence.steps.record, evidence.steps.entry_points
+    """Yield the causes of the installed files."""
+    step = evidence.steps.record
     if step is None or step.value is None:
         return
     record = step.value
@@ -182,6 +187,11 @@ def record_causes(evidence: CellEvidence) -> Iterator[Cause]:
     for module in record.unreadable:
         fault = finding("syntax-error", "module", file=module.file, error=module.observed)
         yield fault.at(evidence, module.file)
+
+
+def entry_point_causes(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield the causes of the entry points."""
+    entries = evidence.steps.entry_points
     for entry in entries.value if entries and entries.value else ():
         facts = {"value": entry.value, "error": entry.observed[:400]}
         # The entry point is installed and the package works: the lesser severity.

@@ -106,6 +106,17 @@ def test_run_without_an_earlier_one_is_wrong_use(capsys: pytest.CaptureFixture[s
     assert "before 1 (" in err
 
 
+def test_runs_of_two_kinds_are_compared_only_if_both_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    history().record(report())
+    history().record(_release())
+    assert _compare(capsys)[0] == 4
+    code, out, _ = _compare(capsys, "1", "2")
+    assert code == 0
+    assert out.startswith("differs in kind: origin: ")
+
+
 def test_invalid_report_is_wrong_use_in_one_line_that_names_the_field(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,12 +18,17 @@ from tests.helpers.sample_run import (
     item,
     report,
 )
-from verification.history.comparison import RunDifference, compare
-from verification.history.store import RecordedRun
+from verification.history.comparison import (
+    RunDifference,
+    changes_since,
+    compare,
+    different_kinds,
+)
+from verification.history.store import History, RecordedRun
 from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.results import ItemResult, TestsSummary
-from verification.models.verdict import Verdict
+from verification.models.verdict import Outcome, Verdict
 
 OTHER_SHA256 = "c" * 64
 Change = Callable[[Report], Report]
@@ -261,3 +267,88 @@ def test_the_first_bad_run_is_named_with_the_changes_since_the_last_good_run() -
     assert "dependency cffi (2.1.1 -> 2.2.0)" in failure.message
     assert f"wheel {LINUX_WHEEL}" in failure.message
     assert "27.0" not in failure.message
+
+
+# ---- runs of two kinds ----
+
+
+def _with_options(run: Report, **options: object) -> Report:
+    return run.model_copy(update={"selection": run.selection.model_copy(update=options)})
+
+
+def _regressions(base: Report, new: Report) -> list[str]:
+    return [str(difference) for difference in _compare(base, new) if difference.is_regression]
+
+
+def test_runs_that_differ_only_in_the_commit_are_of_one_kind() -> None:
+    assert different_kinds(report(), report().model_copy(update={"suite_commit": "abc"})) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"profile": "full"}, "profile"),
+        ({"history": "none"}, "history"),
+        ({"strict": True}, "strict"),
+        ({"narrowed": ("--machine debian-13",)}, "selection"),
+        ({"source": None, "release": "0.13.5"}, "origin"),
+        ({"pipeline": True}, "pipeline"),
+        ({"subject": "other"}, "package"),
+    ],
+)
+def test_the_difference_in_kind_is_named(options: dict[str, object], name: str) -> None:
+    (line,) = different_kinds(report(), _with_options(report(), **options))
+    assert line.startswith(f"{name}: ")
+
+
+def test_what_only_one_selection_contains_is_no_regression() -> None:
+    others = [cell(f"debian-12-pip-{name}", crash(f"debian-12-pip-{name}")) for name in "abc"]
+    full = _with_options(complete(cell(LINUX), cell(WINDOWS), *others), profile="full")
+    assert _regressions(report(), full) == []
+    assert _regressions(_with_options(full, profile="full"), report()) == []
+    assert _regressions(full, _with_options(_without_wheel(full), profile="quick")) == []
+
+
+@pytest.mark.parametrize("options", [{"profile": "full"}, {"strict": True}])
+def test_cell_of_both_selections_that_fails_is_a_regression(options: dict[str, object]) -> None:
+    (line,) = _regressions(report(), _with_options(_failed(), **options))
+    assert line.startswith(f"new-failure: {LINUX}: ")
+
+
+def test_flawed_cell_that_fails_only_under_strict_is_no_regression() -> None:
+    flaw = crash().model_copy(update={"severity": Severity.FLAWED})
+    flawed = cell(LINUX, flaw, outcome=Outcome.WORKS_FLAWED)
+    strict_cell = flawed.model_copy(update={"verdict": Verdict.FAILED})
+    strict = _with_options(report(strict_cell, cell(WINDOWS)), strict=True)
+    assert _regressions(report(flawed, cell(WINDOWS)), strict) == []
+
+
+def test_workflow_that_is_no_longer_verified_is_a_regression_of_runs_of_two_kinds() -> None:
+    unverified = item("pipeline", verdict=Verdict.UNVERIFIED, reason="not exchanged")
+    new = _with_options(_with_item(complete(), unverified), profile="full")
+    (line,) = _regressions(complete(), new)
+    assert line.startswith("new-failure: pipeline: ")
+
+
+def test_consequence_of_a_known_cause_is_no_new_cause() -> None:
+    follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
+    assert _kinds(_failed(), report(cell(LINUX, crash(), follows), cell(WINDOWS))) == []
+
+
+# ---- the changes in the report of a gate ----
+
+
+def test_changes_are_those_from_the_last_run_of_the_same_kind(tmp_path: Path) -> None:
+    history = History(tmp_path / "history.sqlite3")
+    assert changes_since(history, report()) is None
+    number = history.record(report())
+    history.record(_with_options(_failed(), profile="full"))
+    changes = changes_since(history, _failed_with_other_wheel())
+    assert changes
+    assert changes.base.startswith(f"{number} (")
+    assert changes.differences[0].startswith(f"new-failure: {LINUX}: ")
+
+
+def test_history_that_cannot_be_read_has_no_changes(tmp_path: Path) -> None:
+    (tmp_path / "history").write_text("no database", "utf-8")
+    assert changes_since(History(tmp_path / "history"), report()) is None

@@ -407,13 +407,31 @@ def test_module_that_does_not_compile_is_reported() -> None:
 def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     error = "ModuleNotFoundError: No module named 'quiverdb.cli'" + "!" * 400
     entry = {"name": "quiver", "value": "quiverdb.cli:main", "observed": error}
-    (cause,) = use.record_causes(evidence(steps(entry_points=step("entry-points", [entry]))))
-    assert cause.severity == "flawed"
+    (cause,) = use.entry_point_causes(evidence(steps(entry_points=step("entry-points", [entry]))))
+    assert (cause.severity, cause.follows) == ("flawed", "")
     assert summary(cause) == (
         "entry-point-broken",
         f"{CELL}: entry points",
         {"entry_point": "quiver", "value": "quiverdb.cli:main", "error": error[:400]},
     )
+
+
+def test_entry_points_that_fail_like_the_import_follow_from_it() -> None:
+    error = "No module named 'cffi'"
+    entries = [
+        {"name": name, "value": "quiverdb.cli:main", "observed": f"ModuleNotFoundError: {error}"}
+        for name in ("one", "two")
+    ]
+    recorded = evidence(
+        fails("import", error, "ModuleNotFoundError"),
+        steps(entry_points=step("entry-points", entries)),
+    )
+    assert recorded.import_run
+    assert recorded.exercise
+    causes = use.use_causes(recorded, EXPECTATION, recorded.import_run, recorded.exercise)
+    root, *consequences = (cause for cause in causes if cause.severity in ("broken", "flawed"))
+    followed = [cause.follows for cause in consequences if cause.name == "entry-point-broken"]
+    assert followed == [root.name, root.name]
 
 
 @pytest.mark.parametrize(
@@ -426,7 +444,8 @@ def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     ],
 )
 def test_missing_record_is_no_fault(change: Change) -> None:
-    assert list(use.record_causes(evidence(change))) == []
+    recorded = evidence(change)
+    assert [*use.record_causes(recorded), *use.entry_point_causes(recorded)] == []
 
 
 # ---- each kind of fault ----
