@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,3 +79,30 @@ def test_title_has_the_version_and_the_commit() -> None:
     assert suite.title("1.2.3", "abc+changes") == "quiverdb-e2e 1.2.3 (abc+changes)"
     assert suite.title("1.2.3", suite.NO_COMMIT) == "quiverdb-e2e 1.2.3 (no commit)"
     assert suite.title("", "") == "quiverdb-e2e"  # the report of an older suite
+
+
+# ---- the checkout and the command line ----
+
+
+def test_checkout_is_equal_from_commit_to_commit_and_differs_by_folder_and_repository(
+    checkout: Path,
+) -> None:
+    def hash_of(folder: Path) -> str:
+        suite.checkout.cache_clear()
+        return suite.checkout(folder)
+
+    first = hash_of(checkout)
+    _git(checkout, "commit", "--allow-empty", "-m", "x")
+    assert hash_of(checkout) == first
+    other = checkout.with_name("other")
+    shutil.copytree(checkout, other)
+    assert hash_of(other) != first
+    _git(checkout, "remote", "add", "origin", "/elsewhere")
+    assert hash_of(checkout) != first
+
+
+def test_command_line_is_quoted_as_the_user_types_it() -> None:
+    program = "/checkout/verification/commands/__main__.py"
+    assert suite.command_line((program, "gate", "-k", "a b")) == "./e2e gate -k 'a b'"
+    assert suite.command_line(("/bin/pytest", "tests")) == "pytest tests"
+    assert suite.command_line()

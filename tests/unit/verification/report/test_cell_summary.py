@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX_WHEEL, WHEELS, WINDOWS
-from verification.models.evidence import CellEvidence, OwnTests
+from verification.models.evidence import (
+    CellEvidence,
+    OwnTestFailure,
+    OwnTests,
+    Steps,
+    TestOutcome,
+)
 from verification.models.results import CellSummary
 from verification.models.testbed import TestbedFailureRecord
 from verification.report import cell_summary
@@ -93,3 +101,98 @@ def test_own_tests_without_pytest_have_no_command() -> None:
 
 def test_the_sentence_of_an_empty_summary_is_empty() -> None:
     assert cell_summary.sentence(CellSummary(commands=(), steps={})) == ""
+
+
+# ---- what the user sees of a failure ----
+
+TRACEBACK = (
+    "Traceback (most recent call last):\n"
+    '  File "<string>", line 1, in <module>\n'
+    "RuntimeError: cannot load libquiver.dll: error 0x7e\n"
+)
+PIP_ERROR = (
+    "ERROR: Could not find a version that satisfies the requirement quiverdb\n"
+    "ERROR: No matching distribution found for quiverdb"
+)
+UV_ERROR = (
+    "  \N{MULTIPLICATION SIGN} No solution found when resolving dependencies:\n"
+    "  \N{BOX DRAWINGS LIGHT ARC UP AND RIGHT} Because there is no version"
+)
+
+
+def _failing(name: str, **result: object) -> CellEvidence:
+    """Return the evidence of a cell in which a command ended with 1."""
+    evidence = sample_run.evidence()
+    command = getattr(evidence, name).model_copy(update={"code": 1} | result)
+    return evidence.model_copy(update={name: command})
+
+
+def _with_step(step: str, kind: str, message: str) -> CellEvidence:
+    failed = {"step": step, "ok": False, "error": {"type": kind, "message": message}}
+    steps = Steps.model_validate({step: failed})
+    exercise = sample_run.evidence().exercise
+    assert exercise
+    update = {"steps": steps, "code": 1, "stderr": TRACEBACK}
+    return sample_run.evidence().model_copy(update={"exercise": exercise.model_copy(update=update)})
+
+
+def test_cell_that_works_has_no_errors() -> None:
+    assert cell_summary.errors(sample_run.evidence()) == {}
+
+
+def test_error_of_a_step_is_its_exception_line() -> None:
+    message = "cannot load libquiver.dll: error 0x7e " + "x" * 3000
+    errors = cell_summary.errors(_with_step("native-call", "RuntimeError", message))
+    assert errors == {"native-call": f"RuntimeError: {message}"}
+    assert cell_summary.errors(_with_step("in-use", "KeyError", "")) == {"in-use": "KeyError"}
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "expected"),
+    [
+        ("import_run", TRACEBACK, "RuntimeError: cannot load libquiver.dll: error 0x7e"),
+        ("import_run", TRACEBACK + "second line\n", TRACEBACK.splitlines()[-1] + "\nsecond line"),
+        ("install", f"Looking in indexes\n{PIP_ERROR}\n\n[notice] A new release\n", PIP_ERROR),
+        ("install", f"Using Python\n{UV_ERROR}\n", UV_ERROR.strip()),
+        ("uninstall", "WARNING: old\nno such package\n", "no such package"),
+        ("exercise", "Segmentation fault\n", "Segmentation fault"),
+    ],
+)
+def test_error_of_a_command_is_the_end_of_its_output(name: str, output: str, expected: str) -> None:
+    errors = cell_summary.errors(_failing(name, stderr=output))
+    assert errors == {name.removesuffix("_run"): expected}
+
+
+def test_error_without_error_output_is_the_end_of_the_output() -> None:
+    output = "".join(f"line {number}\n" for number in range(30))
+    errors = cell_summary.errors(_failing("install", stdout=output))
+    assert errors["install"].splitlines() == [f"line {number}" for number in range(20, 30)]
+
+
+def test_error_of_own_tests_has_each_failed_test() -> None:
+    failure = OwnTestFailure(node="test_a.py::test_b", outcome=TestOutcome.FAILED, text="E 1 == 2")
+    tests = sample_run.own_tests().model_copy(update={"failures": (failure,)})
+    evidence = sample_run.evidence().model_copy(update={"tests": tests})
+    assert cell_summary.errors(evidence) == {"tests": "test_a.py::test_b\nE 1 == 2"}
+
+
+def test_errors_are_limited_in_size() -> None:
+    long = cell_summary.errors(_failing("install", stderr="é" * 20_000))
+    assert len(long["install"].encode()) <= cell_summary.MAX_ERROR_BYTES
+    steps = {
+        f"in-{number}": {
+            "step": f"in-{number}",
+            "error": {"type": "E", "message": "\x01" * 4000},
+        }
+        for number in range(40)
+    }
+    exercise = sample_run.evidence().exercise
+    assert exercise
+    exercise = exercise.model_copy(update={"steps": Steps.model_validate(steps)})
+    errors = cell_summary.errors(sample_run.evidence().model_copy(update={"exercise": exercise}))
+    assert 0 < len(json.dumps(errors)) < 2 * cell_summary.MAX_ERRORS_BYTES
+
+
+def test_version_of_wine_is_in_the_summary() -> None:
+    evidence = sample_run.evidence(WINDOWS).model_copy(update={"wine": "10.0"})
+    assert cell_summary.summarize(evidence).wine == "10.0"

@@ -1,0 +1,141 @@
+"""What a verdict is based on, from the data of a report."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
+from verification.models.pipeline import ActionUse
+from verification.models.report import NOT_COVERED, Report
+from verification.models.results import CellResult, Coverage, PlatformResult
+from verification.session.basis import basis
+from verification.session.origin import ROOT
+from verification.session.selection import DEFAULT_SOURCE
+
+OWN = str(ROOT / DEFAULT_SOURCE)
+
+
+def entries(run: Report) -> dict[str, str]:
+    return {entry.name: entry.value for entry in basis(run)}
+
+
+def with_options(run: Report, **options: object) -> Report:
+    return run.model_copy(update={"selection": run.selection.model_copy(update=options)})
+
+
+def with_platforms(run: Report, *platforms: PlatformResult) -> Report:
+    return run.model_copy(update={"platforms": platforms})
+
+
+def on_wine(version: str) -> CellResult:
+    result = cell(WINDOWS)
+    assert result.summary
+    return result.model_copy(
+        update={"summary": result.summary.model_copy(update={"wine": version})}
+    )
+
+
+def action(uses: str, kind: str = "stand-in") -> ActionUse:
+    return ActionUse.model_validate(
+        {"uses": uses, "where": "line 1", "kind": kind, "version": "1", "folder": "x"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"source": OWN}, ("this repository", "quiverdb 0.5.0")),
+        ({"source": "/other"}, ("quiverdb 0.5.0", "/other")),
+        ({"source": None, "wheels": "/dist"}, ("quiverdb 0.5.0", "/dist")),
+        ({"source": None, "release": "0.5"}, ("published", "quiverdb 0.5.0")),
+    ],
+)
+def test_the_source_is_the_origin_of_the_wheels(
+    options: dict[str, object], words: tuple[str, ...]
+) -> None:
+    values = entries(with_options(report(), **options))
+    assert all(word in values["source"] for word in words)
+    assert ("compiler" in values) is ("source" in options and options["source"] is not None)
+
+
+def test_windows_is_wine_with_the_version_that_the_machine_recorded() -> None:
+    values = entries(report(cell(LINUX), on_wine("10.0")))
+    assert values["Windows"] == "Wine 10.0"
+    assert "a real Windows" in values[NOT_COVERED]
+
+
+def test_run_without_windows_machines_has_no_word_about_wine() -> None:
+    values = entries(report(cell(LINUX)))
+    assert not {"Windows", NOT_COVERED} & values.keys()
+
+
+def test_real_windows_is_covered_by_a_machine_of_windows() -> None:
+    values = entries(report(cell("windows-servercore-pip-system"), on_wine("10.0")))
+    assert values["Windows"].startswith("Wine 10.0 and ")
+    assert NOT_COVERED not in values
+
+
+@pytest.mark.parametrize(
+    ("actions", "words"),
+    [
+        ((action("a/x@v1"), action("a/x@v1"), action("a/y@v1")), "2 stand-in actions"),
+        ((action("a/x@v1", "real"),), "1 real action"),
+        ((action("a/x@v1", "real"), action("a/y@v1")), "1 real and 1 stand-in actions"),
+    ],
+)
+def test_github_is_act_with_the_number_of_its_actions(
+    actions: tuple[ActionUse, ...], words: str
+) -> None:
+    pipeline = PIPELINE.model_copy(update={"act": "act version 0.2.89", "actions": actions})
+    values = entries(report().model_copy(update={"pipeline": pipeline}))
+    assert values["GitHub"] == f"act 0.2.89 with {words}"
+    assert "GitHub" not in entries(report())
+
+
+def test_index_has_the_locked_version_of_pypiserver() -> None:
+    lock = (ROOT / "containers/images/index/requirements.txt").read_text("utf-8")
+    _, _, version = next(
+        line.split()[0].partition("==") for line in lock.splitlines() if "pypiserver==" in line
+    )
+    assert f"pypiserver {version} " in entries(report())["index"]
+    assert "index" not in entries(report().model_copy(update={"images": {}}))
+
+
+def test_emulated_processor_is_named() -> None:
+    assert "QEMU" in entries(report(cell("debian-13-x86-64-v1-uv-venv")))["processor"]
+    assert "processor" not in entries(report())
+
+
+@pytest.mark.parametrize(
+    ("tag", "coverage", "expected"),
+    [
+        ("macosx_11_0_arm64", Coverage.INSPECTED_ONLY, "macOS"),
+        ("manylinux_2_28_aarch64", Coverage.UNVERIFIED, "Linux on ARM"),
+        ("musllinux_1_2_aarch64", Coverage.UNDECLARED, "Linux with musl on ARM"),
+        ("musllinux_1_2_x86_64", Coverage.MACHINES, "Linux with musl"),
+        ("win32", Coverage.UNDECLARED, "32-bit Windows"),
+        ("win_amd64", Coverage.NOT_SELECTED, "Windows"),
+        ("manylinux_2_28_ppc64le", Coverage.UNDECLARED, "Linux on ppc64le"),
+        ("ios_13_0_arm64_iphoneos", Coverage.UNDECLARED, "ios_13_0_arm64_iphoneos"),
+        ("manylinux_2_28_x86_64", Coverage.MACHINES, None),
+    ],
+)
+def test_platform_that_no_machine_covers_is_not_covered(
+    tag: str, coverage: Coverage, expected: str | None
+) -> None:
+    platform = PlatformResult(tag=tag, coverage=coverage, wheels=("a.whl",))
+    assert entries(with_platforms(report(cell(LINUX)), platform)).get(NOT_COVERED) == expected
+
+
+def test_musl_is_covered_if_a_machine_installed_a_wheel_for_it() -> None:
+    musl = PlatformResult(tag="musllinux_1_2_x86_64", coverage=Coverage.MACHINES, wheels=("a.whl",))
+    installed = cell(LINUX).model_copy(update={"wheel": "a.whl"})
+    assert NOT_COVERED not in entries(with_platforms(report(installed), musl))
+
+
+def test_not_covered_has_each_platform_once() -> None:
+    platforms = (
+        PlatformResult(tag=f"macosx_11_0_{processor}", coverage=Coverage.INSPECTED_ONLY)
+        for processor in ("arm64", "x86_64")
+    )
+    assert entries(with_platforms(report(cell(LINUX)), *platforms))[NOT_COVERED] == "macOS"
