@@ -44,13 +44,14 @@ def _suite(report: Report) -> ElementTree.Element:
         properties["own-tests"] = f"not run: {report.own_tests_not_run}"
     if report.interrupted:
         properties["interrupted"] = "true"
-    properties |= {
+    recorded = {
         "basis": signs.basis_line(report),
         "live-index": signs.live_index_sentence(report),
         "command": report.command,
     }
+    properties |= {name: value for name, value in recorded.items() if value}
     properties |= {f"file {file.name}": signs.file_sentence(file) for file in report.files}
-    _properties(suite, {name: value for name, value in properties.items() if value})
+    _properties(suite, properties)
     if not report.finished:
         suite.append(_unfinished())
     suite.extend(_item(report, item) for item in report.items)

@@ -6,6 +6,7 @@ from tests.helpers.release_workflow import PLANNED
 from tests.helpers.sample_pipeline import (
     BUILT,
     LINUX,
+    SPANS,
     WINDOWS,
     changed,
     evidence,
@@ -18,15 +19,17 @@ from tests.helpers.sample_pipeline import (
     with_job,
     with_run,
 )
-from tests.helpers.sample_provenance import PUBLISHER
+from tests.helpers.sample_provenance import PUBLISHER, STAND_IN
 from verification.models.cause import Cause, Severity
 from verification.models.index_log import ExchangeLog, UploadLog
 from verification.models.pipeline import (
+    ActionUse,
     LivePublisherCheck,
     PipelineEvidence,
     PipelineFailure,
     PipelineResult,
 )
+from verification.models.report import LIVE_INDEX, REGISTRATION_FILE
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose_pipeline
@@ -180,6 +183,42 @@ def test_record_of_a_failed_job_has_the_end_of_the_log() -> None:
     assert (record.start, record.end) == (0.0, 1.0)
 
 
+def test_evidence_of_the_workflow_is_event_jobs_digests_and_uploads() -> None:
+    proved = pipeline_part(result(), PLANNED, strict=False).proved
+
+    event, *_ = proved
+    assert all(word in event for word in ("v1.2.0", "c" * 12, "v1.2.0 matches v*.*.*"))
+    for name, (start, end) in SPANS.items():
+        (line,) = [line for line in proved if line.startswith(f"job {name.capitalize()} ")]
+        assert "success" in line
+        assert f"{end - start:.1f} s" in line
+    for name, digest in BUILT.items():
+        lines = [line for line in proved if name in line]
+        assert len(lines) == 4, "built, in the artifact, on the release page, uploaded"
+        assert all(f"{name} (sha256 {digest[:16]})" in line for line in lines)
+
+
+def test_job_that_did_not_run_has_its_reason_in_the_evidence() -> None:
+    skipped = with_job(
+        evidence(), "publish", result="skipped", started=None, ended=None, reason="no wheel"
+    )
+    proved = pipeline_part(result(evidence=skipped), PLANNED, strict=False).proved
+    (line,) = [line for line in proved if line.startswith("job Publish ")]
+    assert line.endswith("skipped: no wheel")
+
+
+def test_limits_of_the_workflow_are_act_stand_in_actions_and_environment() -> None:
+    uses = ActionUse(uses="a/b@v1", where="x", kind="stand-in", version="1.2", folder="f")
+    real = ActionUse(uses="c/d@v1", where="x", kind="real", version="1", folder="f")
+    run = with_run(evidence(), actions=(uses, uses, real), stand_ins=("Debian, not Ubuntu",))
+    limits = pipeline_part(result(evidence=run), PLANNED, strict=False).not_provable
+
+    assert "act 1" in limits[0]
+    assert len([line for line in limits if "a/b@v1" in line]) == 1
+    assert not any("c/d@v1" in line for line in limits)
+    assert limits[-1] == "Debian, not Ubuntu"
+
+
 # ---- the publisher ----
 
 
@@ -213,6 +252,29 @@ def test_identity_is_exchanged_if_the_index_accepts_it(
     exchanges = (request(oidc=log),) if log else ()
 
     assert is_identity_exchanged(with_index(evidence(), exchanges=exchanges)) is exchanged
+
+
+@pytest.mark.parametrize(
+    ("live", "scope"),
+    [
+        (Verdict.VERIFIED, LIVE_INDEX),
+        (Verdict.UNVERIFIED, REGISTRATION_FILE),
+        (Verdict.FAILED, REGISTRATION_FILE),
+    ],
+)
+def test_scope_is_the_registration_file_unless_the_live_index_agrees(
+    live: Verdict, scope: str
+) -> None:
+    checked = result(live=LivePublisherCheck(verdict=live))
+    assert publisher_part(checked, PUBLISHER, registered="p.toml").scope == scope
+
+
+def test_fields_are_those_of_the_registration() -> None:
+    fields = publisher_part(result(), PUBLISHER, registered="p.toml").fields
+    assert list(fields) == ["project", "owner", "repository", "workflow", "environment"]
+    assert list(fields.values()) == ["quiverdb", "octo-org", "quiver2", "publish.yml", "pypi"]
+    unknown = publisher_part(result(), STAND_IN, registered="p.toml").fields
+    assert STAND_IN.owner not in unknown["owner"]
 
 
 def test_refused_exchange_and_refused_upload_prove_nothing() -> None:

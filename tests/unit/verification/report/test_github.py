@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
+from tests.helpers.sample_run import LINUX, PUBLISHER, WINDOWS, cell, complete, crash, report
 from verification.models.verdict import Outcome
 from verification.report import github, signs
 
@@ -77,7 +77,20 @@ def test_a_consequence_is_not_an_annotation(tmp_path: Path) -> None:
 
     (line,) = github.workflow_commands(run)
     assert "title=crash" in line
-    assert "leftovers" not in github.job_summary(run, tmp_path)
+    lines = github.job_summary(run, tmp_path).splitlines()
+    (number,) = [number for number, text in enumerate(lines) if "leftovers" in text]
+    assert lines[number - 1].startswith("- **crash**")
+    assert lines[number].startswith("  - ")
+
+
+def test_the_summary_has_basis_live_index_and_files(tmp_path: Path) -> None:
+    run = complete()
+    summary = github.job_summary(run, tmp_path)
+    head = summary.partition("| item |")[0]
+    for text in (signs.basis_line(run), signs.live_index_sentence(run), PUBLISHER.scope):
+        assert text in head
+    for file in run.files:
+        assert f"| {file.name} | {signs.file_sentence(file)} |" in summary
 
 
 def test_evidence_cannot_contain_a_workflow_command() -> None:

@@ -5,11 +5,20 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, item, report
+from tests.helpers.sample_run import (
+    LINUX,
+    PUBLISHER,
+    WINDOWS,
+    cell,
+    complete,
+    crash,
+    item,
+    report,
+)
 from verification.models.cause import Cause
 from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
-from verification.report import junit
+from verification.report import junit, signs
 from verification.rules.catalogue import catalogue
 
 DISK_FULL = catalogue().cause("disk-full", "image", "full")
@@ -49,7 +58,8 @@ def test_there_is_one_case_for_each_item_and_each_cell(tmp_path: Path) -> None:
 def test_the_suite_and_a_cell_have_verdict_and_causes_as_properties(tmp_path: Path) -> None:
     suite = _suite(tmp_path, report(cell(LINUX, crash()), cell(WINDOWS)))
 
-    assert _properties(suite) == {"verdict": "failed", "causes": "crash"}
+    properties = _properties(suite)
+    assert (properties["verdict"], properties["causes"]) == ("failed", "crash")
     assert _properties(_case(suite, LINUX)) == {
         "verdict": "failed",
         "expectation": "works",
@@ -57,6 +67,29 @@ def test_the_suite_and_a_cell_have_verdict_and_causes_as_properties(tmp_path: Pa
         "causes": "crash",
     }
     assert _properties(_case(suite, "windows-install"))["verdict"] == "verified"
+
+
+def test_the_suite_has_basis_command_live_index_and_files_as_properties(tmp_path: Path) -> None:
+    run = complete()
+    properties = _properties(_suite(tmp_path, run))
+
+    assert properties["basis"] == signs.basis_line(run) != ""
+    assert properties["live-index"] == signs.live_index_sentence(run) != ""
+    assert properties["command"] == run.command != ""
+    for file in run.files:
+        assert properties[f"file {file.name}"] == signs.file_sentence(file)
+    unknown = run.model_copy(update={"basis": (), "publisher": None, "command": "", "files": ()})
+    assert _properties(_suite(tmp_path, unknown)).keys() == {"verdict", "causes"}
+
+
+def test_an_item_has_its_number_of_machines_by_outcome_and_its_scope(tmp_path: Path) -> None:
+    run = complete(cell(LINUX), cell("debian-12-pip-venv", outcome=Outcome.REFUSED))
+    suite = _suite(tmp_path, run)
+
+    machines = _properties(_case(suite, "linux-install"))["machines"]
+    assert machines == signs.machine_sentence(run.cells_of("linux-install")) != ""
+    assert _properties(_case(suite, "publisher"))["scope"] == PUBLISHER.scope
+    assert "machines" not in _properties(_case(suite, "pipeline"))
 
 
 def test_a_failure_has_the_message_and_the_name_of_its_cause(tmp_path: Path) -> None:
@@ -80,7 +113,10 @@ def test_the_text_has_all_causes_that_count(tmp_path: Path) -> None:
     failure = _case(suite, LINUX).find("failure")
     assert failure is not None
     assert failure.text
-    assert len(failure.text.splitlines()) == 2
+    cause, consequence, other = failure.text.splitlines()
+    assert cause.startswith(crash().where)
+    assert consequence.startswith("  follows: leftovers")
+    assert other.startswith(hang.where)
     assert "no end" in failure.text
 
 

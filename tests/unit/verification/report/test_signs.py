@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from tests.helpers.sample_run import cell, crash
+from tests.helpers.sample_run import BASIS, FILES, PUBLISHER, cell, complete, crash, report
+from verification.models.pipeline import LivePublisherCheck
+from verification.models.report import NOT_COVERED, FileCoverage, PublisherPart, Report
 from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
 from verification.report import signs
@@ -75,3 +77,54 @@ def test_unread_native_code_is_in_the_line() -> None:
 def test_a_platform_without_a_wheel_and_without_a_cause_has_no_line() -> None:
     result = PlatformResult(tag="win32", coverage=Coverage.INSPECTED_ONLY)
     assert list(signs.platform_sentences([result])) == []
+
+
+# ---- what each form shows next to the verdict ----
+
+
+def _with_live(live: LivePublisherCheck | None) -> Report:
+    return complete().model_copy(update={"publisher": PublisherPart(live=live)})
+
+
+def test_basis_is_one_line_that_ends_with_what_is_not_covered() -> None:
+    line = signs.basis_line(report())
+    *others, last = line.split("; ")
+    assert others == [f"{entry.name} = {entry.value}" for entry in BASIS[:-1]]
+    assert last == f"{NOT_COVERED}: {BASIS[-1].value}"
+    assert signs.basis_line(report().model_copy(update={"basis": ()})) == ""
+
+
+def test_what_was_read_of_the_live_index_has_version_publishers_and_limits() -> None:
+    live = LivePublisherCheck(
+        verdict=Verdict.VERIFIED,
+        reason="signatures are not checked",
+        version="0.4.0",
+        publishers={"a.whl": "kind=GitHub", "b.whl": "kind=GitHub", "c.whl": "kind=GitLab"},
+    )
+    line = signs.live_index_sentence(_with_live(live))
+    for word in ("0.4.0", "a.whl, b.whl by kind=GitHub", "c.whl by kind=GitLab", live.reason):
+        assert word in line
+
+
+def test_reason_why_nothing_was_read_of_the_live_index_is_shown() -> None:
+    live = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="no answer")
+    assert signs.live_index_sentence(_with_live(live)).endswith("no answer")
+    assert signs.live_index_sentence(_with_live(None)) == ""
+    assert signs.live_index_sentence(report()) == ""
+
+
+def test_each_file_has_a_line_with_its_machines_or_with_the_reason() -> None:
+    lines = list(signs.file_sentences(report()))
+    assert len(lines) == len(FILES)
+    for line, file in zip(lines, FILES, strict=True):
+        assert line.startswith(f"{file.name}: ")
+        assert all(word in line for word in (*file.machines, file.reason))
+        if file.coverage is FileCoverage.INSPECTED:
+            assert all(check in line for check in file.checks)
+
+
+def test_only_the_publisher_has_a_scope() -> None:
+    run = complete()
+    assert signs.scope(run, "publisher") == PUBLISHER.scope
+    assert {signs.scope(run, item.id) for item in run.items} == {"", PUBLISHER.scope}
+    assert signs.scope(report(), "publisher") == ""

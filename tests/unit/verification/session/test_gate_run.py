@@ -13,7 +13,7 @@ from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import cell
 from tests.helpers.sample_testbed import run_setup
 from tests.helpers.sample_wheels import SUBJECT
-from verification.models.base import parse_json
+from verification.models.base import DataError, parse_json
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import ReplayInputs
@@ -129,6 +129,14 @@ def test_folder_with_other_files_is_wrong_use(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{"mine": 1}')
     with pytest.raises(WrongUse, match="--report"):
         request(tmp_path)
+
+
+def test_texts_of_the_verification_that_are_not_valid_are_a_data_error(tmp_path: Path) -> None:
+    path = tmp_path / "verification.toml"
+    path.write_text("colour = 1\n")
+    subject = SUBJECT.model_copy(update={"verification": path})
+    with pytest.raises(DataError, match=path.name):
+        GateRequest(request(tmp_path / "x").selection, subject, tmp_path / "y")
 
 
 # ---- the set-up ----
@@ -335,6 +343,40 @@ def test_report_has_the_verdict_and_the_stored_files(
     assert results_json.read(tmp_path / "results.json") == report
     assert str(tmp_path) in remarks[0]
     assert [run.report for run in history().runs().runs] == [report]
+    run.close()
+
+
+def test_report_has_the_changes_since_the_last_run_of_the_same_kind(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
+) -> None:
+    replace_set_up(run_setup)
+    changes = []
+    for interrupted in (False, False, True):
+        run = started(tmp_path)
+        end_cells(run)
+        report, _ = run.write(interrupted=interrupted)
+        changes.append(report.changes)
+        run.close()
+    first, second, interrupted_run = changes
+    assert first is interrupted_run is None
+    assert second
+    assert second.base.startswith("1 (")
+    assert second.differences == ()
+    assert [run.report.changes for run in history().runs().runs] == [None, second]
+
+
+def test_report_has_command_basis_files_and_texts(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
+) -> None:
+    replace_set_up(run_setup)
+    run = started(tmp_path)
+    end_cells(run)
+    report, _ = run.write(interrupted=False)
+    assert report.command
+    assert report.checkout
+    assert report.template
+    assert {entry.name for entry in report.basis} >= {"source", "Windows", "index"}
+    assert {file.name for file in report.files} == report.wheels.keys()
     run.close()
 
 

@@ -98,3 +98,14 @@ def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None
     (tmp_path / "use.py").touch()
     assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
     assert [path.name for path in load().machine_files.values()] == ["smoke.py", "uses.py"]
+
+
+def test_texts_of_the_verification_are_found_next_to_the_description(tmp_path: Path) -> None:
+    assert load().verification
+    read(tmp_path, GOOD)
+    assert load(tmp_path / "subject.toml").verification is None
+    (tmp_path / "verification.toml").touch()
+    assert load(tmp_path / "subject.toml").verification == tmp_path / "verification.toml"
+    (tmp_path / "other.toml").touch()
+    (tmp_path / "subject.toml").write_text('verification = "other.toml"' + GOOD)
+    assert load(tmp_path / "subject.toml").verification == tmp_path / "other.toml"

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.helpers.sample_wheels import (
     windows_wheel,
 )
 from verification.models.cause import Severity
+from verification.wheel import wheel_inspection
 from verification.wheel.errors import BadWheel
 
 INFO = "quiverdb-1.0.0.dist-info"
@@ -193,3 +195,18 @@ def test_code_that_is_too_deep_for_the_parser_is_unverified(tmp_path: Path, code
     inspection = inspect(linux_wheel(tmp_path, {"quiverdb/extra.py": code}))
     assert inspection.causes == ()
     assert not inspection.unverified or "quiverdb/extra.py" in inspection.unverified[0]
+
+
+def test_names_of_the_checks_are_the_modules_of_the_inspection(tmp_path: Path) -> None:
+    modules = {
+        name.replace("_", "-")
+        for name, value in vars(wheel_inspection).items()
+        if isinstance(value, ModuleType) and name not in ("imports", "sources")
+    }
+    names = {
+        system: wheel_inspection.check_names(inspect(make(tmp_path)))
+        for system, make in (("linux", linux_wheel), ("windows", windows_wheel))
+    }
+    assert set(names["linux"]) | set(names["windows"]) == modules
+    for system, checks in names.items():
+        assert checks == (*wheel_inspection.CHECKS, system)
