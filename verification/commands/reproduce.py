@@ -299,7 +299,8 @@ def _report(request: _Request, result: _Result) -> Report:
         inputs=_inputs(result.release, request.subject.name, prepared.seed if prepared else 0),
         reproduction=result.reproduction,
     )
-    return reporting.with_prepared(report, prepared) if prepared else report
+    report = reporting.with_prepared(report, prepared) if prepared else report
+    return reporting.with_basis(report, result.release)
 
 
 def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:

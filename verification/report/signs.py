@@ -87,9 +87,7 @@ def basis_line(report: Report) -> str:
 def file_sentence(file: FileResult) -> str:
     """Return how far a run verifies a file, and why no further."""
     words = " ".join([_FILE_WORDS[file.coverage], ", ".join(file.machines)]).strip()
-    checks = (
-        f" (checks: {', '.join(file.checks)})" if file.coverage is FileCoverage.INSPECTED else ""
-    )
+    checks = f" (checks: {', '.join(file.checks)})" if file.checks and not file.machines else ""
     return f"{words}{checks}" + (f": {file.reason}" if file.reason else "")
 
 

@@ -23,15 +23,20 @@ _REASONS = {
 
 def file_results(report: Report, release: Release) -> tuple[FileResult, ...]:
     """Return each file of the release, sorted by name. ``report`` has the cells and inspections."""
+    inspections = {wheel.file: wheel for wheel in report.static.wheels}
     results = {result.name: result for result in _not_read(release)}
-    results |= {wheel.file: _wheel(report, wheel) for wheel in report.static.wheels}
+    results |= {
+        wheel.name: _wheel(report, wheel.name, inspections.get(wheel.name))
+        for wheel in release.wheels
+    }
     return tuple(results[name] for name in sorted(results))
 
 
-def _wheel(report: Report, wheel: WheelInspection) -> FileResult:
-    cells = [cell for cell in report.cells if cell.wheel == wheel.file]
+def _wheel(report: Report, name: str, inspection: WheelInspection | None) -> FileResult:
+    """Return the result of a wheel. `inspection` is None if the report does not have it."""
+    cells = [cell for cell in report.cells if cell.wheel == name]
     verdicts = {cell.verdict for cell in cells}
-    coverage, reason = FileCoverage.INSPECTED, _reason(report, wheel.file)
+    coverage, reason = FileCoverage.INSPECTED, _reason(report, name)
     if Verdict.FAILED in verdicts:
         coverage, reason = FileCoverage.FAILED, ""
     elif Verdict.VERIFIED in verdicts:
@@ -39,16 +44,16 @@ def _wheel(report: Report, wheel: WheelInspection) -> FileResult:
     elif cells:
         reason = "no cell that downloaded it has a verdict about the package"
     return FileResult(
-        name=wheel.file,
+        name=name,
         coverage=coverage,
         machines=tuple(dict.fromkeys(cell.machine for cell in cells)),
-        checks=check_names(wheel),
+        checks=check_names(inspection) if inspection else (),
         reason=reason,
     )
 
 
 def _reason(report: Report, name: str) -> str:
-    """Return why no machine installed a wheel. A platform with machines decides, if there is one"""
+    """Return why no machine installed a wheel. A platform with machines comes first."""
     platforms = [platform for platform in report.platforms if name in platform.wheels]
     platforms.sort(key=lambda platform: list(_REASONS).index(platform.coverage))
     if not platforms:

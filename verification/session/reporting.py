@@ -72,8 +72,6 @@ def build_report(
         cells=judged.cells,
         suite_version=suite.version(),
         suite_commit=suite.commit(),
-        command=suite.command_line(),
-        checkout=suite.checkout(),
         template=report_template.load(request.subject),
         started=timestamp(span.started_at),
         seconds=round(span.ended - span.started_at, 1),
@@ -94,12 +92,18 @@ def build_report(
 
 
 def with_basis(report: Report, release: Release | None) -> Report:
-    """Return the report with what its verdict is based on, and with each file of the release.
+    """Return the report with its command, what its verdict is based on, and each file.
 
     `release` is None if the set-up failed.
     """
-    files = file_results(report, release) if release else ()
-    return report.model_copy(update={"files": files, "basis": basis(report)})
+    return report.model_copy(
+        update={
+            "command": suite.command_line(),
+            "checkout": suite.checkout(),
+            "basis": basis(report),
+            "files": file_results(report, release) if release else (),
+        }
+    )
 
 
 def unfinished_report(selection: Selection, subject: str, started_at: float) -> Report:
@@ -111,7 +115,6 @@ def unfinished_report(selection: Selection, subject: str, started_at: float) -> 
         suite_version=suite.version(),
         suite_commit=suite.commit(),
         command=suite.command_line(),
-        checkout=suite.checkout(),
         started=timestamp(started_at),
         seconds=0.0,
         selection=selection.to_report(subject=subject),

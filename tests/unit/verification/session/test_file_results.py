@@ -55,6 +55,7 @@ def test_each_file_of_a_release_has_a_result() -> None:
     )
     files = results(
         run,
+        wheels=release(*wheels).wheels,
         additional=(Path(SOURCE_DISTRIBUTION),),
         undeclared=(WIN32, AARCH64),
         not_fetched={MUSL: "404"},
