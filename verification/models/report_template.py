@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
+
+import pydantic
 
 from verification.models.base import Model
 
@@ -57,3 +60,12 @@ class ReportTemplate(Model):
     links: tuple[LinkTemplate, ...] = ()
     requirements: tuple[RequirementTemplate, ...] = ()
     items: tuple[ItemTemplate, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _check_requirements(self) -> Self:
+        items = {item.item for item in self.items}
+        for requirement in self.requirements:
+            if unknown := {*requirement.truths} - {*self.truths} | {*requirement.items} - items:
+                names = ", ".join(sorted(unknown))
+                raise ValueError(f"requirement {requirement.id}: no truth or item {names}")
+        return self

@@ -62,6 +62,14 @@ class Row:
     evidence: str
     cells: tuple[str, ...] = ()
     """The columns before the status, for a row of a table."""
+    scope: str = ""
+    """What the verdict compares; empty if it needs no such word."""
+
+    @property
+    def status(self) -> str:
+        """The status, with the scope of a verified row."""
+        scope = f" {self.scope}" if self.scope and self.verdict is Verdict.VERIFIED else ""
+        return f"{_STATUS[self.verdict]}{scope}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,8 +218,8 @@ def _item(report: Report, name: str, template: ItemTemplate) -> Row:
         return Row(name, Verdict.UNVERIFIED, _why_missing(report, template.item))
     machines = signs.machine_sentence(report.cells_of(item.id))
     if item.verdict is Verdict.VERIFIED:
-        scope = signs.scope(report, item.id)
-        return Row(name, item.verdict, machines or scope or "see the evidence of the item")
+        evidence = machines or "see the evidence of the item"
+        return Row(name, item.verdict, evidence, scope=signs.scope(report, item.id))
     return Row(name, item.verdict, _reason(item) or machines or "no reason is recorded")
 
 
@@ -224,7 +232,7 @@ def _requirement(
     numbers, item_ids = list(template.truths), [item.item for item in template.items]
     needed = [truths[numbers.index(number)] for number in requirement.truths]
     needed += [items[item_ids.index(item_id)] for item_id in requirement.items]
-    evidence = " and ".join(row.name for row in needed)
+    evidence = " and ".join(f"{row.name} {row.scope}".strip() for row in needed)
     evidence += "".join(
         f"; {row.name}: {row.evidence}" for row in needed if row.verdict is not Verdict.VERIFIED
     )
@@ -279,8 +287,8 @@ def _front(rows: _Rows) -> str:
             f"    item: {item.item}",
             f"    verdict: {row.verdict}",
         ]
-        if scope := signs.scope(rows.report, item.item):
-            lines.append(f"    scope: {_quoted(scope)}")
+        if row.scope:
+            lines.append(f"    scope: {_quoted(row.scope)}")
         if row.verdict is not Verdict.VERIFIED:
             lines.append(f"    reason: {_quoted(row.evidence)}")
     return "\n".join([*lines, "---"])
@@ -373,11 +381,12 @@ def _tables(rows: _Rows) -> Iterator[str]:
 
 
 def _items(rows: _Rows) -> Iterator[str]:
-    yield "### Former Human Verification" if rows.template.previous else "### Items"
+    if rows.items:
+        yield "### Former Human Verification" if rows.template.previous else "### Items"
     for number, (item, row) in enumerate(zip(rows.template.items, rows.items, strict=True), 1):
         yield f"#### {number}. {item.title}"
         lines = [f"**Test:** {item.test}", f"**Expected:** {item.expected}"]
-        lines.append(f"**Verdict:** {_STATUS[row.verdict]}")
+        lines.append(f"**Verdict:** {row.status}")
         if machines := signs.machine_sentence(rows.report.cells_of(item.item)):
             lines.append(f"**Machines:** {machines}")
         yield "  \n".join(lines)

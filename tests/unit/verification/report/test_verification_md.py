@@ -17,6 +17,7 @@ from tests.helpers.sample_run import (
     crash,
     report,
 )
+from verification.models.cause import Severity
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import (
     LIVE_INDEX,
@@ -26,6 +27,8 @@ from verification.models.report import (
     PipelinePart,
     Report,
 )
+from verification.models.report_template import ItemTemplate, ReportTemplate
+from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import Outcome, Verdict
 from verification.report import cell_summary, signs, stand_in_limits, verification_md
 
@@ -94,6 +97,14 @@ def test_registration_that_nobody_compared_with_the_index_is_the_only_human_entr
     section = text.partition("### Human Verification")[2].partition("\n###")[0]
     for name, value in PUBLISHER.fields.items():
         assert f"| {name} | {value} |" in section
+
+
+def test_verdict_on_the_publisher_has_its_scope_wherever_it_is_stated() -> None:
+    text = _render(complete())
+    (requirement,) = [row for row in _rows(text) if row.startswith("| CI-04 |")]
+    (verdict,) = re.findall(r"#### 4\..*?\*\*Verdict:\*\* ([^\n]*)", text, re.DOTALL)
+    assert REGISTRATION_FILE in requirement
+    assert verdict == f"VERIFIED {REGISTRATION_FILE}"
 
 
 def test_agreeing_live_index_leaves_nothing_to_a_person() -> None:
@@ -333,3 +344,33 @@ def test_the_report_of_another_package_has_no_text_of_quiverdb() -> None:
     for word in ("2026-02-25", "CI-04", "human", "Observable Truths", "publish.yml"):
         assert word not in text
     assert "xxhash" in text
+
+
+def test_package_without_windows_wheels_has_no_item_for_windows() -> None:
+    linux = cell(LINUX)
+    run = report(linux, items=(sample_run.install_item("linux", linux),))
+    platform = PlatformResult(tag="manylinux_2_28_x86_64", coverage=Coverage.MACHINES)
+    undeclared = PlatformResult(tag="win_amd64", coverage=Coverage.UNDECLARED)
+    text = _render(_with(run, template=None, platforms=(platform, undeclared)))
+    assert _front(text)["status"] == "verified"
+    assert "windows-install" not in text
+
+
+def test_package_with_its_own_texts_has_them_and_no_earlier_report() -> None:
+    item = ItemTemplate(item="linux-install", title="On Linux", test="T", expected="E")
+    own = ReportTemplate(title="Our title", goal="Our goal", items=(item,))
+    text = _render(_with(report(), template=own))
+    assert "# Our title" in text
+    assert "#### 1. On Linux" in text
+    front = _front(text)
+    assert not {"previous_status", "re_verification", "human_score", "phase"} & front.keys()
+
+
+def test_cause_that_follows_from_another_is_no_flaw_of_its_own() -> None:
+    follows = crash().model_copy(
+        update={"name": "leftovers", "severity": Severity.FLAWED, "follows": "crash"}
+    )
+    text = _render(report(cell(LINUX, crash(), follows), cell(WINDOWS)))
+    flaws = text.partition("### Flaws and Notes")[2].partition("###")[0]
+    assert "leftovers" not in flaws
+    assert "follows from crash: leftovers" in text
