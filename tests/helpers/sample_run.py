@@ -64,6 +64,7 @@ BASIS = tuple(
     BasisEntry(name=name, value=value)
     for name, value in (
         ("source", "this repository's own quiverdb 0.5.0"),
+        ("compiler", "zig's clang for Linux, MinGW-w64 for Windows (cross-compiled)"),
         ("Windows", "Wine 10.0"),
         ("GitHub", "act 0.2.89 with 10 stand-in actions"),
         ("index", "pypiserver 2.4.2 with our front"),

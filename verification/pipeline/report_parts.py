@@ -55,7 +55,7 @@ _PRESENT_REGISTRATION = (
     "which the last release was published"
 )
 _STAND_IN_OWNER = "the owner of the repository: the registration file has a stand-in for the owner"
-UNKNOWN_OWNER = "not in the registration file"
+UNKNOWN_OWNER = "the owner of the repository on GitHub"
 """The owner in the fields of a registration, if the file has a stand-in for it."""
 
 
@@ -177,7 +177,7 @@ def _digest(name: str, sha256: str) -> str:
 
 def _pipeline_limits(run: PipelineRun) -> Iterator[str]:
     """Yield how the run differs from GitHub: act, the stand-in actions, the environment."""
-    yield f"GitHub did not run the workflow: {run.act or 'act'} did, with a local forge and index"
+    yield f"{run.act or 'act'} ran the workflow, not GitHub; the forge and the index are local"
     for action in {use.uses: use for use in run.actions if use.kind == "stand-in"}.values():
         yield f"stand-in action for {action.uses}, of version {action.version}"
     yield from run.stand_ins

@@ -337,7 +337,7 @@ def _head(rows: _Rows) -> Iterator[str]:
     if basis := signs.basis_line(report):
         lines.append(f"**Based on:** {_plain(basis)}")
     if live := signs.live_index_sentence(report):
-        lines.append(f"**Publisher:** verified {signs.scope(report, 'publisher')}; {_plain(live)}")
+        lines.append(f"**Publisher:** {signs.scope(report, 'publisher')}; {_plain(live)}")
     if previous := template.previous:
         lines.append(
             f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
 
 from containers import wheelhouse
 from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
@@ -14,6 +17,7 @@ from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
 
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
+_ZIG = "zig's clang"
 _SYSTEMS = {"linux": "Linux", "musl": "Linux with musl", "windows": "Windows", "macos": "macOS"}
 
 
@@ -23,7 +27,7 @@ def basis(report: Report) -> tuple[BasisEntry, ...]:
     machines = [report.machines[name] for name in cell_machines if name in report.machines]
     values = {
         "source": _source(report),
-        "compiler": "zig's clang in place of GCC and MSVC" if _is_built(report) else "",
+        "compiler": ", ".join(_compilers(report)) if report.selection.source else "",
         "Windows": _windows(report, machines),
         "GitHub": _github(report.pipeline) if report.pipeline else "",
         "index": _index() if report.images else "",
@@ -45,8 +49,16 @@ def _source(report: Report) -> str:
     return f"{release} built from {selection.source}"
 
 
-def _is_built(report: Report) -> bool:
-    return bool(report.selection.source and report.wheels)
+def _compilers(report: Report) -> Iterator[str]:
+    """Yield the compiler of the wheels for each system (`containers/images/builder*`)."""
+    tags = [tag.platform for name in report.wheels for tag in parse_wheel_filename(name)[3]]
+    systems = {PlatformTarget.of(tag).system for tag in tags}
+    # The release workflow does not use the named image.
+    image = "" if report.selection.pipeline else os.environ.get("QUIVERDB_E2E_MANYLINUX", "")
+    if systems & {"linux", "musl"}:
+        yield f"{f'that of {image}' if image else _ZIG} for Linux"
+    if "windows" in systems:
+        yield "MinGW-w64 for Windows (cross-compiled)"
 
 
 def _windows(report: Report, machines: list[MachineRecord]) -> str:

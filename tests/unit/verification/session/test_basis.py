@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
+from tests.helpers.sample_run import LINUX, LINUX_WHEEL, PIPELINE, WINDOWS, cell, report
 from verification.models.pipeline import ActionUse
 from verification.models.report import NOT_COVERED, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
@@ -55,7 +55,22 @@ def test_the_source_is_the_origin_of_the_wheels(
 ) -> None:
     values = entries(with_options(report(), **options))
     assert all(word in values["source"] for word in words)
-    assert ("compiler" in values) is ("source" in options and options["source"] is not None)
+    assert ("compiler" in values) is (options["source"] is not None)
+
+
+def test_compiler_is_that_of_the_systems_of_the_wheels() -> None:
+    both = entries(report())["compiler"]
+    linux = entries(report().model_copy(update={"wheels": {LINUX_WHEEL: "a" * 64}}))["compiler"]
+    assert both.startswith(f"{linux}, ")
+    assert "cross-compiled" in both.removeprefix(linux)
+
+
+def test_compiler_is_that_of_the_named_image_outside_of_the_workflow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
+    assert "quay.example/manylinux" in entries(report())["compiler"]
+    assert "quay.example" not in entries(with_options(report(), pipeline=True))["compiler"]
 
 
 def test_windows_is_wine_with_the_version_that_the_machine_recorded() -> None:

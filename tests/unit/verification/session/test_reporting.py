@@ -21,7 +21,7 @@ from verification.models.report import KeptMachine, Report
 from verification.models.results import CellResult, CellSummary, Coverage, TestsSummary
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
-from verification.report import html, results_json, verification_md
+from verification.report import github, html, junit, results_json, verification_md
 from verification.rules.catalogue import catalogue
 from verification.scenarios import machines
 from verification.session import reporting, run_plan
@@ -29,6 +29,7 @@ from verification.session.gate_run import GateRequest
 from verification.session.prepare import RunSetup
 from verification.session.reporting import RunSpan
 from verification.session.selection import Options, select
+from verification.verdict import judge
 
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 SPAN = RunSpan(1_772_359_200.0, 1_772_359_261.24)
@@ -117,6 +118,28 @@ def test_workflow_is_in_the_report(tmp_path: Path) -> None:
     assert report.publisher is not None
     assert report.publisher.registered == "verification/subjects/quiverdb/publishers.toml"
     assert not {"pipeline", "publisher", "source-build"} & scope(report).keys()
+
+
+def test_no_form_about_another_package_speaks_of_quiverdb(tmp_path: Path) -> None:
+    subject = SUBJECT.model_copy(
+        update={"name": "sixpack", "import_package": "sixpack", "verification": None}
+    )
+    options = Options(wheels=tmp_path, profile="gate", subject="sixpack")
+    gate = GateRequest(select(options, Path.cwd(), subject.platforms), subject, tmp_path / "report")
+    names = [name.replace("quiverdb", "sixpack") for name in (LINUX_WHEEL, WINDOWS_WHEEL)]
+    setup = run_setup(prepared_run(release(*names), "debian-13"))
+    state = run_plan.after_setup(gate, setup)
+    cells = (cell(planned.id).model_copy(update={"summary": None}) for planned in state.planned)
+    report = build(gate, setup, judge(state.model_copy(update={"cells": tuple(cells)})))
+    junit.write(tmp_path / "junit.xml", report)
+    forms = (
+        verification_md.render(report),
+        github.job_summary(report, tmp_path),
+        (tmp_path / "junit.xml").read_text("utf-8"),
+    )
+    for text in forms:
+        assert "sixpack" in text
+        assert "quiverdb" not in text.replace(suite.NAME, "")
 
 
 # ---- what narrows the verdict ----
