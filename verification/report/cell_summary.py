@@ -34,7 +34,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _ERROR = re.compile(r"ERROR:|error:|\s*\N{MULTIPLICATION SIGN}")
 """The beginning of an error of pip and of uv."""
 _NOTICE = re.compile(r"\s*$|\[notice\]|WARNING:|warning:")
-_LAST_LINES = 10
+_MAX_LINES = 10
 _STEPS = TypeAdapter(dict[str, ExerciseStep[JsonValue]])
 
 
@@ -136,8 +136,9 @@ def _command_error(run: CommandRun | OwnTests) -> str:
         return failures or (_error_lines(run.stderr or run.stdout) if run.code else "")
     if not (run.code or run.timed_out):
         return ""
-    trace = run.trace if isinstance(run, Exercise) else ""
-    return _error_lines(run.stderr.strip() or trace or run.stdout)
+    if isinstance(run, Exercise) and run.trace and not run.stderr.strip():
+        return "\n".join(run.trace.strip().splitlines()[:_MAX_LINES])  # the signal comes first
+    return _error_lines(run.stderr.strip() or run.stdout)
 
 
 def _error_lines(output: str) -> str:
@@ -148,7 +149,7 @@ def _error_lines(output: str) -> str:
         starts = [n for n in range(last + 1, len(lines)) if not lines[n].startswith(" ")]
     else:
         starts = [number for number, line in enumerate(lines) if _ERROR.match(line)]
-    start = starts[0] if starts else -_LAST_LINES
+    start = starts[0] if starts else -_MAX_LINES
     return "\n".join(lines[start:]).strip()
 
 

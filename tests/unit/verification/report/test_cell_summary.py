@@ -169,6 +169,13 @@ def test_error_without_error_output_is_the_end_of_the_output() -> None:
     assert errors["install"].splitlines() == [f"line {number}" for number in range(20, 30)]
 
 
+def test_error_of_a_crash_begins_with_its_signal() -> None:
+    frames = [f'  File "a.py", line {number} in f' for number in range(30)]
+    trace = "\n".join(["Fatal Python error: Segmentation fault", "", *frames])
+    errors = cell_summary.errors(_failing("exercise", trace=trace, stderr=""))
+    assert errors["exercise"].splitlines()[0] == "Fatal Python error: Segmentation fault"
+
+
 def test_error_of_own_tests_has_each_failed_test() -> None:
     failure = OwnTestFailure(node="test_a.py::test_b", outcome=TestOutcome.FAILED, text="E 1 == 2")
     tests = sample_run.own_tests().model_copy(update={"failures": (failure,)})
