@@ -82,13 +82,13 @@ def job_summary(report: Report, folder: Path) -> str:
     name = f"{report.selection.subject} {report.version}".strip()
     lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
     if report.interrupted:
-        lines.append("**The run was interrupted**: cells that did not run are not verified.")
+        lines += ["", "**The run was interrupted**: cells that did not run are not verified."]
     if basis := signs.basis_line(report):
-        lines.append(_cell(f"**Based on**: {basis}."))
+        lines += ["", _cell(f"**Based on**: {basis}.")]
     if live := signs.live_index_sentence(report):
-        lines.append(_cell(f"**Publisher**: {signs.scope(report, 'publisher')}; {live}."))
+        lines += ["", _cell(f"**Publisher**: {signs.scope(report, 'publisher')}; {live}.")]
     if own_tests := signs.own_tests_sentence(report):
-        lines.append(_cell(f"**Limit**: {own_tests}."))
+        lines += ["", _cell(f"**Limit**: {own_tests}.")]
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
