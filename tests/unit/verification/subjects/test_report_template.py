@@ -39,12 +39,3 @@ def test_the_texts_of_a_subject_are_read_from_its_file(tmp_path: Path) -> None:
     path.write_text("colour = 1\n")
     with pytest.raises(DataError, match=path.name):
         report_template.load(own)
-
-
-@pytest.mark.parametrize("needed", ['truths = ["1"]', 'items = ["publisher"]'])
-def test_a_requirement_of_an_unknown_truth_or_item_is_refused(tmp_path: Path, needed: str) -> None:
-    path = tmp_path / "verification.toml"
-    requirement = f'[[requirements]]\nid = "R-1"\nplan = "p"\ndescription = "d"\n{needed}\n'
-    path.write_text(f'title = "T"\ngoal = "G"\n{requirement}')
-    with pytest.raises(DataError, match="R-1"):
-        report_template.load(SUBJECT.model_copy(update={"verification": path}))
