@@ -1,11 +1,15 @@
-"""Causes grouped for a report: by remedy, and each consequence under its cause."""
+"""Causes grouped for a report: by remedy, equal causes once, consequences under their cause."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from verification.models.cause import Cause, Severity, sorted_causes
+from verification.models.results import CellResult
+
+_MAX_SCENARIOS = 3
+"""How many names of scenarios a sentence lists."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,28 @@ class Occurrence:
 
 
 @dataclass(frozen=True)
+class CauseEntry:
+    """Equal causes of several cells, files or libraries."""
+
+    cause: Cause
+    """The first of them."""
+    step: str
+    """The step, command or file of the cell; empty for a cell or a file as a whole."""
+    places: tuple[str, ...]
+    """The cells, or what else the causes belong to: a file, a job."""
+    subjects: tuple[str, ...] = ()
+    """The values of the one fact in which the causes differ, such as libraries; empty if they do
+    not differ."""
+    following: tuple[CauseEntry, ...] = ()
+    """The causes that only follow from them."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The subjects that the message of the first cause does not name."""
+        return self.subjects[1:]
+
+
+@dataclass(frozen=True)
 class CauseGroup:
     """The occurrences that one remedy fixes."""
 
@@ -24,6 +50,11 @@ class CauseGroup:
     severity: Severity
     remedy: str
     occurrences: tuple[Occurrence, ...]
+
+    @property
+    def entries(self) -> tuple[CauseEntry, ...]:
+        """The occurrences, with equal ones as one entry."""
+        return entries(self.occurrences)
 
 
 def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
@@ -75,3 +106,83 @@ def cause_names(causes: Iterable[Cause]) -> tuple[str, ...]:
 def name_list(causes: Iterable[Cause]) -> str:
     """Return the names of the causes that count, separated by commas."""
     return ", ".join(cause_names(causes))
+
+
+# ---- equal causes ----
+
+
+def entries(found: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
+    """Return the occurrences, with equal ones as one entry, in the order of the first ones.
+
+    Two causes are equal if they differ only in the cell. Of the causes of the same cells, those
+    that differ in one fact only are one entry as well, such as two libraries that need the same
+    missing one.
+    """
+    by_content: dict[object, list[Occurrence]] = {}
+    for occurrence in found:
+        cause = occurrence.cause
+        facts = frozenset(cause.facts.items())
+        key = (cause.name, cause.severity, cause.remedy, _step(cause), cause.message, facts)
+        by_content.setdefault(key, []).append(occurrence)
+    merged: list[CauseEntry] = []
+    for entry in map(_entry, by_content.values()):
+        for number, other in enumerate(merged):
+            if subjects := _subjects(other, entry):
+                following = tuple(dict.fromkeys((*other.following, *entry.following)))
+                merged[number] = replace(other, subjects=subjects, following=following)
+                break
+        else:
+            merged.append(entry)
+    return tuple(merged)
+
+
+def _entry(equal: Sequence[Occurrence]) -> CauseEntry:
+    following = dict.fromkeys(other for occurrence in equal for other in occurrence.following)
+    return CauseEntry(
+        cause=equal[0].cause,
+        step=_step(equal[0].cause),
+        places=tuple(dict.fromkeys(_cell(occurrence.cause) for occurrence in equal)),
+        following=entries(map(Occurrence, following)),
+    )
+
+
+def _subjects(entry: CauseEntry, other: CauseEntry) -> tuple[str, ...]:
+    """Return the subjects of two entries that are one; empty if they differ in more than a fact."""
+    first, second = entry.cause, other.cause
+    same = (entry.step, set(entry.places), first.name, first.severity, first.remedy)
+    if same != (other.step, set(other.places), second.name, second.severity, second.remedy):
+        return ()
+    names = first.facts.keys() | second.facts.keys()
+    different = [name for name in names if first.facts.get(name) != second.facts.get(name)]
+    values = [str(cause.facts.get(name, "")) for name in different for cause in (first, second)]
+    if len(values) != 2 or not all(values):
+        return ()
+    subjects = entry.subjects or (values[0],)
+    if subjects[0] != values[0] or first.message.replace(*values) != second.message:
+        return ()
+    return (*subjects, values[1])
+
+
+def _step(cause: Cause) -> str:
+    return cause.where.partition(":")[2].strip()
+
+
+def location_sentence(places: Iterable[str], cells: Mapping[str, CellResult]) -> str:
+    """Return where causes were observed, such as ``windows-wine with pip and uv (system)``.
+
+    ``cells`` are the cells of the report by id. A place that is not a cell is listed as it is.
+    """
+    installers: dict[str, dict[str, None]] = {}
+    scenarios: dict[str, None] = {}
+    others: list[str] = []
+    for place in places:
+        if cell := cells.get(place):
+            installers.setdefault(cell.machine, {})[cell.installer] = None
+            scenarios[cell.scenario] = None
+        else:
+            others.append(place)
+    parts = [f"{machine} with {' and '.join(names)}" for machine, names in installers.items()]
+    many = len(scenarios) > _MAX_SCENARIOS
+    suffix = f"{len(scenarios)} scenarios" if many else ", ".join(scenarios)
+    sentence = ", ".join(parts) + (f" ({suffix})" if parts else "")
+    return "; ".join(filter(None, (sentence, *others)))

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
-from tests.helpers.sample_run import LINUX, WINDOWS, crash
+import pytest
+
+from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash
 from verification.models.cause import Cause, Severity
 from verification.report import cause_groups
+from verification.report.cause_groups import CauseEntry
+from verification.rules.finding import finding
 
 
 def _cause(name: str, where: str = f"{LINUX}: import", follows: str = "") -> Cause:
@@ -54,3 +58,91 @@ def test_causes_with_the_same_remedy_are_one_group() -> None:
         f"{LINUX}: import",
         f"{WINDOWS}: import",
     }
+
+
+# ---- equal causes ----
+
+SYSTEM_PIP, SYSTEM_UV = "windows-wine-pip-system", "windows-wine-uv-system"
+FIRST_LIBRARY, SECOND_LIBRARY = "libquiver.dll", "libquiver_c.dll"
+
+
+def _missing(cell_id: str, needed_by: str, library: str = "MSVCP140.dll") -> Cause:
+    found = finding(
+        "missing-runtime-library", "needed", needed_by=needed_by, library=library, code=0x7E
+    )
+    return found.cause(f"{cell_id}: native-call")
+
+
+def _entries(*causes: Cause) -> tuple[CauseEntry, ...]:
+    return cause_groups.entries(cause_groups.occurrences(causes))
+
+
+def test_equal_causes_of_two_libraries_in_two_cells_are_one_entry() -> None:
+    (group,) = cause_groups.groups(
+        _missing(cell_id, library)
+        for cell_id in (SYSTEM_PIP, SYSTEM_UV)
+        for library in (FIRST_LIBRARY, SECOND_LIBRARY)
+    )
+    (entry,) = group.entries
+
+    assert entry.subjects == (FIRST_LIBRARY, SECOND_LIBRARY)
+    assert entry.others == (SECOND_LIBRARY,)
+    assert entry.step == "native-call"
+    assert entry.places == (SYSTEM_PIP, SYSTEM_UV)
+
+
+def test_three_libraries_that_need_the_same_one_are_one_entry() -> None:
+    (entry,) = _entries(*(_missing(SYSTEM_PIP, name) for name in ("a.dll", "b.dll", "c.dll")))
+
+    assert entry.subjects == ("a.dll", "b.dll", "c.dll")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        _missing(SYSTEM_PIP, SECOND_LIBRARY, "vcruntime140.dll"),  # two facts differ
+        _missing(SYSTEM_UV, SECOND_LIBRARY),  # another library in another cell
+        _missing(SYSTEM_PIP, FIRST_LIBRARY).model_copy(update={"message": "x", "facts": {}}),
+        _missing(SYSTEM_PIP, SECOND_LIBRARY).model_copy(update={"remedy": "Fix it."}),
+    ],
+)
+def test_causes_that_differ_in_more_are_two_entries(other: Cause) -> None:
+    entries = _entries(_missing(SYSTEM_PIP, FIRST_LIBRARY), other)
+
+    assert [entry.subjects for entry in entries] == [(), ()]
+
+
+def test_an_entry_does_not_mix_two_facts() -> None:
+    entries = _entries(
+        _missing(SYSTEM_PIP, "a.dll"),
+        _missing(SYSTEM_PIP, "b.dll"),
+        _missing(SYSTEM_PIP, "a.dll", "c.dll"),
+    )
+
+    assert sorted(len(entry.subjects) for entry in entries) == [0, 2]
+
+
+def test_equal_consequences_are_one_entry_under_their_cause() -> None:
+    (entry,) = _entries(
+        *(
+            cause
+            for cell_id in (SYSTEM_PIP, SYSTEM_UV)
+            for cause in (_cause("first", cell_id), _cause("second", cell_id, follows="first"))
+        )
+    )
+
+    (following,) = entry.following
+    assert (following.cause.name, following.places) == ("second", (SYSTEM_PIP, SYSTEM_UV))
+
+
+def test_a_location_names_machine_installers_and_scenarios_once() -> None:
+    ids = (SYSTEM_PIP, SYSTEM_UV, *(f"debian-13-pip-{name}" for name in ("a", "b", "c")))
+    cells = {cell_id: cell(cell_id) for cell_id in ids}
+
+    sentence = cause_groups.location_sentence
+    assert sentence(ids[:2], cells) == "windows-wine with pip and uv (system)"
+    assert sentence([*ids[:3], "a.whl"], cells) == (
+        "windows-wine with pip and uv, debian-13 with pip (system, a); a.whl"
+    )
+    assert sentence(ids, cells).endswith("(4 scenarios)")
+    assert sentence(["a.whl"], cells) == "a.whl"
