@@ -158,7 +158,7 @@ def _subjects(entry: CauseEntry, other: CauseEntry) -> tuple[str, ...]:
     if len(values) != 2 or not all(values):
         return ()
     subjects = entry.subjects or (values[0],)
-    if subjects[0] != values[0] or first.message.replace(*values) != second.message:
+    if subjects[0] != values[0] or first.message.replace(values[0], values[1]) != second.message:
         return ()
     return (*subjects, values[1])
 

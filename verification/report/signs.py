@@ -51,7 +51,7 @@ _ON_MACHINES = {
     Outcome.UNVERIFIED: "is not verified on",
     Outcome.TESTBED: "has a testbed failure on",
 }
-_WORST_FIRST = (
+WORST_FIRST = (
     Outcome.FAILS,
     Outcome.TESTBED,
     Outcome.UNVERIFIED,
@@ -125,7 +125,7 @@ def machine_counts(cells: Iterable[CellResult]) -> Mapping[Outcome, int]:
     for cell in cells:
         outcomes_by_machine.setdefault(cell.machine, set()).add(cell.outcome)
     return Counter(
-        next(outcome for outcome in _WORST_FIRST if outcome in outcomes)
+        next(outcome for outcome in WORST_FIRST if outcome in outcomes)
         for outcomes in outcomes_by_machine.values()
     )
 
