@@ -2,7 +2,8 @@
 
 Runs in the image ``browser``, without a network. The first argument is the page. The option
 ``without-axe`` leaves out axe, which takes minutes for a large page. The option ``one-view`` uses
-only the first width and the first colour scheme.
+only the first width and the first colour scheme. The option ``views-only`` leaves out what only the
+page of a run has: cells and their search.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def inspect_page(
         observed["axe"][f"{width} {scheme}"] = _axe(page) if axe else "left out"
         observed["width"][str(width)] = page.evaluate("document.documentElement.scrollWidth")
         page.close()
+    if "views-only" in sys.argv:
+        return observed
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.on("console", lambda m: console.append(f"{m.type}: {m.text}"))
     page.goto(address)
@@ -141,10 +144,17 @@ def _keyboard(page: Page) -> dict[str, Any]:
 
 
 def _print(page: Page) -> dict[str, Any]:
+    page.evaluate("document.querySelectorAll('.noise').forEach(e => e.parentElement.open = true)")
+    loader = page.locator(".noise")
+    on_screen = loader.count() > 0 and loader.first.is_visible()
     page.emulate_media(media="print")
     observed = {
         "printed tools": page.is_visible(".tools"),
         "printed cells": page.evaluate(_SHOWN_CELLS),
+        "loader messages": {
+            "screen": on_screen,
+            "print": loader.count() > 0 and loader.first.is_visible(),
+        },
     }
     return observed | {"pdf size": len(page.pdf(format="A4", page_ranges="1-3"))}
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from containers import images
-from containers.commands import ManagedContainer, execute
+from containers.browser import IMAGE, Browser, View
 from containers.engine import Engine, Run
-from containers.images import tar_of
-from containers.network import new_container
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash
 from verification.models.evidence import ExerciseStep, StepError, Steps
 from verification.models.results import CellResult
-from verification.models.testbed import Image
+from verification.report import card
 from verification.report import html as page
 
 NASTY = (
@@ -28,43 +27,23 @@ NASTY = (
 )
 
 
-class Browser(ManagedContainer):
-    """A container with Chromium and without a network."""
-
-    def __init__(self, engine: Engine, image: Image, run: Run) -> None:
-        self._container = new_container(engine, image).with_kwargs(
-            network=None,
-            network_mode="none",
-            labels=run.labels(),
-            init=True,
-            shm_size="256m",
-        )
-
-    def __enter__(self) -> Self:
-        self._container.start()
-        return self
-
-    def inspect(self, text: str, *options: str) -> dict[str, Any]:
-        """Return what inspect_page.py observes on a page with this HTML text."""
-        wrapped = self._container.get_wrapped_container()
-        script = Path(__file__).with_name("inspect_page.py")
-        page_bytes = text.encode("utf-8", "backslashreplace")
-        files = {"index.html": page_bytes, script.name: script.read_bytes()}
-        wrapped.put_archive("/", tar_of(files, "/home/user/page", owner=1000))
-        result = execute(
-            wrapped,
-            ["timeout", "120", "python", f"page/{script.name}", "page/index.html", *options],
-            folder="/home/user",
-        )
-        assert result.code == 0, result.output[-2000:]
-        observed: dict[str, Any] = json.loads(result.output.splitlines()[-1])
-        return observed
+def inspect(browser: Browser, text: str, *options: str) -> dict[str, Any]:
+    """Return the observations of a page."""
+    script = Path(__file__).with_name("inspect_page.py")
+    files = {
+        "page/index.html": text.encode("utf-8", "backslashreplace"),
+        f"page/{script.name}": script.read_bytes(),
+    }
+    result = browser.execute(files, ["python", f"page/{script.name}", "page/index.html", *options])
+    assert result.code == 0, result.output[-2000:]
+    observed: dict[str, Any] = json.loads(result.output.splitlines()[-1])
+    return observed
 
 
 @pytest.fixture(scope="session")
 def browser(container_engine: Engine, run: Run) -> Iterator[Browser]:
     try:
-        image = images.ensure(container_engine, "browser")
+        image = images.ensure(container_engine, IMAGE)
     except images.ImageUnavailable as reason:
         pytest.skip(f"not run: no image of the browser: {reason}")
     with Browser(container_engine, image, run) as started:
@@ -80,7 +59,9 @@ def observed(browser: Browser) -> dict[str, Any]:
     wine = "windows-wine-pip-system"
     run = complete(cell(LINUX, crash()), cell(WINDOWS), cell(wine, reason="no image"))
     evidence = {cell_id: sample_run.evidence(cell_id) for cell_id in (LINUX, WINDOWS)}
-    return browser.inspect(page.render(run, evidence))
+    loader = ("err:module:import_dll Library MSVCP140.dll not found",)
+    evidence[LINUX] = evidence[LINUX].model_copy(update={"loader": loader})
+    return inspect(browser, page.render(run, evidence))
 
 
 def _ids(*cells: str) -> list[str]:
@@ -99,8 +80,8 @@ def test_page_has_the_verdict_and_each_section(observed: dict[str, Any]) -> None
 
 
 def test_matrix_shows_outcomes_by_sign_name_and_colour(observed: dict[str, Any]) -> None:
-    labels, signs = zip(*observed["tiles"], strict=True)
-    assert signs == ("✘", "✔", "?")
+    labels, texts = zip(*observed["tiles"], strict=True)
+    assert texts == ("✘ venv", "✔ system", "? system")
     cells, outcomes = zip(*(label.split(": ") for label in labels), strict=True)
     assert _ids(*cells) == ALL
     assert len(set(outcomes)) == 3
@@ -151,6 +132,20 @@ def test_printed_page_has_every_cell_and_no_tools(observed: dict[str, Any]) -> N
     assert observed["pdf size"] > 10_000
 
 
+def test_printed_page_has_no_messages_of_the_loader(observed: dict[str, Any]) -> None:
+    assert observed["loader messages"] == {"screen": True, "print": False}
+
+
+def test_card_is_rendered_as_a_picture(browser: Browser) -> None:
+    content = card.card(complete(cell(LINUX, crash()), cell(WINDOWS)))
+    picture = browser.picture(page.render_card(content), View(width=980, scale=1.5))
+    assert picture.startswith(b"\x89PNG\r\n")
+    width, height = struct.unpack(">II", picture[16:24])  # the first chunk, IHDR
+    assert width == 1470
+    assert height < 1470, "one screen"
+    assert inspect(browser, page.render_card(content), "views-only")["axe"]["390 dark"] == []
+
+
 def test_planted_html_is_shown_as_text(browser: Browser) -> None:
     planted = crash().model_copy(update=dict.fromkeys(("where", "message", "remedy"), NASTY))
     run = complete(cell(LINUX, planted), cell(WINDOWS, reason=NASTY))
@@ -160,7 +155,7 @@ def test_planted_html_is_shown_as_text(browser: Browser) -> None:
     assert evidence.exercise
     exercise = evidence.exercise.model_copy(update={"steps": Steps.model_validate({"fork": step})})
     evidence = evidence.model_copy(update={"exercise": exercise})
-    observed = browser.inspect(page.render(run, {LINUX: evidence}), "without-axe")
+    observed = inspect(browser, page.render(run, {LINUX: evidence}), "without-axe")
     assert observed["planted"] == "undefined"
     assert (observed["scripts"], observed["embedded elements"]) == (1, 0)
     assert observed["console"] == []
@@ -173,13 +168,13 @@ def test_planted_html_is_detected_without_the_protection(browser: Browser) -> No
     policy = good.partition('<meta http-equiv="Content-Security-Policy"')[2].partition(">")[0]
     open_page = good.replace(f'<meta http-equiv="Content-Security-Policy"{policy}>', "")
     planted = "<main><img src=x><script>window.planted=1; console.error('planted')</script>"
-    observed = browser.inspect(open_page.replace("<main>", planted, 1), "one-view")
+    observed = inspect(browser, open_page.replace("<main>", planted, 1), "one-view")
     assert observed["planted"] == "number"
     assert (observed["scripts"], observed["embedded elements"]) == (2, 1)
     assert "error: planted" in observed["console"]
     assert any("image-alt" in violation for violation in observed["axe"]["1280 light"])
     # The policy stops a script that is not escaped.
-    protected = browser.inspect(good.replace("<main>", planted, 1), "without-axe")
+    protected = inspect(browser, good.replace("<main>", planted, 1), "without-axe")
     assert protected["planted"] == "undefined"
     assert any("Content Security Policy" in message for message in protected["console"])
 
@@ -194,7 +189,7 @@ def test_page_with_a_thousand_cells_is_filtered(
             many.append(cell(cell_id, crash(cell_id)) if number % 50 == 7 else cell(cell_id))
     evidence = {result.id: sample_run.evidence(result.id, log="x" * 5000) for result in many}
     text = page.render(complete(*many), evidence)
-    observed = browser.inspect(text, "without-axe")
+    observed = inspect(browser, text, "without-axe")
     assert len(observed["cells"]) == 1000
     assert observed["keyboard"]["cells after f"] == _ids(
         *(result.id for result in many if result.causes)

@@ -26,7 +26,8 @@ from verification.models.errors import ExitCode
 LAUNCHER = Path(__file__).parents[2] / "e2e"
 CODE = compile(LAUNCHER.read_text("utf-8"), str(LAUNCHER), "exec")
 COMMANDS = (
-    "gate", "test", "lint", "compare", "shell", "replay", "reproduce", "bundle", "doctor", "clean",
+    "gate", "test", "lint", "compare", "shell", "replay", "reproduce", "bundle", "card", "doctor",
+    "clean",
 )  # fmt: skip
 
 

@@ -172,6 +172,16 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="the file to write")
 
 
+def _add_card(parser: argparse.ArgumentParser) -> None:
+    _add_from(parser)
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="the file to write: FILE.md or FILE.png (default: print Markdown)",
+    )
+    _add_no_provision(parser)
+
+
 def _add_clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kept", action="store_true", help="remove only the machines that --keep-failed kept"
@@ -250,6 +260,14 @@ COMMANDS: Mapping[str, _Command] = {
         "versions. Known secrets, host names and paths of this host are removed. Read it before "
         "you publish it.",
         _add_bundle,
+    ),
+    "card": _Command(
+        "[OPTIONS]",
+        "print a report on one screen, for a pull request",
+        "Print the release card of a report: the verdict, one entry for each platform and Python, "
+        "and what the verdict is based on. Without --output, print it as Markdown. A picture is "
+        "rendered by Chromium in a container.",
+        _add_card,
     ),
     "doctor": _Command("", "check prerequisites and print how to fix what is missing"),
     "clean": _Command(

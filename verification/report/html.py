@@ -1,7 +1,8 @@
 """``index.html``: the web page of the report. It is one file that loads nothing from a network.
 
-The page shows the report, and shortened logs from the evidence of each cell. The template in
-assets/ escapes every value.
+The page shows the report by weight: the verdict and what it is based on, the causes in the words
+that the user sees, the machines, and shortened logs from the evidence of each cell. The templates
+in assets/ escape every value.
 """
 
 from __future__ import annotations
@@ -9,41 +10,56 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import jinja2
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pydantic import JsonValue
 
-from verification import suite
 from verification.models.base import DataError
-from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence, ExerciseStep, OwnTestFailure, read_evidence
-from verification.models.report import KeptMachine, MachineRecord, Report
+from verification.models.cause import Severity
+from verification.models.evidence import (
+    CellEvidence,
+    CommandRun,
+    OwnTestFailure,
+    OwnTests,
+    read_evidence,
+)
+from verification.models.report import FileCoverage, KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
+from verification.models.testbed import NetworkObservation
 from verification.models.verdict import Outcome, Verdict
+from verification.report import card as cards
 from verification.report import cause_groups, cell_summary, signs, timeline
-from verification.report.cause_groups import CauseGroup, Occurrence
+from verification.report.card import Card
+from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
 from verification.report.timeline import JobBar, Timing
+from verification.rules.catalogue import catalogue
 
 ASSETS = Path(__file__).with_name("assets")
-_MEANINGS = {
-    Verdict.VERIFIED: "Everything that this run requires works on clean machines.",
-    Verdict.FAILED: "The package is broken for users. The causes say where, and how to fix it.",
-    Verdict.UNVERIFIED: "Something required is not verified, so the package may not work.",
-    Verdict.TESTBED: "The testbed failed. This says nothing about the package.",
+_FAILING = (Outcome.FAILS, Outcome.TESTBED)
+_IMPORTANT_NOTES = ("works-with-more",)
+"""The notes that a reader must not miss. The page lists them first."""
+_FILES = {
+    FileCoverage.VERIFIED: ("verified", "Verified on a machine"),
+    FileCoverage.FAILED: ("failed", "Not verified on a machine"),
+    FileCoverage.INSPECTED: ("unverified", "Inspected only"),
+    FileCoverage.NOT_READ: ("unverified", "Not read"),
 }
+"""The colour and the words for the coverage of a file."""
+_NO_SOURCE = "'none'"
 _MANY_CELLS = 200
 _LOG_CHARACTERS = 6000
 _LOG_CHARACTERS_MANY_CELLS = 1500
 _STEP_CHARACTERS = 600
 _MAX_LINES = 20  # of a list in the evidence
+_MAX_NAMES = 3  # of the names that have the same reason
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -65,27 +81,43 @@ def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
 
 def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
     """Return the page; ``evidence`` has the evidence of each cell, by the cell's id."""
-    style = (ASSETS / "page.css").read_text("utf-8")
-    script = (ASSETS / "page.js").read_text("utf-8")
-    return _template().render(
-        # These files are ours. The policy of the page allows no other style or script, so that
-        # it also stops HTML that a missing escape lets through.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        policy=(
-            f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; "
-            "base-uri 'none'; form-action 'none'"
-        ),
-        outcomes=signs.OUTCOMES,
-        verdicts=signs.VERDICTS,
+    return _render(
+        "page.html.jinja",
+        script=(ASSETS / "page.js").read_text("utf-8"),
         phases=(*get_args(StepName), timeline.OTHER),
         page=build_page(report, evidence),
-        suite=suite.title(report.suite_version, report.suite_commit),
+    )
+
+
+def render_card(card: Card) -> str:
+    """Return the release card as a page of its own."""
+    return _render("card.html.jinja", card=card)
+
+
+def _render(template: str, *, script: str = "", **values: object) -> str:
+    style = (ASSETS / "page.css").read_text("utf-8")
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            # These files are ours. The policy of the page allows no other style or script, so that
+            # it also stops HTML that a missing escape lets through.
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            policy=(
+                f"default-src 'none'; style-src {_source(style)}; "
+                f"script-src {_source(script) if script else _NO_SOURCE}; "
+                "base-uri 'none'; form-action 'none'"
+            ),
+            outcomes=signs.OUTCOMES,
+            verdicts=signs.VERDICTS,
+            **values,
+        )
     )
 
 
 @functools.cache
-def _template() -> jinja2.Template:
+def _templates() -> jinja2.Environment:
     # A gate writes the page twice, and to compile the template takes 0.2 s.
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
@@ -94,7 +126,15 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("page.html.jinja")
+    environment.filters["markdown"] = markdown
+    return environment
+
+
+@functools.lru_cache(maxsize=1000)
+def markdown(text: str) -> Markup:
+    """Return the code and the emphasis of a Markdown text as HTML. All other text is escaped."""
+    inline = MarkdownIt("zero").enable(["backticks", "emphasis"])
+    return Markup(inline.renderInline(text))  # noqa: S704  (the preset "zero" escapes HTML)
 
 
 def _source(text: str) -> str:
@@ -121,21 +161,50 @@ class ItemView:
 
 
 @dataclass(frozen=True)
-class MatrixColumn:
-    """A machine in the matrix of cells, with one column for each of its installers."""
+class MachineRow:
+    """A machine of the matrix, with the cells of each installer."""
 
     name: str
     title: str
-    installers: tuple[str, ...]
+    additional_software: tuple[str, ...]
+    installers: tuple[tuple[str, tuple[CellResult, ...]], ...]
 
 
 @dataclass(frozen=True)
-class MatrixRow:
-    """A scenario in the matrix of cells, with one entry for each installer of each machine."""
+class EntryView:
+    """An entry of the causes: equal causes of several cells."""
 
-    scenario: str
-    cells: tuple[tuple[bool, CellResult | None], ...]
-    """For each installer: True if it is the first of its machine, and the cell, if there is one."""
+    entry: CauseEntry
+    shown: str
+    """The text that the user sees; empty if the evidence has none."""
+    location: str
+    """The machines and installers, or the files."""
+    cells: tuple[str, ...]
+    """The ids of the cells."""
+
+
+@dataclass(frozen=True)
+class GroupView:
+    """The causes that one remedy fixes, with their description in the catalogue."""
+
+    name: str
+    severity: Severity
+    remedy: str
+    title: str
+    expected: str
+    description: str
+    entries: tuple[EntryView, ...]
+
+
+@dataclass(frozen=True)
+class FileView:
+    """A file of the release, and how far the run verifies it."""
+
+    name: str
+    style: str
+    coverage: str
+    details: str
+    """The machines that installed it, why none did, and the checks of the inspection."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +226,8 @@ class StepView:
     name: str
     ok: bool
     value: str
+    trace: str
+    """The end of the traceback; empty without an exception."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +244,15 @@ class CellView:
     kept: KeptMachine | None
     evidence: str
     """The path of the evidence, relative to the page; empty if there is none."""
+    first_run: str
+    """Why the cell ran a second time; empty if it ran once."""
+    first_commands: tuple[CommandView, ...]
+    """The command that crashed in the first run."""
     commands: tuple[CommandView, ...]
     steps: tuple[StepView, ...]
     details: Pairs
+    lists: tuple[tuple[str, tuple[str, ...]], ...]
+    """Lists of lines by title, such as the messages of the loader."""
     times: tuple[tuple[str, float], ...]
     """The seconds of each phase."""
     search: str
@@ -187,24 +264,23 @@ class Page:
     """All data of the template, in the order of the page."""
 
     report: Report
-    title: str
-    meaning: str
+    card: Card
     details: Pairs
+    causes: tuple[GroupView, ...]
+    failing: tuple[CellView, ...]
+    """The cells that failed."""
     items: tuple[ItemView, ...]
     counts: Mapping[Outcome, int]
-    columns: tuple[MatrixColumn, ...]
-    rows: tuple[MatrixRow, ...]
-    causes: tuple[CauseGroup, ...]
+    machines: tuple[MachineRow, ...]
+    notes: tuple[GroupView, ...]
+    files: tuple[FileView, ...]
     pipeline: tuple[JobBar, ...]
+    pipeline_details: Pairs
+    publisher: Pairs
     cells: tuple[CellView, ...]
     unverified: Pairs
     timings: tuple[Timing, ...]
     tables: tuple[tuple[str, Pairs], ...]
-
-    def cell_of(self, cause: Cause) -> str:
-        """Return the id of the cell that a cause belongs to; empty if it belongs to none."""
-        cell_id = cause.where.partition(":")[0]
-        return cell_id if self.report.cell(cell_id) else ""
 
 
 def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
@@ -214,19 +290,24 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     cells = tuple(
         _cell(cell, evidence.get(cell.id), report, log_characters) for cell in report.cells
     )
-    name = f"{report.selection.subject} {report.version}".strip()
-    columns = _columns(report)
+    counted = cause_groups.groups(cause for item in report.items for cause in item.causes)
+    notes = sorted(
+        cause_groups.groups(report.notes), key=lambda group: group.name not in _IMPORTANT_NOTES
+    )
     return Page(
         report=report,
-        title=f"{name}: {signs.VERDICTS[report.verdict].title}",
-        meaning=_MEANINGS[report.verdict],
+        card=cards.card(report),
         details=tuple(_details(report)),
+        causes=tuple(_groups(counted, report, evidence)),
+        failing=tuple(cell for cell in cells if cell.result.outcome in _FAILING),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
-        columns=columns,
-        rows=tuple(_rows(report.cells, columns)),
-        causes=cause_groups.groups(cause for item in report.items for cause in item.causes),
+        machines=tuple(_machines(report)),
+        notes=tuple(_groups(notes, report, evidence)),
+        files=tuple(_files(report)),
         pipeline=timeline.job_bars(report.pipeline),
+        pipeline_details=tuple(_pipeline_details(report)),
+        publisher=tuple(_publisher(report)),
         cells=cells,
         unverified=tuple(_unverified(report)),
         timings=timeline.timings([(cell.result, cell.times) for cell in cells]),
@@ -242,15 +323,24 @@ def _details(report: Report) -> Iterator[tuple[str, str]]:
         "wheels": selection.wheels,
         "source": selection.source,
     }
-    yield "Release", version
-    yield (
-        "Origin",
-        " ".join(f"--{name} {shlex.quote(value)}" for name, value in origins.items() if value),
+    origin = " ".join(f"--{name} {shlex.quote(value)}" for name, value in origins.items() if value)
+    tag = commit = ""
+    if pipeline := report.pipeline:
+        tag, commit = pipeline.tag, f"{pipeline.commit[:12]} {pipeline.source}".strip()
+    strict = "flawed causes fail the run" if selection.strict else ""
+    yield from (
+        (name, value)
+        for name, value in (
+            ("Release", version),
+            ("Origin", origin),
+            ("Tag", tag),
+            ("Commit", commit),
+            ("Started", report.started),
+            ("Duration", f"{report.seconds:.0f} s"),
+            ("Strict", strict),
+        )
+        if value
     )
-    yield "Started", report.started
-    yield "Duration", f"{report.seconds:.0f} s"
-    if selection.strict:
-        yield "Strict", "flawed causes fail the run"
 
 
 def _item(item: ItemResult, report: Report) -> ItemView:
@@ -258,32 +348,76 @@ def _item(item: ItemResult, report: Report) -> ItemView:
     return ItemView(item, cause_groups.cause_names(item.causes), signs.machine_sentence(cells))
 
 
-def _columns(report: Report) -> tuple[MatrixColumn, ...]:
-    installers: dict[str, dict[str, None]] = {}
+def _machines(report: Report) -> Iterator[MachineRow]:
+    cells: dict[str, dict[str, list[CellResult]]] = {}
     for cell in report.cells:
-        installers.setdefault(cell.machine, {})[cell.installer] = None
-    return tuple(
-        MatrixColumn(name, _machine(report, name).title, tuple(names))
-        for name, names in installers.items()
-    )
-
-
-def _rows(cells: Sequence[CellResult], columns: Sequence[MatrixColumn]) -> Iterator[MatrixRow]:
-    by_position = {(cell.scenario, cell.machine, cell.installer): cell for cell in cells}
-    for scenario in dict.fromkeys(cell.scenario for cell in cells):
-        yield MatrixRow(
-            scenario,
-            tuple(
-                (number == 0, by_position.get((scenario, column.name, installer)))
-                for column in columns
-                for number, installer in enumerate(column.installers)
-            ),
-        )
+        cells.setdefault(cell.machine, {}).setdefault(cell.installer, []).append(cell)
+    for name, installers in cells.items():
+        record = _machine(report, name)
+        rows = tuple((installer, tuple(results)) for installer, results in installers.items())
+        yield MachineRow(name, record.title, record.additional_software, rows)
 
 
 def _machine(report: Report, name: str) -> MachineRecord:
     unknown = MachineRecord(title=name, os="linux", python="")
     return report.machines.get(name, unknown)
+
+
+# ---- the causes ----
+
+
+def _groups(
+    groups: Iterable[CauseGroup], report: Report, evidence: Mapping[str, CellEvidence]
+) -> Iterator[GroupView]:
+    cells = {cell.id: cell for cell in report.cells}
+    for group in groups:
+        # get() of the catalogue raises an error for an unknown name.
+        known = catalogue()[group.name] if group.name in catalogue() else None  # noqa: SIM401
+        yield GroupView(
+            name=group.name,
+            severity=group.severity,
+            remedy=group.remedy,
+            title=known.title if known else "",
+            expected=known.expected if known else "",
+            description=known.doc if known else "",
+            entries=tuple(
+                EntryView(
+                    entry=entry,
+                    shown=shown_text(entry, cells, evidence),
+                    location=cause_groups.location_sentence(entry.places, cells),
+                    cells=tuple(place for place in entry.places if place in cells),
+                )
+                for entry in group.entries
+            ),
+        )
+
+
+def shown_text(
+    entry: CauseEntry, cells: Mapping[str, CellResult], evidence: Mapping[str, CellEvidence]
+) -> str:
+    """Return the text that the user sees of a failure, complete; empty if nothing is recorded.
+
+    It is the exception of the step, or the output of the command, of the first cell that has one.
+    An entry without its own text has that of its first consequence.
+    """
+    for place in entry.places:
+        cell, recorded = cells.get(place), evidence.get(place)
+        if cell and cell.summary and (text := cell.summary.errors.get(entry.step)):
+            return text
+        if recorded and (text := _recorded_text(recorded, entry.step)):
+            return text
+    following = (shown_text(other, cells, evidence) for other in entry.following)
+    return next(filter(None, following), "")
+
+
+def _recorded_text(evidence: CellEvidence, name: str) -> str:
+    step = cell_summary.recorded_steps(evidence.steps).get(name)
+    if step and step.error:
+        return f"{step.error.type}: {step.error.message}"
+    for command_name, run in cell_summary.recorded_commands(evidence):
+        if command_name == name and (run.code or run.timed_out):
+            return (run.stderr or run.stdout).strip()
+    return ""
 
 
 # ---- a cell ----
@@ -299,6 +433,8 @@ def _cell(
 ) -> CellView:
     machine = _machine(report, cell.machine)
     commands = tuple(_commands(evidence, log_characters)) if evidence else ()
+    retried = evidence.retried if evidence else None
+    windows = machine.os == "windows"
     times = tuple((command.name, command.seconds) for command in commands)
     other = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
     words = [cell.id, cell.outcome, cell.verdict, machine.title, cell.reason]
@@ -312,9 +448,14 @@ def _cell(
         replay=replay_command(cell),
         kept=next((kept for kept in report.kept if kept.cell == cell.id), None),
         evidence=f"evidence/{cell.evidence}.json" if evidence else "",
+        first_run=retried.because if retried else "",
+        first_commands=(_command(retried.because, retried.command, log_characters, windows),)
+        if retried
+        else (),
         commands=commands,
         steps=tuple(_steps(evidence)) if evidence else (),
         details=tuple(_cell_details(evidence)) if evidence else (),
+        lists=tuple(_lists(evidence)) if evidence else (),
         times=(*times, (timeline.OTHER, other)),
         search=" ".join(words).lower(),
     )
@@ -323,26 +464,49 @@ def _cell(
 def _commands(evidence: CellEvidence, log_characters: int) -> Iterator[CommandView]:
     windows = evidence.os == "windows"
     for name, run in cell_summary.recorded_commands(evidence):
-        logs = (("stdout", run.stdout), ("stderr", run.stderr))
-        yield CommandView(
-            name=name,
-            command_line=cell_summary.command_line(run.command, windows=windows),
-            code=run.code,
-            seconds=run.seconds,
-            timed_out=run.timed_out,
-            logs=tuple((stream, _shorten(text, log_characters)) for stream, text in logs if text),
-        )
+        yield _command(name, run, log_characters, windows)
+
+
+def _command(
+    name: str, run: CommandRun | OwnTests, log_characters: int, windows: bool
+) -> CommandView:
+    logs = (("stdout", run.stdout), ("stderr", run.stderr))
+    return CommandView(
+        name=name,
+        command_line=cell_summary.command_line(run.command, windows=windows),
+        code=run.code,
+        seconds=run.seconds,
+        timed_out=run.timed_out,
+        logs=tuple((stream, _shorten(text, log_characters)) for stream, text in logs if text),
+    )
 
 
 def _steps(evidence: CellEvidence) -> Iterator[StepView]:
     for name, step in cell_summary.recorded_steps(evidence.steps).items():
-        yield StepView(name, step.ok, _shorten(_value(step), _STEP_CHARACTERS))
+        if step.error and not step.ok:
+            message = f"{step.error.type}: {step.error.message}"
+            yield StepView(name, step.ok, message, step.error.trace)
+        else:
+            yield StepView(name, step.ok, _shorten(readable(step.value), _STEP_CHARACTERS), "")
 
 
-def _value(step: ExerciseStep[JsonValue]) -> str:
-    if step.error and not step.ok:
-        return f"{step.error.type}: {step.error.message}"
-    return step.value if isinstance(step.value, str) else json.dumps(step.value, ensure_ascii=False)
+def readable(value: JsonValue) -> str:
+    """Return the value of a step as text, without the punctuation of JSON."""
+    match value:
+        case None:
+            return "no value"
+        case bool():
+            return "yes" if value else "no"
+        case dict():
+            return "; ".join(f"{key}: {_nested(part)}" for key, part in value.items()) or "none"
+        case list():
+            return ", ".join(map(_nested, value)) or "none"
+        case _:
+            return str(value)
+
+
+def _nested(value: JsonValue) -> str:
+    return f"({readable(value)})" if isinstance(value, (dict, list)) and value else readable(value)
 
 
 def _cell_details(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
@@ -366,10 +530,23 @@ def _cell_details(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
             yield f"Own test {failure.outcome}", _failure(failure)
         for line in summary.tests.left_out:
             yield "Own tests left out", line
-    for line in evidence.loader[:_MAX_LINES]:
-        yield "Loader", line
-    for line in evidence.processes[:_MAX_LINES]:
-        yield "Left running", line
+
+
+def _lists(evidence: CellEvidence) -> Iterator[tuple[str, tuple[str, ...]]]:
+    requests = (
+        f"{request.method} {request.path} {request.status or ''}".rstrip()
+        for request in evidence.requests
+        if request.path
+    )
+    for title, lines in (
+        ("Messages of the loader", evidence.loader),
+        ("Processes that still run", evidence.processes),
+        ("Requests to the index", tuple(requests)),
+    ):
+        if lines:
+            omitted = len(lines) - _MAX_LINES
+            rest = (f"[... {omitted} more lines ...]",) if omitted > 0 else ()
+            yield title, (*lines[:_MAX_LINES], *rest)
 
 
 def _failure(test: OwnTestFailure) -> str:
@@ -387,7 +564,60 @@ def _shorten(text: str, limit: int) -> str:
 # ---- lists below the cells ----
 
 
+def _files(report: Report) -> Iterator[FileView]:
+    for file in report.files:
+        style, coverage = _FILES[file.coverage]
+        checks = f"checks: {', '.join(file.checks)}" if file.checks else ""
+        details = "; ".join(filter(None, (", ".join(file.machines), file.reason, checks)))
+        yield FileView(file.name, style, coverage, details)
+
+
+def _pipeline_details(report: Report) -> Iterator[tuple[str, str]]:
+    if not (pipeline := report.pipeline):
+        return
+    if pipeline.result:
+        yield "Result", f"{pipeline.result}, {pipeline.seconds:.0f} s"
+    if pipeline.act:
+        yield "act", pipeline.act
+    for line in pipeline.proved:
+        yield "Shown", line
+    for line in pipeline.stand_ins:
+        yield "Differs from GitHub", line
+
+
+def _publisher(report: Report) -> Iterator[tuple[str, str]]:
+    if not (publisher := report.publisher):
+        return
+    if publisher.scope:
+        yield "Compared", publisher.scope
+    if publisher.registered:
+        yield "Registration file", publisher.registered
+    yield from publisher.fields.items()
+    for line in publisher.proved:
+        yield "Shown", line
+    for line in publisher.refused:
+        yield "Refused", line
+    if live := publisher.live:
+        title = signs.VERDICTS[live.verdict].title
+        yield "Live index", ": ".join(filter(None, (title, live.version, live.reason)))
+        for publisher_name, number in Counter(live.publishers.values()).items():
+            plural = "" if number == 1 else "s"
+            yield "Publisher on the live index", f"{publisher_name}: {number} file{plural}"
+
+
 def _unverified(report: Report) -> Iterator[tuple[str, str]]:
+    """Yield what is not verified, and why. Entries with the same reason are one line."""
+    names: dict[str, dict[str, None]] = {}
+    for name, reason in _unverified_entries(report):
+        names.setdefault(reason, {})[name] = None
+    for reason, same in names.items():
+        if len(same) > _MAX_NAMES:
+            yield f"{len(same)} entries", f"{reason}: {', '.join(same)}"
+        else:
+            yield ", ".join(same), reason
+
+
+def _unverified_entries(report: Report) -> Iterator[tuple[str, str]]:
     results: Sequence[ItemResult | CellResult] = (*report.items, *report.cells)
     for result in results:
         if result.verdict is Verdict.UNVERIFIED:
@@ -418,7 +648,11 @@ def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
-        ("Egress", [(name, network.model_dump_json()) for name, network in networks.items()]),
+        ("Egress", [(name, _network(network)) for name, network in networks.items()]),
     ):
         if rows:
             yield title, tuple(rows)
+
+
+def _network(network: NetworkObservation) -> str:
+    return readable(network.model_dump(mode="json"))

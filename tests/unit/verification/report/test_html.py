@@ -5,20 +5,35 @@ from __future__ import annotations
 import html as markup
 import re
 
+from pydantic import JsonValue
+
 from tests.helpers import sample_run
-from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, report
-from verification.models.evidence import CellEvidence, ExerciseStep, StepError, Steps
-from verification.models.report import JobRecord, KeptMachine, OutOfScope
+from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, item, report
+from verification.models.cause import Cause
+from verification.models.evidence import CellEvidence, ExerciseStep, Retry, StepError, Steps
+from verification.models.pipeline import LivePublisherCheck
+from verification.models.report import (
+    BasisEntry,
+    FileCoverage,
+    FileResult,
+    JobRecord,
+    KeptMachine,
+    OutOfScope,
+    PublisherPart,
+    RunChanges,
+)
 from verification.models.results import Coverage, PlatformResult
-from verification.models.verdict import Outcome
-from verification.report import cell_summary, html, signs, timeline
+from verification.models.verdict import Outcome, Verdict
+from verification.report import card, cell_summary, html, signs, timeline
+from verification.rules.catalogue import catalogue
+from verification.rules.finding import finding
 
 NASTY = "</script></textarea>\"'><img src=x onerror=planted()><script>window.planted=1</script>"
 
 
 def test_the_page_shows_the_verdict_first_then_causes_and_remedies() -> None:
     text = html.render(report(cell(LINUX, crash()), cell(WINDOWS)), {LINUX: sample_run.evidence()})
-    remedy = markup.escape(crash().remedy, quote=False)
+    remedy = html.markdown(crash().remedy)
     assert text.index("<h1>") < text.index("crash") < text.index(remedy)
     assert f'href="#cell-{LINUX}"' in text
     assert f'id="cell-{LINUX}"' in text
@@ -34,9 +49,7 @@ def test_each_outcome_has_its_sign_title_and_colour() -> None:
     for result in cells:
         outcome_sign = signs.OUTCOMES[result.outcome]
         tile = text.partition(f'href="#cell-{result.id}" aria-label="{result.id}: ')[2]
-        assert tile.startswith(
-            f'{outcome_sign.title}"><span aria-hidden="true">{outcome_sign.sign}<'
-        )
+        assert tile.startswith(f'{outcome_sign.title}">{outcome_sign.sign} {result.scenario}<')
         assert f'<a class="tile {result.outcome}" href="#cell-{result.id}"' in text
         assert re.search(rf"\.{result.outcome}\b[^}}]*--tone:", style)
 
@@ -53,8 +66,8 @@ def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     page = html.build_page(report(cell(LINUX, crash(), follows), cell(WINDOWS)), {})
     (group,) = page.causes
-    (occurrence,) = group.occurrences
-    assert (group.name, occurrence.following) == ("crash", (follows,))
+    (view,) = group.entries
+    assert (group.name, [other.cause for other in view.entry.following]) == ("crash", [follows])
     assert {name for item in page.items for name in item.causes} == {"crash"}
     (cell_occurrence,) = page.cells[0].causes
     assert cell_occurrence.following == (follows,)
@@ -129,7 +142,7 @@ def test_a_step_has_its_return_value_or_exception() -> None:
     )
     views = html.build_page(report(), {LINUX: evidence}).cells[0].steps
     steps = {view.name: (view.ok, view.value) for view in views}
-    assert steps["thread"] == (True, '{"threads": 4}')
+    assert steps["thread"] == (True, "threads: 4")
     assert steps["fork"] == (False, "OSError: no such table")
 
 
@@ -155,8 +168,8 @@ def test_unverified_parts_are_listed_with_their_reason() -> None:
     platform = PlatformResult(tag="win32", coverage=Coverage.UNDECLARED, wheels=("a.whl",))
     run = run.model_copy(update={"platforms": (platform,), "not_installed": ("b.whl",)})
     unverified = dict(html.build_page(run, {}).unverified)
-    assert unverified[LINUX] == "no engine"
-    assert {"pipeline", "publisher", "b.whl"} <= unverified.keys()
+    assert unverified[f"linux-install, {LINUX}"] == "no engine"
+    assert {"pipeline, publisher", "b.whl"} <= unverified.keys()
     (out,) = run.out_of_scope
     assert out.reason in unverified[out.id]
     assert "a.whl" in unverified["platforms"]
@@ -173,8 +186,18 @@ def test_an_entry_out_of_scope_is_listed_once() -> None:
     run = report(cell(LINUX)).model_copy(update={"out_of_scope": out})
     unverified = html.build_page(run, {}).unverified
     for name in ("pipeline", "publisher"):
-        (reason,) = [reason for listed, reason in unverified if listed == name]
+        (reason,) = [reason for listed, reason in unverified if name in listed]
         assert "--no-pipeline" in reason
+
+
+def test_entries_with_the_same_reason_are_one_line() -> None:
+    names = [f"machine-{number}" for number in range(19)]
+    out = tuple(OutOfScope(id=name, reason="only in the profile full") for name in names)
+    run = complete().model_copy(update={"out_of_scope": out})
+
+    lines = [reason for _, reason in html.build_page(run, {}).unverified if names[0] in reason]
+    assert len(lines) == 1
+    assert all(name in lines[0] for name in names)
 
 
 def test_the_phases_of_a_cell_add_up_to_its_duration() -> None:
@@ -185,3 +208,228 @@ def test_the_phases_of_a_cell_add_up_to_its_duration() -> None:
         *(name for name, _ in cell_summary.recorded_commands(sample_run.evidence())),
         timeline.OTHER,
     ]
+
+
+# ---- by weight ----
+
+WINDOWS_PIP, WINDOWS_UV = "windows-wine-pip-system", "windows-wine-uv-system"
+ERROR = "Cannot load bundled native libraries: " + "x" * 3000 + ": error 0x7e"
+
+
+def _missing(cell_id: str) -> list[Cause]:
+    return [
+        finding(
+            "missing-runtime-library", "needed", needed_by=library, library="MSVCP140.dll"
+        ).cause(f"{cell_id}: native-call")
+        for library in ("libquiver.dll", "libquiver_c.dll")
+    ]
+
+
+def _order(text: str, *headings: str) -> bool:
+    positions = [text.index(f'id="h-{heading}"') for heading in headings]
+    return positions == sorted(positions)
+
+
+def test_causes_and_failed_cells_are_before_the_matrix_of_a_failed_run() -> None:
+    text = html.render(report(cell(LINUX, crash()), cell(WINDOWS)), {})
+
+    assert _order(text, "causes", "failing", "items", "matrix", "cells")
+    failing = text.partition('id="h-failing"')[2].partition("</section>")[0]
+    assert f'href="#cell-{LINUX}"' in failing
+    assert WINDOWS not in failing
+
+
+def test_flaws_of_a_verified_run_are_after_the_matrix() -> None:
+    run = report(cell(LINUX, crash(), outcome=Outcome.WORKS_FLAWED), cell(WINDOWS))
+    items = (item("linux-install", crash(), verdict=Verdict.VERIFIED),)
+    run = run.model_copy(update={"items": items, "verdict": Verdict.VERIFIED})
+
+    text = html.render(run, {})
+    assert _order(text, "items", "matrix", "causes", "cells")
+    assert 'id="h-failing"' not in text
+
+
+def test_a_cause_has_the_complete_text_that_the_user_sees() -> None:
+    failed = cell(LINUX, finding("crash", "signal", signal="SIGSEGV").cause(f"{LINUX}: fork"))
+    assert failed.summary
+    recorded = failed.summary.model_copy(update={"errors": {"fork": f"OSError: {ERROR}"}})
+    with_error = failed.model_copy(update={"summary": recorded})
+    step = ExerciseStep[object](step="fork", error=StepError(type="OSError", message=ERROR))
+    evidence = {LINUX: _with_steps(fork=step)}
+    for result, cells in ((with_error, {}), (failed, evidence)):
+        page = html.build_page(report(result, cell(WINDOWS)), cells)
+        (view,) = page.causes[0].entries
+        assert view.shown == f"OSError: {ERROR}"
+        text = html.render(report(result, cell(WINDOWS)), cells)
+        assert text.index(ERROR) < text.index("Remedy:")
+
+
+def test_a_failed_command_shows_its_output_and_a_successful_one_does_not() -> None:
+    cause = crash().model_copy(update={"where": f"{LINUX}: install"})
+    for code, shown in ((1, "no such file"), (0, "")):
+        evidence = sample_run.evidence()
+        assert evidence.install
+        install = evidence.install.model_copy(update={"code": code, "stderr": "no such file\n"})
+        evidence = evidence.model_copy(update={"install": install})
+        page = html.build_page(report(cell(LINUX, cause), cell(WINDOWS)), {LINUX: evidence})
+        assert page.causes[0].entries[0].shown == shown
+
+
+def test_a_cause_without_its_own_text_has_that_of_its_consequence() -> None:
+    root = crash().model_copy(update={"where": f"{LINUX}: installed"})
+    follows = root.model_copy(
+        update={"name": "leftovers", "where": f"{LINUX}: fork", "follows": "crash"}
+    )
+    step = ExerciseStep[object](step="fork", error=StepError(type="OSError", message="text"))
+    run = report(cell(LINUX, root, follows), cell(WINDOWS))
+
+    page = html.build_page(run, {LINUX: _with_steps(fork=step)})
+    assert page.causes[0].entries[0].shown == "OSError: text"
+
+
+def test_equal_causes_are_one_entry_with_their_machines_and_installers() -> None:
+    cells = [cell(cell_id, *_missing(cell_id)) for cell_id in (WINDOWS_PIP, WINDOWS_UV)]
+
+    page = html.build_page(report(cell(LINUX), *cells), {})
+    (group,) = page.causes
+    (view,) = group.entries
+    assert view.entry.subjects == ("libquiver.dll", "libquiver_c.dll")
+    assert view.location == "windows-wine with pip and uv (system)"
+    assert view.cells == (WINDOWS_PIP, WINDOWS_UV)
+
+
+def test_a_cause_has_its_description_without_a_link_out_of_the_folder() -> None:
+    text = html.render(report(cell(LINUX, crash()), cell(WINDOWS)), {})
+
+    entry = catalogue()["crash"]
+    about = text.partition("About crash</summary>")[2].partition("</details>")[0]
+    assert html.markdown(entry.doc) in about
+    assert 'href="docs' not in text
+
+
+def test_an_unknown_cause_has_no_description() -> None:
+    unknown = crash().model_copy(update={"name": "of-a-newer-suite"})
+
+    assert "About of-a-newer-suite" not in html.render(report(cell(LINUX, unknown)), {})
+
+
+def test_code_and_emphasis_of_a_remedy_are_html_and_the_rest_is_text() -> None:
+    assert html.markdown("Run `a <b> *c*` *now*") == (
+        "Run <code>a &lt;b&gt; *c*</code> <em>now</em>"
+    )
+    for text in (NASTY, f"`{NASTY}`", "[x](javascript:planted())", "![x](x)", "<https://x>"):
+        shown = html.markdown(text).replace("<code>", "").replace("</code>", "")
+        assert "<" not in shown
+
+
+def test_the_matrix_has_a_row_for_each_machine_by_title() -> None:
+    run = report(cell(LINUX), cell("debian-13-uv-venv"), cell(WINDOWS))
+
+    rows = {row.name: row for row in html.build_page(run, {}).machines}
+    assert list(rows) == ["debian-13", "windows-wine"]
+    assert rows["debian-13"].title == run.machines["debian-13"].title
+    assert [name for name, _ in rows["debian-13"].installers] == ["pip", "uv"]
+
+
+def test_the_head_has_command_basis_tag_and_changes() -> None:
+    pipeline = PIPELINE.model_copy(update={"tag": "v0.5.0", "commit": "c" * 40})
+    changes = RunChanges(base="run 12", differences=("x is slower",))
+    run = complete().model_copy(
+        update={
+            "command": "./e2e gate --strict",
+            "basis": (BasisEntry(name="Windows", value="Wine 10"),),
+            "pipeline": pipeline,
+            "changes": changes,
+        }
+    )
+    head = html.render(run, {}).partition("<header")[2].partition("</header>")[0]
+    for part in ("./e2e gate --strict", "Windows: Wine 10", "v0.5.0", "cccccccccccc", "run 12"):
+        assert part in head
+    assert "x is slower" in head
+
+    unchanged = run.model_copy(update={"changes": RunChanges(base="run 12", differences=())})
+    head = html.render(unchanged, {}).partition("<header")[2].partition("</header>")[0]
+    assert "run 12" in head
+    assert "x is slower" not in head
+
+
+def test_important_notes_are_first_and_all_are_above_the_timings() -> None:
+    notes = (
+        catalogue().cause("metadata-incomplete", "a.whl", "x"),
+        finding("works-with-more", "extras", extras=("VC++",)).cause(WINDOWS),
+    )
+    run = report().model_copy(update={"notes": notes})
+
+    page = html.build_page(run, {})
+    assert [group.name for group in page.notes] == ["works-with-more", "metadata-incomplete"]
+    assert _order(html.render(run, {}), "matrix", "notes", "cells", "timings")
+
+
+def test_every_file_of_the_release_is_listed_with_its_coverage() -> None:
+    files = tuple(
+        FileResult(name=f"{coverage}.whl", coverage=coverage, reason=f"because {number}")
+        for number, coverage in enumerate(FileCoverage)
+    )
+    page = html.build_page(report().model_copy(update={"files": files}), {})
+
+    assert [view.name for view in page.files] == [file.name for file in files]
+    assert len({view.coverage for view in page.files}) == len(FileCoverage)
+    assert all(file.reason in view.details for file, view in zip(files, page.files, strict=True))
+
+
+def test_the_publisher_has_its_scope_its_fields_and_the_live_index() -> None:
+    live = LivePublisherCheck(
+        verdict=Verdict.UNVERIFIED,
+        reason="no provenance",
+        version="0.4.0",
+        publishers={"a.whl": "owner/repo", "b.whl": "owner/repo"},
+    )
+    publisher = PublisherPart(
+        scope="against the registration file", fields={"workflow": "publish.yml"}, live=live
+    )
+    rows = html.build_page(complete().model_copy(update={"publisher": publisher}), {}).publisher
+
+    values = " ".join(f"{name}={value}" for name, value in rows)
+    for part in ("against the registration file", "workflow=publish.yml", "0.4.0", "no provenance"):
+        assert part in values
+    assert "owner/repo: 2" in values
+
+
+def test_a_cell_that_ran_twice_shows_its_first_run() -> None:
+    evidence = sample_run.evidence(WINDOWS)
+    first = sample_run.command("uv", "pip", "install", stdout="stack overflow")
+    retried = evidence.model_copy(update={"retried": Retry(because="install", command=first)})
+
+    page = html.build_page(report(), {WINDOWS: retried})
+    (view,) = [view for view in page.cells if view.result.id == WINDOWS]
+    assert view.first_run == "install"
+    assert [command.logs for command in view.first_commands] == [(("stdout", "stack overflow"),)]
+    assert "stack overflow" in html.render(report(), {WINDOWS: retried})
+
+
+def test_the_messages_of_the_loader_are_not_printed() -> None:
+    loader = tuple(f"err:module {number}" for number in range(30))
+    evidence = sample_run.evidence(WINDOWS).model_copy(update={"loader": loader})
+
+    text = html.render(report(), {WINDOWS: evidence})
+    style = text.partition("@media print")[2].partition("</style>")[0]
+    noise = text.partition('<details class="log noise">')[2].partition("</details>")[0]
+    assert loader[0] in noise
+    assert loader[-1] not in text
+    assert re.search(r"\.noise\b[^}]*display: none", style)
+
+
+def test_a_value_is_readable_without_json() -> None:
+    value: JsonValue = {"version": "0.5.0", "ok": True, "rows": [[1, "a"], []], "none": None}
+
+    assert html.readable(value) == "version: 0.5.0; ok: yes; rows: ((1, a), none); none: no value"
+
+
+def test_the_card_is_a_page_that_loads_nothing() -> None:
+    run = report(cell(LINUX, crash()), cell(WINDOWS)).model_copy(update={"version": NASTY})
+
+    text = html.render_card(card.card(run))
+    assert "script-src 'none'" in markup.unescape(text)
+    assert "<script>" not in text
+    assert "<img" not in text
+    assert "Windows x86-64" in text
