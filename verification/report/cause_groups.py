@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from verification.models.cause import Cause, Severity, sorted_causes
@@ -116,7 +116,8 @@ def entries(found: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
 
     Two causes are equal if they differ only in the cell. Of the causes of the same cells, those
     that differ in one fact only are one entry as well, such as two libraries that need the same
-    missing one.
+    missing one. If a machine confirms what the inspection reports of a library, the entry of the
+    machine also has the files of the inspection.
     """
     by_content: dict[object, list[Occurrence]] = {}
     for occurrence in found:
@@ -133,7 +134,33 @@ def entries(found: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
                 break
         else:
             merged.append(entry)
-    return tuple(merged)
+    return tuple(_with_inspected_files(merged))
+
+
+def _with_inspected_files(merged: Sequence[CauseEntry]) -> Iterator[CauseEntry]:
+    """Yield the entries. An entry of files that an entry of cells confirms becomes a part of it."""
+    confirmed: dict[int, list[CauseEntry]] = {}
+    for entry in merged:
+        for number, other in enumerate(merged):
+            if other.step and not entry.step and _is_same_library(entry.cause, other.cause):
+                confirmed.setdefault(number, []).append(entry)
+                break
+    parts = {id(entry) for entries_of_files in confirmed.values() for entry in entries_of_files}
+    for number, entry in enumerate(merged):
+        if id(entry) not in parts:
+            files = [place for part in confirmed.get(number, ()) for place in part.places]
+            yield replace(entry, places=(*entry.places, *files))
+
+
+def _is_same_library(first: Cause, second: Cause) -> bool:
+    """Return whether two causes have the same library and do not differ in a common fact."""
+    common = first.facts.keys() & second.facts.keys()
+    return (
+        "library" in common
+        and all(first.facts[name] == second.facts[name] for name in common)
+        and (first.name, first.severity, first.remedy)
+        == (second.name, second.severity, second.remedy)
+    )
 
 
 def _entry(equal: Sequence[Occurrence]) -> CauseEntry:

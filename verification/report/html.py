@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import itertools
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,6 +28,7 @@ from verification.models.cause import Severity
 from verification.models.evidence import (
     CellEvidence,
     CommandRun,
+    Exercise,
     OwnTestFailure,
     OwnTests,
     read_evidence,
@@ -373,6 +375,15 @@ def _groups(
     for group in groups:
         # get() of the catalogue raises an error for an unknown name.
         known = catalogue()[group.name] if group.name in catalogue() else None  # noqa: SIM401
+        views = (
+            EntryView(
+                entry=entry,
+                shown=shown_text(entry, cells, evidence),
+                location=cause_groups.location_sentence(entry.places, cells),
+                cells=tuple(place for place in entry.places if place in cells),
+            )
+            for entry in group.entries
+        )
         yield GroupView(
             name=group.name,
             severity=group.severity,
@@ -380,15 +391,7 @@ def _groups(
             title=known.title if known else "",
             expected=known.expected if known else "",
             description=known.doc if known else "",
-            entries=tuple(
-                EntryView(
-                    entry=entry,
-                    shown=shown_text(entry, cells, evidence),
-                    location=cause_groups.location_sentence(entry.places, cells),
-                    cells=tuple(place for place in entry.places if place in cells),
-                )
-                for entry in group.entries
-            ),
+            entries=tuple(sorted(views, key=lambda view: not view.shown)),
         )
 
 
@@ -398,13 +401,16 @@ def shown_text(
     """Return the text that the user sees of a failure, complete; empty if nothing is recorded.
 
     It is the exception of the step, or the output of the command, of the first cell that has one.
-    An entry without its own text has that of its first consequence.
+    A broken cause without such a text has that of the crash of its cell. An entry without its own
+    text has that of its first consequence.
     """
-    for place in entry.places:
+    is_broken = entry.cause.severity is Severity.BROKEN
+    names = (entry.step, *(("exercise",) if is_broken else ()))
+    for place, name in itertools.product(entry.places, names):
         cell, recorded = cells.get(place), evidence.get(place)
-        if cell and cell.summary and (text := cell.summary.errors.get(entry.step)):
+        if cell and cell.summary and (text := cell.summary.errors.get(name)):
             return text
-        if recorded and (text := _recorded_text(recorded, entry.step)):
+        if recorded and (text := _recorded_text(recorded, name)):
             return text
     following = (shown_text(other, cells, evidence) for other in entry.following)
     return next(filter(None, following), "")
@@ -416,7 +422,8 @@ def _recorded_text(evidence: CellEvidence, name: str) -> str:
         return f"{step.error.type}: {step.error.message}"
     for command_name, run in cell_summary.recorded_commands(evidence):
         if command_name == name and (run.code or run.timed_out):
-            return (run.stderr or run.stdout).strip()
+            trace = run.trace if isinstance(run, (Exercise, OwnTests)) else ""
+            return run.stderr.strip() or trace.strip() or run.stdout.strip()
     return ""
 
 
@@ -538,8 +545,9 @@ def _lists(evidence: CellEvidence) -> Iterator[tuple[str, tuple[str, ...]]]:
         for request in evidence.requests
         if request.path
     )
+    errors_first = sorted(evidence.loader, key=lambda line: not line.startswith("err:"))
     for title, lines in (
-        ("Messages of the loader", evidence.loader),
+        ("Messages of the loader", tuple(errors_first)),
         ("Processes that still run", evidence.processes),
         ("Requests to the index", tuple(requests)),
     ):

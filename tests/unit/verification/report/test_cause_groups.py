@@ -6,6 +6,7 @@ from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash
 from verification.models.cause import Cause, Severity
 from verification.report import cause_groups
 from verification.report.cause_groups import CauseEntry
+from verification.rules.catalogue import catalogue
 from verification.rules.finding import finding
 
 
@@ -120,6 +121,26 @@ def test_an_entry_does_not_mix_two_facts() -> None:
     )
 
     assert sorted(len(entry.subjects) for entry in entries) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("library", "entry_count"), [("MSVCP140.dll", 1), ("vcruntime140_1.dll", 2)]
+)
+def test_files_of_the_inspection_are_in_the_entry_of_the_machine_that_confirms_them(
+    library: str, entry_count: int
+) -> None:
+    inspected = [
+        catalogue().cause(
+            "missing-runtime-library", path, "needs it", library=library, delayed=False
+        )
+        for path in ("quiverdb/a.dll", "quiverdb/b.dll")
+    ]
+    entries = _entries(*inspected, _missing(SYSTEM_PIP, "a.dll"))
+
+    assert len(entries) == entry_count
+    if entry_count == 1:
+        assert entries[0].places == (SYSTEM_PIP, "quiverdb/a.dll", "quiverdb/b.dll")
+        assert entries[0].step == "native-call"
 
 
 def test_equal_consequences_are_one_entry_under_their_cause() -> None:

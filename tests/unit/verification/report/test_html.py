@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, complete, crash, item, report
-from verification.models.cause import Cause
+from verification.models.cause import Cause, Severity
 from verification.models.evidence import CellEvidence, ExerciseStep, Retry, StepError, Steps
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import (
@@ -275,6 +275,21 @@ def test_a_failed_command_shows_its_output_and_a_successful_one_does_not() -> No
         assert page.causes[0].entries[0].shown == shown
 
 
+def test_a_crash_shows_its_stack_and_the_entries_with_a_text_are_first() -> None:
+    crashed = catalogue().cause("crash", f"{LINUX}: MSVCP140.dll", "x")
+    inspected = catalogue().cause("crash", "a.whl", "x")
+    leftover = crash().model_copy(update={"name": "leftovers", "severity": Severity.FLAWED})
+    evidence = sample_run.evidence()
+    assert evidence.exercise
+    exercise = evidence.exercise.model_copy(update={"code": -11, "trace": "access violation"})
+    evidence = evidence.model_copy(update={"exercise": exercise})
+    run = report(cell(LINUX), items=(item("linux-install", inspected, crashed, leftover),))
+
+    page = html.build_page(run, {LINUX: evidence})
+    shown = {group.name: [view.shown for view in group.entries] for group in page.causes}
+    assert shown == {"crash": ["access violation", ""], "leftovers": [""]}
+
+
 def test_a_cause_without_its_own_text_has_that_of_its_consequence() -> None:
     root = crash().model_copy(update={"where": f"{LINUX}: installed"})
     follows = root.model_copy(
@@ -408,14 +423,14 @@ def test_a_cell_that_ran_twice_shows_its_first_run() -> None:
 
 
 def test_the_messages_of_the_loader_are_not_printed() -> None:
-    loader = tuple(f"err:module {number}" for number in range(30))
+    loader = (*(f"warn:module {number}" for number in range(30)), "err:module")
     evidence = sample_run.evidence(WINDOWS).model_copy(update={"loader": loader})
 
     text = html.render(report(), {WINDOWS: evidence})
     style = text.partition("@media print")[2].partition("</style>")[0]
     noise = text.partition('<details class="log noise">')[2].partition("</details>")[0]
-    assert loader[0] in noise
-    assert loader[-1] not in text
+    assert "err:module" in noise
+    assert "warn:module 29" not in text
     assert re.search(r"\.noise\b[^}]*display: none", style)
 
 
