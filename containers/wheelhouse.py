@@ -19,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from containers import cache
 from containers.images import NoMatchingFile, download_wheels
 from containers.progress import step
-from containers.recipe import LINUX_PLATFORMS
+from containers.recipe import LINUX_PLATFORMS, MUSL_PLATFORMS
 from containers.state import state_folder
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
@@ -84,8 +84,8 @@ def dependencies_for(
     return tuple(sorted(folder.glob("[!.]*")))
 
 
-def pip_wheel(version: str) -> Path:
-    """Return the wheel of one version of pip, downloaded once.
+def installer_wheels(program: str, version: str) -> tuple[Path, ...]:
+    """Return the wheels of one version of pip or uv for all machines, downloaded once.
 
     Raises:
         WrongUse: the version is not valid, or the configured upstream index does not have it.
@@ -94,10 +94,11 @@ def pip_wheel(version: str) -> Path:
     try:
         normalized = str(Version(version))
     except InvalidVersion:
-        raise WrongUse(f"--pip {version}: not a version; use a version such as 24.3") from None
-    folder = state_folder() / "downloads" / f"pip-{normalized}"
-    cache.cached_folder(folder, functools.partial(_download_pip, normalized))
-    return next(folder.glob("pip-*.whl"))
+        line = f"--{program} {version}: not a version; use a version such as 24.3"
+        raise WrongUse(line) from None
+    folder = state_folder() / "downloads" / f"{program}-{normalized}"
+    cache.cached_folder(folder, functools.partial(_download_installer, program, normalized))
+    return tuple(sorted(folder.glob(f"{program}-*.whl")))
 
 
 def _pip_download(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -106,18 +107,28 @@ def _pip_download(folder: Path, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _download_pip(version: str, folder: Path) -> None:
-    with step(f"pip {version}: downloading it"):
-        result = _pip_download(folder, f"pip=={version}")
-    errors = result.stderr
-    if result.returncode and "from versions:" in errors and "Retrying" not in errors:
-        raise WrongUse(
-            f"--pip {version}: the upstream index has no such pip; "
+def _download_installer(program: str, version: str, folder: Path) -> None:
+    systems: tuple[tuple[str, ...], ...] = ((),)
+    if program == "uv":
+        systems = (*_PLATFORMS.values(), MUSL_PLATFORMS)
+    with step(f"{program} {version}: downloading it"):
+        for platforms in systems:
+            options = [f"--platform={platform}" for platform in platforms]
+            result = _pip_download(folder, *options, f"{program}=={version}")
+            if result.returncode and not any(folder.iterdir()):
+                raise _download_error(program, version, result.stderr)
+
+
+def _download_error(program: str, version: str, errors: str) -> WrongUse | TestbedFailure:
+    if "from versions:" in errors and "Retrying" not in errors:
+        return WrongUse(
+            f"--{program} {version}: the upstream index has no such {program}; "
             f"newest versions: {_published_versions(errors)}"
         )
-    if result.returncode:
-        last_line = (errors.strip().splitlines() or ["no output"])[-1]
-        raise TestbedFailure("index-unreachable", "upstream index", f"pip {version}: {last_line}")
+    last_line = (errors.strip().splitlines() or ["no output"])[-1]
+    return TestbedFailure(
+        "index-unreachable", "upstream index", f"{program} {version}: {last_line}"
+    )
 
 
 def from_folder(

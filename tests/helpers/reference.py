@@ -156,6 +156,9 @@ def _causes(words: Mapping[str, Any]) -> str:
             if entry.risk:
                 text += "- Severity in the cases that the description names: "
                 text += f"*{entry.risk}*.\n"
+            for item in entry.workaround:
+                where = f" on {item.system.capitalize()}" if item.system else ""
+                text += f"- Workaround for a user{where}: {item.text}\n"
             text += "\n"
     return text
 

@@ -125,7 +125,8 @@ def installer_of(name: str) -> Installer:
     except KeyError:
         names = ", ".join(installers.load())
         raise WrongUse(
-            f"--installer {name}: unknown installer; the installers are {names} and pip-VERSION"
+            f"--installer {name}: unknown installer; the installers are {names}, "
+            "pip-VERSION and uv-VERSION"
         ) from None
 
 
@@ -141,7 +142,7 @@ def cell_on(
     installer = installer or spec.installers[0]
     installer_spec = installer_of(installer)
     scenario = scenario or (installer_spec.scenarios or spec.scenarios)[0]
-    kind = "pip" if installer.startswith("pip-") else installer
+    kind = installers.program_of(installer)
     if kind not in {*spec.installers, *(name.partition("-")[0] for name in spec.installers)}:
         raise WrongUse(
             f"--installer {installer}: {spec.name} does not have it; "
@@ -159,8 +160,8 @@ def cell_on(
     required = scenario_specs[scenario].installers
     if required and installer not in required and kind not in required:
         raise WrongUse(f"--scenario {scenario} needs the installer {' or '.join(required)}")
-    if installer.startswith("pip-") and scenario_specs[scenario].python[0] != "python":
-        raise WrongUse(f"--scenario {scenario} uses the machine's pip, not {installer}")
+    if kind != installer and scenario_specs[scenario].python[0] != "python":
+        raise WrongUse(f"--scenario {scenario} uses the machine's {kind}, not {installer}")
     return cells.cell(spec, subject, installer, scenario)
 
 

@@ -244,6 +244,32 @@ class AnswerKind(enum.StrEnum):
     """There is no answer, because the cell did not run to its end."""
 
 
+class Conclusion(enum.StrEnum):
+    """Whether the failure of a pasted bug report happens again."""
+
+    REPRODUCED = "reproduced"
+    """The release fails on a machine in the way that the report describes."""
+    NOT_REPRODUCED = "not reproduced on the nearest machine"
+    """The release works there, or fails in another way."""
+    FILES = "answered from the files"
+    """No machine ran the release."""
+    NOT_RUN = "not judged"
+    """The testbed failed, or the cell did not run to its end."""
+
+
+class ReportedFact(Model):
+    """One value that a pasted bug report contains."""
+
+    name: Literal[
+        "python", "os", "arch", "glibc", "pip", "uv", "installer", "scenario", "release", "error"
+    ]
+    """The option with this value, or `error`."""
+    value: str
+    """The value in the form of the option."""
+    line: int = Field(description="The number of the line in the text, from 1.")
+    text: str = Field(description="The line, without secrets, at most 200 characters.")
+
+
 class Reproduction(Model):
     """The options of `./e2e reproduce`, the machine that it used, and the answer."""
 
@@ -256,6 +282,14 @@ class Reproduction(Model):
     )
     kind: AnswerKind = Field(description="The basis of the answer.")
     answer: str = Field(description="Whether the release works on such a machine, and why.")
+    reported: tuple[ReportedFact, ...] = Field(
+        default=(), description="What the pasted bug report contains; empty if there is none."
+    )
+    conclusion: Conclusion | None = Field(
+        default=None,
+        description="Whether the reported failure happens again; null without a pasted report.",
+    )
+    advice: tuple[str, ...] = Field(default=(), description="What the user can do.")
 
 
 class Claim(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import string
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ import pydantic
 
 from verification.models.base import Model
 from verification.models.cause import UNCLASSIFIED, Cause, FactValue, Severity
+from verification.models.machine import OperatingSystem
 
 _CATALOGUE_FILE = Path(__file__).with_name("causes.toml")
 _Text = Annotated[str, pydantic.Field(pattern=r"\S", strict=True)]
@@ -22,6 +24,24 @@ _MAX_NAMES = 3
 
 class CatalogueError(ValueError):
     """The catalogue is invalid, or does not have the requested entry."""
+
+
+class Workaround(Model):
+    """What a user can do about a cause until the package is corrected."""
+
+    text: _Text
+    system: OperatingSystem | None = None
+    """The operating system on which it helps; None for all."""
+    library: str = ""
+    """A regular expression for the fact `library`; empty if it helps for every library."""
+
+    def helps(self, system: str, facts: Mapping[str, FactValue]) -> bool:
+        """Return True if it helps on a system for a cause with these facts."""
+        names = facts.get("library", "")
+        libraries = names if isinstance(names, tuple) else (str(names),)
+        return self.system in (None, system) and any(
+            re.match(self.library, name, re.IGNORECASE) for name in libraries
+        )
 
 
 class CatalogueEntry(Model):
@@ -37,6 +57,8 @@ class CatalogueEntry(Model):
     """The severity of a possible fault; None if the fault is always certain."""
     messages: Mapping[str, _Text] = pydantic.Field(default_factory=dict)
     """The template of the message for each form of the fault."""
+    workaround: tuple[Workaround, ...] = ()
+    """What a user can do. The first one that helps is used."""
 
     def message(self, form: str, facts: Mapping[str, FactValue]) -> str:
         """Return the message for a form of the fault, filled with the facts.
@@ -56,6 +78,10 @@ class CatalogueEntry(Model):
             CatalogueError: a placeholder has no fact.
         """
         return self._filled(self.remedy, facts)
+
+    def workaround_for(self, system: str, facts: Mapping[str, FactValue]) -> str:
+        """Return what a user on an operating system can do; empty if there is nothing to do."""
+        return next((item.text for item in self.workaround if item.helps(system, facts)), "")
 
     def _filled(self, template: str, facts: Mapping[str, FactValue]) -> str:
         if missing := placeholders(template) - facts.keys():

@@ -52,6 +52,8 @@ class FilesAnswer(Model):
     """False if no installer can use the release on the machine; None if the files do not decide."""
     text: str
     """The reason, in one sentence without a full stop."""
+    cause: str = ""
+    """The name of the cause, a key of causes.toml; empty if a wheel fits."""
 
 
 def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
@@ -65,20 +67,26 @@ def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
         return FilesAnswer(works=None, text=f"an installer there chooses {' or '.join(wheels)}")
     if sources := [file.name for file in allowed if not file.is_wheel]:
         text = f"no wheel of {name} fits; an installer there builds {sources[0]}"
-        return FilesAnswer(works=None, text=text)
+        return FilesAnswer(works=None, text=text, cause="sdist-fallback")
     if release.unknown:
         return FilesAnswer(works=None, text=f"no known wheel of {name} fits: {release.unknown}")
     if release.files and not allowed:
         required = sorted({file.requires_python for file in release.files})
         text = f"Requires-Python {' or '.join(required)} excludes Python {report.python}"
+        cause = "unsupported-python"
     else:
+        # The cause is the platform if no wheel would fit with another Python either.
+        any_python = report.model_copy(update={"python": ""})
+        fits_platform = any(_fits(any_python, file.name) for file in release.files if file.is_wheel)
+        cause = "unsupported-python" if fits_platform else "unsupported-platform"
         names = sorted(file.name for file in release.files if file.is_wheel)
         hidden = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
         shown = ", ".join(names[:_SHOWN_NAMES]) or "no wheel"
         text = f"no wheel of {name} fits; the release has {shown}{hidden}"
     if fallback := _fallback(report, release.earlier):
         text += f"; without a named version, an installer chooses {release.project} {fallback}"
-    return FilesAnswer(works=False, text=text)
+        cause = "silent-fallback"
+    return FilesAnswer(works=False, text=text, cause=cause)
 
 
 def _fallback(report: BugReport, earlier: Iterable[IndexedFile]) -> str:
@@ -101,6 +109,9 @@ def _fits(report: BugReport, name: str) -> bool:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
         return False  # no installer accepts such a name
+    if report.system and report.os == "other":
+        families = ("any", f"{report.system.family}_")
+        return any(tag.platform.startswith(families) for tag in tags)
     platforms = tuple(_platforms(report))
     if report.python_version is None:
         return any(tag.platform in ("any", *platforms) for tag in tags)
@@ -114,13 +125,22 @@ def _platforms(report: BugReport) -> Iterator[str]:
     """Yield the platform tags that fit the machine of the bug report."""
     match report.os:
         case "windows":
-            yield _WINDOWS_TAGS[report.processor]
+            yield _WINDOWS_TAGS.get(report.processor, f"win_{report.processor}")
         case "macos":
             processors = {"": ("x86_64", "arm64"), "aarch64": ("arm64",)}
             for processor in processors.get(report.processor, (report.processor,)):
-                yield from mac_platforms(_NEWEST_MACOS, processor)
+                yield from mac_platforms(_macos_version(report), processor)
         case _:
             libc = "musl" if report.libc == "musl" else "glibc"
             major, _, minor = report.libc.partition(".")
             version = (int(major), int(minor)) if minor else _NEWEST[libc]
             yield from linux_platforms(libc, version, report.processor or "x86_64")
+
+
+def _macos_version(report: BugReport) -> tuple[int, int]:
+    """Return the version of macOS, as in platform tags; the newest if the report names none."""
+    version = report.named_system.version if report.named_system else ()
+    if not version:
+        return _NEWEST_MACOS
+    # The tags of macOS 11 and later have the minor version 0.
+    return (version[0], version[1] if version[0] == 10 and len(version) > 1 else 0)

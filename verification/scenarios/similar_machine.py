@@ -4,54 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from verification.models.base import Model, read_tables
+from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.machine import MachineSpec
+from verification.scenarios import substitutes, system_names
+from verification.scenarios.substitutes import Substitute
+from verification.scenarios.system_names import PROCESSORS, NamedSystem, System, systems
 
-PATH = Path(__file__).with_name("systems.toml")
 _PROCESSOR = "x86_64"
 """The processor of all machines of machines.toml."""
 # The weights of differences. One that is more important for a wheel has a larger weight.
 _SIMULATED, _LIBRARY, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
-_PROCESSORS = {
-    "x86_64": "x86_64",
-    "amd64": "x86_64",
-    "x64": "x86_64",
-    "aarch64": "aarch64",
-    "arm64": "aarch64",
-    "i686": "i686",
-    "x86": "i686",
-}
+_ANY_LINUX = "linux"
+"""The system of a report that names Linux and no distribution."""
 _VERSION = re.compile(r"\d+\.\d+")
 _PYTHON_VERSION = re.compile(r"(\d+)\.(\d+)((?:\.\d+)?(?:(?:a|b|rc)\d+)?)(t?)")
-
-
-class System(Model):
-    """One system of systems.toml."""
-
-    name: str
-    title: str
-    os: Literal["linux", "windows", "macos"]
-    family: str
-    glibc: str
-    """The C library of Linux: the version of glibc, or ``musl``; empty elsewhere."""
-    aliases: tuple[str, ...]
 
 
 class BugReport(Model):
     """The machine of a bug report. A value that the bug report does not name is empty or None."""
 
     python: str = ""
-    system: System | None = None
+    named_system: NamedSystem | None = None
     processor: str = ""
-    """x86_64, aarch64 or i686."""
+    """The processor as in platform tags, such as x86_64."""
     glibc: str = ""
     installer: str = ""
     scenario: str = ""
+    substitutes: tuple[Substitute, ...] = ()
+    """The installers and set-ups of the report that a machine can only replace."""
+
+    @property
+    def system(self) -> System | None:
+        """The system of systems.toml that is the most similar to the named one."""
+        return self.named_system.system if self.named_system else None
+
+    @property
+    def can_run(self) -> bool:
+        """True if a machine can run instead of the one of the report."""
+        return all(substitute.runs for substitute in self.substitutes)
+
+    @property
+    def advice(self) -> tuple[str, ...]:
+        """What the user can do about the differences."""
+        return tuple(item.advice for item in self.substitutes if item.advice)
 
     @property
     def os(self) -> str:
@@ -62,6 +61,12 @@ class BugReport(Model):
     def libc(self) -> str:
         """The C library that the bug report names, else that of its system."""
         return self.glibc or (self.system.glibc if self.system else "")
+
+    @property
+    def has_unknown_libc(self) -> bool:
+        """True if its system is a Linux whose C library changes."""
+        names_linux = self.system is not None and self.system.name != _ANY_LINUX
+        return names_linux and self.os == "linux" and not self.libc
 
     @property
     def python_version(self) -> tuple[int, int] | None:
@@ -82,7 +87,7 @@ class BugReport(Model):
     @property
     def title(self) -> str:
         """A short description of the machine."""
-        system = self.system.title if self.system else ""
+        system = self.named_system.title if self.named_system else ""
         libc = f"glibc {self.glibc}" if self.glibc else ""
         python = f"Python {self.python}" if self.python else ""
         return ", ".join(filter(None, (system, libc, self.processor, python))) or "any machine"
@@ -114,15 +119,6 @@ class RankedMachine(NamedTuple):
         return f"{self.spec.name}: {self.distance}{f' = {weights}' if weights else ''}"
 
 
-def systems(path: Path = PATH) -> Mapping[str, System]:
-    """Return the systems that bug reports name, such as debian-12, by name.
-
-    Raises:
-        DataError: the file cannot be read, or a system does not fit the model.
-    """
-    return read_tables(System, path)
-
-
 def bug_report(
     *,
     python: str = "",
@@ -138,35 +134,48 @@ def bug_report(
         WrongUse: the system or the processor is unknown, a version is not valid, or a version of
             glibc is given for a system without glibc.
     """
-    system = _system_named(os) if os else None
-    if arch and arch.lower() not in _PROCESSORS:
-        names = ", ".join(_PROCESSORS)
+    named = _system_named(os) if os else None
+    replaced = {name: item for name in (installer, scenario) if (item := substitutes.named(name))}
+    for item in replaced.values():
+        named = named or (system_names.named_system(item.os) if item.os else None)
+        if named and item.os not in ("", named.system.os):
+            raise WrongUse(f"--os {os}: {item.title} exists only on {item.os}")
+    python = python or (named.python if named else "")
+    _check_values(python, arch, glibc, named)
+    if scenario in replaced:
+        installer = installer or replaced[scenario].installer
+    if installer in replaced:
+        installer = replaced[installer].installer
+    return BugReport(
+        python=python,
+        named_system=named,
+        processor=PROCESSORS[arch.lower()] if arch else named.processor if named else "",
+        glibc=glibc,
+        installer=installer,
+        scenario="" if scenario in replaced else scenario,
+        substitutes=tuple(replaced.values()),
+    )
+
+
+def _check_values(python: str, arch: str, glibc: str, named: NamedSystem | None) -> None:
+    if arch and arch.lower() not in PROCESSORS:
+        names = ", ".join(PROCESSORS)
         raise WrongUse(f"--arch {arch}: unknown processor; the processors are {names}")
     if python and not _PYTHON_VERSION.fullmatch(python):
         raise WrongUse(f"--python {python}: not a version; write one such as 3.13 or 3.13.2")
     if glibc and not _VERSION.fullmatch(glibc):
         raise WrongUse(f"--glibc {glibc}: not a version; write one such as 2.31")
-    if glibc and system and (system.os != "linux" or system.glibc == "musl"):
-        raise WrongUse(f"--glibc {glibc}: {system.title} does not use glibc; remove this option")
-    return BugReport(
-        python=python,
-        system=system,
-        processor=_PROCESSORS.get(arch.lower(), ""),
-        glibc=glibc,
-        installer=installer,
-        scenario=scenario,
-    )
+    if glibc and named and (named.system.os != "linux" or named.system.glibc == "musl"):
+        raise WrongUse(f"--glibc {glibc}: {named.title} does not use glibc; remove this option")
 
 
-def _system_named(text: str) -> System:
-    name = re.sub(r"[\s_:]+", "-", text.strip().lower())
-    known = {
-        alias: system for system in systems().values() for alias in (system.name, *system.aliases)
-    }
-    if name not in known:
-        names = ", ".join(sorted(known))
-        raise WrongUse(f"--os {text}: unknown system; the systems are {names}")
-    return known[name]
+def _system_named(text: str) -> NamedSystem:
+    if named := system_names.named_system(text):
+        return named
+    similar = system_names.suggestions(text)
+    hint = f"did you mean {' or '.join(similar)}? " if similar else ""
+    known = ", ".join(system_names.titles())
+    raise WrongUse(f"--os {text}: unknown system; {hint}The systems are {known}")
 
 
 def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> System | None:
@@ -196,7 +205,8 @@ def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
     """Return True if the machine can replace that of the bug report; its Python does not count."""
     program = report.installer.partition("-")[0]
     return (
-        spec.os == report.os
+        report.can_run
+        and spec.os == report.os
         and report.processor in ("", _PROCESSOR)
         and spec.runs_on != "windows"
         and bool(spec.musl) == (report.libc == "musl")
@@ -206,7 +216,7 @@ def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
 
 def can_be_built(report: BugReport) -> bool:
     """Return True if a build on this host makes a wheel for the system and processor."""
-    return report.os != "macos" and report.processor in ("", _PROCESSOR)
+    return report.os in ("linux", "windows") and report.processor in ("", _PROCESSOR)
 
 
 def _has_python(spec: MachineSpec, report: BugReport) -> bool:
@@ -224,13 +234,20 @@ def _differences(
         newer = ", a newer version that can hide a failure" if distance > 0 else ""
         text = f"glibc {spec.glibc} instead of {report.libc}{newer}"
         yield MachineDifference(text, _GLIBC * abs(distance), decisive=True)
+    if report.has_unknown_libc and report.named_system:
+        text = f"the version of glibc on {report.named_system.title} is not known"
+        yield MachineDifference(text, _GLIBC, decisive=True)
     yield from _system_differences(spec, report, system_of(spec, known))
+    for item in report.named_system.differences if report.named_system else ():
+        yield MachineDifference(item.text, decisive=item.decisive)
     if spec.runs_on == "wine":
         yield MachineDifference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
     for library in spec.additional_software:
         yield MachineDifference(f"it has {library}", _LIBRARY, decisive=True)
     for library in spec.missing_software:
         yield MachineDifference(f"it has no {library}", _LIBRARY, decisive=True)
+    for substitute in report.substitutes:
+        yield MachineDifference(substitute.difference, decisive=substitute.decisive)
     if report.scenario and report.scenario not in spec.scenarios:
         text = f"machines.toml does not list the scenario {report.scenario} for it"
         yield MachineDifference(text, _SCENARIO)
@@ -241,17 +258,21 @@ def _system_differences(
 ) -> Iterator[MachineDifference]:
     if system and system.family == "simulated":
         yield MachineDifference(f"it is simulated: {spec.title}", _SIMULATED, decisive=True)
-    if not report.system or (system and system.name == report.system.name):
+    if not report.named_system or not report.system or report.system.name == _ANY_LINUX:
+        return
+    title = report.named_system.title
+    if system and system.name == report.system.name:
+        # A point release, or a system with the same libraries.
+        if title != system.title and not report.named_system.differences:
+            yield MachineDifference(f"{system.title} instead of {title}")
         return
     # On Linux the C library decides what loads. Versions of Windows differ in their libraries.
     decisive = spec.os != "linux"
     if system is None:
-        yield MachineDifference(f"{spec.title} instead of {report.system.title}", _SYSTEM, decisive)
+        yield MachineDifference(f"{spec.title} instead of {title}", _SYSTEM, decisive)
     else:
         weight = _SYSTEM if system.family == report.system.family else _FAMILY
-        yield MachineDifference(
-            f"{system.title} instead of {report.system.title}", weight, decisive
-        )
+        yield MachineDifference(f"{system.title} instead of {title}", weight, decisive)
 
 
 def observed_differences(
@@ -270,7 +291,7 @@ def observed_differences(
     if libc == "glibc" and version != spec.glibc and report.libc not in ("", version):
         text = f"glibc {version} instead of {report.libc}"
         differences.append(MachineDifference(text, decisive=True))
-    processor = _PROCESSORS.get(evidence.machine.lower(), evidence.machine)
+    processor = PROCESSORS.get(evidence.machine.lower(), evidence.machine)
     if report.processor and processor and processor != report.processor:
         text = f"the processor {processor} instead of {report.processor}"
         differences.append(MachineDifference(text, decisive=True))

@@ -216,10 +216,12 @@ def _sources(recorded: _RecordedRun) -> Iterable[Path]:
     return upstream_releases.sources(wheelhouse.locked_versions(recorded.subject.dependencies))
 
 
-def _pip(recorded: _RecordedRun) -> Iterable[Path]:
+def _installers(recorded: _RecordedRun) -> Iterable[Path]:
     for file in recorded.inputs.dependencies:
-        if file.name.startswith("pip-"):
-            yield wheelhouse.pip_wheel(str(parse_wheel_filename(file.name)[1]))
+        program = file.name.partition("-")[0]
+        if program in ("pip", "uv"):
+            version = str(parse_wheel_filename(file.name)[1])
+            yield from wheelhouse.installer_wheels(program, version)
 
 
 def _earlier(recorded: _RecordedRun) -> Iterable[Path]:
@@ -232,7 +234,7 @@ def _tools(_recorded: _RecordedRun) -> Iterable[Path]:
 
 _SOURCES: dict[InputKind, tuple[Callable[[_RecordedRun], Iterable[Path]], ...]] = {
     "wheels": (_release, _folder, _built),
-    "dependencies": (_locked, _sources, _pip),
+    "dependencies": (_locked, _sources, _installers),
     "earlier": (_earlier,),
     "tools": (_tools,),
 }

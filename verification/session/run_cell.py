@@ -22,6 +22,7 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, parse_evidence
 from verification.models.subject import Subject
 from verification.models.testbed import Image
+from verification.scenarios import installers
 from verification.scenarios.instructions import (
     TIME_LIMITS,
     ProbeInstructions,
@@ -117,7 +118,7 @@ def _installer_crash(cell: Cell, evidence: RawEvidence) -> RawEvidence | None:
 
     This happens in about one of 500 runs, and not on other machines.
     """
-    if cell.machine.runs_on != "wine" or cell.installer.name != "uv":
+    if cell.machine.runs_on != "wine" or installers.program_of(cell.installer.name) != "uv":
         return None
     tests = evidence.get("tests")
     commands = {

@@ -268,10 +268,38 @@ def test_damaged_pip_is_downloaded_again(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(subprocess, "run", run)
     for _ in range(2):
-        path = wheelhouse.pip_wheel("24.3")
+        (path,) = wheelhouse.installer_wheels("pip", "24.3")
     path.write_bytes(b"")
-    assert wheelhouse.pip_wheel("24.3").read_bytes() == b"pip"
+    (path,) = wheelhouse.installer_wheels("pip", "24.3")
+    assert path.read_bytes() == b"pip"
     assert requirements == ["pip==24.3"] * 2
+
+
+def test_uv_is_downloaded_for_all_systems_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        (dest,) = (part.partition("=")[2] for part in command if part.startswith("--dest="))
+        (platform, *_rest) = (part[11:] for part in command if part.startswith("--platform="))
+        (Path(dest) / f"uv-0.5.0-py3-none-{platform}.whl").write_bytes(b"uv")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    names = [path.name for path in wheelhouse.installer_wheels("uv", "0.5.0")]
+    assert [part for part in ("musllinux", "manylinux", "win_amd64") if part in str(names)] != []
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("program", ["pip", "uv"])
+def test_unknown_version_of_an_installer_is_wrong_use(
+    monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "(from versions: 1.0, 2.0)")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(WrongUse, match=rf"--{program} 99.*2\.0"):
+        wheelhouse.installer_wheels(program, "99")
+    with pytest.raises(WrongUse, match=f"--{program} new"):
+        wheelhouse.installer_wheels(program, "new")
 
 
 # ---- the dependencies for another Python ----

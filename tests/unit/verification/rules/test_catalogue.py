@@ -169,3 +169,39 @@ def test_catalogue_is_a_mapping_of_its_entries() -> None:
     assert "crash" in causes
     assert "hang" not in causes
     assert len(causes) == 1
+
+
+# ---- workarounds for users ----
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "facts", "word"),
+    [
+        ("missing-runtime-library", "windows", {"library": "MSVCP140.dll"}, "redistributable"),
+        ("missing-runtime-library", "windows", {}, "redistributable"),
+        ("missing-runtime-library", "windows", {"library": "foo.dll"}, ""),
+        ("missing-runtime-library", "linux", {"library": "libstdc++.so.6"}, "libstdc++"),
+        ("missing-runtime-library", "linux", {"library": "libfoo.so.1"}, "package"),
+        ("runtime-too-old", "windows", {"library": ("MSVCP140.dll",)}, "redistributable"),
+        ("runtime-too-old", "linux", {}, ""),
+        ("unsupported-python", "linux", {}, "uv venv"),
+        ("glibc-floor", "linux", {"library": "libquiver.so"}, "container"),
+        ("crash", "linux", {}, ""),
+    ],
+)
+def test_workaround_follows_from_the_system_and_the_library(
+    name: str, system: str, facts: dict[str, FactValue], word: str
+) -> None:
+    workaround = catalogue()[name].workaround_for(system, facts)
+    assert bool(workaround) == bool(word)
+    assert word in workaround
+
+
+def test_causes_that_a_user_can_avoid_have_a_workaround() -> None:
+    names = {name for name, entry in catalogue().items() if entry.workaround}
+    assert names >= {
+        "missing-runtime-library", "glibc-floor", "unsupported-platform", "unsupported-python",
+        "sdist-fallback", "silent-fallback",
+    }  # fmt: skip
+    testbed = {name for name, entry in catalogue().items() if entry.severity == "testbed"}
+    assert not names & testbed

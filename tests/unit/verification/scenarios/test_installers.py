@@ -21,7 +21,24 @@ def test_only_an_older_pip_needs_a_variable_for_the_certificate(name: str, varia
     assert bool(installers.named(name).deviation) == bool(variable)
 
 
-@pytest.mark.parametrize("name", ["magic", "pip-", "pip-newer", "uv-24.3"])
+def test_a_version_of_uv_is_installed_in_the_setup_and_started_as_a_module() -> None:
+    uv = installers.named("uv-0.5.0")
+    assert uv.setup[0][-1] == "uv==0.5.0"
+    assert uv.install[:3] == uv.uninstall[:3] == ("python", "-m", "uv")
+    assert uv.ca_variable == installers.named("uv").ca_variable
+    assert "python -m uv" in uv.deviation
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [("pip", "pip"), ("pip-24.3", "pip"), ("pip-oldest", "pip"), ("uv-0.5", "uv"),
+     ("uv-tool", "uv-tool")],
+)  # fmt: skip
+def test_the_program_of_an_installer_has_no_version(name: str, program: str) -> None:
+    assert installers.program_of(name) == program
+
+
+@pytest.mark.parametrize("name", ["magic", "pip-", "pip-newer", "uv-", "pip-24.3b1", "conda-4"])
 def test_an_unknown_installer_is_an_error(name: str) -> None:
     with pytest.raises(KeyError):
         installers.named(name)

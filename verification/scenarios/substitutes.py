@@ -1,0 +1,47 @@
+"""Installers and set-ups that users report and no machine has: what replaces them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from verification.models.base import Model, read_tables
+
+PATH = Path(__file__).with_name("substitutes.toml")
+
+
+class Substitute(Model):
+    """A table of substitutes.toml."""
+
+    name: str
+    title: str
+    names: tuple[str, ...]
+    installer: str
+    """The installer that runs instead; empty for the default one of the machine."""
+    runs: bool = True
+    """False if nothing can replace it."""
+    os: Literal["", "windows"] = ""
+    """The operating system that it exists on; empty for all."""
+    difference: str
+    decisive: bool
+    """True if a release can work with one of the two and fail with the other."""
+    advice: str
+    """What the user can do; empty if there is nothing to do."""
+
+
+@functools.cache
+def load(path: Path = PATH) -> Mapping[str, Substitute]:
+    """Return the substitutes by name, in the order of the file.
+
+    Raises:
+        DataError: the file cannot be read, or a table does not fit the model.
+    """
+    return read_tables(Substitute, path)
+
+
+def named(text: str) -> Substitute | None:
+    """Return the substitute for what a user calls an installer or set-up; None if there is none."""
+    name = " ".join(text.lower().split())
+    return next((item for item in load().values() if name in (item.name, *item.names)), None)
