@@ -151,12 +151,29 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--python", metavar="X.Y", default="", help="the version of Python, such as 3.13")
-    add("--os", metavar="NAME", default="", help="the system, such as debian-11, windows-11")
-    add("--arch", metavar="NAME", default="", help="the processor, such as x86_64, arm64")
+    add(
+        "--os",
+        metavar="NAME",
+        default="",
+        help="the system as the user writes it, such as 'Debian 12.5', win11, python:3.13-alpine",
+    )
+    add("--arch", metavar="NAME", default="", help="the processor, such as x86_64, arm64, armv7l")
     add("--glibc", metavar="X.Y", default="", help="the version of glibc, such as 2.31")
     add("--pip", metavar="VERSION", default="", help="the version of pip, such as 24.3")
-    add("--installer", metavar="NAME", default="", help="the installer: pip, uv, pip-oldest ...")
-    add("--scenario", metavar="NAME", default="", help="the way to install and use the package")
+    add("--uv", metavar="VERSION", default="", help="the version of uv, such as 0.5.0")
+    add(
+        "--installer",
+        metavar="NAME",
+        default="",
+        help="the installer: pip, uv, pip-oldest ...; for poetry, pdm, pipx and so on the nearest",
+    )
+    add(
+        "--scenario",
+        metavar="NAME",
+        default="",
+        help="the way to install and use the package; for store-python, conda-environment "
+        "and tls-proxy the nearest",
+    )
     _add_origin(parser)
     add(
         "--report",
@@ -247,7 +264,9 @@ COMMANDS: Mapping[str, _Command] = {
         "[OPTIONS]",
         "answer whether the release works on the machine of a bug report",
         "Run the release on the machine that is most similar to that of a bug report and has the "
-        "same Python, and print the differences and the answer. Exit codes: 0 a machine with this "
+        "same Python, and print the differences and the answer. Options describe the report, or "
+        "standard input has its text (reproduce < report.txt); an option replaces the value of the "
+        "text. Exit codes: 0 a machine with this "
         "Python, processor and C library ran the release, and it works; 1 such a machine or the "
         "files of the release show that it does not work; 5 neither is proven.",
         _add_reproduce,

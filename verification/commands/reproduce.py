@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import print_line
 from verification import suite
-from verification.commands import common
+from verification.commands import common, standard_input
 from verification.commands.common import Unverified
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
@@ -24,13 +25,27 @@ from verification.models.evidence import CellEvidence
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.models.release import Release
-from verification.models.report import ReplayInputs, Report, Reproduction, ReproductionMachine
+from verification.models.report import (
+    ReplayInputs,
+    Report,
+    ReportedFact,
+    Reproduction,
+    ReproductionMachine,
+)
 from verification.models.results import ItemResult
 from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES, Verdict
 from verification.report import folder as folders
-from verification.report import stand_in_limits, writer
-from verification.scenarios import machines, reproduction_answer, scenarios, similar_machine
+from verification.report import reply_md, stand_in_limits, writer
+from verification.scenarios import (
+    installers,
+    machines,
+    pasted_report,
+    reproduction_answer,
+    scenarios,
+    similar_machine,
+    substitutes,
+)
 from verification.scenarios.release_files import FilesAnswer, files_answer
 from verification.scenarios.reproduction_answer import Answer, MachineRun
 from verification.scenarios.similar_machine import BugReport, RankedMachine
@@ -41,7 +56,10 @@ from verification.session.selection import Selection
 from verification.session.session import CellRun, Session
 from verification.subjects import subject as subjects
 
-_OPTIONS = ("python", "os", "arch", "glibc", "pip", "installer", "scenario", "release")
+_INSTALLER_OPTIONS = ("pip", "uv", "installer")
+_MACHINE_OPTIONS = ("python", "os", "arch", "glibc")
+_OPTIONS = (*_MACHINE_OPTIONS, *_INSTALLER_OPTIONS, "scenario", "release")
+_ORIGINS = ("release", "wheels", "source")
 _MAX_PRINTED = 3
 """The number of machines that are printed with their distances."""
 
@@ -51,11 +69,18 @@ class _Request(NamedTuple):
 
     bug_report: BugReport
     words: Mapping[str, str]
-    """The options that describe the bug report, by name."""
+    """The options and the values of the pasted text that describe the bug report, by name."""
+    reported: tuple[ReportedFact, ...]
+    """The values of the pasted text that are used, and the reported error."""
     options: argparse.Namespace
     subject: Subject
     folder: Path
     started_at: float
+
+    @property
+    def error(self) -> str:
+        """The error in the pasted text; empty if there is none."""
+        return next((fact.value for fact in self.reported if fact.name == "error"), "")
 
 
 class _Result(NamedTuple):
@@ -90,14 +115,22 @@ def run(options: argparse.Namespace) -> int:
             result = _run_on(nearest, unavailable, request, stack)
         else:
             result = _read_files(unavailable, request, stack)
-    _write(request, result)
+    report = _report(request, result)
+    _write(request, report)
+    if result.reproduction.conclusion:
+        print(f"\n{reply_md.text(report)}")
     print("\n".join(_lines(request, result)))
     return EXIT_CODES[result.verdict]
 
 
 def _request(options: argparse.Namespace) -> _Request:
-    installer = _installer(options.pip, options.installer)
-    if installer:
+    subject = subjects.load()
+    reported = _reported(options, subject.name)
+    options = argparse.Namespace(
+        **vars(options) | {fact.name: fact.value for fact in reported if fact.name != "error"}
+    )
+    installer = _installer(options)
+    if installer and not substitutes.named(installer):
         common.installer_of(installer)
     bug_report = similar_machine.bug_report(
         python=options.python,
@@ -110,11 +143,48 @@ def _request(options: argparse.Namespace) -> _Request:
     return _Request(
         bug_report=bug_report,
         words={name: value for name in _OPTIONS if (value := getattr(options, name))},
+        reported=reported,
         options=options,
-        subject=subjects.load(),
+        subject=subject,
         folder=common.path_of(options.report) or common.ROOT / "reproduction",
         started_at=time.time(),
     )
+
+
+def _reported(options: argparse.Namespace, project: str) -> tuple[ReportedFact, ...]:
+    """Print and return what the pasted text contains and no option names.
+
+    Raises:
+        WrongUse: there is a text, and neither it nor the options name a system or a Python.
+    """
+    text = standard_input.pasted_text()
+    if not text.strip():
+        return ()
+    given = {name for name in (*_OPTIONS, *_ORIGINS) if getattr(options, name)}
+    facts = pasted_report.read(text, project)
+    used = [fact for name, fact in facts.items() if name not in _excluded(given)]
+    for fact in used:
+        print(_line("understood", f"{fact.name} {fact.value} (line {fact.line}: {fact.text})"))
+    known = given | {fact.name for fact in used}
+    if not known & {"os", "python"}:
+        lines = len(text.splitlines())
+        raise WrongUse(
+            f"standard input: no system and no version of Python in {lines} lines; add a line such "
+            "as `Windows 11, Python 3.13` to the text, or use --os and --python"
+        )
+    return tuple(used)
+
+
+def _excluded(given: set[str]) -> set[str]:
+    """Return the values of a pasted text that the given options replace."""
+    excluded = set(given)
+    if given & {*_INSTALLER_OPTIONS}:
+        excluded |= {*_INSTALLER_OPTIONS}
+    if given & {*_ORIGINS}:
+        excluded.add("release")
+    if "os" in given:  # the other values belong to the system of the text
+        excluded |= {"arch", "glibc", "scenario"}
+    return excluded
 
 
 def _machine_for_build(bug_report: BugReport) -> MachineSpec:
@@ -157,8 +227,9 @@ def _run_on(
 ) -> _Result:
     """Run the cell on a machine and return the answer."""
     options, subject = request.options, request.subject
+    bug_report, extra_files, differences = _installer_files(request)
+    request = request._replace(bug_report=bug_report)
     cell, selection = _cell(request, machine), common.select_for(options, machine.spec)
-    extra_files = [wheelhouse.pip_wheel(options.pip)] if options.pip else []
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
     common.image_of(prepared, machine.spec.name)
@@ -166,11 +237,13 @@ def _run_on(
     cell_run = session.run(cell, tests=selection.tests)
     files = _files_answer(request, selection, prepared.release, setup.inspection)
     machine_run = MachineRun(machine, cell_run.evidence, cell_run.result, setup.inspection)
-    answer = reproduction_answer.answer(request.bug_report, files, machine_run, unavailable)
+    reasons = (*unavailable, *differences)
+    answer = reproduction_answer.answer(bug_report, files, machine_run, reasons)
+    used = _used(prepared, cell, cell_run.evidence)
     return _Result(
         selection=selection,
         release=prepared.release,
-        reproduction=_reproduction(request, answer, _used(prepared, cell, cell_run.evidence)),
+        reproduction=_reproduction(request, answer, files, used, machine_run),
         verdict=answer.verdict,
         session=session,
         cell=cell,
@@ -184,10 +257,14 @@ def _read_files(
     """Answer from the files of the release, because no similar machine can run.
 
     Raises:
-        Unverified: the suite cannot build a wheel for the machine of the bug report.
+        Unverified: no wheel is named, and the suite cannot build one for the machine of the bug
+            report, or nothing can replace its installer.
     """
     bug_report = request.bug_report
     selection = common.select_for(request.options, _machine_for_build(bug_report))
+    if selection.source and not bug_report.can_run:
+        reasons = [item.difference for item in bug_report.substitutes if not item.runs]
+        raise Unverified("; ".join((*reasons, *bug_report.advice)))
     if selection.source and not similar_machine.can_be_built(bug_report):
         raise Unverified(
             f"{bug_report.title}: the suite has no such machine and cannot build a wheel for it; "
@@ -199,7 +276,7 @@ def _read_files(
     return _Result(
         selection=selection.model_copy(update={"machines": ()}),
         release=release,
-        reproduction=_reproduction(request, answer, None),
+        reproduction=_reproduction(request, answer, files, None, None),
         verdict=answer.verdict,
     )
 
@@ -214,14 +291,25 @@ def _files_answer(
 
 
 def _reproduction(
-    request: _Request, answer: Answer, used: ReproductionMachine | None
+    request: _Request,
+    answer: Answer,
+    files: FilesAnswer,
+    used: ReproductionMachine | None,
+    run: MachineRun | None,
 ) -> Reproduction:
+    conclusion = None
+    if request.reported:
+        conclusion = reproduction_answer.conclusion(request.error, answer, run)
+    advice = reproduction_answer.advice(request.bug_report, files, run)
     return Reproduction(
         asked=request.words,
         used=used,
         differs=answer.differences,
         kind=answer.kind,
         answer=answer.text,
+        reported=request.reported,
+        conclusion=conclusion,
+        advice=tuple(text.replace("PACKAGE", request.subject.name) for text in advice),
     )
 
 
@@ -261,15 +349,42 @@ def _available(
     return None, tuple(unavailable)
 
 
-def _installer(pip: str, installer: str) -> str:
-    if not pip:
-        return installer
-    if installer not in ("", "pip"):
-        raise WrongUse(f"--pip {pip} and --installer {installer} cannot be combined; use one")
+def _installer(options: argparse.Namespace) -> str:
+    """Return the name of the installer that the options name; empty if they name none."""
+    installer: str = options.installer
+    versions = {name: value for name in ("pip", "uv") if (value := getattr(options, name))}
+    named = [f"--{name} {version}" for name, version in versions.items()]
+    if installer and installer not in versions:
+        named.append(f"--installer {installer}")
+    if versions and len(named) > 1:
+        raise WrongUse(f"{' and '.join(named)} cannot be combined; use one")
+    for name, version in versions.items():
+        try:
+            return f"{name}-{Version(version)}"
+        except InvalidVersion:
+            line = f"--{name} {version}: not a version; write a version such as 24.3"
+            raise WrongUse(line) from None
+    return installer
+
+
+def _installer_files(request: _Request) -> tuple[BugReport, list[Path], tuple[str, ...]]:
+    """Return the bug report, the wheels of its installer, and a difference if there are none.
+
+    Raises:
+        WrongUse: an option names a version that the upstream index does not have.
+    """
+    bug_report = request.bug_report
+    program = installers.program_of(bug_report.installer)
+    version = request.words.get(program, "") if program in ("pip", "uv") else ""
+    if not version:
+        return bug_report, [], ()
     try:
-        return f"pip-{Version(pip)}"
-    except InvalidVersion:
-        raise WrongUse(f"--pip {pip}: not a version; write a version such as 24.3") from None
+        return bug_report, list(wheelhouse.installer_wheels(program, version)), ()
+    except WrongUse:
+        if program not in {fact.name for fact in request.reported}:
+            raise
+    text = f"{program} of the machine instead of {program} {version}, which the index does not have"
+    return bug_report.model_copy(update={"installer": program}), [], (text,)
 
 
 def _report(request: _Request, result: _Result) -> Report:
@@ -311,10 +426,11 @@ def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:
         return None
 
 
-def _write(request: _Request, result: _Result) -> None:
+def _write(request: _Request, report: Report) -> None:
     folder = request.folder
     try:
-        remarks = writer.write(folder, _report(request, result))
+        remarks = writer.write(folder, report)
+        reply_md.write(folder / reply_md.NAME, report)
     except OSError as error:
         raise folders.unusable(folder, error) from None
     for remark in remarks:
@@ -323,7 +439,7 @@ def _write(request: _Request, result: _Result) -> None:
 
 def _lines(request: _Request, result: _Result) -> list[str]:
     reproduction, folder = result.reproduction, request.folder
-    words = " ".join(f"--{name} {value}" for name, value in reproduction.asked.items())
+    words = " ".join(f"--{name} {shlex.quote(value)}" for name, value in reproduction.asked.items())
     option = "" if folder == common.ROOT / "report" else f" --from {folder}"
     lines = ["", _line("request", words or "no options")]
     if result.cell_run and result.cell:
@@ -331,9 +447,12 @@ def _lines(request: _Request, result: _Result) -> list[str]:
         lines += [_line("replay", f"./e2e replay {result.cell.id}{option}")]
     return [
         *lines,
+        *(_line("user", text) for text in reproduction.advice),
         _line("report", str(folder)),
+        _line("reply", str(folder / reply_md.NAME)),
         _line("bundle", f"./e2e bundle{option}"),
         answer_line(reproduction, result.verdict),
+        *([_line("conclusion", reproduction.conclusion)] if reproduction.conclusion else []),
     ]
 
 

@@ -392,7 +392,7 @@ _LABELS: Mapping[str, Name] = {
         ),
         "os",
     ),
-    **dict.fromkeys(("python", "python version", "python-version", "python.version", "interpreter"), "python"),
+    **dict.fromkeys(("python", "python version", "python-version", "interpreter"), "python"),
     **dict.fromkeys(
         ("arch", "architecture", "cpu", "processor", "system type", "cpu architecture",
          "platform.machine()"),

@@ -8,9 +8,11 @@ from verification.models.cause import Cause, Severity
 from verification.models.evidence import CellEvidence
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
-from verification.models.report import AnswerKind
+from verification.models.report import AnswerKind, Conclusion
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
+from verification.rules.catalogue import catalogue
+from verification.rules.reported_error import agrees
 from verification.scenarios.release_files import FilesAnswer
 from verification.scenarios.similar_machine import BugReport, RankedMachine, observed_differences
 
@@ -60,6 +62,10 @@ def answer(
       an installer refuses it, or installs an older one.
     - *Unverified*: no machine, or only one with a decisive difference, executed it.
     """
+    if not report.can_run:
+        reasons = "; ".join(item.difference for item in report.substitutes if not item.runs)
+        text = f"not proven: {reasons}; for pip, {files.text}"
+        return Answer(AnswerKind.FILES, Verdict.UNVERIFIED, text, unavailable)
     if run is None:
         return _from_files(files, (*unavailable, "no machine that matches the report ran"))
     texts, decisive_texts = _differences(report, run)
@@ -79,6 +85,36 @@ def answer(
         return Answer(AnswerKind.FILES, Verdict.FAILED, text, texts)
     text = f"not proven: {ran}, a similar machine"
     return Answer(AnswerKind.SIMILAR_MACHINE, Verdict.UNVERIFIED, text, texts)
+
+
+def conclusion(error: str, answered: Answer, run: MachineRun | None) -> Conclusion:
+    """Return whether the failure of a pasted bug report happens again.
+
+    `error` is the reported error; empty if the report has none. Then every failure counts.
+    """
+    if run is None:
+        return Conclusion.FILES
+    outcome = run.result.outcome
+    if outcome in (*_NOT_JUDGED, *_WORKS):
+        if answered.kind is AnswerKind.FILES:
+            return Conclusion.FILES
+        return Conclusion.NOT_RUN if outcome in _NOT_JUDGED else Conclusion.NOT_REPRODUCED
+    if not error or agrees(error, run.result, run.evidence):
+        return Conclusion.REPRODUCED
+    return Conclusion.NOT_REPRODUCED
+
+
+def advice(report: BugReport, files: FilesAnswer, run: MachineRun | None) -> tuple[str, ...]:
+    """Return what the user can do: about the set-up, and about each cause."""
+    causes = [(cause.name, cause.facts) for cause in run.result.causes] if run else []
+    if files.cause and (run is None or run.result.outcome not in _WORKS):
+        causes.append((files.cause, {}))
+    texts = [
+        catalogue()[name].workaround_for(report.os, facts)
+        for name, facts in causes
+        if name in catalogue()
+    ]
+    return tuple(dict.fromkeys(text for text in (*report.advice, *texts) if text))
 
 
 def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:

@@ -53,7 +53,8 @@ def test_keyword_of_several_words_stays_one_word() -> None:
 def test_missing_option_has_an_empty_value() -> None:
     options, _ = parser.parse(["reproduce"])
     assert options == argparse.Namespace(
-        command="reproduce", python="", os="", arch="", glibc="", pip="", installer="", scenario="",
+        command="reproduce", python="", os="", arch="", glibc="", pip="", uv="", installer="",
+        scenario="",
         source=None, wheels=None, release=None, history=None, no_provision=False, report="",
     )  # fmt: skip
 

@@ -110,7 +110,7 @@ DOCKERFILE = """\
 FROM --platform=linux/amd64 python:3.13-alpine AS build
 RUN pip install quiverdb==0.13.5
 ERROR: Could not find a version that satisfies the requirement quiverdb==0.13.5 (from versions: none)
-"""
+"""  # noqa: E501
 PLATFORM = """\
 >>> platform.platform()
 'Linux-5.15.167.4-microsoft-standard-WSL2-x86_64-with-glibc2.35'
@@ -162,7 +162,10 @@ WORKFLOW = (
 )
 HTML = "<ul><li><b>OS</b>: Windows&nbsp;10</li>\n<li>Python: <code>3.13</code></li></ul>"
 QUOTED = "> OS: **Alpine Linux 3.20**\n>\n> Python 3.13.0\n"
-ANSI = "\x1b[31mERROR: No matching distribution found for quiverdb\x1b[0m\nOS: \x1b[1mDebian 11\x1b[0m\n"
+ANSI = (
+    "\x1b[31mERROR: No matching distribution found for quiverdb\x1b[0m\n"
+    "OS: \x1b[1mDebian 11\x1b[0m\n"
+)
 
 REPORTS: dict[str, tuple[str, dict[str, str]]] = {
     "pip log": (

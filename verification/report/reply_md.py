@@ -1,0 +1,80 @@
+"""A reply to a bug report, in Markdown: what was run, the result, the cause, a workaround."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from verification.models.cause import Cause, Severity
+from verification.models.report import Conclusion, Report, Reproduction
+from verification.report.scrub import Scrubber
+
+NAME = "reply.md"
+_TITLES = {
+    Conclusion.REPRODUCED: "Reproduced",
+    Conclusion.NOT_REPRODUCED: "Not reproduced on the nearest machine",
+    Conclusion.FILES: "Answered from the files of the release",
+    Conclusion.NOT_RUN: "Not judged",
+}
+
+
+def write(path: Path, report: Report) -> None:
+    """Write the reply of a report with a reproduction."""
+    path.write_text(text(report), "utf-8")
+
+
+def text(report: Report) -> str:
+    """Return the reply of a report with a reproduction; empty for another report."""
+    if report.reproduction is None:
+        return ""
+    return Scrubber().text("\n".join(_lines(report, report.reproduction)) + "\n")
+
+
+def _lines(report: Report, reproduction: Reproduction) -> Iterator[str]:
+    package = f"{report.selection.subject} {report.version}"
+    title = _TITLES.get(reproduction.conclusion) if reproduction.conclusion else ""
+    yield f"**{title or 'Answer'}:** {reproduction.answer}."
+    yield ""
+    yield from _table(report, reproduction, package)
+    yield from _list("Differences from the reported machine", reproduction.differs)
+    causes = _causes(report)
+    yield from _list("Cause", [f"`{cause.name}`: {cause.message}." for cause in causes])
+    yield from _list("What you can do", reproduction.advice)
+    yield from _list("Correction in the package", list(dict.fromkeys(c.remedy for c in causes)))
+
+
+def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator[str]:
+    rows = {"release": package}
+    asked = [f"{name} {value}" for name, value in reproduction.asked.items() if name != "release"]
+    rows["reported"] = ", ".join(asked)
+    if used := reproduction.used:
+        rows["machine"] = f"{used.title}, Python {used.python}, {used.installer}"
+    for cell in report.cells:
+        commands = cell.summary.commands if cell.summary else ()
+        install = [item for item in commands if item.name == "install"]
+        rows["command"] = ", ".join(f"`{item.command}`" for item in install)
+        names = ", ".join(dict.fromkeys(cause.name for cause in cell.causes))
+        rows["result"] = f"{cell.outcome}{f' ({names})' if names else ''}"
+    if error := next((fact for fact in reproduction.reported if fact.name == "error"), None):
+        rows["reported error"] = f"`{error.value}`"
+    yield "| | |"
+    yield "|---|---|"
+    yield from (f"| {name} | {_cell(value)} |" for name, value in rows.items() if value)
+
+
+def _cell(value: str) -> str:
+    """Return a text for one cell of a table: a pasted report can contain any character."""
+    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _causes(report: Report) -> list[Cause]:
+    causes = {cause for cell in report.cells for cause in cell.causes if not cause.follows}
+    return sorted(
+        (cause for cause in causes if cause.severity is not Severity.NOTE),
+        key=lambda cause: (list(Severity).index(cause.severity), cause.name),
+    )
+
+
+def _list(title: str, lines: list[str] | tuple[str, ...]) -> Iterator[str]:
+    if lines:
+        yield from ("", f"{title}:", "", *(f"- {line}" for line in lines))
