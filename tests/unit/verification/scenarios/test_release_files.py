@@ -70,6 +70,62 @@ def test_requires_python_is_compared_with_the_python_of_the_report(
     assert result.works is (None if fits else False)
 
 
+@pytest.mark.parametrize(
+    ("options", "fits"),
+    [
+        ({"os": "macOS 12"}, False),
+        ({"os": "macOS 13.5", "arch": "arm64"}, True),
+        ({"os": "macOS-14.5-arm64-arm-64bit"}, True),
+        ({"os": "Mac OS X 10.15"}, False),
+        ({"os": "FreeBSD 14"}, False),
+        ({"os": "Termux"}, False),
+        ({"os": "Pyodide"}, False),
+        ({"os": "Raspberry Pi OS"}, True),
+        ({"os": "Raspberry Pi OS 32-bit"}, False),
+        ({"os": "windows", "arch": "armv7l"}, False),
+        ({"os": "python:3.12-slim", "python": ""}, False),
+        ({"os": "python:3.13-alpine", "python": ""}, False),
+    ],
+)
+def test_the_version_of_a_system_decides_which_wheel_fits(
+    options: dict[str, str], fits: bool
+) -> None:
+    report = bug_report(**{"python": "3.13", **options})
+    assert files_answer(report, _release()).works is (None if fits else False)
+
+
+def test_a_wheel_for_a_system_without_a_machine_fits() -> None:
+    release = _release(_file("cp313-cp313-android_21_arm64_v8a"))
+    assert files_answer(bug_report(os="Termux", python="3.13"), release).works is None
+    assert files_answer(bug_report(os="FreeBSD", python="3.13"), release).works is False
+
+
+@pytest.mark.parametrize(
+    ("options", "files", "earlier", "cause"),
+    [
+        ({"python": "3.12"}, (_file(LINUX),), (), "unsupported-python"),
+        ({"python": "3.14"}, (_file(LINUX),), (), "unsupported-python"),
+        ({"python": "3.13", "os": "alpine"}, (_file(LINUX),), (), "unsupported-platform"),
+        ({"python": "3.14", "os": "macos"}, (_file(LINUX),), (), "unsupported-platform"),
+        (
+            {"python": "3.14"},
+            (_file(LINUX, requires_python=""),),
+            (_file("py3-none-any", "0.1", ""),),
+            "silent-fallback",
+        ),
+        ({"python": "3.13", "os": "alpine"}, (_file(LINUX), _file("")), (), "sdist-fallback"),
+        ({"python": "3.13"}, (_file(LINUX),), (), ""),
+    ],
+)
+def test_the_answer_has_the_name_of_its_cause(
+    options: dict[str, str],
+    files: tuple[IndexedFile, ...],
+    earlier: tuple[IndexedFile, ...],
+    cause: str,
+) -> None:
+    assert files_answer(bug_report(**options), _release(*files, earlier=earlier)).cause == cause
+
+
 def test_a_pure_or_abi3_wheel_fits_other_pythons() -> None:
     for tags in ("py3-none-any", "cp312-abi3-manylinux_2_28_x86_64"):
         release = _release(_file(tags, requires_python=""))

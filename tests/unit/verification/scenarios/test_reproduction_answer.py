@@ -8,11 +8,12 @@ import pytest
 from tests.helpers.sample_run import LINUX_WHEEL, cell, crash, evidence, inspection
 from verification.models.evidence import CellEvidence
 from verification.models.inspection import ReleaseInspection
-from verification.models.report import AnswerKind
+from verification.models.report import AnswerKind, Conclusion
 from verification.models.verdict import EXIT_CODES, Outcome
+from verification.rules.catalogue import catalogue
 from verification.scenarios import machines, similar_machine
 from verification.scenarios.release_files import FilesAnswer
-from verification.scenarios.reproduction_answer import MachineRun, answer
+from verification.scenarios.reproduction_answer import MachineRun, advice, answer, conclusion
 from verification.scenarios.similar_machine import BugReport, ranked_machines
 
 MACHINES = machines.load()
@@ -69,6 +70,17 @@ CASES = {
     "the same processor": Case({"arch": "amd64"}, "debian-13", WORKS, FITS, 0, EXECUTED),
     "free-threaded": Case({"python": "3.13t"}, "debian-12-python-3.13t", WORKS, FITS, 0, EXECUTED),
     "musl": Case({"os": "alpine"}, "debian-13-musl", WORKS, FITS, 0, EXECUTED),
+    "a point release": Case({"os": "Debian 13.1"}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "a rebuild": Case({"os": "RHEL 8.9"}, "almalinux-8", WORKS, FITS, 0, EXECUTED),
+    "any Linux": Case({"os": "linux", "glibc": "2.41"}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "WSL": Case({"os": "WSL2 Debian 13"}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "pipx": Case({"installer": "pipx"}, "debian-13", WORKS, FITS, 0, EXECUTED),
+    "Poetry": Case({"installer": "poetry"}, "debian-13", WORKS, FITS, 5, SIMILAR),
+    "a proxy": Case({"scenario": "tls-proxy"}, "debian-13", FAILS, FITS, 5, SIMILAR),
+    "Store Python": Case({"scenario": "store-python"}, "windows-wine", WORKS, FITS, 5, SIMILAR),
+    "Arch": Case({"os": "Arch"}, "debian-13", WORKS, FITS, 5, SIMILAR),
+    "an unknown version": Case({"os": "Ubuntu 23.10"}, "ubuntu-22.04", WORKS, FITS, 5, SIMILAR),
+    "AWS Lambda": Case({"os": "AWS Lambda"}, "debian-11", WORKS, FITS, 5, SIMILAR),
     "any Windows": Case({"os": "windows"}, "windows-wine", WORKS, FITS, 0, EXECUTED),
     "a failure": Case({"os": "debian-13"}, "debian-13", FAILS, FITS, 1, EXECUTED),
     "a refusal": Case(
@@ -154,3 +166,75 @@ def test_a_failure_on_a_similar_machine_counts_if_the_inspection_has_the_same_ca
         inspection=ReleaseInspection(wheels=(inspected,)),
     )
     assert EXIT_CODES[answer(report, FITS, run).verdict] == code
+
+
+def test_conda_is_not_answered_with_a_machine() -> None:
+    report = similar_machine.bug_report(installer="conda")
+    result = answer(report, NO_WHEEL, None)
+    assert (EXIT_CODES[result.verdict], result.kind) == (5, FILES)
+    assert "conda" in result.text
+    assert advice(report, NO_WHEEL, None)
+
+
+# ---- the conclusion about a pasted report ----
+
+REFUSAL = "ERROR: No matching distribution found for quiverdb"
+NO_ERROR = ""
+
+
+@pytest.mark.parametrize(
+    ("options", "machine", "outcome", "error", "files", "expected"),
+    [
+        ({}, "debian-13", FAILS, "Segmentation fault", FITS, Conclusion.REPRODUCED),
+        ({}, "debian-13", FAILS, NO_ERROR, FITS, Conclusion.REPRODUCED),
+        ({}, "debian-13", FAILS, REFUSAL, FITS, Conclusion.NOT_REPRODUCED),
+        ({}, "debian-13", FAILS, "ValueError: x", FITS, Conclusion.NOT_REPRODUCED),
+        ({}, "debian-13", WORKS, "Segmentation fault", FITS, Conclusion.NOT_REPRODUCED),
+        ({}, "debian-13", WORKS, NO_ERROR, FITS, Conclusion.NOT_REPRODUCED),
+        (UBUNTU, "debian-13", WORKS, REFUSAL, NO_WHEEL, Conclusion.FILES),
+        (UBUNTU, "debian-13", FAILS, "Segmentation fault", FITS, Conclusion.REPRODUCED),
+        ({}, "debian-13", Outcome.REFUSED, REFUSAL, NO_WHEEL, Conclusion.REPRODUCED),
+        ({}, "debian-13", Outcome.TESTBED, REFUSAL, FITS, Conclusion.NOT_RUN),
+        ({}, "debian-13", Outcome.TESTBED, REFUSAL, NO_WHEEL, Conclusion.FILES),
+    ],
+)
+def test_the_conclusion_compares_the_reported_error_with_the_cell(
+    options: dict[str, str],
+    machine: str,
+    outcome: Outcome,
+    error: str,
+    files: FilesAnswer,
+    expected: Conclusion,
+) -> None:
+    report = similar_machine.bug_report(**options)
+    run = _run(report, machine, outcome)
+    assert conclusion(error, answer(report, files, run), run) is expected
+
+
+def test_without_a_machine_the_conclusion_is_from_the_files() -> None:
+    report = similar_machine.bug_report(os="macos")
+    assert conclusion(REFUSAL, answer(report, FITS, None), None) is Conclusion.FILES
+
+
+# ---- what the user can do ----
+
+
+def test_the_advice_follows_from_the_causes_and_the_system() -> None:
+    report = similar_machine.bug_report(os="win11")
+    cause = catalogue().cause("missing-runtime-library", "x", "y", library="MSVCP140.dll")
+    run = _run(report, "windows-wine", Outcome.FAILS)
+    run = run._replace(result=run.result.model_copy(update={"causes": (cause,)}))
+    (text,) = advice(report, FITS, run)
+    assert "redistributable" in text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "count"), [(Outcome.REFUSED, 1), (Outcome.WORKS, 0), (Outcome.FAILS, 1)]
+)
+def test_the_advice_follows_from_the_files_unless_the_release_works(
+    outcome: Outcome, count: int
+) -> None:
+    report = similar_machine.bug_report(python="3.13")
+    files = FilesAnswer(works=False, text="x", cause="unsupported-python")
+    assert len(advice(report, files, _run(report, "debian-13", outcome))) == count
+    assert len(advice(report, files, None)) == 1
