@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import functools
+import grp
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -39,6 +41,7 @@ _PID_FILES = {  # a killed daemon leaves its pid file, and the system reuses the
 _START_SECONDS = 60
 _RETRY_SECONDS = 0.5
 _UNKNOWN_OWNER_HOURS = 12
+_GROUP_ACCESS = 0o060
 
 
 class Endpoint(Model):
@@ -131,6 +134,8 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
         return f"{endpoint.url} ({endpoint.origin}): there is no such socket"
+    if _refusal(socket):
+        return f"{endpoint.url} ({endpoint.origin}): an engine may run, but it refuses this user"
     try:
         client = docker.DockerClient(base_url=endpoint.url, timeout=timeout_seconds)
         try:
@@ -172,13 +177,9 @@ def ensure(*, provision: bool = True) -> Engine:
     engine, reasons = find()
     if engine:
         return engine
-    obstacle = "--no-provision is set" if not provision else start_obstacle()
-    if obstacle:
+    if obstacle := start_obstacle(provision=provision):
         raise TestbedFailure(
-            "engine-unreachable",
-            "engine",
-            f"{'; '.join(reasons)}. None is started: {obstacle}. Start an engine. As root on "
-            "Debian run: apt-get install docker.io && dockerd",
+            "engine-unreachable", "engine", f"{'; '.join(reasons)}. None is started: {obstacle}"
         )
     with locked("engine"):
         engine, _ = find()  # another run may have started it before it released the lock
@@ -192,24 +193,72 @@ def ensure(*, provision: bool = True) -> Engine:
     return engine
 
 
-def start_obstacle() -> str | None:
+class Obstacle(Model):
+    """Why `ensure` starts no engine, and what the user can do."""
+
+    reason: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}. To fix it, {self.fix}"
+
+
+def start_obstacle(*, provision: bool = True) -> Obstacle | None:
     """Return why `ensure` would not start an engine, or None if it would."""
+    endpoint = next(endpoints())
+    if refusal := _refusal(Path(endpoint.url.removeprefix("unix://"))):
+        return refusal
+    if endpoint.named_by_user:
+        fix = "unset DOCKER_HOST" if endpoint.origin == "DOCKER_HOST" else _DEFAULT_CONTEXT
+        reason = f"{endpoint.origin} names the engine"
+        return Obstacle(reason=reason, fix=f"start that engine, or run: {fix}")
     obstacle = provision_obstacle()
-    if obstacle is None and any(endpoint.named_by_user for endpoint in endpoints()):
-        obstacle = "DOCKER_HOST or a context names the engine"
-    return obstacle
+    if obstacle is None and provision:
+        return None
+    if shutil.which("dockerd"):
+        fix = f"as root run: {'systemctl start docker' if _has_systemd() else 'dockerd'}"
+    elif is_debian():
+        start = "" if _has_systemd() else " && dockerd"
+        fix = f"as root run: apt-get install docker.io{start}"
+    else:
+        fix = "install and start Docker or podman, or set DOCKER_HOST to the address of an engine"
+    if obstacle is None:
+        return Obstacle(reason="--no-provision is set", fix=f"{fix}; or omit --no-provision")
+    return Obstacle(reason=obstacle, fix=fix)
+
+
+_DEFAULT_CONTEXT = "unset DOCKER_CONTEXT; docker context use default"
+
+
+def _refusal(socket: Path) -> Obstacle | None:
+    """Return the obstacle if an engine has a socket that this user cannot use."""
+    if not socket.is_socket() or os.access(socket, os.R_OK | os.W_OK):
+        return None
+    user, status = pwd.getpwuid(os.geteuid()).pw_name, socket.stat()
+    group = grp.getgrgid(status.st_gid).gr_name
+    reason = f"{socket} belongs to the group {group}, and the user {user} is not in it"
+    if status.st_gid == 0 or status.st_mode & _GROUP_ACCESS != _GROUP_ACCESS:
+        reason = f"only root can use {socket}"
+        return Obstacle(reason=reason, fix="run the command as root")
+    fix = f"as root run: usermod --append --groups {group} {user}; then log in again"
+    return Obstacle(reason=reason, fix=fix)
+
+
+def _has_systemd() -> bool:
+    return Path("/run/systemd/system").is_dir()
 
 
 def provision_obstacle() -> str | None:
     """Return why this host cannot install and start an engine, or None if it can."""
     if os.geteuid() != 0:
         return "only root can install packages and start an engine"
-    if not _is_debian():
+    if not is_debian():
         return "packages can be installed on Debian and Ubuntu only"
     return None
 
 
-def _is_debian() -> bool:
+def is_debian() -> bool:
+    """Return True if this host is Debian or a derivative with apt-get."""
     try:
         lines = Path("/etc/os-release").read_text("utf-8").splitlines()
     except OSError:
@@ -217,6 +266,13 @@ def _is_debian() -> bool:
     values = dict(line.split("=", 1) for line in lines if "=" in line)
     family = f"{values.get('ID', '')} {values.get('ID_LIKE', '')}".replace('"', "").split()
     return "debian" in family and shutil.which("apt-get") is not None
+
+
+def package_fix(*packages: str) -> str:
+    """Return what the user can do if Debian packages are missing."""
+    if is_debian():
+        return f"as root run: apt-get install {' '.join(packages)}"
+    return f"install {' '.join(packages)} with the package manager of this system"
 
 
 def install_packages(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
@@ -237,7 +293,7 @@ def _install(programs: tuple[str, ...], packages: tuple[str, ...]) -> None:
             "engine-unreachable",
             "apt-get",
             f"{' '.join(packages)} must be installed, but {obstacle}. "
-            f"As root run: apt-get install {' '.join(packages)}",
+            f"To fix it, {package_fix(*packages)}",
         )
     apt = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=120")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -268,8 +324,17 @@ def install_client() -> None:
     """
     if shutil.which("docker"):
         return
-    result = subprocess.run(("apt-cache", "show", "docker-cli"), capture_output=True, check=False)
-    _install(("docker",), ("docker.io" if result.returncode else "docker-cli",))
+    _install(("docker",), (client_package(),))
+
+
+def client_package() -> str:
+    """Return the Debian package with the ``docker`` command."""
+    try:
+        show = ("apt-cache", "show", "docker-cli")
+        result = subprocess.run(show, capture_output=True, check=False)
+    except OSError:  # not Debian
+        return "docker.io"
+    return "docker.io" if result.returncode else "docker-cli"
 
 
 def _process_ids(program: str) -> list[int]:
@@ -307,7 +372,7 @@ def _start_daemon() -> None:
     process: subprocess.Popen[bytes] | None = None
     if _process_ids("dockerd"):
         print_line("a Docker engine is already starting; waiting for it")
-    elif Path("/run/systemd/system").is_dir():
+    elif _has_systemd():
         print_line("starting the Docker engine: systemctl start docker")
         subprocess.run(("systemctl", "start", "docker"), capture_output=True, check=False)
     else:

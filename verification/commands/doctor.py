@@ -15,11 +15,13 @@ from verification.models.errors import ExitCode
 if TYPE_CHECKING:
     from containers.engine import Engine
 
-_PROGRAMS = (
-    ("docker", "docker.io", "cibuildwheel needs it to start containers"),
-    ("mmdebstrap", "mmdebstrap", "the suite makes base images with it"),
-)
-"""Program, Debian package, and the reason why it is needed."""
+_PROGRAMS = {
+    "docker": "cibuildwheel needs it to start containers",
+    "mmdebstrap": "the suite makes base images with it",
+}
+"""Why each program is needed."""
+_PACKAGES = {"docker": "docker.io"}
+"""The Debian package of a program, where the name differs."""
 _FREE_GIGABYTES = 5
 
 
@@ -54,27 +56,33 @@ def _check_engine(engine: Engine | None, problems: list[str]) -> bool:
     for problem in problems:
         print(f"missing  {problem}")
     obstacle = engines.start_obstacle()
-    fix = "./e2e gate installs and starts an engine"
-    if obstacle:
-        print(f"         cannot start: {obstacle}")
-        fix = "as root on Debian: apt-get install docker.io && dockerd"
-        if engines.provision_obstacle() is None:  # the user named the engine
-            fix = "start that engine, or unset DOCKER_HOST"
-    print(f"         fix: {fix}")
-    return obstacle is None
+    if obstacle is None:
+        print("         fix: ./e2e gate installs and starts an engine")
+        return True
+    print(f"         cannot start: {obstacle.reason}")
+    print(f"         fix: {obstacle.fix}")
+    return False
 
 
 def _check_programs(can_install: bool) -> bool:
     is_ok = True
-    for program, package, reason in _PROGRAMS:
+    for program, reason in _PROGRAMS.items():
         if path := shutil.which(program):
             print(f"ok       {program}: {path}")
         elif can_install:
             print(f"missing  {program} ({reason}); ./e2e gate installs it")
         else:
             is_ok = False
-            print(f"missing  {program} ({reason})\n         fix: apt-get install {package}")
+            print(f"missing  {program} ({reason})\n         fix: {_program_fix(program)}")
     return is_ok
+
+
+def _program_fix(program: str) -> str:
+    try:
+        from containers import engine as engines
+    except ImportError:  # the environment of the suite is missing
+        return f"as root on Debian run: apt-get install {_PACKAGES.get(program, program)}"
+    return engines.package_fix(engines.client_package() if program == "docker" else program)
 
 
 def _check_disk() -> bool:

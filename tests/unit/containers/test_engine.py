@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -228,6 +229,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set up a host without an engine. Starting one is possible, but it fails the test."""
     monkeypatch.setattr(engine, "connect", lambda endpoint, *_: f"{endpoint.url}: a reason")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
+    monkeypatch.setattr(engine, "_refusal", lambda _: None)
     for name in ("_install", "install_client", "_start_daemon"):
         monkeypatch.setattr(engine, name, _forbidden)
 
@@ -249,7 +251,7 @@ def test_no_provision_is_one_line_with_the_endpoint_and_a_command() -> None:
     with pytest.raises(TestbedFailure) as raised:
         engine.ensure(provision=False)
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "engine")
-    for text in ("unix:///var/run/docker.sock", "--no-provision", "apt-get install docker.io"):
+    for text in ("unix:///var/run/docker.sock", "--no-provision", "as root run: "):
         assert text in raised.value.message
     assert "\n" not in raised.value.message
 
@@ -259,6 +261,98 @@ def test_failure_to_start_an_engine_has_the_obstacle(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(engine, "provision_obstacle", lambda: "an obstacle")
     with pytest.raises(TestbedFailure, match="an obstacle"):
         engine.ensure()
+
+
+# ---- the obstacle and what the user can do ----
+
+
+def _host(
+    monkeypatch: pytest.MonkeyPatch, *, debian: bool, programs: tuple[str, ...], systemd: bool
+) -> None:
+    """Set up a host whose user is not root."""
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    monkeypatch.setattr(engine, "_current_context", lambda: None)
+    monkeypatch.setattr(engine, "_refusal", lambda _: None)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(engine, "is_debian", lambda: debian)
+    monkeypatch.setattr(engine, "_has_systemd", lambda: systemd)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/{name}" if name in programs else None)
+
+
+@pytest.mark.parametrize(
+    ("debian", "programs", "systemd", "fix"),
+    [
+        (True, ("dockerd",), True, "systemctl start docker"),
+        (True, ("dockerd",), False, "dockerd"),
+        (False, ("dockerd",), True, "systemctl start docker"),
+        (True, (), False, "apt-get install docker.io && dockerd"),
+        (True, (), True, "apt-get install docker.io"),
+        (False, (), False, "DOCKER_HOST"),
+    ],
+)
+@pytest.mark.parametrize("provision", [True, False])
+def test_fix_follows_from_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    debian: bool,
+    programs: tuple[str, ...],
+    systemd: bool,
+    fix: str,
+    provision: bool,
+) -> None:
+    _host(monkeypatch, debian=debian, programs=programs, systemd=systemd)
+    obstacle = engine.start_obstacle(provision=provision)
+    assert obstacle
+    assert fix in obstacle.fix
+    assert ("apt-get" in obstacle.fix) is ("apt-get" in fix)
+
+
+@pytest.mark.parametrize(
+    ("variable", "fix"), [("DOCKER_HOST", "unset DOCKER_HOST"), ("", "docker context use default")]
+)
+def test_named_engine_is_started_by_the_user_or_not_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, fix: str
+) -> None:
+    _host(monkeypatch, debian=True, programs=(), systemd=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    named = engine.Endpoint(url="tcp://x:1", origin="docker context far", named_by_user=True)
+    monkeypatch.setattr(engine, "_current_context", lambda: named)
+    if variable:
+        monkeypatch.setenv(variable, "tcp://x:1")
+    obstacle = engine.start_obstacle()
+    assert obstacle
+    assert fix in obstacle.fix
+    assert "apt-get" not in obstacle.fix
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "fix"),
+    [(0o660, 100, "usermod --append --groups"), (0o600, 100, "as root"), (0o660, 0, "as root")],
+)
+def test_running_engine_that_refuses_the_user_needs_no_installation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: int, group: int, fix: str
+) -> None:
+    path = tmp_path / "engine.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        path.chmod(mode)
+        os.chown(path, -1, group)
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{path}")
+        obstacle = engine.start_obstacle()
+    assert obstacle
+    assert str(path) in obstacle.reason
+    assert fix in obstacle.fix
+    assert "apt-get" not in obstacle.fix
+    assert "DOCKER_HOST" not in obstacle.fix
+
+
+def test_socket_that_the_user_can_use_is_no_refusal(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    assert engine._refusal(path) is None
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        assert engine._refusal(path) is None
 
 
 def _answer_find(monkeypatch: pytest.MonkeyPatch, *engines: Engine | None) -> None:
@@ -382,6 +476,7 @@ def test_packages_that_cannot_be_installed_are_reported_with_the_obstacle_and_a_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engine, "provision_obstacle", lambda: "an obstacle")
+    monkeypatch.setattr(engine, "is_debian", lambda: True)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(subprocess, "run", _forbidden)
     with pytest.raises(

@@ -8,7 +8,7 @@ import pytest
 
 from containers import engine
 from verification.commands import doctor
-from verification.models.errors import ExitCode
+from verification.models.errors import ExitCode, TestbedFailure
 
 
 class Usage(NamedTuple):
@@ -50,33 +50,38 @@ def test_engine_that_the_gate_can_start_needs_no_fix(capsys: pytest.CaptureFixtu
 def test_engine_that_cannot_be_started_has_a_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "start_obstacle", lambda: "not root")
+    obstacle = engine.Obstacle(reason="not root", fix="ask somebody")
+    monkeypatch.setattr(engine, "start_obstacle", lambda: obstacle)
     code, lines = _doctor(capsys)
     assert code == ExitCode.TESTBED_FAILED
     assert any("not root" in text for _, text in lines)
-    assert "apt-get install docker.io" in _text(lines, "", "fix: ")
+    assert _text(lines, "", "fix: ") == "fix: ask somebody"
 
 
-def test_engine_that_the_user_named_must_be_started_by_the_user(
+def test_doctor_and_the_refusal_of_a_gate_have_the_same_fix(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(engine, "start_obstacle", lambda: "the user named it")
-    monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
-    code, lines = _doctor(capsys)
-    assert code == ExitCode.TESTBED_FAILED
-    fix = _text(lines, "", "fix: ")
-    assert "DOCKER_HOST" in fix
-    assert "apt-get" not in fix
+    obstacle = engine.Obstacle(reason="the engine refuses", fix="join the group")
+    monkeypatch.setattr(engine, "start_obstacle", lambda **_: obstacle)
+    _, lines = _doctor(capsys)
+    with pytest.raises(TestbedFailure) as raised:
+        engine.ensure()
+    for text in (obstacle.reason, obstacle.fix):
+        assert text in raised.value.message
+        assert any(text in line for _, line in lines)
 
 
 def test_missing_program_is_named_with_its_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(engine, "is_debian", lambda: True)
+    monkeypatch.setattr(engine, "client_package", lambda: "docker-cli")
     code, lines = _doctor(capsys)
     assert code == ExitCode.TESTBED_FAILED
     assert _text(lines, "missing", "mmdebstrap")
-    assert _text(lines, "", "fix: apt-get install mmdebstrap")
+    assert _text(lines, "", "fix: as root run: apt-get install docker-cli")
+    assert _text(lines, "", "fix: as root run: apt-get install mmdebstrap")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
     code, lines = _doctor(capsys)
     assert code == ExitCode.VERIFIED
