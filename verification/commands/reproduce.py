@@ -164,7 +164,7 @@ def _reported(options: argparse.Namespace, project: str) -> tuple[ReportedFact, 
     facts = pasted_report.read(text, project)
     used = [fact for name, fact in facts.items() if name not in _excluded(given)]
     for fact in used:
-        print(_line("understood", f"{fact.name} {fact.value} (line {fact.line}: {fact.text})"))
+        print(_line("understood", _fact_line(fact)))
     known = given | {fact.name for fact in used}
     if not known & {"os", "python"}:
         lines = len(text.splitlines())
@@ -173,6 +173,12 @@ def _reported(options: argparse.Namespace, project: str) -> tuple[ReportedFact, 
             "as `Windows 11, Python 3.13` to the text, or use --os and --python"
         )
     return tuple(used)
+
+
+def _fact_line(fact: ReportedFact) -> str:
+    if fact.value.startswith(fact.text):
+        return f"{fact.name} in line {fact.line}: {fact.text}"
+    return f"{fact.name} {fact.value}, from line {fact.line}: {fact.text}"
 
 
 def _excluded(given: set[str]) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -22,6 +22,7 @@ from verification.scenarios.system_names import PROCESSORS, named_system
 Name = Literal[
     "python", "os", "arch", "glibc", "pip", "uv", "installer", "scenario", "release", "error"
 ]
+_NAMES: tuple[Name, ...] = get_args(Name)
 _MAX_LINE = 1000
 """The characters of a line that are read."""
 _MAX_SHOWN = 200
@@ -78,7 +79,8 @@ def read(text: str, project: str) -> Mapping[Name, ReportedFact]:
                 else candidate.rank < current.rank
             ):
                 best[candidate.name] = candidate
-    return {name: _fact(candidate) for name, candidate in _consistent(best).items()}
+    kept = _consistent(best)
+    return {name: _fact(kept[name]) for name in _NAMES if name in kept}
 
 
 def _fact(candidate: _Candidate) -> ReportedFact:
