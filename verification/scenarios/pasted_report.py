@@ -107,6 +107,9 @@ def _consistent(best: dict[Name, _Candidate]) -> dict[Name, _Candidate]:
     named = named_system(best["os"].value) if "os" in best else None
     if named and (named.system.os != "linux" or named.system.glibc == "musl"):
         kept.pop("glibc", None)
+    setup = substitutes.named(best["scenario"].value) if "scenario" in best else None
+    if named and setup and setup.os not in ("", named.system.os):
+        kept.pop("scenario")
     return kept
 
 
@@ -231,7 +234,6 @@ _KERNELS = (
     (r"amzn(2023|2)\b", "Amazon Linux"),
     (r"-arch\d", "Arch Linux"),
 )
-_UV_COMMANDS: Mapping[str, str] = {"uv tool": "uv-tool", "uv run": "uv-run", "uvx": "uv-tool"}
 _WHEEL_PROCESSORS: Mapping[str, str] = {
     "win32": "i686",
     "win_amd64": "x86_64",
@@ -304,8 +306,8 @@ _RULES = (
     _rule("pip", 1, rf"You are using pip version {_PROGRAM_VERSION}"),
     _rule("uv", 0, rf"^uv {_PROGRAM_VERSION}\b"),
     _rule("uv", 0, rf"\buv v?{_PROGRAM_VERSION} \("),
-    _rule("installer", 1, r"\b(uv tool|uv run|uvx)\b", lambda match: _UV_COMMANDS[match[1]]),
-    _rule("installer", 1, r"\buv (?:pip install|add|sync|lock)\b", _constant("uv")),
+    _rule("installer", 1, r"(?<![\w/.-])(uv tool|uv run|uvx|uv add|uv sync)\b"),
+    _rule("installer", 1, r"\buv pip install\b", _constant("uv")),
     _rule(
         "installer",
         1,

@@ -232,6 +232,14 @@ REPORTS: dict[str, tuple[str, dict[str, str]]] = {
          "scenario": "tls-proxy"},
     ),
     "Poetry": (POETRY, {"python": "3.13", "os": "Ubuntu 24.04", "installer": "poetry"}),
+    "uv tool": (
+        "OS: Fedora 41\nuv 0.6.2\n$ uvx --with quiverdb ipython\n",
+        {"os": "Fedora 41", "installer": "uvx"},
+    ),
+    "another system": (
+        "OS: Ubuntu 24.04\nNot the Python of the Microsoft Store.\n",
+        {"os": "Ubuntu 24.04"},
+    ),
     "workflow": (WORKFLOW, {"python": "3.13", "os": "windows-2022", "installer": "pip"}),
     "HTML": (HTML, {"python": "3.13", "os": "Windows\xa010"}),
     "quoted": (QUOTED, {"python": "3.13.0", "os": "Alpine Linux 3.20"}),
