@@ -25,7 +25,7 @@ from tests.faults.engine_objects import remaining_objects, runs_of_process
 from tests.helpers import wheel_builder as wheels
 from verification.models.errors import ExitCode
 from verification.models.evidence import read_evidence
-from verification.models.report import AnswerKind
+from verification.models.report import AnswerKind, Conclusion
 
 CELL = "debian-13-pip-venv"
 
@@ -148,7 +148,7 @@ def test_replay_without_the_recorded_wheel_is_unverified(failed: Path, tmp_path:
 
 def test_reproduction_of_a_bug_report_can_be_replayed(tmp_path: Path) -> None:
     report = str(tmp_path / "report")
-    unknown = ("--python", "3.13", "--os", "ubuntu-26.10", "--release", "0.13.5")
+    unknown = ("--python", "3.13", "--os", "beos", "--release", "0.13.5")
     wrong = _run("reproduce", *unknown)
     assert (wrong.code, len(wrong.output.splitlines())) == (ExitCode.WRONG_USE, 1)
 
@@ -222,6 +222,52 @@ def test_similar_machine_proves_only_a_failure_that_the_files_show(
         assert reproduction
         assert reproduction.kind == kind
         assert any("2.41" in text and "2.40" in text for text in reproduction.differs)
+
+
+PASTED = """\
+### Operating system
+Debian GNU/Linux 13.1 (trixie)
+### Python version
+3.13.5
+### Error
+OSError: libquiver.so: cannot open shared object file: No such file or directory
+"""
+
+
+@pytest.mark.long
+def test_pasted_report_is_reproduced_if_the_machine_fails_in_the_same_way(
+    good_wheel: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad").mkdir()
+    bad = wheels.mutate(good_wheel, tmp_path / "bad", remove=["quiverdb/_libs/libquiver.so"])
+    other = PASTED.replace("libquiver.so: cannot open shared object file", "the disk is full")
+    for wheel, text, conclusion in (
+        (bad, PASTED, Conclusion.REPRODUCED),
+        (bad, other, Conclusion.NOT_REPRODUCED),
+        (good_wheel, PASTED, Conclusion.NOT_REPRODUCED),
+    ):
+        report = tmp_path / "report"
+        options = (f"--wheels={wheel.parent}", "--history=none", "--report", str(report))
+        finished = _run("reproduce", *options, input_text=text)
+        reproduction = read_report(report).reproduction
+        assert reproduction, finished.output
+        assert reproduction.conclusion is conclusion, finished.output
+        assert reproduction.asked == {"python": "3.13.5", "os": "Debian GNU/Linux 13.1 (trixie)"}
+        assert finished.output.splitlines()[-1].split(maxsplit=1) == ["conclusion", conclusion]
+        assert (report / "reply.md").read_text("utf-8").strip() in finished.output
+
+
+@pytest.mark.long
+def test_version_of_uv_runs_on_the_machine(good_wheel: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report"
+    options = (f"--wheels={good_wheel.parent}", "--history=none", "--report", str(report))
+    finished = _run("reproduce", "--os", "debian-13", "--uv", "0.5.11", *options)
+    assert finished.code == ExitCode.VERIFIED, finished.output
+    results = _results(report)
+    assert results["cells"][0]["id"] == "debian-13-uv-0.5.11-venv"
+    evidence = report / "evidence" / f"{results['cells'][0]['evidence']}.json"
+    (setup,) = json.loads(evidence.read_text("utf-8"))["setup"]
+    assert (setup["command"][-1], setup["code"]) == ("uv==0.5.11", 0)
 
 
 SHELL = ("debian-13", "--release", "0.13.5", "--history", "none")
