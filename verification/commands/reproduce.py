@@ -101,6 +101,7 @@ class _Result(NamedTuple):
 def run(options: argparse.Namespace) -> int:
     """Print whether the release works on the machine of a bug report; return the exit code."""
     request = _request(options)
+    options = request.options
     ranked = similar_machine.ranked_machines(request.bug_report, machines.load())
     # Report wrong choices before an image is built.
     selection = common.select_for(options, _machine_for_build(request.bug_report))
@@ -110,6 +111,7 @@ def run(options: argparse.Namespace) -> int:
         print_line(f"{'nearest' if machine is ranked[0] else 'next'} machine {machine}")
     unfinished = reporting.unfinished_report(selection, request.subject.name, request.started_at)
     with writer.begin_or_restore(request.folder, unfinished), contextlib.ExitStack() as stack:
+        (request.folder / reply_md.NAME).unlink(missing_ok=True)
         nearest, unavailable = _available(ranked, provision=not options.no_provision)
         if nearest:
             result = _run_on(nearest, unavailable, request, stack)
@@ -165,8 +167,7 @@ def _reported(options: argparse.Namespace, project: str) -> tuple[ReportedFact, 
     used = [fact for name, fact in facts.items() if name not in _excluded(given)]
     for fact in used:
         print(_line("understood", _fact_line(fact)))
-    known = given | {fact.name for fact in used}
-    if not known & {"os", "python"}:
+    if not given & {*_MACHINE_OPTIONS} and not {"os", "python"} & {fact.name for fact in used}:
         lines = len(text.splitlines())
         raise WrongUse(
             f"standard input: no system and no version of Python in {lines} lines; add a line such "

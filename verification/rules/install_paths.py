@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
@@ -15,7 +16,9 @@ from verification.models.expectation import Expectation
 
 # The caches of pip and uv: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
-_INSTALLERS = ("pip", "uv")
+INSTALLERS = ("pip", "uv")
+# The lock files of uv: in a virtual environment, or in the folder for temporary files.
+_LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
 
 
 class Distribution(NamedTuple):
@@ -85,7 +88,12 @@ def is_cache(path: PurePath) -> bool:
     if path.name == ".cache":
         return True
     pairs = itertools.pairwise(path.parts)
-    return any(home in _CACHE_HOMES and name in _INSTALLERS for home, name in pairs)
+    return any(home in _CACHE_HOMES and name in INSTALLERS for home, name in pairs)
+
+
+def is_lock(path: PurePath) -> bool:
+    """Return whether ``path`` is a file with which uv locks an environment."""
+    return _LOCK.fullmatch(path.name) is not None
 
 
 def is_within(path: PurePath, package: str) -> bool:

@@ -32,8 +32,6 @@ _COMPILING = re.compile(
     r"Building wheel|Preparing metadata|Getting requirements to build|subprocess-exited-with-error|"
     r"Installing build dependencies|Failed to build|Building source distribution"
 )
-# The lock files of uv: in a virtual environment, or in the folder for temporary files.
-_LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
 # An installer that builds a dependency, or finds no fitting one, fails with one of these causes.
 _DEPENDENCY_CAUSES = (
     "missing-dependency", "unclassified", "unsupported-python", "unsupported-platform",
@@ -174,8 +172,7 @@ def _unclean(evidence: CellEvidence, run: CommandRun) -> Iterator[Cause]:
 
 def _is_installer_file(path: PurePath) -> bool:
     """Return whether every installation can leave this path: a cache, bytecode or a lock of uv."""
-    is_lock = _LOCK.fullmatch(path.name) is not None
-    return is_lock or "__pycache__" in path.parts or paths.is_cache(path)
+    return paths.is_lock(path) or "__pycache__" in path.parts or paths.is_cache(path)
 
 
 # ---- requests to the index ----

@@ -78,7 +78,7 @@ def damaged_files(evidence: CellEvidence) -> list[str]:
         name
         for name in (*evidence.since_installed.changed, *removed)
         if (path := kind(name)) in installed and path not in package
-        if "__pycache__" not in path.parts and not paths.is_cache(path)
+        if "__pycache__" not in path.parts and not paths.is_cache(path) and not paths.is_lock(path)
     ]
 
 

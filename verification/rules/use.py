@@ -163,8 +163,8 @@ def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iter
     project = canonicalize_name(expectation.project)
     folder = installed[project].folder if project in installed else None
     for name, dependency in installed.items():
-        # Distributions in other folders belong to the system, and pip to the machine.
-        if dependency.folder != folder or name in (project, "pip"):
+        # Distributions in other folders belong to the system, and pip and uv to the machine.
+        if dependency.folder != folder or name in (project, *paths.INSTALLERS):
             continue
         locked = expectation.locked.get(name, "none")
         if locked != dependency.version:

@@ -161,6 +161,40 @@ def test_a_text_without_a_machine_is_wrong_use_that_says_what_to_add(
 
 
 @pytest.mark.usefixtures("no_engine")
+def test_a_text_without_a_machine_leaves_the_options_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pasted: Callable[[str], None]
+) -> None:
+    pasted("the log of a job")
+    report, lines = _reproduction(tmp_path, "--arch", "arm64", capsys=capsys)
+    assert report.reproduction
+    assert report.reproduction.asked == {"arch": "arm64"}
+    assert report.reproduction.conclusion is None
+    assert lines[-1].startswith("answer")
+
+
+@pytest.mark.usefixtures("no_engine")
+def test_the_release_of_a_pasted_report_is_selected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pasted: Callable[[str], None]
+) -> None:
+    selections: list[Selection] = []
+    wheel = linux_wheel(tmp_path)
+
+    def prepare_files(
+        selection: Selection, subject: Subject, _stack: object
+    ) -> tuple[Release, ReleaseInspection]:
+        selections.append(selection)
+        files = (ReleaseFile.read(wheel),)
+        release = Release(origin="release", location="x", version="0.13.5", wheels=files)
+        return release, inspect_release([wheel], subject)
+
+    monkeypatch.setattr(reproduce, "prepare_files", prepare_files)
+    pasted("macOS 14.5, Python 3.13, quiverdb 0.13.5 does not load")
+    reproduce.run(parse(["reproduce", f"--report={tmp_path / 'report'}"])[0])
+    (selection,) = selections
+    assert (selection.release, selection.source) == ("0.13.5", None)
+
+
+@pytest.mark.usefixtures("no_engine")
 def test_conda_is_answered_with_what_to_do_instead(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,10 +196,11 @@ def test_changed_file_of_the_machine_is_reported(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["changed", "removed"])
 def test_changed_file_of_another_distribution_is_reported(kind: str) -> None:
     bytecode, cache = f"{SITE}/cffi/__pycache__/api.pyc", "/home/user/.cache/pip/x"
+    lock = "/home/user/venv/.lock"  # an older uv writes it again for the removal
 
     def change(fields: Fields) -> None:
-        fields["installed"]["added"] += [bytecode, cache]
-        paths = [*FILES, PACKAGE, LIBS, bytecode, cache, CFFI, "/home/user/new"]
+        fields["installed"]["added"] += [bytecode, cache, lock]
+        paths = [*FILES, PACKAGE, LIBS, bytecode, cache, lock, CFFI, "/home/user/new"]
         fields["since_installed"][kind] = paths
 
     (cause,) = causes_of(change)

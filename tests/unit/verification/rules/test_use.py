@@ -341,10 +341,11 @@ def test_dependency_in_another_version_is_a_mismatch(name: str, version: str, lo
     [
         ("other", {"version": "1", "folder": "/usr/lib/python3/dist-packages"}),
         ("pip", {"version": "1", "folder": SITE}),
+        ("uv", {"version": "0.5.11", "folder": SITE}),
         ("QuiverDB", {"version": "9", "folder": SITE}),
         ("Other_Thing", {"version": "1.0", "folder": SITE}),
     ],
-    ids=["other folder", "pip", "package under test", "normalised name"],
+    ids=["other folder", "pip", "uv", "package under test", "normalised name"],
 )
 def test_other_distribution_is_no_mismatch(name: str, value: Fields) -> None:
     locked = {"cffi": "2.0.0", "other-thing": "1.0"}
