@@ -161,7 +161,10 @@ def _mmdebstrap_obstacle() -> str | None:
     if shutil.which("mmdebstrap"):
         return None
     obstacle = engines.provision_obstacle()
-    return f"mmdebstrap is not installed, and {obstacle}" if obstacle else None
+    if obstacle is None:
+        return None
+    fix = engines.package_fix("mmdebstrap")
+    return f"mmdebstrap is not installed, and {obstacle}. To fix it, {fix}"
 
 
 def debian_sources(suite: str) -> list[str]:

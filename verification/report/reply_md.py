@@ -46,7 +46,7 @@ def _lines(report: Report, reproduction: Reproduction) -> Iterator[str]:
 def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator[str]:
     rows = {"release": package}
     asked = [f"{name} {value}" for name, value in reproduction.asked.items() if name != "release"]
-    rows["reported"] = ", ".join(asked)
+    rows["reported"] = f"`{', '.join(asked)}`" if asked else ""
     if used := reproduction.used:
         rows["machine"] = f"{used.title}, Python {used.python}, {used.installer}"
     for cell in report.cells:

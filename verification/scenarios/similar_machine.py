@@ -172,10 +172,10 @@ def _check_values(python: str, arch: str, glibc: str, named: NamedSystem | None)
 def _system_named(text: str) -> NamedSystem:
     if named := system_names.named_system(text):
         return named
-    similar = system_names.suggestions(text)
-    hint = f"did you mean {' or '.join(similar)}? " if similar else ""
+    if similar := system_names.suggestions(text):
+        raise WrongUse(f"--os {text}: unknown system; did you mean {' or '.join(similar)}?")
     known = ", ".join(system_names.titles())
-    raise WrongUse(f"--os {text}: unknown system; {hint}The systems are {known}")
+    raise WrongUse(f"--os {text}: unknown system; the systems are {known}")
 
 
 def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> System | None:

@@ -179,13 +179,13 @@ def named_system(text: str) -> NamedSystem | None:
 
 def suggestions(text: str) -> list[str]:
     """Return the known names that are most similar to an unknown one, the most similar first."""
-    names = [*systems(), *(name for item in _items() for name in item.names)]
+    names = {*systems(), *(name for item in _items() for name in item.names)}
     return difflib.get_close_matches(text.strip().lower(), names, n=_SUGGESTIONS, cutoff=0.7)
 
 
 def titles() -> list[str]:
     """Return the usual names of all systems and environments that a text can name."""
-    return [item.title for item in _items()]
+    return list(dict.fromkeys(item.title for item in _items()))
 
 
 def _items() -> list[Product | Environment]:

@@ -150,7 +150,9 @@ def test_another_text_names_no_system(text: str) -> None:
     ("text", "name"), [("debain", "debian"), ("ubunut", "ubuntu"), ("windos", "windows")]
 )
 def test_a_misspelt_name_has_a_suggestion(text: str, name: str) -> None:
-    assert name in system_names.suggestions(text)
+    suggestions = system_names.suggestions(text)
+    assert name in suggestions
+    assert len(suggestions) == len(set(suggestions))
 
 
 @pytest.mark.parametrize(
