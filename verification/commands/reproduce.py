@@ -454,7 +454,7 @@ def _lines(request: _Request, result: _Result) -> list[str]:
         lines += [_line("replay", f"./e2e replay {result.cell.id}{option}")]
     return [
         *lines,
-        *(_line("user", text) for text in reproduction.advice),
+        *(_line("workaround", text) for text in reproduction.advice),
         _line("report", str(folder)),
         _line("reply", str(folder / reply_md.NAME)),
         _line("bundle", f"./e2e bundle{option}"),
