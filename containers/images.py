@@ -26,7 +26,7 @@ import requests
 
 from containers import cache, node_packages
 from containers import engine as engines
-from containers.progress import print_line, step
+from containers.progress import PROGRESS, print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
 from containers.state import locked, state_folder
@@ -42,6 +42,22 @@ class ImageUnavailable(Exception):
 
 class NoMatchingFile(TestbedFailure):
     """The upstream index has no file of a locked package for this Python and platform."""
+
+
+def all_images(names: Iterable[str]) -> set[str]:
+    """Return ``names`` and the names of all images that they need.
+
+    Raises:
+        WrongUse: a recipe is unknown or invalid.
+    """
+    needed: set[str] = set()
+    unchecked = list(names)
+    while unchecked:
+        recipe = load_recipe(unchecked.pop())
+        if recipe.name not in needed:
+            needed.add(recipe.name)
+            unchecked += recipe.required_recipes()
+    return needed
 
 
 def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
@@ -86,11 +102,10 @@ def ensure(engine: engines.Engine, name: str) -> Image:
     try:
         if image := _find(client, name, tag):
             return image
-        with locked(f"image-{name}"):
+        with step(f"image {name}: building"), locked(f"image-{name}"):
             if image := _find(client, name, tag):
                 return image  # another run built it before it released the lock
-            with step(f"image {name}: building"):
-                _build(engine, client, recipe, tag)
+            _build(engine, client, recipe, tag)
         image = _find(client, name, tag)
         if image is None:
             raise _failed(name, "the engine reported success, but does not have the image")
@@ -409,7 +424,7 @@ def _docker_build(
             decode=True,
         ):
             line = str(event.get("stream") or "").strip()
-            if line.startswith("Step "):
+            if PROGRESS.verbose and line.startswith("Step "):
                 print_line(f"image {recipe.name}: {line[:100]}")
             if line:
                 output = f"{output[-1500:]} | {line}"

@@ -1,8 +1,9 @@
 """Show the running steps and their durations: live on a terminal, otherwise line by line.
 
 On a terminal, the running steps are below the text and are refreshed every half second. Finished
-steps scroll above them. In a file and in continuous integration, each line has the time (UTC) and
-the seconds since the start. If nothing is printed for a long time, a line names the running steps.
+steps scroll above them. In a file and in continuous integration, each step has one line at its end,
+with the time (UTC) and the seconds since the start. If nothing is printed for a long time, a line
+names the running steps. The remaining time is estimated from typical_seconds.toml.
 
 A step of this module is an activity of the suite, such as the build of an image.
 """
@@ -11,11 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -26,7 +31,20 @@ HEARTBEAT_SECONDS = 30
 """If nothing is printed for this time, a line names the running steps."""
 _REFRESH_SECONDS = 0.5
 _MAX_ROWS = 6
+_MIN_WIDTH = 20
+_STEPS_AT_ONCE = 2
+"""The number of steps that run at once on average, on the host of the typical seconds."""
+_WORDS = {
+    "image": "building {} image{}",
+    "wheel": "building {} wheel{}",
+    "workflow": "running the release workflow",
+}
+"""What the steps of a kind do, for `Progress.announce`."""
 _READER_IS_GONE = (OSError, ValueError)  # the errors of a closed output; the run continues
+
+
+def _kind(subject: str) -> str:
+    return subject.partition(" ")[0]
 
 
 @dataclasses.dataclass
@@ -49,8 +67,8 @@ class ProgressStep:
 
     @property
     def kind(self) -> str:
-        """The first word of `subject`: image, wheel, cell."""
-        return self.subject.partition(" ")[0]
+        """The first word of its subject: image, wheel, cell."""
+        return _kind(self.subject)
 
     def progress(self, now: float) -> str:
         """Return `subject`, the duration until ``now`` and `detail` as one line."""
@@ -75,11 +93,15 @@ class Progress:
         wall: Callable[[], float] = time.time,
         refreshes: bool = True,
     ) -> None:
-        """Without ``file``, print to stderr or stdout. Without ``refreshes``, start no thread."""
+        """Without ``file``, print to stdout. Without ``refreshes``, start no thread."""
         self.ended: list[ProgressStep] = []
         """The steps that succeeded, in the order of their ends."""
-        self.status: Callable[[], str] = str
+        self.status: Callable[[], str] = self.summary
         """Returns the line above the running steps. The heartbeat line begins with it."""
+        self.afterwards: Callable[[], tuple[float, str]] = lambda: (0.0, "")
+        """Returns the seconds and the name of what follows the expected steps."""
+        self.verbose = False
+        """True if lines about a running step are printed."""
         self._lock = threading.RLock()
         self._file = file
         self._end_line: Callable[[], None] = lambda: None
@@ -88,6 +110,7 @@ class Progress:
         self._start = self._printed = clock()
         self._running: list[ProgressStep] = []
         self._expected: dict[str, int] = {}
+        self._ahead: dict[str, float] = {}  # the expected seconds, by subject
         self._finished: dict[str, int] = {}
         self._display: Live | None = None
         self._thread: threading.Thread | None = None
@@ -98,46 +121,43 @@ class Progress:
     def print_line(self, line: str) -> None:
         """Print a line.
 
-        On a terminal, a line that begins with the subject of a running step and a colon, such as
-        "image index: ", is shown next to that step instead.
+        A line that begins with the subject of a running step and a colon, such as "image index: ",
+        is the detail of this step. It is printed only if `verbose`.
         """
         with self._lock:
             subject, colon, detail = line.partition(": ")
             for step in self._running:
                 if colon and step.subject == subject:
                     step.detail = detail
-                    if self.live:
-                        self._show()
+                    self._show()
+                    if self.live or not self.verbose:
                         return
             self._print(line)
 
-    def begin(self, title: str, *, quiet: bool = False) -> ProgressStep:
-        """Begin a step and print its title, unless ``quiet``. Return it for `end` or `fail`."""
+    def begin(self, title: str) -> ProgressStep:
+        """Begin a step. Return it for `end` or `fail`."""
         with self._lock:
             step = ProgressStep(title, self._clock())
             self._running.append(step)
-            if not quiet and not self.live:
-                expected = self._expected.get(step.kind, 0)
-                number = self._finished.get(step.kind, 0)
-                number += sum(running.kind == step.kind for running in self._running)
-                count = f" ({number} of {max(number, expected)} {step.kind}s)" if expected else ""
-                self._print(f"{title} ...{count}")
-            self._show()
-            if self._refreshes and self._thread is None:
-                self._thread = threading.Thread(target=self._refresh, daemon=True)
-                self._thread.start()
+            self._start_refreshing()
             return step
+
+    def _start_refreshing(self) -> None:
+        self._show()
+        if self._refreshes and self._thread is None:
+            self._thread = threading.Thread(target=self._refresh, daemon=True)
+            self._thread.start()
 
     def end(self, step: ProgressStep, line: str | None = None) -> None:
         """End a step that succeeded. Print ``line`` or, by default, the duration of the step."""
         with self._lock:
             step.seconds = self._clock() - step.started_at
-            self._running.remove(step)
+            self._remove(step)
             self.ended.append(step)
             finished = self._finished[step.kind] = self._finished.get(step.kind, 0) + 1
             if line is None:
                 line = f"{step.title}: done in {step.seconds:.1f} s"
-                if expected := self._expected.get(step.kind):
+                if (expected := self._expected.get(step.kind, 0)) > 1:
                     line += f" ({finished} of {max(finished, expected)} {step.kind}s)"
             if line:
                 self._print(line)
@@ -146,13 +166,71 @@ class Progress:
     def fail(self, step: ProgressStep) -> None:
         """End a step that failed. The caller prints the reason."""
         with self._lock:
-            self._running.remove(step)
+            self._remove(step)
             self._show()
 
-    def expect(self, kind: str, number: int) -> None:
-        """Set how many steps of a kind will follow. Their lines then show the progress."""
+    def _remove(self, step: ProgressStep) -> None:
+        self._running.remove(step)
+        for key in (step.subject, step.kind):
+            self._ahead.pop(key, None)
+
+    def expect(self, kind: str, names: Iterable[str]) -> None:
+        """Set which steps of a kind will follow: those with the subject "kind name".
+
+        An empty name stands for one step of the kind with any name.
+        """
         with self._lock:
-            self._expected[kind] = self._finished.get(kind, 0) + number
+            subjects = [f"{kind} {name}".strip() for name in names]
+            kept = {key: value for key, value in self._ahead.items() if _kind(key) != kind}
+            self._ahead = kept | {subject: typical_seconds(subject) for subject in subjects}
+            self._expected[kind] = self._finished.get(kind, 0) + len(subjects)
+
+    def seconds_left(self) -> float:
+        """Return the estimated seconds until the end of the expected steps and what follows."""
+        with self._lock:
+            running = {
+                key: self._clock() - step.started_at
+                for step in self._running
+                for key in (step.subject, step.kind)
+            }
+            left = [
+                max(0.0, seconds - running.get(subject, 0.0))
+                for subject, seconds in self._ahead.items()
+            ]
+        return max(sum(left) / _STEPS_AT_ONCE, *left, 0.0) + self.afterwards()[0]
+
+    def announce(self) -> None:
+        """Print how long the expected steps and what follows take, and what they are."""
+        with self._lock:
+            kinds = list(map(_kind, self._ahead))
+        parts = [
+            words.format(number, "s" if number > 1 else "")
+            for kind, words in _WORDS.items()
+            if (number := kinds.count(kind))
+        ]
+        parts += filter(None, [self.afterwards()[1]])
+        if parts:
+            self.print_line(f"about {duration(self.seconds_left())}: {', '.join(parts)}")
+            with self._lock:
+                self._start_refreshing()
+
+    def ready(self) -> None:
+        """Forget the expected steps that did not run, such as the build of a cached wheel."""
+        with self._lock:
+            self._ahead.clear()
+            self._show()
+
+    def summary(self) -> str:
+        """Return the remaining time, and how many of the expected steps have finished."""
+        with self._lock:
+            parts = [
+                f"{self._finished.get(kind, 0)} of {expected} {kind}s"
+                for kind, expected in self._expected.items()
+                if expected > 1 and any(step.kind == kind for step in self._running)
+            ]
+        if self._ahead or parts:
+            parts.insert(0, f"about {duration(self.seconds_left())} left")
+        return ", ".join(parts)
 
     def running(self) -> list[tuple[str, float]]:
         """Return the title and the duration (seconds) of each running step, the longest first."""
@@ -164,15 +242,8 @@ class Progress:
 
     @property
     def file(self) -> TextIO:
-        """The output: the file of `print_to`, stdout on GitHub, otherwise stderr.
-
-        GitHub merges both streams into one log, but keeps the order only within one stream. pytest
-        and the workflow commands use stdout.
-        """
-        if self._file:
-            return self._file
-        # Not cached, because tests replace both streams.
-        return sys.stdout if self._environment.get("GITHUB_ACTIONS") == "true" else sys.stderr
+        """The output: the file of `print_to`, otherwise stdout. stderr is for errors."""
+        return self._file or sys.stdout  # not cached, because tests replace the stream
 
     def print_to(self, file: TextIO | None, end_line: Callable[[], None] = lambda: None) -> None:
         """Print to this file from now on. None selects the default output.
@@ -206,16 +277,21 @@ class Progress:
         with self._lock:
             if self.live:
                 self._show()
-            elif self._running and self._clock() - self._printed >= HEARTBEAT_SECONDS:
+            elif self._is_busy and self._clock() - self._printed >= HEARTBEAT_SECONDS:
                 steps = ", ".join(step.progress(self._clock()) for step in self._running)
-                status = self.status()
-                self._print(f"{status}{'; ' if status else ''}still running: {steps}")
+                running = f"still running: {steps}" if steps else "waiting for another run"
+                self._print("; ".join(filter(None, (self.status(), running))))
+
+    @property
+    def _is_busy(self) -> bool:
+        """True if steps run, or if expected steps have not begun."""
+        return bool(self._running or self._ahead)
 
     def _refresh(self) -> None:
         while True:
             time.sleep(_REFRESH_SECONDS)
             with self._lock:
-                if not self._running:
+                if not self._is_busy:
                     self._thread = None
                     return
                 self.refresh()
@@ -225,15 +301,28 @@ class Progress:
         prefix = f"{'' if self.live else time_of_day}[{self._clock() - self._start:6.1f} s]"
         with contextlib.suppress(*_READER_IS_GONE):
             if self._display:
-                self._display.console.print(Text(f"{prefix} {line}"), soft_wrap=True)
+                self._display.console.print(Text(f"{prefix} {line}"))
             else:
                 self._end_line()
-                self.file.write(f"{prefix} {line}\n")
+                self.file.write(self._wrapped(f"{prefix} {line}") + "\n")
                 self.file.flush()
         self._printed = self._clock()
 
+    def _wrapped(self, line: str) -> str:
+        """Return a line with the width of COLUMNS, or unchanged if the variable is not set."""
+        columns = self._environment.get("COLUMNS", "")
+        if not columns.isdecimal() or int(columns) < _MIN_WIDTH:
+            return line
+        return textwrap.fill(
+            line,
+            int(columns),
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+
     def _show(self) -> None:
-        if not self._running or not self.live:
+        if not self._is_busy or not self.live:
             self._hide()
             return
         with contextlib.suppress(*_READER_IS_GONE):
@@ -261,15 +350,10 @@ class Progress:
     def _rows(self) -> Group:
         now = self._clock()
         rows = [step.row(now) for step in self._running[:_MAX_ROWS]]
-        counts = [
-            f"{self._finished.get(kind, 0)} of {expected} {kind}s"
-            for kind, expected in self._expected.items()
-            if any(step.kind == kind for step in self._running)
-        ]
-        if (hidden := len(self._running) - _MAX_ROWS) > 0:
-            counts.append(f"{hidden} more running")
-        if status := self.status() or ", ".join(counts):
-            rows.insert(0, status)
+        hidden = len(self._running) - _MAX_ROWS
+        status = [self.status(), f"{hidden} more running" if hidden > 0 else ""]
+        if header := ", ".join(filter(None, status)):
+            rows.insert(0, header)
         # The last row is empty, because tox only forwards complete lines.
         return Group(*(Text(row, no_wrap=True, overflow="ellipsis") for row in rows), "")
 
@@ -313,6 +397,24 @@ def group(title: str) -> Iterator[None]:
     finally:
         PROGRESS.file.write("::endgroup::\n")
         PROGRESS.file.flush()
+
+
+@functools.cache
+def _typical() -> Mapping[str, Mapping[str, float]]:
+    text = Path(__file__).with_name("typical_seconds.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def typical_seconds(subject: str) -> float:
+    """Return the typical seconds of a step, such as "image index", from typical_seconds.toml."""
+    kind, _, name = subject.partition(" ")
+    by_name = _typical().get(kind, {})
+    return float(by_name.get(name, by_name.get("default", 0.0)))
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: seconds up to 90, else minutes, rounded."""
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} minutes"
 
 
 def slowest(timed: list[tuple[str, float]], limit: int = 5) -> str:

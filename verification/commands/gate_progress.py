@@ -11,15 +11,13 @@ from typing import Protocol
 
 import pytest
 
-from containers.progress import PROGRESS, Progress, ProgressStep
+from containers.progress import PROGRESS, Progress, ProgressStep, duration, typical_seconds
 from verification.history.store import HistoryError
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
 from verification.session.recorder import Recorder
 from verification.session.user_files import history_to_write
 
-TestStatus = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
-"""pytest's display of a test: its category, a letter and a word."""
 _GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
 
@@ -43,15 +41,16 @@ class GateProgress:
         self._progress = progress
         self._past = past
         self._running: dict[str, ProgressStep] = {}
+        progress.afterwards = self.ahead
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Print the progress to the terminal while the tests run."""
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-        end_line = line_ender(session.config.get_terminal_writer(), reporter)
+        end_line = line_ender(session.config.get_terminal_writer(), reporter) if reporter else None
         # pytest captures stdout while a test runs in this process, but not a duplicate of it.
         with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as file:
-            self._progress.print_to(file, end_line)
+            self._progress.print_to(file, end_line or (lambda: None))
             self._progress.status = self.status
             try:
                 return (yield)
@@ -63,7 +62,7 @@ class GateProgress:
         for step in self._running.values():
             self._progress.fail(step)
         self._running.clear()
-        self._progress.status = str
+        self._progress.status = self._progress.summary
         self._progress.print_to(None)
 
     @pytest.hookimpl(wrapper=True)
@@ -75,16 +74,6 @@ class GateProgress:
         if planned and planned.id not in self._recorder.results:
             self._running[planned.id] = self._begin(planned.id)
         return hook_result
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_report_teststatus(
-        self, config: pytest.Config
-    ) -> Generator[None, TestStatus, TestStatus]:
-        """Suppress pytest's letter for each test while the display is live."""
-        category, letter, word = yield
-        if self._progress.live and config.get_verbosity() <= 0:
-            return category, "", ""
-        return category, letter, word
 
     @contextlib.contextmanager
     def paused(self) -> Generator[None]:
@@ -106,7 +95,12 @@ class GateProgress:
         step.seconds = result.seconds or step.seconds
 
     def _begin(self, cell_id: str) -> ProgressStep:
-        return self._progress.begin(f"cell {cell_id}", quiet=True)
+        return self._progress.begin(f"cell {cell_id}")
+
+    def ahead(self) -> tuple[float, str]:
+        """Return the seconds and the number of the cells that have not ended."""
+        number = len(self._recorder.selected()) - len(self._recorder.results)
+        return self.seconds_left(), f"{number} cell{'' if number == 1 else 's'}" if number else ""
 
     def status(self) -> str:
         """Return the number of ended cells, their bad outcomes, and the remaining time."""
@@ -114,14 +108,15 @@ class GateProgress:
         counts = Counter(result.outcome for result in results.values())
         parts = [f"{len(results)} of {len(self._recorder.selected())} cells"]
         parts += [f"{n} {word}" for word, n in sorted(counts.items()) if word not in _GOOD]
-        if (seconds := self.seconds_left() or 0.0) >= 1:
-            parts.append(f"about {seconds:.0f} s left")
+        if (seconds := self.seconds_left()) >= 1:
+            parts.append(f"about {duration(seconds)} left")
         return ", ".join(parts)
 
-    def seconds_left(self) -> float | None:
-        """Return the remaining time in seconds, or None if no cell has a known duration.
+    def seconds_left(self) -> float:
+        """Return the estimated seconds until all cells have ended.
 
-        The estimate uses the durations of earlier runs.
+        The estimate uses the durations of this run and of earlier runs. For other cells it uses the
+        average of the known ones, or the typical seconds if there are none.
         """
         if self._past is None:
             self._past = past_seconds()
@@ -129,12 +124,14 @@ class GateProgress:
         seconds = dict(self._past) | {
             cell_id: result.seconds for cell_id, result in results.items()
         }
-        selected = {cell.id for cell in self._recorder.selected()}
-        known = [seconds[cell_id] for cell_id in selected if seconds.get(cell_id)]
-        if not known:
-            return None
-        average = statistics.mean(known)
-        remaining = sum(seconds.get(cell_id, average) for cell_id in selected - results.keys())
+        selected = self._recorder.selected()
+        known = [seconds[cell.id] for cell in selected if seconds.get(cell.id)]
+        average = statistics.mean(known) if known else None
+        remaining = sum(
+            seconds.get(cell.id) or average or typical_seconds(f"cell {cell.system}")
+            for cell in selected
+            if cell.id not in results
+        )
         running = dict(self._progress.running())
         elapsed = sum(running.get(f"cell {cell_id}", 0.0) for cell_id in self._running)
         return max(0.0, remaining - elapsed) / self._workers

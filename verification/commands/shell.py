@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from containers import engine as engines
 from containers.machine import MachineSetup
+from containers.progress import PROGRESS
 from containers.testbed import Testbed
 from verification.commands import common
 from verification.models.machine import MachineSpec
@@ -80,6 +81,7 @@ def attach(testbed: Testbed, container: str, spec: MachineSpec) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Open the shell and return its exit code."""
+    PROGRESS.print_to(sys.stderr)  # stdout has the output of the shell only
     spec = common.machine_of(options.machine)
     subject = subjects.load()
     cell = common.cell_on(spec, subject, options.installer, options.scenario)

@@ -190,11 +190,16 @@ def prepare(
         BuildFailed: the source does not build.
     """
     database.check()
+    engine, _ = engines.find()
+    _expect_steps(engine, selection)
+    PROGRESS.announce()
     release = origin.existing_release(selection, subject)
     inspection = _inspect(release, subject) if release else None
     if release and inspection:
         release = required_files.check(release, inspection, subject, selection)
     host = open_host(stack, provision=selection.provision)
+    if engine is None:
+        _expect_steps(host.engine, selection)
     parts = _make(host, selection, subject, release, stack)
     release = parts.release
     if inspection is None:
@@ -206,6 +211,7 @@ def prepare(
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting the index and publishing the release"):
         running_testbed = start_testbed(stack, parts.network, parts.index, release, subject)
+    PROGRESS.ready()
     prepared = PreparedRun(
         testbed=running_testbed,
         release=release,
@@ -282,6 +288,23 @@ class _RunParts:
     network: testbed.PreparedNetwork
 
 
+def _expect_steps(engine: Engine | None, selection: Selection) -> None:
+    """Set the steps of the set-up that take time.
+
+    Without an engine, the images that exist are not known. All of them are then expected.
+    """
+    needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
+    if selection.source:
+        needed += origin.required_recipes(selection)
+        if selection.pipeline:
+            PROGRESS.expect("workflow", [""])
+        else:
+            PROGRESS.expect("wheel", [f"for {system}" for system in selection.systems])
+    missing = images.missing_images(engine, needed) if engine else images.all_images(needed)
+    PROGRESS.expect("image", missing)
+    PROGRESS.expect("index", [""])
+
+
 def _make(
     host: Host,
     selection: Selection,
@@ -291,9 +314,6 @@ def _make(
 ) -> _RunParts:
     """Make all images, and at the same time the wheels if there is no `release`."""
     machine_images = [spec.image for spec in selection.machines]
-    builder_images = () if release else origin.required_recipes(selection)
-    needed = [*INFRASTRUCTURE, *machine_images, *builder_images]
-    PROGRESS.expect("image", len(images.missing_images(host.engine, needed)))
     with ThreadPoolExecutor(4) as pool:
         try:
             future = None

@@ -216,7 +216,7 @@ def test_damaged_wheel_is_reported_and_built_again(
     wheel.write_bytes(b"damaged")
     assert build(NO_ENGINE, source, RUN).read_bytes() == b"wheel"
     assert cibuildwheel.runs == 2
-    assert capsys.readouterr().err.count(wheel.name) == 1
+    assert capsys.readouterr().out.count(wheel.name) == 1
 
 
 def test_build_does_not_change_the_source_folder(source: Path, cibuildwheel: Cibuildwheel) -> None:

@@ -197,7 +197,7 @@ def test_damaged_build_is_repeated_and_raises_the_error_of_the_build(
         cache.built_folder(folder, _Source(WrongUse("reason")).fetch)
     cache.built_folder(folder, source.fetch)
     assert _content(folder) == CONTENT
-    assert "a.whl" in capsys.readouterr().err
+    assert "a.whl" in capsys.readouterr().out
 
 
 # ---- one file of an index ----

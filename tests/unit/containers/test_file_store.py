@@ -46,7 +46,7 @@ def test_damaged_copy_is_reported_and_removed(
     _find(digest, "x.whl").write_bytes(b"other")
     with pytest.raises(file_store.DamagedCopy):
         file_store.find(digest, "x.whl")
-    assert capsys.readouterr().err.count("x.whl: ") == 1
+    assert capsys.readouterr().out.count("x.whl: ") == 1
     assert file_store.find(digest, "x.whl") is None
 
 

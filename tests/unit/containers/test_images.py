@@ -17,12 +17,12 @@ import pytest
 import requests
 
 from containers import engine as engines
-from containers import images
+from containers import images, progress
 from containers import recipe as recipes
 from containers.images import ImageUnavailable
 from containers.recipe import Recipe
 from containers.state import state_folder
-from verification.models.errors import TestbedFailure
+from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.testbed import Image
 
 DEBIAN = 'suite = "trixie"\npackages = ["python3", "python3-pip"]\n'
@@ -232,6 +232,34 @@ def _record_builds(client: Any, events: Sequence[dict[str, str]]) -> dict[str, A
 
     client.api = SimpleNamespace(build=build)
     return request
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_steps_of_a_build_are_printed_only_on_request(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    verbose: bool,
+) -> None:
+    base = _write(root, "base").tag()
+    _write(root, "mine", 'base = "base"\n', Dockerfile="ARG BASE")
+    client = _Client(**{base: "sha256:base"})
+    _record_builds(client, [{"stream": "Step 1/1 : FROM base"}])
+    monkeypatch.setattr(progress.PROGRESS, "verbose", verbose)
+    images.ensure(_engine(client), "mine")
+    output = capsys.readouterr().out
+    assert ("Step 1/1" in output) is verbose
+    assert "image mine" in output
+
+
+def test_recipes_that_an_image_needs_are_among_all_images(root: Path) -> None:
+    _write(root, "base")
+    _write(root, "tool")
+    _write(root, "mine", 'base = "base"\nuses = {TOOL = "tool"}\n', Dockerfile="ARG BASE")
+    assert images.all_images(["mine"]) == {"mine", "base", "tool"}
+    with pytest.raises(WrongUse):
+        images.all_images(["none"])
 
 
 def test_build_has_its_base_its_files_its_wheels_and_no_network(
@@ -651,7 +679,7 @@ def test_damaged_download_is_replaced_and_reported(
         wheel.write_bytes(content)
     images.download_wheels(lock, tmp_path / "wheels", python="3.13")
     assert (len(commands), wheel.read_text()) == (2, "complete")
-    assert capsys.readouterr().err.count(f"{wheel.name}: ") == 1
+    assert capsys.readouterr().out.count(f"{wheel.name}: ") == 1
     _replace_pip(monkeypatch, 1, "ERROR: no connection\n")
     wheel.unlink()
     with pytest.raises(TestbedFailure, match="no connection") as raised:

@@ -13,7 +13,17 @@ from collections.abc import Mapping
 import pytest
 
 from containers import progress as progress_module
-from containers.progress import HEARTBEAT_SECONDS, Progress, group, print_line, slowest, step
+from containers import recipe
+from containers.progress import (
+    HEARTBEAT_SECONDS,
+    Progress,
+    duration,
+    group,
+    print_line,
+    slowest,
+    step,
+    typical_seconds,
+)
 from tests.helpers.screen import Terminal, screen
 
 NOON = 12 * 3600.0
@@ -56,35 +66,37 @@ def lines(stream: io.StringIO) -> list[str]:
 # ---- line by line ----
 
 
-def test_line_goes_to_stderr_with_the_time_and_the_seconds_since_the_start(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_line_goes_to_stdout_with_the_time_and_the_seconds_since_the_start(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     print_line("a line")
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert re.fullmatch(r"\d\d:\d\d:\d\d \[ *\d+\.\d s\] a line\n", printed.err)
+    assert printed.err == "", "stderr is for errors"
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \[ *\d+\.\d s\] a line\n", printed.out)
 
 
-def test_step_prints_its_title_and_its_duration(clock: Clock) -> None:
+@pytest.mark.parametrize("verbose", [True, False])
+def test_step_has_one_line_at_its_end_and_details_only_on_request(
+    clock: Clock, *, verbose: bool
+) -> None:
     file = io.StringIO()
     progress = progress_on(file, clock)
+    progress.verbose = verbose
     image = progress.begin("image index: building")
-    (begin_line,) = lines(file)
-    assert begin_line.startswith("12:00:00 [   0.0 s] image index: building")
     clock.now = 12.34
     progress.print_line("image index: Step 2/3 : RUN true")
     clock.now = 61.5
     progress.end(image)
-    detail_line, end_line = lines(file)
-    assert detail_line == "12:00:12 [  12.3 s] image index: Step 2/3 : RUN true"
+    *detail_lines, end_line = lines(file)
+    expected = ["12:00:12 [  12.3 s] image index: Step 2/3 : RUN true"]
+    assert detail_lines == (expected if verbose else [])
     assert re.fullmatch(r"12:01:01 \[  61\.5 s\] image index: building: .*61\.5 s", end_line)
 
 
 def test_expected_steps_are_counted(clock: Clock) -> None:
     file = io.StringIO()
     progress = progress_on(file, clock)
-    progress.expect("image", 2)
+    progress.expect("image", ("a", "b"))
     first, second = (progress.begin(f"image {name}: building") for name in ("a", "b"))
     progress.end(second)
     progress.end(first)
@@ -92,7 +104,93 @@ def test_expected_steps_are_counted(clock: Clock) -> None:
     assert [
         re.sub(r".*\] image (\w): .*\((\d) of (\d) images\)", r"\1 \2/\3", line)
         for line in lines(file)
-    ] == ["a 1/2", "b 2/2", "b 1/2", "a 2/2", "c 3/3", "c 3/3"]
+    ] == ["b 1/2", "a 2/2", "c 3/3"]
+
+
+def test_total_and_estimate_are_printed_at_the_start_from_typical_times(clock: Clock) -> None:
+    file = io.StringIO()
+    progress = progress_on(file, clock)
+    progress.afterwards = lambda: (60.0, "28 cells")
+    progress.expect("image", ("builder", "python-3.13"))
+    progress.expect("workflow", ("",))
+    progress.announce()
+    (line,) = lines(file)
+    typical = sum(map(typical_seconds, ("image builder", "image python-3.13", "workflow")))
+    assert line.startswith("12:00:00 [   0.0 s] ")
+    assert f"about {duration(typical / 2 + 60)}: " in line  # two steps at once
+    assert re.search(r"\b2 images\b.*workflow.*28 cells", line)
+
+
+def test_remaining_time_falls_while_steps_run_and_when_they_end(clock: Clock) -> None:
+    progress = progress_on(io.StringIO(), clock)
+    names = ("builder", "wine", "runner-base")
+    progress.expect("image", names)
+    seconds = {name: typical_seconds(f"image {name}") for name in names}
+    assert progress.seconds_left() == sum(seconds.values()) / 2
+    builder = progress.begin("image builder: building")
+    clock.now = 10
+    assert progress.seconds_left() == (sum(seconds.values()) - 10) / 2
+    progress.end(builder)
+    assert progress.seconds_left() == max(
+        (seconds["wine"] + seconds["runner-base"]) / 2, seconds["runner-base"]
+    )
+    assert progress.summary() == f"about {duration(progress.seconds_left())} left"
+    progress.fail(progress.begin("image wine: building"))
+    clock.now = 1000
+    progress.begin("image runner-base: building")
+    clock.now = 5000
+    assert progress.seconds_left() == 0
+
+
+def test_a_line_shows_that_the_run_waits_before_its_first_step(clock: Clock) -> None:
+    file = io.StringIO()
+    progress = progress_on(file, clock)
+    progress.expect("image", ("builder",))
+    progress.announce()
+    lines(file)
+    clock.now = HEARTBEAT_SECONDS
+    progress.refresh()
+    (line,) = lines(file)
+    assert progress.summary() in line
+    progress.ready()
+    clock.now = 10 * HEARTBEAT_SECONDS
+    progress.refresh()
+    assert lines(file) == []
+
+
+def test_nothing_is_announced_without_expected_steps(clock: Clock) -> None:
+    file = io.StringIO()
+    progress = progress_on(file, clock)
+    progress.expect("image", ())
+    progress.announce()
+    assert lines(file) == []
+    assert progress.summary() == ""
+
+
+def test_each_recipe_and_step_has_a_typical_time() -> None:
+    recipes = set(recipe.names())
+    assert all(typical_seconds(f"image {name}") > 0 for name in recipes)
+    assert set(progress_module._typical()["image"]) - recipes == {"default"}
+    assert all(map(typical_seconds, ("wheel for linux", "workflow", "cell linux", "cell windows")))
+    assert typical_seconds("unknown x") == 0
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (340, "6 minutes")])
+def test_a_duration_is_rounded(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize("columns", ["60", "80", "200", ""])
+def test_lines_have_the_width_of_the_terminal(clock: Clock, columns: str) -> None:
+    file = io.StringIO()
+    progress = progress_on(file, clock, {"COLUMNS": columns})
+    progress.print_line("word " * 60)
+    printed = lines(file)
+    assert " ".join(" ".join(printed).split()).count("word") == 60
+    if columns:
+        assert int(columns) - 10 <= max(map(len, printed)) <= int(columns)
+    else:
+        assert len(printed) == 1
 
 
 def test_heartbeat_line_names_the_running_steps(clock: Clock) -> None:
@@ -119,24 +217,22 @@ def test_heartbeat_line_names_the_running_steps(clock: Clock) -> None:
     assert lines(file) == [], "no step is running"
 
 
-def test_failed_step_prints_no_duration(capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_step_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="broken"), step("building"):
         raise RuntimeError("broken")
-    printed = capsys.readouterr()
-    (line,) = (printed.out + printed.err).splitlines()
-    assert "building" in line
+    assert capsys.readouterr() == ("", "")
 
 
 def test_lines_of_several_threads_are_not_mixed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)
     threads = [threading.Thread(target=print_line, args=("x" * 200,)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    printed = capsys.readouterr().err.splitlines()
+    printed = capsys.readouterr().out.splitlines()
     assert len(printed) == 20
     assert all(line.endswith("] " + "x" * 200) for line in printed)
 
@@ -151,7 +247,7 @@ def test_there_is_no_live_display_in_ci_or_on_a_simple_terminal(
     progress = progress_on(terminal, clock, environment)
     progress.end(progress.begin("image a: building"))
     assert "\x1b" not in terminal.getvalue()
-    assert len(lines(terminal)) == 2
+    assert len(lines(terminal)) == 1
 
 
 def test_group_folds_its_lines_on_github_even_if_it_fails(
@@ -160,13 +256,13 @@ def test_group_folds_its_lines_on_github_even_if_it_fails(
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     with group("Set-up"):
         print_line("a")
-    assert "group" not in capsys.readouterr().err
+    assert "group" not in capsys.readouterr().out
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     with contextlib.suppress(RuntimeError), group("Set-up"):
         print_line("a")
         raise RuntimeError
     printed = capsys.readouterr()
-    assert printed.err == "", "GitHub keeps the order of lines only within one stream"
+    assert printed.err == ""
     first, _, last = printed.out.splitlines()
     assert (first, last) == ("::group::Set-up", "::endgroup::")
 
@@ -189,23 +285,26 @@ def rows(terminal: Terminal) -> list[str]:
 def test_live_display_shows_the_running_steps_and_their_durations(clock: Clock) -> None:
     terminal = Terminal()
     progress = progress_on(terminal, clock)
-    progress.expect("image", 2)
+    progress.expect("image", ("a", "b"))
     first = progress.begin("image a: building")
     second = progress.begin("wheel for linux: building it")
     clock.now = 95
     progress.print_line("image a: Step 3/7 : RUN make")
-    assert rows(terminal) == [
-        "0 of 2 images",
+    header, *step_rows = rows(terminal)
+    assert re.fullmatch("about .* left, 0 of 2 images", header)
+    assert step_rows == [
         "     95 s  image a: building | Step 3/7 : RUN make",
         "     95 s  wheel for linux: building it",
     ]
     assert re.search(r"\n(\x1b\[\?25[lh])*$", terminal.getvalue()), "tox forwards complete lines"
     progress.end(first)
-    end_row, second_row = rows(terminal)
+    end_row, header, second_row = rows(terminal)
     assert re.fullmatch(r"\[  95\.0 s\] image a: .*95\.0 s \(1 of 2 images\)", end_row)
+    assert re.fullmatch("about .* left", header)
     assert second_row == "     95 s  wheel for linux: building it"
     progress.print_line("something else")
     progress.fail(second)
+    progress.ready()
     assert rows(terminal) == [end_row, "[  95.0 s] something else"]
 
 
@@ -232,7 +331,7 @@ def test_status_is_above_the_steps(clock: Clock) -> None:
     terminal = Terminal()
     progress = progress_on(terminal, clock)
     progress.status = lambda: "3 of 7 cells"
-    progress.begin("cell a", quiet=True)
+    progress.begin("cell a")
     assert rows(terminal) == ["3 of 7 cells", "      0 s  cell a"]
 
 
@@ -260,7 +359,7 @@ def test_incomplete_line_of_another_program_is_ended_first(
 
     progress.print_to(terminal, end_line)
     terminal.write("....")
-    progress.end(progress.begin("cell a", quiet=True), "cell a works")
+    progress.end(progress.begin("cell a"), "cell a works")
     assert [line.partition("] ")[2] or line for line in rows(terminal)] == [
         "....",
         "cell a works",
@@ -329,4 +428,4 @@ def test_output_to_a_pipe_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> Non
     output = output_of_a_step(*os.pipe(), monkeypatch)
     assert "\x1b" not in output
     assert "\r" not in output
-    assert len(output.splitlines()) == 3
+    assert len(output.splitlines()) == 2

@@ -336,7 +336,7 @@ def test_damaged_file_is_downloaded_again_and_reported(
     path.write_bytes(b"whee1")
     assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files == (path,)
     assert path.read_bytes() == b"wheel"
-    assert capsys.readouterr().err.count(f"{path.name}: ") == 1
+    assert capsys.readouterr().out.count(f"{path.name}: ") == 1
 
 
 def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(

@@ -240,7 +240,7 @@ def test_damaged_wheel_of_a_release_is_downloaded_again_and_reported(
         path.write_bytes(content)
     assert from_release("1.2.0", "quiverdb", LOCKS) == first
     assert len(requirements) == 4
-    assert capsys.readouterr().err.count(f"{LINUX}: ") == 1
+    assert capsys.readouterr().out.count(f"{LINUX}: ") == 1
 
 
 def test_damaged_wheel_that_cannot_be_downloaded_again_is_a_testbed_failure(
