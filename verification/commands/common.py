@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from containers.state import default_folder
+from verification.commands import parser
 from verification.models.base import DataError, read_json
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
@@ -42,7 +44,7 @@ def read_report(name: str) -> tuple[Path, Report]:
         WrongUse: the folder has no results.json, this file is not the report of a run, or the run
             did not finish.
     """
-    folder = path_of(name) or ROOT / "report"
+    folder = path_of(name) or default_folder(ROOT, "report")
     path = folder / "results.json"
     if not path.is_file():
         raise WrongUse(
@@ -80,7 +82,9 @@ def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
     for cell_id in ids:
         if cell_id not in cells_by_id:
             names = ", ".join(cells_by_id) or "none"
-            raise WrongUse(f"{cell_id}: no cell of this report; its cells are: {names}")
+            question = parser.did_you_mean(cell_id, cells_by_id)
+            known = f"{' Its' if question else '; its'} cells are: {names}"
+            raise WrongUse(f"{cell_id}: no cell of this report{question}{known}")
     return [cells_by_id[cell_id] for cell_id in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
@@ -110,7 +114,7 @@ def machine_of(name: str) -> MachineSpec:
     """
     specs = machines.load()
     if name not in specs:
-        raise WrongUse(f"{name}: unknown machine; the machines are {', '.join(specs)}")
+        raise WrongUse(parser.unknown("machine", name, specs))
     return specs[name]
 
 
@@ -123,11 +127,8 @@ def installer_of(name: str) -> Installer:
     try:
         return installers.named(name)
     except KeyError:
-        names = ", ".join(installers.load())
-        raise WrongUse(
-            f"--installer {name}: unknown installer; the installers are {names}, "
-            "pip-VERSION and uv-VERSION"
-        ) from None
+        names = [*installers.load(), "pip-VERSION", "uv-VERSION"]
+        raise WrongUse(f"--installer {parser.unknown('installer', name, names)}") from None
 
 
 def cell_on(
@@ -151,8 +152,7 @@ def cell_on(
     scenario_specs = scenarios.load()[spec.os]
     if scenario not in scenario_specs:
         raise WrongUse(
-            f"--scenario {scenario}: unknown scenario for {spec.os}; "
-            f"the scenarios are {', '.join(scenario_specs)}"
+            f"--scenario {parser.unknown('scenario', scenario, scenario_specs)} on {spec.os}"
         )
     if installer_spec.scenarios and scenario not in installer_spec.scenarios:
         names = " and ".join(installer_spec.scenarios)

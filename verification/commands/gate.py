@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ ARGUMENTS = (
     *("-rN", "--timeout=900"),
 )
 """The options of pytest before those of the user."""
+_UNRECOGNIZED = "unrecognized arguments: "
+"""The beginning of argparse's error about unknown options."""
 
 
 def run(options: argparse.Namespace, pytest_words: Sequence[str]) -> int:
@@ -33,6 +36,8 @@ def run(options: argparse.Namespace, pytest_words: Sequence[str]) -> int:
     """
     observer = _Observer()
     arguments = parser.pytest_arguments(options, pytest_words)
+    if work := os.environ.get("QUIVERDB_E2E_TOX_WORK_DIR"):
+        arguments = ["-o", f"cache_dir={work}/pytest", *arguments]  # the checkout may be read-only
     code = pytest.main([*ARGUMENTS, *arguments], plugins=[observer])
     if observer.controller and observer.controller.code is not None:
         return observer.controller.code
@@ -80,4 +85,6 @@ def usage_line(error: pytest.UsageError) -> str:
     """Return the line of argparse's output with the error."""
     lines = [line for argument in error.args for line in str(argument).splitlines()]
     errors = [line.partition(": error: ")[2] for line in lines if ": error: " in line]
+    if errors and errors[0].startswith(_UNRECOGNIZED):
+        return parser.unrecognized("gate", errors[0].removeprefix(_UNRECOGNIZED).split())
     return f"gate: {errors[0]}" if errors else " ".join(" ".join(lines).split())

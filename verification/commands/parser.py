@@ -6,9 +6,12 @@ The module needs only the standard library, so that ``--help`` works without an 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import shutil
+import textwrap
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,10 +21,30 @@ from verification.models.errors import WrongUse
 _ROOT = Path(__file__).parents[2]
 _MACHINES = _ROOT / "containers" / "machines.toml"
 _PROFILES = _ROOT / "verification" / "scenarios" / "profiles.toml"
+SHELLS = ("bash", "zsh")
+_REPORT = "report in the checkout, or in the state folder if the checkout is read-only"
+PYTEST_OPTIONS: Mapping[str, str] = {
+    "-k EXPRESSION": "run only what has the words in its name, such as -k 'uv and not venv' "
+    "(default: everything)",
+    "-n NUMBER": "run so many at once; 0 runs them in one process (default: three for two "
+    "processors)",
+    "-v": "show the output of pytest, and the steps of each build (default: the progress)",
+    "-x": "stop at the first failure (default: run everything)",
+}
+"""The options of pytest that `gate` and `test` pass on, of those that are useful most often."""
 EXIT_CODES = """\
-exit codes: 0 verified, 1 the package failed, 3 the testbed failed, 4 wrong use,
-5 something required stayed unverified
+exit codes:
+  0 verified
+  1 the package failed
+  3 the testbed failed
+  4 wrong use
+  5 something required stayed unverified
 """
+_SIMILAR = 0.65
+"""The similarity of two names from which one is taken for a typing error (difflib, ratio)."""
+_NARROW = 90
+"""On a terminal with fewer columns, the summary of a command has lines of its own."""
+_MIN_WIDTH = 20
 _PYTEST_NAMES = {"strict": "strict-verdict"}
 """Options that have another name for pytest, which has an option ``--strict`` of its own."""
 
@@ -38,56 +61,135 @@ class Parser(argparse.ArgumentParser):
         raise WrongUse(": ".join(filter(None, (self.prog.partition(" ")[2], message))))
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Wraps each line of a description on its own, with the indentation of the line."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(_wrap(line, width, indent) for line in text.splitlines())
+
+
+def _wrap(line: str, width: int, indent: str) -> str:
+    """Wrap a line. The text after two spaces is a column, and its further lines begin there."""
+    start = len(line) - len(line.lstrip())
+    column = line.find("  ", start)
+    further = len(line[: column + 1]) + len(line[column:]) - len(line[column:].lstrip()) - 1
+    hanging = further if 0 < column < further < width // 2 else start
+    return textwrap.fill(
+        line,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """Return a question with the most similar of the names, or an empty string."""
+    similar = difflib.get_close_matches(word, list(names), n=1, cutoff=_SIMILAR)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def unknown(kind: str, name: str, names: Iterable[str]) -> str:
+    """Return the line about an unknown name of a machine, a profile or something similar."""
+    names = list(names)
+    question = did_you_mean(name, names)
+    known = f"{' The' if question else '; the'} {kind}s are {', '.join(names)}"
+    return f"{name}: unknown {kind}{question}{known}"
+
+
+def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
+    """Return the type of an option whose value is one of the names."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(unknown(kind, name, names))
+        return name
+
+    return check
+
+
 def _names(path: Path) -> list[str]:
     return list(tomllib.loads(path.read_text("utf-8")))
 
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    profiles, machines = _names(_PROFILES), _names(_MACHINES)
     add(
         "--profile",
         metavar="NAME",
-        choices=_names(_PROFILES),
+        choices=profiles,
+        type=_one_of("profile", profiles),
         help="the profile whose cells run: quick, gate, full or everywhere (default: gate)",
     )
     add(
         "--machine",
         metavar="NAME",
-        choices=_names(_MACHINES),
+        choices=machines,
+        type=_one_of("machine", machines),
         action="append",
-        help="use only this machine; may be repeated",
+        help="use only this machine; may be repeated (default: all machines of the profile)",
     )
     _add_origin(parser)
-    add("--subject", metavar="FILE", help="verify the package that FILE (TOML) describes")
+    add(
+        "--subject",
+        metavar="FILE",
+        help="verify the package that FILE describes, a TOML file (default: quiverdb)",
+    )
     add(
         "--tests",
         metavar="DIR",
         help="the package's own tests, to run on machines (default: tests in the source)",
     )
-    add("--strict", action="store_true", help="fail for flaws and fallbacks as well")
-    add("--no-pipeline", action="store_true", help="do not run the release workflow")
+    add(
+        "--strict",
+        action="store_true",
+        help="fail for flaws and fallbacks as well (default: only show them)",
+    )
+    add(
+        "--no-pipeline",
+        action="store_true",
+        help="do not run the release workflow (default: run it, except with --profile quick, "
+        "--machine, --wheels or --release)",
+    )
     add(
         "--actions-from",
         metavar="DIR",
-        help="run the real actions of the workflow, from checkouts DIR/owner/name[@ref]",
+        help="run the real actions of the workflow, from checkouts DIR/owner/name[@ref] "
+        "(default: stand-in actions)",
     )
-    add("--keep-failed", action="store_true", help="keep the machines of failed cells running")
-    add("--report", metavar="DIR", help="the folder of the report (default: report)")
+    add(
+        "--keep-failed",
+        action="store_true",
+        help="keep the machines of failed cells running for 24 hours (default: remove them)",
+    )
+    add("--report", metavar="DIR", help=f"the folder of the report (default: {_REPORT})")
 
 
 def _add_origin(parser: argparse.ArgumentParser) -> None:
     """Add the options for the origin of the wheels."""
     add = parser.add_argument
     add("--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)")
-    add("--wheels", metavar="DIR", help="use the wheels in DIR")
-    add("--release", metavar="VERSION", help="use the wheels of a published release")
-    add("--history", choices=("none", "all"), help="which earlier releases the index has")
+    add("--wheels", metavar="DIR", help="use the wheels in DIR (default: build them)")
+    add(
+        "--release",
+        metavar="VERSION",
+        help="use the wheels of a published release (default: build them)",
+    )
+    add(
+        "--history",
+        choices=("none", "all"),
+        help="which earlier releases the index has (default: that of the profile)",
+    )
     _add_no_provision(parser)
 
 
 def _add_no_provision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--no-provision", action="store_true", help="never install or start an engine"
+        "--no-provision",
+        action="store_true",
+        help="never install or start an engine (default: as root on Debian, do so if none answers)",
     )
 
 
@@ -97,7 +199,7 @@ def _add_from(parser: argparse.ArgumentParser) -> None:
         dest="report",
         metavar="DIR",
         default="",
-        help="the folder of the report (default: report)",
+        help=f"the folder of the report (default: {_REPORT})",
     )
 
 
@@ -106,17 +208,27 @@ def _add_nothing(_parser: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="*", help="a number that --list prints, or a results.json")
-    parser.add_argument("--list", action="store_true", help="list the runs of the history")
+    parser.add_argument(
+        "run",
+        nargs="*",
+        help="a number that --list prints, or a results.json (default: the last two runs)",
+    )
+    parser.add_argument(
+        "--list",
+        action="store_true",
+        help="list the runs of the history (default: compare two of them)",
+    )
 
 
 def _add_shell(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    machines = _names(_MACHINES)
     add(
         "machine",
         metavar="machine",
-        choices=_names(_MACHINES),
-        help="a machine of containers/machines.toml",
+        choices=machines,
+        type=_one_of("machine", machines),
+        help=f"one of {', '.join(machines)}",
     )
     _add_origin(parser)
     add(
@@ -133,8 +245,12 @@ def _add_shell(parser: argparse.ArgumentParser) -> None:
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("cell", nargs="*", help="the id of a cell of the report")
-    add("--all", action="store_true", help="every cell of the report")
+    add("cell", nargs="*", help="the id of a cell of the report; one is needed without --all")
+    add(
+        "--all",
+        action="store_true",
+        help="every cell of the report (default: only the named cells)",
+    )
     _add_from(parser)
     default = min(os.cpu_count() or 1, 4)
     add(
@@ -149,44 +265,51 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--python", metavar="X.Y", default="", help="the version of Python, such as 3.13")
-    add(
-        "--os",
-        metavar="NAME",
-        default="",
-        help="the system as the user writes it, such as 'Debian 12.5', win11, python:3.13-alpine",
-    )
-    add("--arch", metavar="NAME", default="", help="the processor, such as x86_64, arm64, armv7l")
-    add("--glibc", metavar="X.Y", default="", help="the version of glibc, such as 2.31")
-    add("--pip", metavar="VERSION", default="", help="the version of pip, such as 24.3")
-    add("--uv", metavar="VERSION", default="", help="the version of uv, such as 0.5.0")
-    add(
-        "--installer",
-        metavar="NAME",
-        default="",
-        help="the installer: pip, uv, pip-oldest ...; for poetry, pdm, pipx and so on the nearest",
-    )
-    add(
-        "--scenario",
-        metavar="NAME",
-        default="",
-        help="the way to install and use the package; for store-python, conda-environment "
-        "and tls-proxy the nearest",
-    )
+    any_value = "(default: any)"
+    for name, metavar, text in (
+        ("--python", "X.Y", f"the version of Python, such as 3.13 {any_value}"),
+        (
+            "--os",
+            "NAME",
+            "the system as the user writes it, such as 'Debian 12.5', win11, python:3.13-alpine "
+            + any_value,
+        ),
+        ("--arch", "NAME", f"the processor, such as x86_64, arm64, armv7l {any_value}"),
+        ("--glibc", "X.Y", f"the version of glibc, such as 2.31 {any_value}"),
+        ("--pip", "VERSION", f"the version of pip, such as 24.3 {any_value}"),
+        ("--uv", "VERSION", f"the version of uv, such as 0.5.0 {any_value}"),
+        (
+            "--installer",
+            "NAME",
+            "the installer: pip, uv, pip-oldest ...; for poetry, pdm, pipx and so on the nearest "
+            "(default: pip)",
+        ),
+        (
+            "--scenario",
+            "NAME",
+            "the way to install and use the package; for store-python, conda-environment and "
+            "tls-proxy the nearest (default: the first of the machine)",
+        ),
+    ):
+        parser.add_argument(name, metavar=metavar, default="", help=text)
     _add_origin(parser)
-    add(
+    parser.add_argument(
         "--report",
         metavar="DIR",
         default="",
-        help="the folder of the report (default: reproduction)",
+        help="the folder of the report (default: reproduction, in the checkout)",
     )
 
 
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cell", nargs="*", help="the cells with evidence (default: all cells)")
     _add_from(parser)
-    parser.add_argument("-o", dest="output", metavar="FILE.tar.zst", help="the file to write")
+    parser.add_argument(
+        "-o",
+        dest="output",
+        metavar="FILE.tar.zst",
+        help="the file to write (default: SUBJECT-VERSION-VERDICT.tar.zst)",
+    )
 
 
 def _add_card(parser: argparse.ArgumentParser) -> None:
@@ -201,7 +324,19 @@ def _add_card(parser: argparse.ArgumentParser) -> None:
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--kept", action="store_true", help="remove only the machines that --keep-failed kept"
+        "--kept",
+        action="store_true",
+        help="remove only the machines that --keep-failed kept (default: everything)",
+    )
+
+
+def _add_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "shell",
+        metavar="bash|zsh",
+        choices=SHELLS,
+        type=_one_of("shell", SHELLS),
+        help="the shell that reads the script",
     )
 
 
@@ -221,7 +356,7 @@ class _Command:
         self.add_options = add_options
 
 
-_PYTEST = "Options of pytest, such as -k WORD, -n NUMBER and -v, work as well."
+_PYTEST = "All options of pytest work as well. The useful ones are below."
 COMMANDS: Mapping[str, _Command] = {
     "gate": _Command(
         "[OPTIONS]",
@@ -296,6 +431,13 @@ COMMANDS: Mapping[str, _Command] = {
         "folder with wheels, downloads and the history of runs. It does not ask for confirmation.",
         _add_clean,
     ),
+    "completion": _Command(
+        "bash|zsh",
+        "print the completion script of a shell",
+        "Print a script that completes commands, options, machines and profiles. In bash, run: "
+        "source <(./e2e completion bash). In zsh, run: source <(./e2e completion zsh).",
+        _add_completion,
+    ),
 }
 ENVIRONMENTS = ("test", "lint")
 """The commands that tox.ini defines. Each other command is a module of this package."""
@@ -303,17 +445,13 @@ PYTEST_COMMANDS = ("gate", "test")
 """The commands that accept options of pytest."""
 
 
-def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
-    """Return the root of the tree, and the parser of each command."""
-    usages = {f"{name} {command.operands}": command.summary for name, command in COMMANDS.items()}
-    usages["--version"] = "print the version and the commit of the suite"
-    width = max(map(len, usages)) + 2
-    lines = (f"./e2e {usage:<{width}}{summary}" for usage, summary in usages.items())
+def build_parsers(columns: int = 102) -> tuple[Parser, Mapping[str, Parser]]:
+    """Return the root of the tree, and the parser of each command. `columns`: of the terminal."""
     root = Parser(
         prog="./e2e",
-        usage="\n       ".join(lines),
+        usage=_usage(columns),
         epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     subparsers = root.add_subparsers(dest="command", required=True, help=argparse.SUPPRESS)
     for name, command in COMMANDS.items():
@@ -322,11 +460,41 @@ def build_parsers() -> tuple[Parser, Mapping[str, argparse.ArgumentParser]]:
                 name,
                 prog=f"./e2e {name}",
                 description=command.description,
-                epilog=EXIT_CODES if name in PYTEST_COMMANDS else None,
+                epilog=_epilog(name),
                 allow_abbrev=False,
+                formatter_class=_HelpFormatter,
             )
         )
     return root, subparsers.choices
+
+
+def _usage(columns: int) -> str:
+    """Return one line for each command; on a narrow terminal, two."""
+    usages = {f"{name} {command.operands}": command.summary for name, command in COMMANDS.items()}
+    usages["--version"] = "print the version and the commit of the suite"
+    indent = " " * len("usage: ")
+    column = max(map(len, usages)) + 2
+    is_narrow = columns < _NARROW
+    lines = []
+    for usage, summary in usages.items():
+        hanging = len(indent) + len("./e2e ") + (0 if is_narrow else column)
+        text = textwrap.wrap(summary, max(columns - hanging, _MIN_WIDTH))
+        usage = usage.strip() if is_narrow else usage.ljust(column) + text.pop(0)
+        lines.append(f"{indent}./e2e {usage}")
+        lines += [" " * hanging + line for line in text]
+    return "\n".join(lines).strip()
+
+
+def _epilog(command: str) -> str | None:
+    if command not in PYTEST_COMMANDS:
+        return None
+    width = max(map(len, PYTEST_OPTIONS)) + 2
+    options = [f"  {name:<{width}}{text}" for name, text in PYTEST_OPTIONS.items()]
+    lines = ["useful options of pytest:", *options, ""]
+    if command == "gate":
+        for kind, path in (("machines", _MACHINES), ("profiles", _PROFILES)):
+            lines += [f"{kind}: {', '.join(_names(path))}", ""]
+    return "\n".join([*lines, *EXIT_CODES.splitlines()])
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -344,12 +512,26 @@ def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         print(suite.title(suite.version(), suite.commit()))
         raise SystemExit(0)
     if command not in (*COMMANDS, "--help"):
-        raise WrongUse(f"unknown command {command!r}; the commands are {', '.join(COMMANDS)}")
-    root, _ = build_parsers()
+        raise WrongUse(unknown("command", command, COMMANDS))
+    root, _ = build_parsers(shutil.get_terminal_size().columns)
     options, pytest_words = root.parse_known_args([command, *words[1:]])
     if pytest_words and command not in PYTEST_COMMANDS:
-        raise WrongUse(f"{command}: unrecognized arguments: {' '.join(pytest_words)}")
+        raise WrongUse(unrecognized(command, pytest_words))
     return options, pytest_words
+
+
+def unrecognized(command: str, words: Sequence[str]) -> str:
+    """Return the line about words that a command does not know."""
+    names = option_names(build_parsers()[1][command])
+    questions = (did_you_mean(word.partition("=")[0], names) for word in words)
+    question = next(filter(None, questions), "")
+    return f"{command}: unrecognized arguments: {' '.join(words)}{question}"
+
+
+def option_names(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the names of all options of a command."""
+    # argparse has no public list of the options.
+    return [name for action in parser._actions for name in action.option_strings]
 
 
 def pytest_arguments(options: argparse.Namespace, pytest_words: Sequence[str]) -> list[str]:

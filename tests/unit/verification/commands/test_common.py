@@ -142,3 +142,21 @@ def test_unavailable_image_is_unverified() -> None:
     assert common.image_of(ready, "debian-13").name == "debian-13"
     with pytest.raises(Unverified, match="alpine: no registry"):
         common.image_of(ready, "alpine")
+
+
+@pytest.mark.parametrize(
+    ("installer", "scenario", "similar"),
+    [("pip-oldst", None, "pip-oldest"), (None, "venw", "venv")],
+)
+def test_unknown_name_is_answered_with_the_similar_one(
+    installer: str | None, scenario: str | None, similar: str
+) -> None:
+    with pytest.raises(WrongUse) as raised:
+        common.cell_on(DEBIAN, SUBJECT, installer, scenario)
+    assert f"did you mean {similar}?" in str(raised.value)
+
+
+def test_unknown_cell_is_answered_with_the_similar_one() -> None:
+    with pytest.raises(WrongUse) as raised:
+        common.cells_of(report(), ["debian-13-pip-vnv"])
+    assert "did you mean debian-13-pip-venv?" in str(raised.value)

@@ -64,7 +64,16 @@ def test_listing_the_tests_is_not_a_failure(
     assert _run("--collect-only") == expected
 
 
+def test_cache_of_pytest_is_not_in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_TOX_WORK_DIR", "/a folder/work")
+    calls = _fake_pytest(monkeypatch, 0, has_started=True, verdict_code=ExitCode.VERIFIED)
+    _run("--strict")
+    (words,) = calls
+    assert words[words.index("-o") + 1] == "cache_dir=/a folder/work/pytest"
+
+
 def test_value_of_an_option_is_never_a_separate_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUIVERDB_E2E_TOX_WORK_DIR", raising=False)
     typed = ("--tests", "my tests", "--strict", "--report=x", "-k", "a", "-n0", "--source", "")
     calls = _fake_pytest(monkeypatch, 0, has_started=True, verdict_code=ExitCode.VERIFIED)
     _run(*typed, "--subject", "their/subject.toml")
@@ -93,10 +102,14 @@ def _raise(error: Exception) -> Callable[[], None]:
     ("error", "line"),
     [
         (pytest.UsageError(USAGE), "gate: unrecognized arguments: --bad"),
+        (
+            pytest.UsageError(USAGE.replace("--bad", "--stric")),
+            "gate: unrecognized arguments: --stric; did you mean --strict?",
+        ),
         (pytest.UsageError("-k x:\n not valid"), "-k x: not valid"),
         (ImportError('Error importing plugin "x"'), 'gate: Error importing plugin "x"'),
     ],
-    ids=["unknown option", "two lines", "plugin"],
+    ids=["unknown option", "similar option", "two lines", "plugin"],
 )
 def test_usage_error_of_pytest_is_wrong_use_in_one_line(error: Exception, line: str) -> None:
     hook = gate._Observer().pytest_cmdline_parse()

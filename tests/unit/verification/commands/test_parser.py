@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import pytest
 
@@ -62,3 +63,73 @@ def test_missing_option_has_an_empty_value() -> None:
 def test_unknown_option_is_wrong_use() -> None:
     with pytest.raises(WrongUse, match=r"^bundle: unrecognized arguments: --bad$"):
         parser.parse(["bundle", "--bad"])
+
+
+# ---- help ----
+
+
+@pytest.mark.parametrize("name", parser.COMMANDS)
+def test_each_option_of_a_command_has_a_help_text_with_its_default(name: str) -> None:
+    _, commands = parser.build_parsers()
+    for action in commands[name]._actions:
+        assert action.help, action.dest
+        is_required = not action.option_strings and action.nargs != "*"
+        if "--help" in action.option_strings or is_required:
+            continue
+        assert re.search(r"\(default: .+\)|needed without", action.help), action.option_strings
+    assert commands[name].description
+
+
+@pytest.mark.parametrize("name", parser.PYTEST_COMMANDS)
+def test_help_explains_the_useful_options_of_pytest(name: str) -> None:
+    text = parser.build_parsers()[1][name].format_help()
+    for option in ("-k", "-n", "-v", "-x"):
+        (line,) = re.findall(rf"^  {option} .*", text, re.MULTILINE)
+        assert len(line.split()) > 4
+
+
+def test_help_of_the_gate_lists_the_machines() -> None:
+    words = parser.build_parsers()[1]["gate"].format_help().replace(",", " ").split()
+    assert set(machines.load()) <= set(words)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_help_has_the_width_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for words in ([], *([name, "--help"] for name in parser.COMMANDS)):
+        with pytest.raises(SystemExit):
+            parser.parse(words)
+        lines = capsys.readouterr().out.splitlines()
+        assert max(map(len, lines)) <= columns, words
+
+
+# ---- similar names ----
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("gaet", "gate"),
+        ("gate --machine debian-31", "debian-13"),
+        ("shell windows", "windows-wine"),
+        ("gate --profile ful", "full"),
+        ("bundle --form x", "--from"),
+        ("reproduce --pyhton=3.13", "--python"),
+        ("completion zhs", "zsh"),
+    ],
+)
+def test_wrong_name_is_answered_with_the_similar_one(typed: str, name: str) -> None:
+    with pytest.raises(WrongUse) as raised:
+        parser.parse(typed.split())
+    line = str(raised.value)
+    assert f"did you mean {name}?" in line
+    assert "\n" not in line
+
+
+def test_name_without_a_similar_one_is_answered_with_all_names() -> None:
+    with pytest.raises(WrongUse) as raised:
+        parser.parse(["gate", "--profile", "nightly"])
+    assert "did you mean" not in str(raised.value)
+    assert [name for name in profiles.load() if name not in str(raised.value)] == []
