@@ -23,6 +23,13 @@ def state_folder() -> Path:
     return folder
 
 
+def default_folder(root: Path, name: str) -> Path:
+    """Return the folder ``name`` in the checkout, or in the state folder if that is read-only."""
+    folder = root / name
+    is_writable = os.access(folder if folder.exists() else root, os.W_OK)
+    return folder if is_writable else state_folder() / name
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """Wait for the lock ``name``, which all runs of this user share, and hold it for the block.

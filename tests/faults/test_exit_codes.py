@@ -80,11 +80,43 @@ def test_crash_of_the_launcher_is_one_line_and_a_testbed_failure(tmp_path: Path)
     assert len(process.stderr.splitlines()) == 1
 
 
-@pytest.mark.long
-def test_selection_without_a_test_is_unverified(tmp_path: Path) -> None:
-    code, output = launch(*GATE, "-k", "nothing_matches", "--report", str(tmp_path / "report"))
+def _is_read_only(folder: Path) -> list[str]:
+    """Return the beginning of a command that runs with a read-only folder."""
+    if os.geteuid() != 0:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode & ~0o222)
+        return []
+    # Permissions do not bind root.
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", mount, str(folder)]
 
-    assert code == ExitCode.UNVERIFIED, output
+
+@pytest.mark.long
+def test_read_only_checkout_works(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(checkout)], check=True)
+    state, wheels = tmp_path / "state", tmp_path / "wheels"
+    wheels.mkdir()
+    linux_wheel(wheels)
+    # Without an engine the run ends after the set-up, and writes its report.
+    command = ["gate", f"--wheels={wheels}", "--machine=debian-13", "--no-provision"]
+    process = subprocess.run(
+        [*_is_read_only(checkout), str(checkout / "e2e"), *command],
+        env=environment(
+            QUIVERDB_E2E_STATE=str(state),
+            QUIVERDB_E2E_TOX_WORK_DIR="",
+            DOCKER_HOST=f"unix://{tmp_path}/nobody.sock",
+        ),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+    assert process.returncode == ExitCode.TESTBED_FAILED, process.stdout + process.stderr
+    assert process.stderr == ""
+    assert read_report(state / "report").verdict is Verdict.TESTBED
+    assert str(state / "report" / "index.html") in process.stdout.splitlines()[-2]
 
 
 # ---- environments ----
@@ -176,6 +208,7 @@ def test_two_gates_run_at_once_in_a_new_clone(tmp_path: Path) -> None:
         (["gate", "-n", "few"], "-n/--numprocesses"),
         (["gate", "-p", "no_such_plugin"], "no_such_plugin"),
         (["gate", "no/such/file"], "no/such/file"),
+        (["gate", "-k", "nosuch"], "-k nosuch"),
         (["gate", "--wheels", "no/such/folder"], "no/such/folder"),
     ],
 )

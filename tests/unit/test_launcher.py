@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import contextlib
 import json
 import os
@@ -20,14 +21,14 @@ import pytest
 
 from containers.state import state_folder
 from verification import suite
-from verification.commands import parser
+from verification.commands import completion, parser
 from verification.models.errors import ExitCode
 
 LAUNCHER = Path(__file__).parents[2] / "e2e"
 CODE = compile(LAUNCHER.read_text("utf-8"), str(LAUNCHER), "exec")
 COMMANDS = (
     "gate", "test", "lint", "compare", "shell", "replay", "reproduce", "bundle", "card", "doctor",
-    "clean",
+    "clean", "completion",
 )  # fmt: skip
 
 
@@ -241,7 +242,9 @@ def test_doctor_needs_no_environment(
 ) -> None:
     _Programs(launcher, "exec")
     assert _main(launcher, monkeypatch, "doctor") == (3, [])
-    assert capsys.readouterr().out.startswith("missing ")
+    making, missing, *_ = capsys.readouterr().out.splitlines()
+    assert "environment gate" in making
+    assert missing.startswith("missing ")
 
 
 def test_interrupt_before_the_command_ends_the_running_program(
@@ -291,7 +294,7 @@ def test_unknown_command_is_wrong_use_in_one_line(
     assert _main(launcher, monkeypatch, "gaet") == (4, [])
     output = capsys.readouterr()
     assert output.err.startswith("e2e: ")
-    assert "'gaet'" in output.err
+    assert "gaet: unknown command; did you mean gate?" in output.err
     assert [name for name in COMMANDS if name not in output.err] == []
     assert (output.err.count("\n"), output.out) == (1, "")
 
@@ -305,7 +308,7 @@ def test_help_lists_all_commands_and_exit_codes(
 ) -> None:
     assert _main(launcher, monkeypatch, *arguments) == (0, [])
     output = capsys.readouterr().out
-    assert [name for name in (*COMMANDS, "--version") if f"./e2e {name} " not in output] == []
+    assert [name for name in (*COMMANDS, "--version") if f"./e2e {name}" not in output] == []
     assert parser.EXIT_CODES.strip() in output
     assert [code for code in ExitCode if not re.search(rf"\b{code:d} \w", parser.EXIT_CODES)] == []
 
@@ -348,8 +351,8 @@ def test_command_runs_in_the_environment_of_the_gate_with_the_typed_words(
         ("lint -k import", "lint: unrecognized arguments: -k import"),
         ("reproduce x", "reproduce: unrecognized arguments: x"),
         ("gate --wheels -k a", "gate: argument --wheels: expected one argument"),
-        ("gate --profile nightly", "gate: argument --profile: invalid choice: 'nightly'"),
-        ("gate --machine debian-99", "gate: argument --machine: invalid choice: 'debian-99'"),
+        ("gate --profile nightly", "gate: argument --profile: nightly: unknown profile"),
+        ("gate --machine debian-99", "gate: argument --machine: debian-99: unknown machine"),
         ("replay -n few", "replay: argument -n: invalid int value: 'few'"),
         ("shell", "shell: the following arguments are required: machine"),
     ],
@@ -440,11 +443,12 @@ def test_help_version_and_wrong_use_work_on_a_bare_interpreter() -> None:
         "print(json.dumps(results))\n"
     )
     helps: list[list[str]] = [[], *([name, "--help"] for name in COMMANDS)]
-    lines = [*helps, ["--version"], ["gate", "--machine", "debian-99"]]
+    lines = [*helps, ["completion", "bash"], ["--version"], ["gate", "--machine", "debian-99"]]
     bare = [sys.executable, "-S", "-c", script, json.dumps(lines)]  # -S: no installed packages
     process = subprocess.run(bare, capture_output=True, text=True, env={}, check=False)
     assert (process.returncode, process.stderr) == (0, "")
-    *help_results, version, wrong_use = json.loads(process.stdout)
+    *help_results, script, version, wrong_use = json.loads(process.stdout)
+    assert script[::2] == [0, ""]
     wrong = [
         result
         for result in help_results
@@ -454,7 +458,7 @@ def test_help_version_and_wrong_use_work_on_a_bare_interpreter() -> None:
     assert version[::2] == [0, ""]
     assert version[1].startswith(f"{suite.NAME} {suite.version()} (")
     assert wrong_use[:2] == [4, ""]
-    assert wrong_use[2].startswith("e2e: gate: argument --machine: invalid choice: 'debian-99'")
+    assert wrong_use[2].startswith("e2e: gate: argument --machine: debian-99: unknown machine")
 
 
 # ---- the private tox ----
@@ -480,6 +484,84 @@ def test_launcher_and_suite_use_the_same_state_folder(
         else:
             monkeypatch.setenv(name, value)
     assert launcher.state_folder() == state_folder()
+
+
+# ---- a read-only checkout ----
+
+
+@pytest.fixture
+def read_only(launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Make the checkout of the launcher a folder to which nobody can write. Return it."""
+    monkeypatch.delenv("QUIVERDB_E2E_TOX_WORK_DIR")
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    monkeypatch.setattr(launcher, "ROOT", checkout)
+    access = os.access  # root can write to each folder, except on a read-only file system
+    monkeypatch.setattr(
+        os,
+        "access",
+        lambda path, mode: checkout not in (path, *Path(path).parents) and access(path, mode),
+    )
+    return checkout
+
+
+def test_environments_of_a_read_only_checkout_are_in_the_state_folder(
+    launcher: Any, read_only: Path
+) -> None:
+    folder = launcher.work_folder()
+    assert folder.parent == state_folder()
+    assert folder.name.startswith("tox"), "./e2e clean keeps it, because this command runs in it"
+    vars(launcher)["ROOT"] = read_only / "other"
+    assert launcher.work_folder() != folder
+
+
+def test_environments_of_a_writable_checkout_are_in_it(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("QUIVERDB_E2E_TOX_WORK_DIR")
+    monkeypatch.setattr(launcher, "ROOT", tmp_path)
+    assert launcher.work_folder() == tmp_path / ".tox"
+
+
+# ---- the output ----
+
+
+def test_environments_get_the_variables_of_the_terminal() -> None:
+    """Without TERM the progress is not live. tox passes TERM only if its output is a terminal."""
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.read(LAUNCHER.with_name("tox.ini"), "utf-8")
+    passed = settings["testenv"]["pass_env"].split()
+    assert {"COLUMNS", "TERM", "NO_COLOR", "FORCE_COLOR"} <= set(passed)
+
+
+@pytest.mark.parametrize("name", ["gate", "shell"])
+def test_only_errors_are_on_stderr_and_a_shell_has_stdout_for_itself(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["e2e", name])
+    _Programs(launcher)
+    launcher.environment(Path("/tox"), "gate")
+    output = capsys.readouterr()
+    expected = (output.err, output.out) if name == "shell" else (output.out, output.err)
+    assert "environment gate" in expected[0]
+    assert expected[1] == ""
+
+
+def test_tox_does_not_colour_the_errors_of_the_tests(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (process,) = _main(launcher, monkeypatch, "test", code=0)
+    assert "--colored=no" in process.command
+
+
+def test_completion_is_printed_and_nothing_is_started(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _main(launcher, monkeypatch, "completion", "bash") == (0, [])
+    assert capsys.readouterr().out == completion.script("bash")
+
+
+# ---- tox ----
 
 
 def test_tox_is_installed_once(launcher: Any) -> None:

@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 from containers import engine as engines
 from containers import images, wheelhouse
 from containers.progress import print_line
+from containers.state import default_folder
 from verification import suite
 from verification.commands import common, standard_input
 from verification.commands.common import Unverified
@@ -148,7 +149,7 @@ def _request(options: argparse.Namespace) -> _Request:
         reported=reported,
         options=options,
         subject=subject,
-        folder=common.path_of(options.report) or common.ROOT / "reproduction",
+        folder=common.path_of(options.report) or default_folder(common.ROOT, "reproduction"),
         started_at=time.time(),
     )
 
@@ -447,7 +448,7 @@ def _write(request: _Request, report: Report) -> None:
 def _lines(request: _Request, result: _Result) -> list[str]:
     reproduction, folder = result.reproduction, request.folder
     words = " ".join(f"--{name} {shlex.quote(value)}" for name, value in reproduction.asked.items())
-    option = "" if folder == common.ROOT / "report" else f" --from {folder}"
+    option = "" if folder == default_folder(common.ROOT, "report") else f" --from {folder}"
     lines = ["", _line("request", words or "no options")]
     if result.cell_run and result.cell:
         lines += _cell_lines(request, reproduction, result.cell_run, result.cell)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import subprocess
 import sys
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from containers.state import locked, state_folder, try_lock
+from containers.state import default_folder, locked, state_folder, try_lock
 
 
 def _is_held(path: Path) -> bool:
@@ -112,3 +113,14 @@ def test_lock_is_free_after_its_holder_is_killed(
         assert _is_held(isolated / "locks" / "engine.lock")
         holder.kill()
     assert not _is_held(isolated / "locks" / "engine.lock")
+
+
+def test_default_folder_is_in_the_checkout_or_in_the_state_folder_if_that_is_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert default_folder(tmp_path, "report") == tmp_path / "report"
+    monkeypatch.setattr(os, "access", lambda path, _mode: tmp_path not in (path, path.parent))
+    assert default_folder(tmp_path, "report") == state_folder() / "report"
+    (tmp_path / "report").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _mode: path == tmp_path / "report")
+    assert default_folder(tmp_path, "report") == tmp_path / "report"
