@@ -86,12 +86,14 @@ def test_engine_that_does_not_answer(tmp_path: Path, options: tuple[str, ...]) -
         DOCKER_HOST=f"unix://{tmp_path}/nobody.sock",
     )
 
-    check_error(
-        finished,
-        *("engine-unreachable", "nobody.sock", "apt-get install docker.io"),
-        code=ExitCode.TESTBED_FAILED,
-    )
+    assert finished.code == ExitCode.TESTBED_FAILED, finished.output
+    assert "Traceback" not in finished.output
     report = read_report(tmp_path / "report")
     assert report.verdict is Verdict.TESTBED
+    (cause,) = {cause for item in report.items for cause in item.causes}
+    assert cause.name == "engine-unreachable"
+    assert "nobody.sock" in cause.message
+    assert "apt-get install docker.io" in cause.message
+    assert cause.name in finished.output
     # With pip, with uv, and the own tests.
     assert [cell.verdict for cell in report.cells] == [Verdict.UNVERIFIED] * 3

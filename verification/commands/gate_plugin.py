@@ -10,14 +10,18 @@ import ast
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from xdist.workermanage import WorkerController
 
 from containers.machine import Machine
-from verification.commands import exit_codes
+from containers.progress import PROGRESS
+from containers.state import default_folder
+from verification.commands import exit_codes, parser
 from verification.commands.gate import CONTROLLER
 from verification.commands.gate_progress import GateProgress
 from verification.models.base import DataError, parse_json
@@ -26,7 +30,7 @@ from verification.models.errors import ExitCode, WrongUse
 from verification.models.pipeline import PipelineResult
 from verification.models.results import CellResult
 from verification.models.verdict import EXIT_CODES
-from verification.report import terminal
+from verification.report import terminal, writer
 from verification.scenarios import profiles
 from verification.session import crash, kept_machines, reporting
 from verification.session.gate_run import GateRequest, GateRun
@@ -42,9 +46,12 @@ REQUEST_STASH = pytest.StashKey[GateRequest]()
 HANDOVER_STASH = pytest.StashKey[Handover]()
 _CELL_TEST = "test_cell"
 """The test function in tests/gate/test_machines.py."""
-_WIDTH = 110
 _MAX_TEXT = 400
 """The number of characters of a failure that are recorded."""
+
+
+class SetupEnded(KeyboardInterrupt):
+    """The run ends in its set-up. The report is written. pytest ends without a message."""
 
 
 class Controller:
@@ -56,8 +63,10 @@ class Controller:
         workers = len(getattr(config.option, "tx", None) or ())
         self.progress = GateProgress(self.run.recorder, workers)
         config.pluginmanager.register(self.progress, "e2e-progress")
+        PROGRESS.verbose = config.get_verbosity() > 0
         self.text = ""
-        """The verdict for the terminal."""
+        """The report for the terminal. Its last line is the verdict."""
+        self.session: pytest.Session | None = None
         self.has_started = False
         """True after the start of the run; False if pytest only lists the tests."""
         self.code: ExitCode | None = None
@@ -72,24 +81,27 @@ class Controller:
         If pytest's session fails at this point, pytest ends without calling pytest_sessionfinish.
         In this case, this method writes the report.
         """
+        self.session = session
         if session.config.option.collectonly:
             exit_codes.accept_signals()
             return (yield)
         try:
             self._set_up()
             return (yield)  # pytest-xdist starts the workers
+        except SetupEnded:
+            raise
         except KeyboardInterrupt:
             self._interrupted = True
             if self.run.setup is None:
                 self.run.clear()
             self._end(interrupted=True)
-            pytest.exit("interrupted during the set-up", returncode=self.code)
+            raise SetupEnded from None
         except (pytest.UsageError, pytest.exit.Exception):
             raise
         except Exception as error:  # noqa: BLE001  (pytest-xdist raises many kinds)
-            failure = self.run.fail("workers", crash.line(error))
+            self.run.fail("workers", crash.line(error))
             self._end(interrupted=False)
-            pytest.exit(str(failure), returncode=self.code)
+            raise SetupEnded from None
 
     def _set_up(self) -> None:
         try:
@@ -101,9 +113,8 @@ class Controller:
             raise pytest.UsageError(str(error)) from None
         handover = self.run.handover()
         if handover is None:
-            failure = self.run.recorder.run_plan.setup_failure
             self._end(interrupted=False)
-            pytest.exit(str(failure), returncode=self.code)
+            raise SetupEnded
         self.config.stash[HANDOVER_STASH] = handover
 
     def pytest_report_header(self) -> list[str]:
@@ -148,9 +159,10 @@ class Controller:
         """Record that a signal ended the run. `-x` raises a subclass, which does not count."""
         self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
 
-    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Record that the suite failed."""
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+        """Record that the suite failed. Return True, so that pytest prints no traceback."""
         self.run.fail("pytest", crash.line(excinfo.value))
+        return True
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Record that pytest could not collect a file of the gate's tests."""
@@ -181,15 +193,15 @@ class Controller:
             self.code = ExitCode.WRONG_USE
         session.exitstatus = self.code or ExitCode.VERIFIED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the verdict."""
-        if self.text:
-            terminalreporter.write_line("")
-            terminalreporter.write(self.text)
-
+    @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
-        """Remove everything that was started."""
+        """Remove everything that was started. Show the verdict, after all output of pytest."""
         self.run.close()
+        if self.session and self.code is not None:
+            self.session.exitstatus = self.code
+        if self.text:
+            sys.stdout.write(f"\n{self.text}")
+            sys.stdout.flush()
 
     def _end(self, *, interrupted: bool) -> None:
         """Remove everything that was started, then write the report.
@@ -199,7 +211,13 @@ class Controller:
         exit_codes.ignore_signals()
         self.run.remove_started()
         report, remarks = self.run.write(interrupted=interrupted)
-        self.text = terminal.render(report, remarks, width=_WIDTH, colour=_colour(self.config))
+        self.text = terminal.render(
+            report,
+            remarks,
+            page=self.run.request.report / writer.PAGE,
+            width=shutil.get_terminal_size().columns,
+            colour=terminal.uses_colour(sys.stdout),
+        )
         self.code = ExitCode.UNVERIFIED if self._interrupted else EXIT_CODES[report.verdict]
 
 
@@ -224,9 +242,10 @@ def _reason(report: pytest.TestReport) -> str:
     return " ".join(report.longreprtext.split())[-_MAX_TEXT:]
 
 
-def _colour(config: pytest.Config) -> bool:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    return bool(reporter and reporter.hasmarkup)
+def shows_pytest(config: pytest.Config) -> bool:
+    """Return True if the user asks for the output of pytest itself, for example with ``-v``."""
+    options = ("collectonly", "usepdb", "trace", "setupshow", "setuponly", "setupplan")
+    return config.get_verbosity() > 0 or any(map(config.getoption, options))
 
 
 # ---- pytest's hooks, which conftest.py imports ----
@@ -257,6 +276,8 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[REQUEST_STASH] = request
     if worker is None:
+        if not shows_pytest(config):
+            config.pluginmanager.set_blocked("terminalreporter")
         config.pluginmanager.register(Controller(request, config), CONTROLLER)
     elif HANDOVER_KEY in worker:
         config.stash[HANDOVER_STASH] = parse_json(
@@ -276,7 +297,6 @@ def request_of(config: pytest.Config) -> GateRequest:
                 f"{word}: no such option, file or folder; `./e2e gate --help` lists the options"
             )
     keyword = config.getoption("keyword")
-    check_keyword(keyword)
     subject_file = _path(config, "subject")
     subject = subjects.load(subject_file) if subject_file else subjects.load()
     options = Options(
@@ -296,7 +316,10 @@ def request_of(config: pytest.Config) -> GateRequest:
         deselected=tuple(config.getoption("deselect") or ()),
     )
     selection = select(options, config.rootpath, subject.platforms)
-    return GateRequest(selection, subject, _path(config, "report") or config.rootpath / "report")
+    report = _path(config, "report") or default_folder(config.rootpath, "report")
+    request = GateRequest(selection, subject, report)
+    check_selection(keyword, request.cells, config.rootpath / "tests" / "gate")
+    return request
 
 
 def _path(config: pytest.Config, option: str) -> Path | None:
@@ -308,22 +331,65 @@ def _path(config: pytest.Config, option: str) -> Path | None:
     return user_path(value)
 
 
-def check_keyword(keyword: str) -> None:
-    """Check the syntax of ``-k``. The workers would report an error only after the set-up.
+def parse_keyword(keyword: str, matches: Callable[[str], bool] = bool) -> ast.expr:
+    """Return the expression of ``-k``, with True or False for each word that `matches` checks.
 
     Raises:
         WrongUse: the expression is not valid.
     """
     words = (
-        word if word in ("and", "or", "not", "(", ")") else "x"
+        word if word in ("and", "or", "not", "(", ")") else str(matches(word))
         for word in re.findall(r"[()]|[^\s()]+", keyword)
     )
     try:
-        ast.parse(" ".join(words) or "x", mode="eval")
+        return ast.parse(" ".join(words) or "True", mode="eval").body
     except SyntaxError:
         raise WrongUse(
             f"-k {keyword}: not an expression of names, `and`, `or`, `not` and parentheses"
         ) from None
+
+
+def _value(expression: ast.expr) -> bool:
+    match expression:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(map(_value, values))
+        case ast.BoolOp(values=values):
+            return any(map(_value, values))
+        case ast.UnaryOp(operand=operand):
+            return not _value(operand)
+    return bool(ast.literal_eval(expression))
+
+
+def check_selection(keyword: str, cells: Sequence[Cell], tests: Path) -> None:
+    """Check before the set-up that ``-k`` selects a cell or another test of the folder `tests`.
+
+    pytest compares each word with a part of the names of a test and its file, and ignores case
+    (pytest reference, "-k EXPRESSION").
+
+    Raises:
+        WrongUse: the expression is not valid, or it selects nothing.
+    """
+    names = [f"test_machines.py {_CELL_TEST}[{cell.id}]" for cell in cells]
+    for path in sorted(tests.glob("test_*.py")):
+        functions = re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+        names += [f"{path.name} {name}" for name in functions if name != _CELL_TEST]
+
+    def is_selected(name: str) -> bool:
+        return _value(parse_keyword(keyword, lambda word: word.lower() in name.lower()))
+
+    if any(map(is_selected, names)):
+        return
+    parts = {
+        "machines": [cell.machine.name for cell in cells],
+        "installers": [cell.installer.name for cell in cells],
+        "scenarios": [cell.scenario.name for cell in cells],
+    }
+    known = {kind: list(dict.fromkeys(values)) for kind, values in parts.items()}
+    every = [name for values in known.values() for name in values]
+    questions = (parser.did_you_mean(word, every) for word in keyword.split())
+    question = next(filter(None, questions), ".")
+    lists = "; ".join(f"{kind}: {', '.join(values)}" for kind, values in known.items())
+    raise WrongUse(f"-k {keyword}: it selects no cell{question} The names are: {lists}")
 
 
 def workers() -> int:

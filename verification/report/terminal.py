@@ -3,20 +3,77 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, Severity
 from verification.models.report import Report
 from verification.report import cause_groups, signs
+from verification.report.cause_groups import CauseGroup, Occurrence
 from verification.report.signs import OutcomeSign
 
+_SEVERITY_STYLES = {
+    Severity.BROKEN: "bold red",
+    Severity.FLAWED: "bold dark_orange",
+    Severity.TESTBED: "bold magenta",
+}
 
-def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) -> str:
-    """Return items, cells and causes with their remedies. The last line has the verdict."""
+
+@dataclass(frozen=True)
+class CauseEntry:
+    """Equal causes of several cells."""
+
+    cause: Cause
+    """The first of them."""
+    step: str
+    """The step, command or file of the cell; empty for a cell or a file as a whole."""
+    places: tuple[str, ...]
+    """The cells, or what else the causes belong to: a file, a job."""
+    following: tuple[Cause, ...] = ()
+    """The causes that only follow from them."""
+
+    @property
+    def where(self) -> str:
+        """The places in one line, with the step."""
+        return ", ".join(self.places) + (f": {self.step}" if self.step else "")
+
+
+def entries(occurrences: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
+    """Return the occurrences; those that differ only in the cell are one entry."""
+    by_content: dict[tuple[str, str, str], list[Occurrence]] = {}
+    for occurrence in occurrences:
+        cause = occurrence.cause
+        key = (cause.name, cause.where.partition(": ")[2], cause.message)
+        by_content.setdefault(key, []).append(occurrence)
+    return tuple(
+        CauseEntry(
+            cause=equal[0].cause,
+            step=step,
+            places=tuple(dict.fromkeys(item.cause.where.partition(": ")[0] for item in equal)),
+            following=tuple(dict.fromkeys(cause for item in equal for cause in item.following)),
+        )
+        for (_, step, _), equal in by_content.items()
+    )
+
+
+def uses_colour(file: TextIO) -> bool:
+    """Return True if text in this file can have colours. FORCE_COLOR and NO_COLOR are respected."""
+    console = Console(file=file)
+    return console.is_terminal and not console.is_dumb_terminal and not console.no_color
+
+
+def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, colour: bool) -> str:
+    """Return items, cells and causes with their remedies, in lines of at most `width` characters.
+
+    `page` is the path of the report's page. The last two lines are this path, which is never
+    wrapped, and the verdict.
+    """
     out = io.StringIO()
     console = Console(
         file=out,
@@ -27,45 +84,38 @@ def render(report: Report, remarks: Sequence[str], *, width: int, colour: bool) 
         markup=False,
         emoji=False,  # a location such as database.cpp:100:7 is not an emoji
     )
-    console.print(_table(report))
+    console.print(_results(report))
     for group in cause_groups.groups(cause for item in report.items for cause in item.causes):
         console.print()
-        console.print(Text.assemble((group.name, "bold"), f" ({group.severity})"))
-        for occurrence in group.occurrences:
-            console.print(f"  - {occurrence.cause.where}: {occurrence.cause.message}")
-            for cause in occurrence.following:
-                console.print(f"      follows: {_line(cause)}")
-        console.print(f"    {group.remedy}")
+        console.print(Text(f"{group.name} ({group.severity})", _SEVERITY_STYLES[group.severity]))
+        console.print(_cause_table(group, report))
     for reason in sorted({item.reason for item in report.items if item.reason}):
         console.print(f"\nnot verified: {reason}")
     console.print()
-    for note in report.notes:
-        console.print(f"note: {_line(note)}")
-    for remark in remarks:
-        console.print(remark)
+    for line in (*_notes(report), *remarks, *_basis(report)):
+        console.print(line)
+    console.print(f"report: {page}", soft_wrap=True)
     sign, _, style = signs.VERDICTS[report.verdict]
     selected = " (of the selected cells)" if report.selection.narrowed else ""
     unfinished = "" if report.finished else ": the run did not finish"
     console.print(Text(f"{sign} {report.verdict}{selected}{unfinished}", f"bold {style}"))
-    return out.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
-def _table(report: Report) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
+def _results(report: Report) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("item or cell")
-    table.add_column("result")
-    table.add_column("causes")
-    table.add_column("seconds", justify="right")
+    table.add_column("result", no_wrap=True)
+    table.add_column("seconds", no_wrap=True, justify="right")
     for item in report.items:
         title = Text(item.title)
         if counts := signs.machine_sentence(report.cells_of(item.id)):
             title.append(f"\n  {counts}", "dim")
-        result = _signed(signs.VERDICTS[item.verdict], item.verdict)
-        table.add_row(title, result, cause_groups.name_list(item.causes), "")
+        table.add_row(title, _signed(signs.VERDICTS[item.verdict], item.verdict), "")
     for cell in report.cells:
         result = _signed(signs.OUTCOMES[cell.outcome], cell.outcome)
         seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
-        table.add_row(Text(f"  {cell.id}"), result, cause_groups.name_list(cell.causes), seconds)
+        table.add_row(Text(f"  {cell.id}"), result, seconds)
     return table
 
 
@@ -73,5 +123,39 @@ def _signed(outcome_sign: OutcomeSign, word: str) -> Text:
     return Text(f"{outcome_sign.sign} {word}", outcome_sign.style)
 
 
-def _line(cause: Cause) -> str:
-    return f"{cause.name}: {cause.where}: {cause.message}"
+def _cause_table(group: CauseGroup, report: Report) -> Table:
+    """Return what the user sees, what happened and where, for each entry; then the remedy."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    shown = ""
+    for entry in entries(group.occurrences):
+        text = _user_text(entry, report)
+        if text and text != shown:
+            table.add_row("  user sees", Text(text))
+        shown = text
+        table.add_row("  what", Text(entry.cause.message))
+        table.add_row("  where", Text(entry.where))
+        for cause in entry.following:
+            table.add_row("  follows", Text(f"{cause.name}: {cause.where}: {cause.message}"))
+    table.add_row("  remedy", Text(group.remedy))
+    return table
+
+
+def _user_text(entry: CauseEntry, report: Report) -> str:
+    """Return what the user of the first cell sees of an entry, without truncation, or nothing."""
+    step = entry.step.partition(": ")[0]
+    for cell in filter(None, map(report.cell, entry.places)):
+        if cell.summary and (text := cell.summary.errors.get(step, "")):
+            return text.strip()
+    return ""
+
+
+def _notes(report: Report) -> Iterator[str]:
+    for entry in entries(map(Occurrence, report.notes)):
+        yield f"note: {entry.cause.name}: {entry.where}: {entry.cause.message}"
+
+
+def _basis(report: Report) -> Iterator[str]:
+    if report.basis:
+        yield "basis: " + "; ".join(f"{entry.name} = {entry.value}" for entry in report.basis)

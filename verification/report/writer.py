@@ -13,10 +13,12 @@ from verification.models.report import Report
 from verification.report import github, html, junit, results_json, verification_md
 from verification.report.folder import REPORT_MARKER, FolderState, unusable
 
+PAGE = "index.html"
+"""The file name of the page for people."""
 _FORMATS: dict[str, Callable[[Path, Report], None]] = {
     "junit.xml": junit.write,
     "VERIFICATION.md": verification_md.write,
-    "index.html": html.write,
+    PAGE: html.write,
 }
 FILES = (results_json.NAME, *_FORMATS)
 """The file names of all formats in the report's folder."""

@@ -173,7 +173,7 @@ class GateRun:
         if history and not interrupted:
             report = report.model_copy(update={"changes": changes_since(history, report)})
         write_errors = writer.write(self.request.report, report, history=history)
-        remarks = reporting.remarks(self.request, self.setup, report)
+        remarks = reporting.remarks(self.setup, report)
         return report, (*remarks, *self._remarks, *write_errors)
 
     def fail(self, where: str, message: str) -> Cause:

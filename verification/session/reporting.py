@@ -14,6 +14,7 @@ from verification.models.pipeline import PipelineResult
 from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
+    FileCoverage,
     KeptMachine,
     MachineRecord,
     OutOfScope,
@@ -41,6 +42,11 @@ from verification.subjects import report_template
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
+
+_COVERAGE = {
+    FileCoverage.INSPECTED: "inspected only",
+    FileCoverage.NOT_READ: "not read",
+}
 
 
 class RunSpan(NamedTuple):
@@ -230,13 +236,16 @@ def _out_of_scope(
         yield OutOfScope(id=cell.id, reason=selection.no_tests_reason)
 
 
-def remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> tuple[str, ...]:
-    """Return the lines below the causes: the report's folder, and what is not verified."""
-    return tuple(_remarks(request, setup, report))
+def remarks(setup: RunSetup | None, report: Report) -> tuple[str, ...]:
+    """Return the lines below the causes: what is not verified, and the scope of the verdict."""
+    return tuple(_remarks(setup, report))
 
 
-def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> Iterator[str]:
-    yield f"report: {request.report}"
+def _remarks(setup: RunSetup | None, report: Report) -> Iterator[str]:
+    durations = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
+    if slowest := progress.slowest(durations):
+        yield f"slowest: {slowest}"
+    yield from _kept(report.kept)
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)
         yield f"The verdict covers only what was selected: {narrowed}"
@@ -246,18 +255,54 @@ def _remarks(request: GateRequest, setup: RunSetup | None, report: Report) -> It
         yield f"not verified with the earlier releases on the index: {report.no_history}"
     not_fetched = setup.prepared.release.not_fetched if setup else {}
     yield from (f"not verified: {name}: {reason}" for name, reason in not_fetched.items())
-    yield from _kept(report.kept)
-    yield from signs.platform_sentences(report.platforms)
-    if report.not_installed:
+    # The lines about the files also name the wheels of platforms without a finding.
+    platforms = (p for p in report.platforms if p.causes or p.unread or not report.files)
+    yield from signs.platform_sentences(platforms)
+    yield from _files(report)
+    yield from _out_of_scope_lines(report)
+    yield from _publisher(report.publisher)
+
+
+def _files(report: Report) -> Iterator[str]:
+    """Yield one line for the files of the release that no machine verified, for each reason."""
+    names_by_reason: dict[str, list[str]] = {}
+    for file in report.files:
+        if file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ):
+            words = _COVERAGE[file.coverage] + (f" ({file.reason})" if file.reason else "")
+            names_by_reason.setdefault(words, []).append(file.name)
+    for words, names in names_by_reason.items():
+        yield f"{words}: {', '.join(names)}"
+    if report.not_installed and not report.files:
         yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
-    ids_by_reason: dict[str, list[str]] = {}
+
+
+def _out_of_scope_lines(report: Report) -> Iterator[str]:
+    """Yield one line for the machines of other profiles, and one for each other reason."""
+    profile, ids_by_reason, others = report.selection.profile, dict[str, list[str]](), 0
     for entry in report.out_of_scope:
-        ids_by_reason.setdefault(entry.reason, []).append(entry.id)
+        machine = report.machines.get(entry.id)
+        if machine and profile not in machine.profiles:
+            others += 1
+        else:
+            ids_by_reason.setdefault(entry.reason, []).append(entry.id)
     for reason, ids in ids_by_reason.items():
         yield f"out of scope: {', '.join(ids)}: {reason}"
-    durations = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
-    if slowest := progress.slowest(durations):
-        yield f"slowest: {slowest}"
+    if others:
+        yield f"out of scope: {others} machines that only other profiles have"
+
+
+def _publisher(part: PublisherPart | None) -> Iterator[str]:
+    """Yield what the registered publisher was compared with, and what was read of the live index"""
+    if part and part.scope:
+        yield f"publisher: verified {part.scope}"
+    if part and part.live:
+        live = part.live
+        parts = [
+            f"live index: {live.verdict}",
+            f"provenance of {live.version} ({len(live.publishers)} files)" if live.version else "",
+            live.reason,
+        ]
+        yield ": ".join(filter(None, parts))
 
 
 def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from verification.commands.gate_plugin import check_keyword, start_order
+from verification.commands.gate_plugin import check_selection, start_order
 from verification.models.base import read_json
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[4]
 CONFTEST = ROOT / "tests" / "helpers" / "gate_conftest.py"
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
 """The cells of the profile quick."""
+COLUMNS = 60
 PROCESSES = multiprocessing.get_context("forkserver")
 MODULES = ["verification.commands.gate_plugin", "tests.helpers.sample_testbed"]
 """The modules that the fork server imports once for all gates."""
@@ -48,6 +49,19 @@ class Gate(NamedTuple):
 
     def outcomes(self) -> dict[str, Outcome]:
         return {cell.id: cell.outcome for cell in self.report.cells}
+
+
+def check_output(gate: Gate) -> None:
+    """Check that the path and the verdict are the last lines, and that pytest prints nothing."""
+    page = str(gate.folder / "report" / "index.html")
+    *lines, path_line, verdict_line = gate.output.splitlines()
+    assert path_line.endswith(page)
+    assert verdict_line.endswith(gate.report.verdict)
+    for text in ("test session starts", " passed", "test summary", "workers [", "Exit:", "!!!"):
+        assert text not in gate.output
+    assert "." not in lines, "pytest prints a dot for each test"
+    assert "Traceback" not in gate.output
+    assert max(map(len, lines)) <= COLUMNS
 
 
 def of_profile(name: str) -> list[Cell]:
@@ -119,6 +133,7 @@ def run_gate(
         (folder / "tests" / "gate" / "test_broken.py").write_text("import no_such_module\n")
     # Without the variables that make a process a worker of pytest-xdist.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+    inherited["COLUMNS"] = str(COLUMNS)
     variables = {**inherited, "PYTHONPATH": str(ROOT), "QUIVERDB_E2E_HISTORY": ""}
     process = PROCESSES.Process(target=run_pytest, args=(folder, options, variables))
     process.start()
@@ -136,6 +151,7 @@ def test_each_cell_is_one_test_and_its_result_reaches_the_report(
     assert gate.code == 0, gate.output
     assert gate.outcomes() == {LINUX: Outcome.WORKS, WINDOWS: Outcome.WORKS}
     assert gate.report.verdict is Verdict.VERIFIED
+    check_output(gate)
     assert (tmp_path / "removed").exists()
     cases = ET.parse(tmp_path / "report" / "junit.xml").getroot().iter("testcase")  # noqa: S314
     assert sorted(case.get("name", "") for case in cases) == sorted(
@@ -160,6 +176,7 @@ def test_outcome_of_one_cell_decides_the_exit_code(
     gate = run_gate(tmp_path, {LINUX: behaviour})
     assert gate.outcomes() == {LINUX: outcome, WINDOWS: Outcome.WORKS}, gate.output
     assert gate.code == code, gate.output
+    check_output(gate)
 
 
 def test_worker_that_dies_is_the_testbed_failure_of_its_cell_only(tmp_path: Path) -> None:
@@ -183,6 +200,7 @@ def test_failed_set_up_leaves_a_report(
     assert gate.report.verdict is verdict
     assert gate.report.interrupted == (behaviour == "interrupted")
     assert set(gate.outcomes().values()) == {Outcome.UNVERIFIED}
+    check_output(gate)
     assert (tmp_path / "removed").exists()
 
 
@@ -204,7 +222,7 @@ def test_crash_of_the_suite_is_a_testbed_failure(
     assert gate.report.finished
     causes = {cause.name for item in gate.report.items for cause in item.causes}
     assert causes == {"testbed-defect"}
-    assert "Traceback" not in gate.output
+    check_output(gate)
 
 
 def test_a_test_file_that_cannot_be_collected_is_a_testbed_failure(tmp_path: Path) -> None:
@@ -232,11 +250,40 @@ def test_keyword_narrows_the_verdict(tmp_path: Path) -> None:
     assert [item.id for item in gate.report.items] == ["linux-install"]
 
 
+def test_selection_without_a_test_is_refused_and_leaves_the_earlier_report(tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / REPORT_MARKER).touch()
+    (tmp_path / "report" / "results.json").write_text("the earlier report")
+    gate = run_gate(tmp_path, {"set-up": "crashes"}, "-k=debian-31")
+    assert gate.code == 4, gate.output
+    (line,) = gate.output.strip().splitlines()
+    assert "did you mean debian-13?" in line
+    assert "windows-wine" in line
+    assert (tmp_path / "report" / "results.json").read_text() == "the earlier report"
+    assert not (tmp_path / "removed").exists(), "no set-up"
+
+
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
-def test_selection_without_a_test_verifies_nothing(tmp_path: Path, workers: str) -> None:
-    gate = run_gate(tmp_path, {}, "-k=nothing_matches", workers)
+def test_other_selection_without_a_test_verifies_nothing(tmp_path: Path, workers: str) -> None:
+    gate = run_gate(tmp_path, {}, "-m=item and not item", workers)
     assert gate.code == 5, gate.output
     assert gate.outcomes() == dict.fromkeys((LINUX, WINDOWS), Outcome.UNVERIFIED)
+
+
+def test_output_of_pytest_is_shown_on_request_above_the_path_and_the_verdict(
+    tmp_path: Path,
+) -> None:
+    gate = run_gate(tmp_path, {}, "-v", "-n0")
+    assert "test session starts" in gate.output
+    assert "passed" in gate.output
+    assert gate.output.splitlines()[-2].endswith(str(tmp_path / "report" / "index.html"))
+    assert gate.output.splitlines()[-1].endswith(gate.report.verdict)
+
+
+def test_list_of_the_tests_is_shown(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {}, "--collect-only", "-q")
+    assert f"test_cell[{LINUX}]" in gate.output
+    assert not (tmp_path / "report").exists()
 
 
 def test_option_strict_reaches_the_run(tmp_path: Path) -> None:
@@ -252,15 +299,33 @@ def test_interrupted_run_reports_the_cells_that_did_not_run(tmp_path: Path) -> N
     assert gate.outcomes()[WINDOWS] is Outcome.UNVERIFIED
 
 
-@pytest.mark.parametrize("keyword", ["and or", "debian and", "(", "not"])
-def test_invalid_keyword_is_wrong_use(keyword: str) -> None:
-    with pytest.raises(WrongUse, match="-k"):
-        check_keyword(keyword)
+GATE_TESTS = ROOT / "tests" / "gate"
 
 
-@pytest.mark.parametrize("keyword", ["", "[debian-13-uv-venv]", "debian-11 and not (a or b)"])
-def test_valid_keyword_is_accepted(keyword: str) -> None:
-    check_keyword(keyword)
+@pytest.mark.parametrize(
+    "keyword",
+    ["and or", "debian and", "(", "not", "nosuch", "debian-13 and nosuch", "not test_", "[x]"],
+)
+def test_keyword_that_is_invalid_or_selects_nothing_is_wrong_use(keyword: str) -> None:
+    with pytest.raises(WrongUse, match="-k") as raised:
+        check_selection(keyword, of_profile("gate"), GATE_TESTS)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("", "[debian-13-uv-venv]", "DEBIAN-13", "nosuch or uv", "not nosuch"),
+        *("debian-13 and not (own-tests or uv)", "test_wheels", "pipeline"),
+    ],
+)
+def test_keyword_that_selects_a_cell_or_another_test_is_accepted(keyword: str) -> None:
+    check_selection(keyword, of_profile("gate"), GATE_TESTS)
+
+
+def test_keyword_selects_only_cells_of_the_selected_machines() -> None:
+    with pytest.raises(WrongUse):
+        check_selection("windows-wine", of_profile("quick")[:1], GATE_TESTS)
 
 
 @pytest.mark.parametrize("option", ["--source=", "--no-such-option", "--machine=none", "no/file"])

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import WINDOWS, cell, item, report
+from tests.helpers.screen import Terminal
 from verification.models.cause import Cause, Severity
-from verification.models.report import Report
-from verification.models.results import ItemResult
+from verification.models.report import BasisEntry, Report
+from verification.models.results import CellResult, ItemResult
 from verification.models.verdict import Outcome, Verdict
 from verification.report import signs, terminal
+
+PAGE = Path("/a/folder/report/index.html")
 
 
 def _cause(name: str, severity: Severity, **changes: str) -> Cause:
@@ -37,7 +42,7 @@ def _report(*items: ItemResult, notes: Sequence[Cause] = ()) -> Report:
 def _text(
     run: Report, remarks: Sequence[str] = (), *, width: int = 110, colour: bool = False
 ) -> str:
-    return terminal.render(run, remarks, width=width, colour=colour)
+    return terminal.render(run, remarks, page=PAGE, width=width, colour=colour)
 
 
 def _words(text: str) -> str:
@@ -47,8 +52,46 @@ def _words(text: str) -> str:
 def test_each_cause_is_shown_with_place_message_and_remedy() -> None:
     text = _words(_text(_report(_item(CRASH, STRAY))))
     for cause in (CRASH, STRAY):
-        lines = f"{cause.name} ({cause.severity}) - {cause.where}: {cause.message} {cause.remedy}"
-        assert text.count(lines) == 1
+        position = text.index(f"{cause.name} ({cause.severity})")
+        for value in (cause.message, cause.where, cause.remedy):
+            assert text.count(value) == 1
+            assert text.index(value) > position, "what, where, remedy"
+            position = text.index(value)
+
+
+SEEN = "RuntimeError: cannot load\n  library 'libquiver.dll': " + "x" * 300 + " error 0x7e"
+
+
+def _with_error(cell_id: str, text: str) -> CellResult:
+    """Return a cell with a cause at its native call, at which the user sees `text`."""
+    cause = _cause("missing-runtime-library", Severity.BROKEN, where=f"{cell_id}: native-call")
+    result = cell(cell_id, cause)
+    assert result.summary
+    summary = result.summary.model_copy(update={"errors": {"native-call": text}})
+    return result.model_copy(update={"summary": summary})
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_the_text_that_the_user_sees_is_complete_and_comes_first(width: int) -> None:
+    text = _text(report(_with_error(WINDOWS, SEEN)), width=width)
+    for word in SEEN.replace("x" * 300, "").split():
+        assert word in text
+    assert text.count("x") >= 300, "nothing is cut off"
+    assert text.index("RuntimeError") < text.index("message of") < text.index("Remedy of")
+
+
+def test_equal_causes_of_several_cells_are_one_entry_with_the_list_of_cells() -> None:
+    ids = ("windows-wine-pip-system", "windows-wine-uv-system")
+    run = report(*(_with_error(cell_id, SEEN) for cell_id in ids))
+    text = _words(_text(run))
+    assert text.count("message of missing-runtime-library") == 1
+    assert text.count("RuntimeError: cannot load") == 1
+    assert f"{', '.join(ids)}: native-call" in text
+    other = _with_error("debian-13-pip-venv", "ImportError")
+    causes = (other.causes[0].model_copy(update={"message": "something else"}),)
+    text = _words(_text(report(*run.cells, other.model_copy(update={"causes": causes}))))
+    assert "ImportError" in text
+    assert text.count("Remedy of missing-runtime-library.") == 1
 
 
 def test_a_cause_of_several_items_is_shown_once_and_the_heaviest_comes_first() -> None:
@@ -60,8 +103,7 @@ def test_a_cause_of_several_items_is_shown_once_and_the_heaviest_comes_first() -
 def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
     follows = _cause("leftovers", Severity.BROKEN, where="debian-pip-venv: end", follows="crash")
     text = _text(_report(_item(follows, CRASH)))
-    (row,) = (line for line in text.splitlines() if line.startswith("pip install works"))
-    assert "leftovers" not in row
+    assert text.count("(broken)") == 1
     assert text.index(CRASH.message) < text.index(follows.message) < text.index(CRASH.remedy)
     assert follows.remedy not in text
 
@@ -79,18 +121,17 @@ def test_brackets_colons_and_paths_are_not_markup() -> None:
     cause = _cause("crash", Severity.BROKEN, where="[here]", message=message, remedy=remedy)
     text = _text(_report(_item(cause)), ["remark [b]x[/b]"])
     assert message in _words(text)
-    assert "[here]: " in text
+    assert "[here]" in text
     assert remedy in text
     assert "remark [b]x[/b]" in text
 
 
-def test_items_and_cells_are_shown_with_result_causes_and_seconds() -> None:
+def test_items_and_cells_are_shown_with_result_and_seconds() -> None:
     run = report(cell(sample_run.LINUX, CRASH, seconds=1.26), cell(WINDOWS))
     lines = _text(run).splitlines()
     (row,) = (line for line in lines if "clean Linux machine" in line)
     (cell_row,) = (line for line in lines if line.startswith(f"  {sample_run.LINUX} "))
     assert "✘ failed" in row
-    assert row.count("crash") == 1
     assert "✘ fails" in cell_row
     assert cell_row.split()[-1] == "1.3"
 
@@ -110,7 +151,7 @@ def test_items_and_cells_are_shown_with_result_causes_and_seconds() -> None:
 def test_each_outcome_has_its_sign_and_word(outcome: Outcome, expected: str) -> None:
     lines = _text(report(cell(sample_run.LINUX, outcome=outcome), cell(WINDOWS))).splitlines()
     (row,) = (line for line in lines if line.startswith(f"  {sample_run.LINUX} "))
-    assert row.split("│")[1].strip() == expected
+    assert expected in row
 
 
 def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
@@ -137,7 +178,7 @@ def test_the_reason_of_an_unverified_item_is_shown_once() -> None:
 
 def test_notes_and_remarks_are_shown_without_remedies() -> None:
     text = _words(_text(_report(_item(), notes=[NOTE]), ["A remark"]))
-    assert f"{NOTE.name}: {NOTE.where}: {NOTE.message}" in text
+    assert f"note: {NOTE.name}: {NOTE.where}: {NOTE.message}" in text
     assert "A remark" in text
     assert NOTE.remedy not in text
 
@@ -153,7 +194,10 @@ def test_notes_and_remarks_are_shown_without_remedies() -> None:
 )
 def test_the_last_line_is_the_verdict(verdict: Verdict, line: str) -> None:
     run = _report(_item(verdict=verdict))
-    assert _text(run, ["report: x"]).splitlines()[-1] == line
+    for width in (60, 80, 200):
+        path_line, verdict_line = _text(run, ["a remark"], width=width).splitlines()[-2:]
+        assert path_line.endswith(str(PAGE)), "the path is not wrapped"
+        assert verdict_line == line
     narrowed = run.selection.model_copy(update={"narrowed": ("-k x",)})
     last = _text(run.model_copy(update={"selection": narrowed})).splitlines()[-1]
     assert last.startswith(line)
@@ -173,5 +217,54 @@ def test_a_remedy_is_shown_once_for_all_places_of_a_cause() -> None:
 
     assert text.count(f"{CRASH.name} ({CRASH.severity})") == 1
     assert text.count(CRASH.remedy) == 1
-    assert CRASH.where in text
-    assert other_cell.where in text
+    assert "debian-pip-venv, other-pip-venv: import" in text
+
+
+def test_the_basis_is_next_to_the_path_and_the_verdict() -> None:
+    basis = (
+        BasisEntry(name="Windows", value="Wine 10.0"),
+        BasisEntry(name="not covered", value="macOS"),
+    )
+    run = _report(_item()).model_copy(update={"basis": basis})
+    line = _text(run, ["a remark"]).splitlines()[-3]
+    assert "Windows = Wine 10.0" in line
+    assert "not covered = macOS" in line
+    assert (
+        len(_text(_report(_item()), ["a remark"]).splitlines())
+        == len(_text(run, ["x"]).splitlines()) - 1
+    )
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    long_id = "debian-13-x86-64-v1-pip-oldest-system-site-packages"
+    run = report(_with_error(WINDOWS, SEEN), cell(long_id, CRASH))
+    basis = (BasisEntry(name="source", value="word " * 60),)
+    run = run.model_copy(update={"basis": basis, "notes": (NOTE,)})
+    lines = _text(run, ["a remark " * 40], width=width).splitlines()
+    assert max(len(line) for line in lines if str(PAGE) not in line) <= width
+    assert any(len(line) > width * 0.8 for line in lines), "the width is used"
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_terminal", "expected"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm"}, False, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, True, False),
+        ({"TERM": "xterm", "FORCE_COLOR": "1"}, False, True),
+    ],
+    ids=str,
+)
+def test_colours_follow_the_terminal_and_its_variables(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    is_terminal: bool,
+    expected: bool,
+) -> None:
+    for name in ("TERM", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert terminal.uses_colour(Terminal() if is_terminal else io.StringIO()) is expected

@@ -90,7 +90,7 @@ def test_all_formats_show_that_a_run_did_not_finish(tmp_path: Path, history: His
 
 def test_the_terminal_shows_that_a_run_did_not_finish_in_the_last_line() -> None:
     lines = [
-        terminal.render(run, (), width=100, colour=False).splitlines()[-1]
+        terminal.render(run, (), page=Path("p"), width=100, colour=False).splitlines()[-1]
         for run in (_not_run(), _unfinished())
     ]
     assert lines[1].startswith(lines[0])

@@ -341,7 +341,7 @@ def test_report_has_the_verdict_and_the_stored_files(
     assert report.verdict is Verdict.VERIFIED
     assert report.inputs == INPUTS
     assert results_json.read(tmp_path / "results.json") == report
-    assert str(tmp_path) in remarks[0]
+    assert remarks
     assert [run.report for run in history().runs().runs] == [report]
     run.close()
 

@@ -17,7 +17,14 @@ from tests.helpers.sample_wheels import SUBJECT
 from verification import suite
 from verification.models.cause import Severity
 from verification.models.inspection import ReleaseInspection
-from verification.models.report import KeptMachine, Report
+from verification.models.pipeline import LivePublisherCheck
+from verification.models.report import (
+    FileCoverage,
+    FileResult,
+    KeptMachine,
+    PublisherPart,
+    Report,
+)
 from verification.models.results import CellResult, CellSummary, Coverage, TestsSummary
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
@@ -65,8 +72,8 @@ def scope(report: Report) -> dict[str, str]:
     return {entry.id: entry.reason for entry in report.out_of_scope}
 
 
-def lines(gate: GateRequest, setup: RunSetup | None, report: Report) -> list[str]:
-    return list(reporting.remarks(gate, setup, report))
+def lines(setup: RunSetup | None, report: Report) -> list[str]:
+    return list(reporting.remarks(setup, report))
 
 
 # ---- the report ----
@@ -153,7 +160,7 @@ def test_cells_that_are_not_selected_narrow_the_verdict(tmp_path: Path) -> None:
     assert keyword == "-k debian"
     assert [int(number) for number in re.findall(r"\d+", count)] == [1, 2]
     assert "windows-install" in scope(report)
-    assert any(keyword in line and count in line for line in lines(gate, run_setup(), report))
+    assert any(keyword in line and count in line for line in lines(run_setup(), report))
 
 
 def test_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
@@ -162,7 +169,7 @@ def test_run_of_all_cells_is_not_narrowed(tmp_path: Path) -> None:
     assert report.selection.narrowed == ()
     selection = report.selection.model_copy(update={"narrowed": ("-k x",)})
     narrowed = report.model_copy(update={"selection": selection})
-    assert len(lines(gate, run_setup(), narrowed)) == len(lines(gate, run_setup(), report)) + 1
+    assert len(lines(run_setup(), narrowed)) == len(lines(run_setup(), report)) + 1
 
 
 # ---- what is out of scope ----
@@ -204,7 +211,7 @@ def test_reason_for_missing_own_tests_is_in_the_report_and_in_a_line(
     gate = request(tmp_path, **options)
     report = build(gate)
     assert report.own_tests_not_run == gate.selection.no_tests_reason != ""
-    assert any(report.own_tests_not_run in line for line in lines(gate, None, report)[:3])
+    assert any(report.own_tests_not_run in line for line in lines(None, report)[:3])
 
 
 def test_reason_for_own_tests_that_did_not_run_depends_on_the_cells(tmp_path: Path) -> None:
@@ -233,8 +240,9 @@ def test_own_tests_that_ran_have_no_reason(tmp_path: Path) -> None:
 def test_out_of_scope_has_one_line_for_each_reason(tmp_path: Path) -> None:
     gate = request(tmp_path)
     report = build(gate)
-    reasons = set(scope(report).values())
-    remarks = lines(gate, None, report)
+    reasons = {reason for name, reason in scope(report).items() if name not in machines.load()}
+    assert reasons
+    remarks = lines(None, report)
     for reason in reasons:
         assert len([line for line in remarks if line.endswith(f": {reason}")]) == 1, reason
     assert any("pipeline, publisher" in line for line in remarks)
@@ -254,7 +262,7 @@ def test_wheel_that_no_selected_machine_can_run_is_inspected_only(tmp_path: Path
         (WINDOWS_WHEEL,)
     ]
     assert report.not_installed == ()
-    assert any(WINDOWS_WHEEL in line for line in lines(gate, run_setup(), report))
+    assert any(WINDOWS_WHEEL in line for line in lines(run_setup(), report))
 
 
 def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> None:
@@ -262,13 +270,13 @@ def test_wheel_that_no_machine_was_served_is_not_installed(tmp_path: Path) -> No
     setup = run_setup(prepared_run(release(LINUX_WHEEL, MUSL, WINDOWS_WHEEL)))
     report = build(gate, setup)
     assert report.not_installed == (MUSL,)
-    (line,) = [line for line in lines(gate, setup, report) if MUSL in line]
+    (line,) = [line for line in lines(setup, report) if MUSL in line]
     assert LINUX_WHEEL not in line
 
 
 def test_installed_wheel_has_no_line(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    assert not [line for line in lines(gate, run_setup(), build(gate)) if LINUX_WHEEL in line]
+    assert not [line for line in lines(run_setup(), build(gate)) if LINUX_WHEEL in line]
 
 
 # ---- notes ----
@@ -304,21 +312,70 @@ def test_library_that_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> 
 # ---- the lines below the verdict ----
 
 
-def test_first_line_names_the_folder_of_the_report(tmp_path: Path) -> None:
+def test_files_that_no_machine_verified_have_one_line_for_each_reason(tmp_path: Path) -> None:
+    files = (
+        FileResult(name="a.whl", coverage=FileCoverage.VERIFIED, machines=("debian-13",)),
+        FileResult(name="b.whl", coverage=FileCoverage.INSPECTED, reason="no machine runs it"),
+        FileResult(name="c.whl", coverage=FileCoverage.INSPECTED, reason="no machine runs it"),
+        FileResult(name="d.tar.gz", coverage=FileCoverage.NOT_READ, reason="not a wheel"),
+    )
+    report = build(request(tmp_path)).model_copy(update={"files": files, "platforms": ()})
+    remarks = lines(None, report)
+    assert not [line for line in remarks if "a.whl" in line]
+    (inspected,) = [line for line in remarks if "b.whl" in line]
+    assert "c.whl" in inspected
+    assert "no machine runs it" in inspected
+    (not_read,) = [line for line in remarks if "d.tar.gz" in line]
+    assert "not a wheel" in not_read
+    assert not_read != inspected
+
+
+def test_machines_of_other_profiles_have_one_line_with_their_number(tmp_path: Path) -> None:
     gate = request(tmp_path)
-    assert str(tmp_path / "report") in lines(gate, None, build(gate))[0]
+    report = build(gate)
+    others = {
+        name
+        for name, spec in machines.load().items()
+        if report.selection.profile not in spec.profiles
+    }
+    assert len({scope(report)[name] for name in others}) > 1, "the reasons differ"
+    remarks = lines(None, report)
+    (line,) = [line for line in remarks if f"{len(others)} machines" in line]
+    assert not [line for line in remarks for name in others if name in line]
+    few = report.model_copy(update={"out_of_scope": report.out_of_scope[:1]})
+    assert line not in lines(None, few)
+
+
+def test_scope_of_the_publisher_and_what_was_read_of_the_live_index_have_one_line_each(
+    tmp_path: Path,
+) -> None:
+    live = LivePublisherCheck(
+        verdict=Verdict.UNVERIFIED,
+        version="0.13.5",
+        publishers={"a.whl": "x"},
+        reason="no provenance",
+    )
+    publisher = PublisherPart(scope="against the registration file", live=live)
+    report = build(request(tmp_path)).model_copy(update={"publisher": publisher})
+    remarks = lines(None, report)
+    assert len([line for line in remarks if "against the registration file" in line]) == 1
+    (line,) = [line for line in remarks if "live index" in line]
+    for value in ("unverified", "0.13.5", "no provenance"):
+        assert value in line
+    without = report.model_copy(update={"publisher": PublisherPart()})
+    assert len(lines(None, without)) == len(remarks) - 2
 
 
 def test_missing_earlier_releases_have_a_line_with_the_reason(tmp_path: Path) -> None:
     gate = request(tmp_path)
     setup = run_setup(prepared_run(no_history="no answer"))
-    assert any("no answer" in line for line in lines(gate, setup, build(gate, setup)))
+    assert any("no answer" in line for line in lines(setup, build(gate, setup)))
 
 
 def test_wheel_that_was_not_fetched_has_a_line(tmp_path: Path) -> None:
     gate = request(tmp_path)
     setup = run_setup(prepared_run(release().model_copy(update={"not_fetched": {MUSL: "404"}})))
-    remarks = lines(gate, setup, build(gate, setup))
+    remarks = lines(setup, build(gate, setup))
     assert len([line for line in remarks if line.endswith(f"{MUSL}: 404")]) == 1
 
 
@@ -334,25 +391,25 @@ def test_kept_machine_has_a_line_with_its_command(tmp_path: Path) -> None:
     results_json.write_model(gate.report / "kept" / f"{LINUX}.json", kept)
     report = build(gate)
     assert report.kept == (kept,)
-    remarks = lines(gate, run_setup(), report)
+    remarks = lines(run_setup(), report)
     (line,) = [line for line in remarks if line.endswith(kept.enter)]
     assert LINUX in line
     assert kept.until in line
     assert sum("./e2e clean --kept" in line for line in remarks) == 1
 
 
-def test_slowest_steps_are_the_last_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slowest_steps_are_the_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     steps = Progress(environment={}, clock=lambda: now[-1], refreshes=False)
     monkeypatch.setattr(progress, "PROGRESS", steps)
     gate = request(tmp_path)
-    before = lines(gate, None, build(gate))
-    step = steps.begin("image index: building", quiet=True)
+    before = lines(None, build(gate))
+    step = steps.begin("image index: building")
     now.append(12.0)
     steps.end(step, "")
-    *other_lines, last_line = lines(gate, None, build(gate))
+    first_line, *other_lines = lines(None, build(gate))
     assert other_lines == before
-    assert last_line.endswith("image index 12.0 s")
+    assert first_line.endswith("image index 12.0 s")
 
 
 # ---- the identity of the suite ----
