@@ -82,9 +82,8 @@ def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
     for cell_id in ids:
         if cell_id not in cells_by_id:
             names = ", ".join(cells_by_id) or "none"
-            question = parser.did_you_mean(cell_id, cells_by_id)
-            known = f"{' Its' if question else '; its'} cells are: {names}"
-            raise WrongUse(f"{cell_id}: no cell of this report{question}{known}")
+            answer = parser.did_you_mean(cell_id, cells_by_id) or f"; its cells are: {names}"
+            raise WrongUse(f"{cell_id}: no cell of this report{answer}")
     return [cells_by_id[cell_id] for cell_id in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
@@ -151,9 +150,8 @@ def cell_on(
         )
     scenario_specs = scenarios.load()[spec.os]
     if scenario not in scenario_specs:
-        raise WrongUse(
-            f"--scenario {parser.unknown('scenario', scenario, scenario_specs)} on {spec.os}"
-        )
+        line = parser.unknown("scenario", scenario, scenario_specs)
+        raise WrongUse(f"--scenario {line} (on {spec.os})")
     if installer_spec.scenarios and scenario not in installer_spec.scenarios:
         names = " and ".join(installer_spec.scenarios)
         raise WrongUse(f"--installer {installer} needs the scenario {names}")

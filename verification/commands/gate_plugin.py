@@ -387,9 +387,9 @@ def check_selection(keyword: str, cells: Sequence[Cell], tests: Path) -> None:
     known = {kind: list(dict.fromkeys(values)) for kind, values in parts.items()}
     every = [name for values in known.values() for name in values]
     questions = (parser.did_you_mean(word, every) for word in keyword.split())
-    question = next(filter(None, questions), ".")
-    lists = "; ".join(f"{kind}: {', '.join(values)}" for kind, values in known.items())
-    raise WrongUse(f"-k {keyword}: it selects no cell{question} The names are: {lists}")
+    lists = (f"the {kind} are {', '.join(values)}" for kind, values in known.items())
+    answer = next(filter(None, questions), f"; {'; '.join(lists)}")
+    raise WrongUse(f"-k {keyword}: it selects no cell{answer}")
 
 
 def workers() -> int:

@@ -91,11 +91,13 @@ def did_you_mean(word: str, names: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> str:
-    """Return the line about an unknown name of a machine, a profile or something similar."""
+    """Return the line about an unknown name of a machine, a profile or something similar.
+
+    It has the most similar name, or all names if none is similar.
+    """
     names = list(names)
-    question = did_you_mean(name, names)
-    known = f"{' The' if question else '; the'} {kind}s are {', '.join(names)}"
-    return f"{name}: unknown {kind}{question}{known}"
+    answer = did_you_mean(name, names) or f"; the {kind}s are {', '.join(names)}"
+    return f"{name}: unknown {kind}{answer}"
 
 
 def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
