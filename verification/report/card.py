@@ -121,7 +121,7 @@ def card(report: Report) -> Card:
         meaning=MEANINGS[report.verdict],
         exit_meaning=f"exit code {int(code)}: {_EXIT_MEANINGS[code]}",
         entries=tuple(entries(report)),
-        basis=basis_line(report),
+        basis=signs.basis_line(report),
         command=report.command,
         started=report.started,
         suite=suite.title(report.suite_version, report.suite_commit),
@@ -133,11 +133,6 @@ def title(report: Report) -> str:
     release = f"{report.selection.subject} {report.version}".strip()
     unfinished = "" if report.finished else " (the run did not finish)"
     return f"{release}: {signs.VERDICTS[report.verdict].title}{unfinished}"
-
-
-def basis_line(report: Report) -> str:
-    """Return what the verdict is based on, as one line; empty if it is not recorded."""
-    return "; ".join(f"{entry.name}: {entry.value}" for entry in report.basis)
 
 
 def markdown(content: Card) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,11 @@ class CauseEntry:
     def others(self) -> tuple[str, ...]:
         """The subjects that the message of the first cause does not name."""
         return self.subjects[1:]
+
+    @property
+    def text(self) -> str:
+        """The message of the first cause, and the subjects that it does not name."""
+        return self.cause.message + (f" (also {', '.join(self.others)})" if self.others else "")
 
 
 @dataclass(frozen=True)
@@ -213,3 +219,19 @@ def location_sentence(places: Iterable[str], cells: Mapping[str, CellResult]) ->
     suffix = f"{len(scenarios)} scenarios" if many else ", ".join(scenarios)
     sentence = ", ".join(parts) + (f" ({suffix})" if parts else "")
     return "; ".join(filter(None, (sentence, *others)))
+
+
+def user_text(entry: CauseEntry, cells: Mapping[str, CellResult]) -> str:
+    """Return the text that the user sees of a failure, complete; empty if nothing is recorded.
+
+    It is the exception of the step, or the output of the command, of the first cell that has one.
+    A broken cause without such a text has that of the crash of its cell. An entry without its own
+    text has that of its first consequence. ``cells`` are the cells of the report by id.
+    """
+    is_broken = entry.cause.severity is Severity.BROKEN
+    names = (entry.step, *(("exercise",) if is_broken else ()))
+    for place, name in itertools.product(entry.places, names):
+        cell = cells.get(place)
+        if cell and cell.summary and (text := cell.summary.errors.get(name)):
+            return text
+    return next(filter(None, (user_text(other, cells) for other in entry.following)), "")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import itertools
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,6 @@ from verification.models.cause import Severity
 from verification.models.evidence import (
     CellEvidence,
     CommandRun,
-    Exercise,
     OwnTestFailure,
     OwnTests,
     read_evidence,
@@ -300,12 +298,12 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
         report=report,
         card=cards.card(report),
         details=tuple(_details(report)),
-        causes=tuple(_groups(counted, report, evidence)),
+        causes=tuple(_groups(counted, report)),
         failing=tuple(cell for cell in cells if cell.result.outcome in _FAILING),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
         machines=tuple(_machines(report)),
-        notes=tuple(_groups(notes, report, evidence)),
+        notes=tuple(_groups(notes, report)),
         files=tuple(_files(report)),
         pipeline=timeline.job_bars(report.pipeline),
         pipeline_details=tuple(_pipeline_details(report)),
@@ -368,9 +366,7 @@ def _machine(report: Report, name: str) -> MachineRecord:
 # ---- the causes ----
 
 
-def _groups(
-    groups: Iterable[CauseGroup], report: Report, evidence: Mapping[str, CellEvidence]
-) -> Iterator[GroupView]:
+def _groups(groups: Iterable[CauseGroup], report: Report) -> Iterator[GroupView]:
     cells = {cell.id: cell for cell in report.cells}
     for group in groups:
         # get() of the catalogue raises an error for an unknown name.
@@ -378,7 +374,7 @@ def _groups(
         views = (
             EntryView(
                 entry=entry,
-                shown=shown_text(entry, cells, evidence),
+                shown=cause_groups.user_text(entry, cells),
                 location=cause_groups.location_sentence(entry.places, cells),
                 cells=tuple(place for place in entry.places if place in cells),
             )
@@ -393,38 +389,6 @@ def _groups(
             description=known.doc if known else "",
             entries=tuple(sorted(views, key=lambda view: not view.shown)),
         )
-
-
-def shown_text(
-    entry: CauseEntry, cells: Mapping[str, CellResult], evidence: Mapping[str, CellEvidence]
-) -> str:
-    """Return the text that the user sees of a failure, complete; empty if nothing is recorded.
-
-    It is the exception of the step, or the output of the command, of the first cell that has one.
-    A broken cause without such a text has that of the crash of its cell. An entry without its own
-    text has that of its first consequence.
-    """
-    is_broken = entry.cause.severity is Severity.BROKEN
-    names = (entry.step, *(("exercise",) if is_broken else ()))
-    for place, name in itertools.product(entry.places, names):
-        cell, recorded = cells.get(place), evidence.get(place)
-        if cell and cell.summary and (text := cell.summary.errors.get(name)):
-            return text
-        if recorded and (text := _recorded_text(recorded, name)):
-            return text
-    following = (shown_text(other, cells, evidence) for other in entry.following)
-    return next(filter(None, following), "")
-
-
-def _recorded_text(evidence: CellEvidence, name: str) -> str:
-    step = cell_summary.recorded_steps(evidence.steps).get(name)
-    if step and step.error:
-        return f"{step.error.type}: {step.error.message}"
-    for command_name, run in cell_summary.recorded_commands(evidence):
-        if command_name == name and (run.code or run.timed_out):
-            trace = run.trace if isinstance(run, (Exercise, OwnTests)) else ""
-            return run.stderr.strip() or trace.strip() or run.stdout.strip()
-    return ""
 
 
 # ---- a cell ----

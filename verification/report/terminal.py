@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -12,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.report import cause_groups, signs
-from verification.report.cause_groups import CauseGroup, Occurrence
+from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
 from verification.report.signs import OutcomeSign
 
 _SEVERITY_STYLES = {
@@ -23,43 +22,6 @@ _SEVERITY_STYLES = {
     Severity.FLAWED: "bold dark_orange",
     Severity.TESTBED: "bold magenta",
 }
-
-
-@dataclass(frozen=True)
-class CauseEntry:
-    """Equal causes of several cells."""
-
-    cause: Cause
-    """The first of them."""
-    step: str
-    """The step, command or file of the cell; empty for a cell or a file as a whole."""
-    places: tuple[str, ...]
-    """The cells, or what else the causes belong to: a file, a job."""
-    following: tuple[Cause, ...] = ()
-    """The causes that only follow from them."""
-
-    @property
-    def where(self) -> str:
-        """The places in one line, with the step."""
-        return ", ".join(self.places) + (f": {self.step}" if self.step else "")
-
-
-def entries(occurrences: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
-    """Return the occurrences; those that differ only in the cell are one entry."""
-    by_content: dict[tuple[str, str, str], list[Occurrence]] = {}
-    for occurrence in occurrences:
-        cause = occurrence.cause
-        key = (cause.name, cause.where.partition(": ")[2], cause.message)
-        by_content.setdefault(key, []).append(occurrence)
-    return tuple(
-        CauseEntry(
-            cause=equal[0].cause,
-            step=step,
-            places=tuple(dict.fromkeys(item.cause.where.partition(": ")[0] for item in equal)),
-            following=tuple(dict.fromkeys(cause for item in equal for cause in item.following)),
-        )
-        for (_, step, _), equal in by_content.items()
-    )
 
 
 def uses_colour(file: TextIO) -> bool:
@@ -128,34 +90,32 @@ def _cause_table(group: CauseGroup, report: Report) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
+    cells = {cell.id: cell for cell in report.cells}
     shown = ""
-    for entry in entries(group.occurrences):
-        text = _user_text(entry, report)
+    for entry in group.entries:
+        text = cause_groups.user_text(entry, cells)
         if text and text != shown:
             table.add_row("  user sees", Text(text))
         shown = text
-        table.add_row("  what", Text(entry.cause.message))
-        table.add_row("  where", Text(entry.where))
-        for cause in entry.following:
-            table.add_row("  follows", Text(f"{cause.name}: {cause.where}: {cause.message}"))
+        table.add_row("  what", Text(entry.text))
+        table.add_row("  where", Text(_where(entry)))
+        for following in entry.following:
+            line = f"{following.cause.name}: {_where(following)}: {following.text}"
+            table.add_row("  follows", Text(line))
     table.add_row("  remedy", Text(group.remedy))
     return table
 
 
-def _user_text(entry: CauseEntry, report: Report) -> str:
-    """Return what the user of the first cell sees of an entry, without truncation, or nothing."""
-    step = entry.step.partition(": ")[0]
-    for cell in filter(None, map(report.cell, entry.places)):
-        if cell.summary and (text := cell.summary.errors.get(step, "")):
-            return text.strip()
-    return ""
+def _where(entry: CauseEntry) -> str:
+    """Return the cells or files of an entry in one line, with the step."""
+    return ", ".join(entry.places) + (f": {entry.step}" if entry.step else "")
 
 
 def _notes(report: Report) -> Iterator[str]:
-    for entry in entries(map(Occurrence, report.notes)):
-        yield f"note: {entry.cause.name}: {entry.where}: {entry.cause.message}"
+    for entry in cause_groups.entries(map(Occurrence, report.notes)):
+        yield f"note: {entry.cause.name}: {_where(entry)}: {entry.text}"
 
 
 def _basis(report: Report) -> Iterator[str]:
-    if report.basis:
-        yield "basis: " + "; ".join(f"{entry.name} = {entry.value}" for entry in report.basis)
+    if line := signs.basis_line(report):
+        yield f"basis: {line}"

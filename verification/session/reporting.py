@@ -260,7 +260,10 @@ def _remarks(setup: RunSetup | None, report: Report) -> Iterator[str]:
     yield from signs.platform_sentences(platforms)
     yield from _files(report)
     yield from _out_of_scope_lines(report)
-    yield from _publisher(report.publisher)
+    if scope := signs.scope(report, "publisher"):
+        yield f"publisher: {scope}"
+    if line := signs.live_index_sentence(report):
+        yield line
 
 
 def _files(report: Report) -> Iterator[str]:
@@ -289,20 +292,6 @@ def _out_of_scope_lines(report: Report) -> Iterator[str]:
         yield f"out of scope: {', '.join(ids)}: {reason}"
     if others:
         yield f"out of scope: {others} machines that only other profiles have"
-
-
-def _publisher(part: PublisherPart | None) -> Iterator[str]:
-    """Yield what the registered publisher was compared with, and what was read of the live index"""
-    if part and part.scope:
-        yield f"publisher: verified {part.scope}"
-    if part and part.live:
-        live = part.live
-        parts = [
-            f"live index: {live.verdict}",
-            f"provenance of {live.version} ({len(live.publishers)} files)" if live.version else "",
-            live.reason,
-        ]
-        yield ": ".join(filter(None, parts))
 
 
 def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
