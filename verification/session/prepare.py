@@ -190,13 +190,13 @@ def prepare(
         BuildFailed: the source does not build.
     """
     database.check()
-    engine, _ = engines.find()
-    _expect_steps(engine, selection)
-    PROGRESS.announce()
     release = origin.existing_release(selection, subject)
     inspection = _inspect(release, subject) if release else None
     if release and inspection:
         release = required_files.check(release, inspection, subject, selection)
+    engine, _ = engines.find()
+    _expect_steps(engine, selection)
+    PROGRESS.announce()
     host = open_host(stack, provision=selection.provision)
     if engine is None:
         _expect_steps(host.engine, selection)

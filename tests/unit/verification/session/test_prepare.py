@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from typing import Any
 import pytest
 
 from containers import engine as engines
-from containers import testbed, wheelhouse
+from containers import images, testbed, wheelhouse
 from containers.index import IndexContents
+from containers.progress import Progress
 from containers.testbed import Testbed
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
 from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared_run, release
@@ -312,3 +315,21 @@ def test_failed_upload_without_a_refusal_is_a_testbed_failure(
     assert (raised.value.cause, raised.value.where) == ("index-unreachable", "publisher")
     started_testbed, _ = start_testbed(monkeypatch, release(), REFUSED)
     assert started_testbed.uploads == (REFUSED,)  # a refusal is judged with the release
+
+
+@pytest.mark.parametrize("has_engine", [True, False])
+def test_images_to_build_are_announced_before_an_engine_is_started(
+    monkeypatch: pytest.MonkeyPatch, *, has_engine: bool
+) -> None:
+    output = io.StringIO()
+    steps = Progress(output, environment={}, refreshes=False)
+    monkeypatch.setattr(prepare, "PROGRESS", steps)
+    monkeypatch.setattr(images, "missing_images", lambda *_: {"index"})
+    selection = select(Options(profile="gate"), Path.cwd(), SUBJECT.platforms)
+    prepare._expect_steps(TESTBED.engine if has_engine else None, selection)
+    steps.announce()
+    number = re.search(r"building (\d+) image", output.getvalue())
+    assert number
+    assert "the release workflow" in output.getvalue()
+    assert (int(number[1]) == 1) is has_engine
+    assert (int(number[1]) > 10) is not has_engine, "without an engine, all images are expected"
