@@ -50,7 +50,7 @@ def complete(*words: str) -> list[str]:
         (("shell", "fed"), {"fedora"}),
         (("gate", "--report", ""), set()),  # bash then completes names of files
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )  # fmt: skip
 def test_bash_completes_commands_options_machines_and_profiles(
     words: tuple[str, ...], expected: set[str]
