@@ -36,8 +36,12 @@ class BinaryHeaders(Model):
     delayed: tuple[str, ...] = Field(
         default=(), description="The libraries that Windows loads on first use."
     )
-    run_paths: tuple[str, ...] = ()
-    """The folders of RPATH and RUNPATH."""
+    rpath: tuple[str, ...] = Field(
+        default=(), description="The folders of DT_RPATH. They also apply to what it loads."
+    )
+    runpath: tuple[str, ...] = Field(
+        default=(), description="The folders of DT_RUNPATH. It disables DT_RPATH."
+    )
     versions: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="The symbol versions that it needs, by library."
     )

@@ -8,7 +8,7 @@ import itertools
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from elftools.common.exceptions import ELFError
@@ -71,7 +71,8 @@ class _Dynamic(NamedTuple):
 
     needed: tuple[str, ...]
     soname: str | None
-    run_paths: tuple[str, ...]
+    rpath: tuple[str, ...]
+    runpath: tuple[str, ...]
     symbolic: bool
     """The library binds calls to its own symbols itself; no other library can replace them."""
 
@@ -167,7 +168,8 @@ def _binary(elf: ELFFile) -> Binary:
         machine=_MACHINES.get(elf["e_machine"], str(elf["e_machine"])),
         soname=dynamic.soname,
         needed=dynamic.needed,
-        run_paths=dynamic.run_paths,
+        rpath=dynamic.rpath,
+        runpath=dynamic.runpath,
         versions=versions.by_library,
         executable_stack=_executable_stack(elf),
         instruction_set=_instruction_set(elf),
@@ -186,13 +188,17 @@ def _dynamic(elf: ELFFile) -> _Dynamic:
         if kind in _TEXT_TAGS:
             texts[kind].append(getattr(tag, _TEXT_TAGS[kind]))
         symbolic |= kind == "DT_SYMBOLIC" or (kind == "DT_FLAGS" and bool(value & _DF_SYMBOLIC))
-    run_paths = (*texts["DT_RPATH"], *texts["DT_RUNPATH"])
     return _Dynamic(
         needed=tuple(texts["DT_NEEDED"]),
         soname=next(iter(texts["DT_SONAME"]), None),
-        run_paths=tuple(path for paths in run_paths for path in paths.split(":")),
+        rpath=_folders(texts["DT_RPATH"]),
+        runpath=_folders(texts["DT_RUNPATH"]),
         symbolic=symbolic,
     )
+
+
+def _folders(run_paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(folder for run_path in run_paths for folder in run_path.split(":"))
 
 
 def _dynamic_tags(elf: ELFFile) -> Iterator[DynamicTag]:

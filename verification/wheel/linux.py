@@ -10,7 +10,7 @@ import functools
 import posixpath
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from auditwheel.architecture import Architecture
 from auditwheel.libc import Libc
@@ -20,10 +20,14 @@ from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Import, Library
 from verification.models.subject import PlatformTarget
 from verification.rules.catalogue import catalogue
+from verification.wheel.library_names import is_extension_module
+from verification.wheel.linker import Linker, Process, effective_run_path
 from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
 _ORIGIN = re.compile(r"\$ORIGIN\b|\$\{ORIGIN\}")
+_ROOT = "/python/site-packages/"
+"""The folder of installed modules. A run path can lead out of it."""
 
 # The dynamic linker is on every system, because it loads all other libraries.
 _LINKER = re.compile(r"ld-linux.*|ld64\.so\.\d|ld-musl-.*")
@@ -49,15 +53,16 @@ _MAYBE_SYSTEM = re.compile(
 def causes(code: NativeCode) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel cannot load on a system of its tag."""
     policy = _policy(code.target)
+    yield from _missing_libraries(code, policy)
     for library in code.matching:
-        yield from _missing_libraries(library, code, policy)
         yield from _too_new(library, code, policy)
         yield from _missing_symbols(library, code)
         if library.instruction_set > 1:
             version = f"x86-64-v{library.instruction_set}"
             message = f"needs a processor with {version}, but {code.tag} is for every x86-64"
             yield _fault("illegal-instruction", library, message, processor=version)
-        foreign = [path for path in library.run_paths if path and not _ORIGIN.match(path)]
+        run_path = effective_run_path(library)
+        foreign = [folder for folder in run_path if folder and not _ORIGIN.match(folder)]
         if foreign:
             message = f"has the run path {listing(foreign)}, a folder of the build machine"
             yield _fault("foreign-run-path", library, message, folders=tuple(foreign))
@@ -110,28 +115,73 @@ def _policy(target: PlatformTarget) -> Policy | None:
     return max(policies_up_to_tag, key=lambda pair: pair[0], default=(None, None))[1]
 
 
-def _missing_libraries(
-    library: Library, code: NativeCode, policy: Policy | None
-) -> Iterator[Cause]:
-    for name in library.needed:
-        if _LINKER.fullmatch(name) or (policy and name in policy.whitelist):
+def _missing_libraries(code: NativeCode, policy: Policy | None) -> Iterator[Cause]:
+    """Yield a cause for each needed library that the dynamic linker does not find."""
+    for needed_by, name in dict.fromkeys(_missing_needs(code, policy)):
+        message = f"needs {name}, but"
+        facts: dict[str, FactValue] = {"library": name}
+        if bundled := _bundled(code, name):
+            if not any(library in code.matching for library in bundled):
+                continue  # `native_code` reports a library for another processor
+            message += f" no run path leads to {bundled[0].path}"
+            facts["bundled"] = bundled[0].path
+        else:
+            message += f" a system of {code.tag} need not have it and the wheel does not contain it"
+        yield catalogue().cause("missing-runtime-library", needed_by, message, **facts)
+
+
+def _missing_needs(code: NativeCode, policy: Policy | None) -> Iterator[tuple[str, str]]:
+    """Yield the path of each library that cannot be loaded, and the library that it needs.
+
+    The rules assume this process: the package opens the declared libraries in their order. It
+    imports its extension modules in any order, so a module can use what another one loaded. Then
+    it opens the libraries that nothing else loads.
+    """
+    files = {f"{_ROOT}{path}": library for library in code.matching for path in library.paths}
+    linker = Linker(files, _system_libraries(code, policy), musl=code.target.system == "musl")
+    declared = [path for path in (f"{_ROOT}{path}" for path in code.declared) if path in files]
+    modules = [path for path in files if is_extension_module(path.removeprefix(_ROOT))]
+    needed = {name for library in code.matching for name in library.needed}
+    others = sorted(files, key=lambda path: posixpath.basename(path) in needed)
+    process, with_modules = Process(), Process()
+    for path in modules:
+        opened = linker.open(path, with_modules)
+        with_modules = with_modules if opened.missing else opened.process
+    loaded = set[str]()
+    for path in dict.fromkeys((*declared, *modules, *others)):
+        is_opened = path in declared or path in modules
+        if files[path].sha256 in loaded and not is_opened:
             continue
-        if re.sub(r"\.so\..*", ".so", name) in code.absent:
-            continue  # `native_code` reports the missing library
-        bundled = _bundled(code, name)
-        if bundled and not _can_load(bundled, name, code):
-            message = f"needs {name}, but no run path leads to {bundled[0].path}"
-            yield _fault(
-                "missing-runtime-library",
-                library,
-                message,
-                library=name,
-                bundled=bundled[0].path,
-            )
-        elif not bundled and policy:
-            message = f"needs {name}, but a system of {code.tag} need not have it and the wheel"
-            message += " does not contain it"
-            yield _fault("missing-runtime-library", library, message, library=name)
+        in_order, opened = linker.open(path, process), linker.open(path, with_modules)
+        if path in declared:
+            process = in_order.process
+        if not opened.missing:
+            with_modules = opened.process
+        opened = opened if in_order.missing else in_order
+        loaded |= {files[file].sha256 for file in opened.paths if file in files}
+        is_needed = posixpath.basename(path) in needed or files[path].soname in needed
+        for need in opened.missing:
+            # A library that needs this one may have a run path that leads to more.
+            if is_opened or not (is_needed and _bundled(code, need.name)):
+                yield need.needed_by.removeprefix(_ROOT), need.name
+
+
+def _system_libraries(code: NativeCode, policy: Policy | None) -> Callable[[str], str | None]:
+    """Return a function that finds a library in the default folders of every system of the tag.
+
+    Without a policy, every library that the wheel does not contain may be there.
+    """
+
+    def find(name: str) -> str | None:
+        is_present = (
+            _LINKER.fullmatch(name)
+            or (name in policy.whitelist if policy else not _bundled(code, name))
+            # `native_code` reports this missing library
+            or re.sub(r"\.so\..*", ".so", name) in code.absent
+        )
+        return f"/lib/{name}" if is_present else None
+
+    return find
 
 
 def _bundled(code: NativeCode, name: str) -> list[Library]:
@@ -141,35 +191,6 @@ def _bundled(code: NativeCode, name: str) -> list[Library]:
         for library in code.libraries
         if name == library.soname or name in map(posixpath.basename, library.paths)
     ]
-
-
-def _can_load(bundled: Iterable[Library], name: str, code: NativeCode) -> bool:
-    """Return whether the dynamic linker can load one of the bundled libraries.
-
-    It can if the package loads the library itself (the linker then knows the soname), or if the
-    run path of a library that needs it leads to it.
-    """
-    return any(
-        set(code.declared) & set(candidate.paths)
-        or any(
-            name in library.needed and _leads_to(library, candidate, name)
-            for library in code.libraries
-        )
-        for candidate in bundled
-    )
-
-
-def _leads_to(library: Library, bundled: Library, name: str) -> bool:
-    """Return whether a run path of ``library`` leads to a file ``name`` of ``bundled``."""
-    folders = {
-        posixpath.normpath(_ORIGIN.sub(posixpath.dirname(path), run_path))
-        for path in library.paths
-        for run_path in library.run_paths
-    }
-    return any(
-        posixpath.basename(path) == name and posixpath.dirname(path) in folders
-        for path in bundled.paths
-    )
 
 
 def _too_new(library: Library, code: NativeCode, policy: Policy | None) -> Iterator[Cause]:

@@ -27,7 +27,7 @@ def test_headers_and_symbols_of_a_library_are_read() -> None:
     assert (binary.format, binary.machine) == ("elf", "x86_64")
     assert binary.soname == "liba.so"
     assert binary.needed == ("libb.so", "libc.so.6")
-    assert binary.run_paths == ("$ORIGIN", "$ORIGIN/../lib")
+    assert binary.runpath == ("$ORIGIN", "$ORIGIN/../lib")
     assert binary.versions == {"libc.so.6": ("GLIBC_2.14",), "libb.so": ("B_1",)}
     assert binary.imports == (MEMCPY, symbol("b_open"), symbol("b_close", "libb.so", "B_1"))
     assert binary.exports == {"a_open"}
@@ -39,7 +39,7 @@ def test_headers_and_symbols_of_a_library_are_read() -> None:
 
 def test_library_without_symbols_has_empty_fields() -> None:
     binary = read(elf())
-    assert (binary.soname, binary.needed, binary.run_paths) == (None, (), ())
+    assert (binary.soname, binary.needed, binary.runpath) == (None, (), ())
     assert (binary.versions, binary.imports, binary.exports) == ({}, (), frozenset())
 
 
@@ -63,7 +63,8 @@ def test_unknown_processor_has_its_elf_name() -> None:
 
 
 def test_rpath_and_runpath_are_read() -> None:
-    assert read(elf(rpath="/a:/b", run_path="/c")).run_paths == ("/a", "/b", "/c")
+    binary = read(elf(rpath="/a:/b", run_path="/c"))
+    assert (binary.rpath, binary.runpath) == (("/a", "/b"), ("/c",))
 
 
 def test_symbol_versions_are_sorted() -> None:

@@ -95,13 +95,55 @@ def test_bundled_library_that_is_not_on_a_run_path_is_missing(
     assert cause.facts == {"library": "libx.so.1", "bundled": OTHER}
 
 
-def test_run_path_of_another_library_that_needs_it_is_enough(tmp_path: Path) -> None:
+def test_extension_module_can_use_what_another_one_loads(tmp_path: Path) -> None:
+    files = {
+        OTHER: linux_core(soname="libx.so.1"),
+        "quiverdb/_a.abi3.so": linux_core(needed=["libx.so.1", "libc.so.6", "libstdc++.so.6"]),
+        "quiverdb/_b.abi3.so": linux_core(needed=["libx.so.1"], run_path="$ORIGIN/other"),
+    }
+    assert inspect(linux_wheel(tmp_path, files)).causes == ()
+
+
+def test_declared_library_cannot_use_what_a_later_one_loads(tmp_path: Path) -> None:
     files = {
         OTHER: linux_core(soname="libx.so.1"),
         LINUX_CORE: linux_core(needed=["libx.so.1", "libc.so.6"]),
         LINUX_API: linux_api(needed=["libx.so.1", "libc.so.6"], run_path="$ORIGIN/../other"),
     }
-    assert inspect(linux_wheel(tmp_path, files)).causes == ()
+    assert only_cause(linux_wheel(tmp_path, files)).where == LINUX_CORE
+
+
+BUNDLED = "quiverdb.libs/liby.so.1"
+"""A library that auditwheel bundles. Its own needs have no run path."""
+
+
+def bundled_by_auditwheel(**run_path: str) -> dict[str, bytes]:
+    """Return a module at the top level that needs a bundled library, which needs another one."""
+    system = ["libc.so.6", "libstdc++.so.6"]
+    return {
+        "_fast.abi3.so": linux_core(needed=["liby.so.1", *system], **run_path),
+        BUNDLED: linux_core(soname="liby.so.1", needed=["libz-1.so.1", *system]),
+        "quiverdb.libs/libz-1.so.1": linux_core(soname="libz-1.so.1"),
+    }
+
+
+def test_rpath_of_a_module_at_the_top_level_applies_to_what_it_loads(tmp_path: Path) -> None:
+    files = bundled_by_auditwheel(rpath="$ORIGIN/quiverdb.libs")
+    assert inspect(linux_wheel(tmp_path, files)).cause_names() <= {"stray-top-level"}
+
+
+def test_runpath_of_a_module_does_not_apply_to_what_it_loads(tmp_path: Path) -> None:
+    files = bundled_by_auditwheel(run_path="$ORIGIN/quiverdb.libs")
+    causes = inspect(linux_wheel(tmp_path, files)).causes
+    cause = next(cause for cause in causes if cause.name == "missing-runtime-library")
+    assert (cause.where, cause.facts["library"]) == (BUNDLED, "libz-1.so.1")
+
+
+def test_library_that_a_module_does_not_find_is_reported_once(tmp_path: Path) -> None:
+    files = bundled_by_auditwheel(rpath="$ORIGIN/../quiverdb.libs")
+    causes = inspect(linux_wheel(tmp_path, files)).causes
+    missing = [cause.where for cause in causes if cause.name == "missing-runtime-library"]
+    assert missing == ["_fast.abi3.so"]
 
 
 def test_run_path_of_a_library_that_does_not_need_it_is_not_enough(tmp_path: Path) -> None:
@@ -122,6 +164,22 @@ def test_bundled_library_must_have_the_needed_file_name(tmp_path: Path) -> None:
         "library": "libx.so.1",
         "bundled": "quiverdb/other/renamed.so",
     }
+
+
+def test_rpath_that_a_runpath_disables_is_accepted(tmp_path: Path) -> None:
+    assert inspect(with_core(tmp_path, rpath="/build/lib", run_path="$ORIGIN")).causes == ()
+
+
+def test_preloaded_library_does_not_provide_its_soname_on_musl(tmp_path: Path) -> None:
+    musl = ["libc.musl-x86_64.so.1"]
+    files = {
+        LINUX_CORE: linux_core(needed=musl, imports=[]),
+        LINUX_API: linux_api(
+            needed=["libquiver.so", *musl], run_path=None, imports=[symbol("quiver_core_open")]
+        ),
+    }
+    (cause,) = inspect_additional(tmp_path, files, "musllinux_1_2_x86_64").causes
+    assert cause.facts == {"library": "libquiver.so", "bundled": LINUX_CORE}
 
 
 @pytest.mark.parametrize("run_path", ["/tmp", "/build/lib:$ORIGIN", "$ORIGINAL/lib"])  # noqa: S108
