@@ -70,8 +70,9 @@ class Platform(Model):
     """A platform of the subject: a platform tag, and what the wheel for it contains."""
 
     tag: Annotated[str, AfterValidator(_check_tag)]
-    libraries: tuple[str, ...]
-    """The native libraries in loading order."""
+    libraries: tuple[str, ...] = ()
+    """The native libraries that its smoke test must load, in loading order. A name can have a
+    folder."""
     required: bool = True
     """True if a release without a wheel for this platform is incomplete."""
     execute: bool = True
@@ -95,8 +96,9 @@ class Subject(Model):
 
     name: str
     import_package: str
-    libs_dir: str
-    """The folder of the native libraries, inside the import package."""
+    libs_dir: str = ""
+    """The folder of the native libraries, inside the import package. If it is empty, the libraries
+    can have any path in the wheel."""
     python: str = Field(pattern=r"^cp3\d+$", description="The interpreter tag, such as cp313.")
     platforms: tuple[Platform, ...] = Field(min_length=1)
     embedded: tuple[str, ...] = ()

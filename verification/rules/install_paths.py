@@ -101,8 +101,32 @@ def is_within(path: PurePath, package: str) -> bool:
     return package in path.parts
 
 
+def is_module_file(path: PurePath, module: str) -> bool:
+    """Return whether the import of a top-level module can load this file.
+
+    The file is the `__init__` of a package, or the module itself: Python code or native code.
+    """
+    if path.suffix not in (".py", ".pyc", ".so", ".pyd"):
+        return False
+    stem = path.name.partition(".")[0]
+    return stem == module or (stem == "__init__" and path.parent.name == module)
+
+
+def package_files(evidence: CellEvidence, expectation: Expectation) -> frozenset[PurePath]:
+    """Return the installed files of the release: those of RECORD, or those of the package."""
+    record = evidence.steps.record
+    if record and record.value:
+        return frozenset(map(path_type(evidence), record.value.files))
+    module = expectation.module
+    added = added_paths(evidence)
+    return frozenset(
+        path for path in added if is_within(path, module) or is_module_file(path, module)
+    )
+
+
 def is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
-    """Return whether ``name`` is one of these libraries, with any version suffix."""
+    """Return whether ``name`` is the file name of one of these libraries, with any version."""
     # A loader may request a library by its versioned name: libx.so.0 is libx.so.
-    name, bundled = name.lower(), tuple(library.lower() for library in libraries)
+    name = name.lower()
+    bundled = tuple(PurePosixPath(library).name.lower() for library in libraries)
     return name in bundled or name.startswith(tuple(f"{library}." for library in bundled))

@@ -67,13 +67,7 @@ def _finding(sought: PurePath, installed: PurePath) -> Finding:
 
 def _libraries(evidence: CellEvidence, expectation: Expectation) -> list[PurePath]:
     """Return the installed libraries of the package, the declared ones first."""
-    record = evidence.steps.record
-    kind = paths.path_type(evidence)
-    if record and record.value:
-        files = set(map(kind, record.value.files))
-    else:
-        added = paths.added_paths(evidence)
-        files = {path for path in added if paths.is_within(path, expectation.module)}
+    files = paths.package_files(evidence, expectation)
     libraries = [path for path in files if is_library_name(path.name) and not paths.is_cache(path)]
     declared = {base_name(name) for name in expectation.libraries}
     return sorted(libraries, key=lambda path: (base_name(path.name) not in declared, path))

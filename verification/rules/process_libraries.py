@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import PurePath, PurePosixPath
 
 from verification.models.cause import Cause, FactValue
 from verification.models.evidence import CellEvidence
@@ -37,8 +38,9 @@ def _stub_facts(stub: loader_messages.StubSymbol) -> dict[str, str]:
 def _package_stubs(
     evidence: CellEvidence, expectation: Expectation
 ) -> Iterator[loader_messages.StubSymbol]:
+    files = paths.package_files(evidence, expectation)
     for stub in loader_messages.stub_symbols(evidence.loader):
-        if paths.is_within(stub.needed_by, expectation.module):
+        if stub.needed_by in files or paths.is_within(stub.needed_by, expectation.module):
             yield stub
 
 
@@ -56,9 +58,7 @@ def shadowed_by(
     """Yield a cause if this imported file is not the installed one."""
     kind, module = paths.path_type(evidence), expectation.module
     installed = tuple(
-        path
-        for path in evidence.installed.added
-        if kind(path).parts[-2:] == (module, "__init__.py")
+        path for path in evidence.installed.added if paths.is_module_file(kind(path), module)
     )
     if kind(file) not in map(kind, installed):
         form = "other" if installed else "not-installed"
@@ -91,7 +91,7 @@ def _loaded(
     library: str, mapped: Sequence[str], evidence: CellEvidence, *, is_required: bool
 ) -> Finding | None:
     kind, installed = paths.path_type(evidence), paths.added_paths(evidence)
-    copies = tuple(path for path in mapped if paths.is_bundled(kind(path).name, (library,)))
+    copies = tuple(path for path in mapped if _is_copy(kind(path), library))
     outside = tuple(path for path in copies if kind(path) not in installed)
     if outside:
         return finding("wrong-library-loaded", "outside", library=library, paths=outside)
@@ -101,3 +101,11 @@ def _loaded(
     if is_required and not copies:
         return finding("wrong-library-loaded", "unmapped", library=library)
     return None
+
+
+def _is_copy(path: PurePath, library: str) -> bool:
+    """Return whether a path ends with a library, which can have a folder (`core/_x.so`)."""
+    kind, parent = type(path), path.parent.parts
+    folder = kind(PurePosixPath(library).parent)
+    tail = kind(*parent[len(parent) - len(folder.parts) :])
+    return tail == folder and paths.is_bundled(path.name, (library,))

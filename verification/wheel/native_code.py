@@ -87,10 +87,25 @@ class NativeCode:
         )
 
 
-def declared_paths(platform: Platform | None, subject: Subject) -> tuple[str, ...]:
+def declared_paths(
+    archive: Archive, platform: Platform | None, subject: Subject
+) -> tuple[str, ...]:
     """Return the paths of the libraries that the platform's wheel must contain, in load order."""
     names = platform.libraries if platform else ()
-    return tuple(f"{subject.libs_path}/{name}" for name in names)
+    return tuple(_declared_path(archive, name, subject) for name in names)
+
+
+def _declared_path(archive: Archive, name: str, subject: Subject) -> str:
+    """Return the path of a declared library.
+
+    Without a folder in the subject, it is the first path of the wheel that ends with the name: a
+    module can be at the top level, and a library in a folder next to the package.
+    """
+    path = f"{subject.libs_path}/{name}"
+    if subject.libs_dir or path in archive.installed:
+        return path
+    paths = (other for other in archive.installed if f"/{other}".endswith(f"/{name}"))
+    return min(paths, key=lambda other: (other.count("/"), other), default=path)
 
 
 def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], list[Cause]]:
@@ -136,6 +151,7 @@ def causes(
 ) -> Iterator[Cause]:
     """Yield the causes of a wheel's libraries that do not depend on the system."""
     yield from _copies(code.libraries)
+    yield from _build_files(archive)
     if identity.platform:
         yield from _absent(archive, code)
         yield from _wrong_architecture(code)
@@ -240,13 +256,53 @@ def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
 
 
 def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> Iterator[Cause]:
-    folder = f"{subject.libs_path}/"
-    native = next((library.path for library in libraries if library.path.startswith(folder)), None)
+    folder = f"{subject.libs_path}/" if subject.libs_dir else ""
+    native = next(
+        (
+            path
+            for library in libraries
+            for path in library.paths
+            if path.startswith(folder) and is_library_name(posixpath.basename(path))
+        ),
+        None,
+    )
     if native:
         message = f"has a tag for any platform, but contains the native library {native}"
         yield catalogue().cause("tag-mismatch", archive.name, message, native=native)
     else:
-        yield _missing(archive.name, f"is a pure wheel without a native library in {folder}")
+        where = f" in {folder}" if folder else ""
+        yield _missing(archive.name, f"is a pure wheel without a native library{where}")
+
+
+def _build_files(archive: Archive) -> Iterator[Cause]:
+    """Yield one note for the object files and static archives of a wheel."""
+    files = sorted(path for path, data in archive.installed.items() if is_build_file(path, data))
+    if files:
+        size = byte_size(sum(len(archive.installed[path]) for path in files))
+        message = f"has {len(files)} files for a linker ({size}): {listing(files)}"
+        yield catalogue().cause("build-file", archive.name, message, files=tuple(files))
+
+
+def is_build_file(path: str, data: bytes) -> bool:
+    """Return whether a file is an object file or a static archive.
+
+    An archive has the magic of ar(5); an import library of Windows as well. An ELF or Mach-O file
+    has its type in the header (System V ABI; Apple's mach-o/loader.h). An object file of Windows
+    starts with the processor (Microsoft's PE Format).
+    """
+    name = posixpath.basename(path).lower()
+    if is_library_name(name):
+        return False  # `gather` reports it if it cannot be loaded
+    if data.startswith((b"!<arch>\n", b"!<thin>\n")):
+        return True
+    match format_of(data):
+        case "elf":
+            return data[16:18] in (b"\1\0", b"\0\1")
+        case "mach-o":
+            return data[12:16] == b"\1\0\0\0"
+        case _:
+            is_object = data.startswith((b"\x64\x86", b"\x4c\x01", b"\x64\xaa"))
+            return is_object and name.endswith((".o", ".obj"))
 
 
 def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:

@@ -21,6 +21,7 @@ from verification.wheel import (
     linux,
     native_code,
     private_files,
+    python_abi,
     record,
     sources,
     top_level,
@@ -54,7 +55,7 @@ def inspect_wheel(
         subject = subject_for_wheel(archive.name, subject)
     wheel_identity = identity.identify(archive, subject)
     code = imports.read_package(archive, subject.import_package)
-    declared = native_code.declared_paths(wheel_identity.platform, subject)
+    declared = native_code.declared_paths(archive, wheel_identity.platform, subject)
     libraries, unloadable = native_code.gather(archive, declared)
     native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared)
     causes = [
@@ -68,6 +69,7 @@ def inspect_wheel(
         *entry_points.causes(archive, wheel_identity, subject),
         *dependencies.causes(archive, wheel_identity, subject, modules, code),
         *native_code.causes(archive, wheel_identity, subject, native),
+        *python_abi.causes(native, wheel_identity.tags),
     ]
     match native.target.system if wheel_identity.platform else None:
         case "linux" | "musl":

@@ -24,12 +24,14 @@ from tests.helpers.sample_wheels import (
     windows_wheel,
 )
 from verification.models.inspection import Library, LibraryFormat
+from verification.models.subject import Platform
 from verification.wheel.archive import open_wheel
 from verification.wheel.native_code import NativeCode, declared_paths, format_of, gather
 
 MACH_O = macho()
 MACOS_TAG = "cp313-cp313-macosx_11_0_arm64"
 EXTENSION = "quiverdb/_fast.cpython-313-x86_64-linux-gnu.so"
+WITHOUT_FOLDER = SUBJECT.model_copy(update={"libs_dir": ""})
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0a1b\nsize 1\n"
 
 
@@ -66,9 +68,46 @@ def test_format_is_known_by_the_first_bytes() -> None:
     assert {data: format_of(data) for data in formats} == formats
 
 
-def test_declared_libraries_are_in_the_folder_of_the_subject() -> None:
-    assert declared_paths(SUBJECT.platforms[0], SUBJECT) == (LINUX_CORE, LINUX_API)
-    assert declared_paths(None, SUBJECT) == ()
+def test_declared_libraries_are_in_the_folder_of_the_subject(tmp_path: Path) -> None:
+    archive = open_wheel(linux_wheel(tmp_path, {"libquiver.so": linux_core()}))
+    assert declared_paths(archive, SUBJECT.platforms[0], SUBJECT) == (LINUX_CORE, LINUX_API)
+    assert declared_paths(archive, None, SUBJECT) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("_fast.abi3.so", "_fast.abi3.so"),  # a module without a package
+        ("_slow.abi3.so", "quiverdb/_slow.abi3.so"),  # the package has it too
+        ("core/_x.so", "quiverdb/core/_x.so"),
+        ("libz.so", "quiverdb.libs/libz.so"),
+        ("x.so", "quiverdb/x.so"),  # missing
+    ],
+)
+def test_without_a_folder_the_wheel_decides_where_a_library_is(
+    tmp_path: Path, name: str, path: str
+) -> None:
+    files = dict.fromkeys(
+        ["_fast.abi3.so", "_slow.abi3.so", "quiverdb/_slow.abi3.so", "quiverdb/core/_x.so"],
+        linux_core(),
+    )
+    archive = open_wheel(linux_wheel(tmp_path, {**files, "quiverdb.libs/libz.so": linux_core()}))
+    platform = Platform(tag="manylinux_2_28_x86_64", libraries=(name,))
+    assert declared_paths(archive, platform, WITHOUT_FOLDER) == (path,)
+
+
+def test_library_that_no_path_of_the_wheel_has_is_missing(tmp_path: Path) -> None:
+    wheel = linux_wheel(tmp_path)
+    platform = Platform(tag="manylinux_2_28_x86_64", libraries=("_fast.abi3.so",))
+    subject = WITHOUT_FOLDER.model_copy(update={"platforms": (platform,)})
+    (cause,) = inspect(wheel, subject).causes
+    assert (cause.name, cause.where) == ("missing-bundled-library", "quiverdb/_fast.abi3.so")
+
+
+def test_subject_without_libraries_has_no_missing_library(tmp_path: Path) -> None:
+    platform = Platform(tag="manylinux_2_28_x86_64")
+    subject = WITHOUT_FOLDER.model_copy(update={"platforms": (platform,)})
+    assert inspect(linux_wheel(tmp_path), subject).causes == ()
 
 
 def test_equal_files_are_one_library_with_the_declared_path_first(tmp_path: Path) -> None:
@@ -111,8 +150,30 @@ def test_damaged_file_with_the_name_of_a_library_is_reported(tmp_path: Path, dat
         assert (cause.name, cause.where) == ("damaged-library", f"quiverdb/{name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.o", elf(kind=1)),
+        ("a.o", elf(kind=1, machine="s390x")),
+        ("a.o", MACH_O[:12] + b"\1\0\0\0" + MACH_O[16:]),
+        ("a.obj", b"\x64\x86" + bytes(18)),
+        ("a.a", b"!<arch>\n"),
+        ("a.lib", b"!<arch>\n"),
+        ("a.a", b"!<thin>\n"),
+    ],
+)
+def test_file_for_a_linker_is_a_note(tmp_path: Path, name: str, data: bytes) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {f"quiverdb/{name}": data, "quiverdb/b.o": data}))
+    assert (cause.name, cause.severity) == ("build-file", "note")
+    assert cause.facts == {"files": (f"quiverdb/{name}", "quiverdb/b.o")}
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x64\x86", MACH_O])
+def test_other_file_is_not_a_file_for_a_linker(tmp_path: Path, data: bytes) -> None:
+    assert inspect(linux_wheel(tmp_path, {"quiverdb/data.bin": data})).causes == ()
+
+
 def test_object_file_is_not_a_library(tmp_path: Path) -> None:
-    assert inspect(linux_wheel(tmp_path, {"quiverdb/a.o": elf(kind=1)})).causes == ()
     cause = only_cause(linux_wheel(tmp_path, {LINUX_CORE: elf(kind=1)}))
     assert (cause.name, cause.where) == ("missing-bundled-library", LINUX_CORE)
 

@@ -217,9 +217,9 @@ def test_extension_module_for_another_python_is_missing(tmp_path: Path) -> None:
         assert first.causes == ()
         cause_names[tag] = set(wheel.cause_names())
     assert cause_names == {
-        "cp314-cp314": {"missing-dependency"},
-        "cp313-cp313t": {"missing-dependency"},
-        "cp39-abi3": set(),
+        "cp314-cp314": {"missing-dependency", "abi-mismatch"},
+        "cp313-cp313t": {"missing-dependency", "abi-mismatch"},
+        "cp39-abi3": {"abi-mismatch"},
     }
 
 
