@@ -127,7 +127,7 @@ def _missing_libraries(code: NativeCode, policy: Policy | None) -> Iterator[Caus
             facts["bundled"] = bundled[0].path
         else:
             message += f" a system of {code.tag} need not have it and the wheel does not contain it"
-        yield catalogue().cause("missing-runtime-library", needed_by, message, **facts)
+        yield catalogue().cause("missing-runtime-library", needed_by, message, risk=False, **facts)
 
 
 def _missing_needs(code: NativeCode, policy: Policy | None) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from tests.helpers.sample_evidence import (
     DLL,
     FILES,
     LIBS,
+    SITE,
     WINDOWS_SITE,
     Fields,
     evidence,
@@ -54,6 +55,19 @@ def test_symbol_that_wine_lacks_is_a_note() -> None:
         {"library": "KERNEL32.dll", "symbol": "PssQuery", "needed_by": "libquiver_c.dll"},
     )
     assert list(process_libraries.unresolved_symbols(observed, WINDOWS)) == []
+
+
+def test_symbol_of_a_module_next_to_the_package_is_reported() -> None:
+    module = f"{WINDOWS_SITE}\\_quiver_backend.pyd"
+    line = missing_symbol_line("libquiver.dll", "quiver_x", module)
+
+    def change(fields: Fields) -> None:
+        fields["os"], fields["loader"] = "windows", [line]
+        fields["installed"]["added"] = [module, CORE_DLL]
+        fields["exercise"]["steps"]["record"]["value"]["files"] = [module, CORE_DLL]
+
+    (cause,) = process_libraries.unresolved_symbols(evidence(change), WINDOWS)
+    assert (cause.name, cause.facts["needed_by"]) == ("symbol-not-found", "_quiver_backend.pyd")
 
 
 def test_imports_of_other_libraries_are_ignored() -> None:
@@ -126,6 +140,34 @@ def test_package_is_identified_by_its_import_name() -> None:
     assert list(process_libraries.shadowed_import(evidence(), other)) == []
     wrong = EXPECTATION.model_copy(update={"package": "quiver"})
     assert names(process_libraries.shadowed_import(evidence(), wrong)) == ["shadowed-import"]
+
+
+MODULE = f"{SITE}/quiverdb.cpython-313-x86_64-linux-gnu.so"
+
+
+@pytest.mark.parametrize(
+    "file", [MODULE, f"{SITE}/quiverdb.py", f"{SITE}/quiverdb/__init__.abi3.so"]
+)
+def test_module_without_a_package_is_not_shadowed(file: str) -> None:
+    def change(fields: Fields) -> None:
+        fields["installed"]["added"] = [file, f"{SITE}/quiverdb-stubs/__init__.pyi"]
+        fields["exercise"]["steps"]["import"]["value"] = {"file": file, "folder": SITE}
+
+    assert list(process_libraries.shadowed_import(evidence(change), EXPECTATION)) == []
+
+
+def test_import_of_another_module_without_a_package_is_reported() -> None:
+    other = f"{PROJECT}/quiverdb.py"
+
+    def change(fields: Fields) -> None:
+        fields["installed"]["added"] = [MODULE]
+        fields["exercise"]["steps"]["import"]["value"] = {"file": other, "folder": PROJECT}
+
+    assert only_cause(process_libraries.shadowed_import(evidence(change), EXPECTATION)) == (
+        "shadowed-import",
+        f"{CELL}: import",
+        {"module": "quiverdb", "imported": other, "installed": (MODULE,)},
+    )
 
 
 @pytest.mark.parametrize("change", ["missing", "without value"])
@@ -223,3 +265,26 @@ def test_libraries_on_windows_ignore_case() -> None:
         fields["exercise"]["steps"]["mapped"]["value"] = [DLL.upper(), CORE_DLL.upper()]
 
     assert list(process_libraries.loaded_libraries(evidence(change), WINDOWS)) == []
+
+
+def test_library_in_a_folder_is_found_by_its_path() -> None:
+    core, other = f"{SITE}/quiverdb/core/_x.so", f"{SITE}/quiverdb/io/_x.so"
+    expectation = EXPECTATION.model_copy(update={"libraries": ("core/_x.so",)})
+
+    def observed(*paths: str) -> CellEvidence:
+        def change(fields: Fields) -> None:
+            fields["installed"]["added"] = [core, other]
+            fields["exercise"]["steps"]["mapped"]["value"] = list(paths)
+
+        return evidence(change)
+
+    assert list(process_libraries.loaded_libraries(observed(core, other), expectation)) == []
+    missing = observed(other)
+    assert names(process_libraries.loaded_libraries(missing, expectation)) == [
+        "wrong-library-loaded"
+    ]
+    outside = observed(core, "/opt/core/_x.so")
+    assert only_cause(process_libraries.loaded_libraries(outside, expectation))[2] == {
+        "library": "core/_x.so",
+        "paths": ("/opt/core/_x.so",),
+    }
