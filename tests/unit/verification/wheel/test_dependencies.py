@@ -222,7 +222,11 @@ def test_extension_module_for_another_python_is_missing(tmp_path: Path) -> None:
         "quiverdb/__init__.py": "from ._loader import load\nfrom quiverdb import _speed\n",
         "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so": elf(),
     }
-    assert only_cause(linux_wheel(tmp_path, files)).where == "quiverdb/__init__.py"
+    causes = inspect(linux_wheel(tmp_path, files)).causes
+    assert {cause.name: cause.where for cause in causes} == {
+        "missing-dependency": "quiverdb/__init__.py",
+        "abi-mismatch": "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so",
+    }
 
 
 def test_wheel_without_the_package_is_broken(tmp_path: Path, out: Path) -> None:
