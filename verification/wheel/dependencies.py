@@ -1,23 +1,27 @@
-"""Find the declared dependencies of a wheel, and the imports that no dependency provides."""
+"""Find the declared dependencies of a wheel, and the imports that nothing provides."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from packaging.markers import Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import stdlib
 from verification.wheel.archive import Archive
 from verification.wheel.identity import PATCHES, WheelIdentity
 from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules
-from verification.wheel.modules import installed_modules
+from verification.wheel.modules import extension_modules, installed_modules
 
+DEVELOPER_FOLDERS = frozenset({"benchmarks", "examples", "test", "testing", "tests"})
+"""The names of the folders with code for developers of a package."""
 _SYS_PLATFORM = {"windows": "win32", "macos": "darwin"}
 _PLATFORM_SYSTEM = {"windows": "Windows", "macos": "Darwin"}
 _WINDOWS_MACHINES = {"x86_64": "AMD64", "aarch64": "ARM64", "i686": "x86"}
@@ -29,13 +33,20 @@ def declared_dependencies(identity: WheelIdentity, subject: Subject) -> frozense
     A dependency that applies only to some patch releases of the Python is left out, because a
     machine can have any patch release.
     """
-    environment = marker_environment(
-        PlatformTarget.of(identity.platform_tag), subject.python_version
-    )
-    texts = identity.metadata.get("requires_dist", ())
-    return frozenset(
-        canonicalize_name(requirement.name) for requirement in requirements(texts, environment)
-    )
+    return _names(identity, subject)
+
+
+def run_environment(identity: WheelIdentity, subject: Subject) -> dict[str, str]:
+    """Return the marker variables of the wheel's system with the subject's Python.
+
+    A wheel for any platform has only the variables of the Python.
+    """
+    target = PlatformTarget.of(identity.platform_tag)
+    environment = marker_environment(target, subject.python_version)
+    if target.system in ("any", "unknown"):
+        for name in ("sys_platform", "platform_system", "os_name", "platform_machine"):
+            del environment[name]
+    return environment
 
 
 def marker_environment(target: PlatformTarget, python: tuple[int, int]) -> dict[str, str]:
@@ -71,70 +82,239 @@ def requirements(
             yield requirement
 
 
+class _Missing(NamedTuple):
+    """An import that nothing provides."""
+
+    path: str
+    module: str
+    note: str
+    """What the message says about the import, in addition to the module."""
+    risk: bool
+
+
 def causes(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,
-    modules: Mapping[NormalizedName, frozenset[str]],
+    modules: Mapping[NormalizedName, frozenset[str]] | None,
     code: PackageCode,
 ) -> Iterator[Cause]:
-    """Yield a cause for each import that nothing provides.
+    """Yield a cause for each module that the package imports and nothing provides.
 
     The check covers the imports that run when a module is imported. An import in a function counts
-    only if it imports a module of the package. If the import may never run, the cause is a risk.
+    only if it imports a module of the package. An import whose failure the code handles does not
+    count. If the import may never run, the cause is a risk.
 
-    ``modules`` are the top-level modules of the known distributions. A distribution that is not in
-    it is assumed to have a module of its name. If the wheel requires such a distribution, it may
-    provide any missing module, so the cause is a risk.
+    ``modules`` are the top-level modules of the known distributions; None if no distribution is
+    known. A distribution is assumed to have a module of its name. If the wheel requires a
+    distribution that is not known, it may provide any missing module, so the cause is a risk.
     """
     package = subject.import_package
-    install_paths = archive.install_paths.values()
-    if not any(path.startswith(f"{package}/") and path.endswith(".py") for path in install_paths):
+    if not has_package(archive, identity, package):
         message = f"contains no module of the package {package}"
         yield _fault(archive.name, message, package, risk=False)
         return
-    declared = declared_dependencies(identity, subject)
+    required = _Required.of(identity, subject, modules)
+    yield from _removed_modules(code, subject, required)
+    missing: dict[tuple[str, bool], list[_Missing]] = {}
+    for fault in (
+        *_missing_modules(archive, identity, package, code),
+        *_undeclared(archive, identity, subject, code, required),
+    ):
+        missing.setdefault((fault.module, fault.risk), []).append(fault)
+    for (module, risk), faults in missing.items():
+        if risk and (module, False) in missing:
+            continue
+        paths = sorted({fault.path for fault in faults})
+        first = next(fault for fault in faults if fault.path == paths[0])
+        message = f"imports {module}, {first.note}"
+        message += f"; {len(paths)} files import it" if len(paths) > 1 else ""
+        facts: dict[str, FactValue] = {"files": len(paths)} if len(paths) > 1 else {}
+        yield _fault(first.path, message, module, risk=risk, **facts)
+
+
+class _Required(NamedTuple):
+    """What the distributions that a wheel requires provide."""
+
+    names: frozenset[NormalizedName]
+    modules: frozenset[str]
+    """Their top-level modules."""
+    unknown: tuple[str, ...]
+    """The distributions whose modules are unknown."""
+    optional: frozenset[str]
+    """The top-level modules of the distributions that an extra requires."""
+
+    @classmethod
+    def of(
+        cls,
+        identity: WheelIdentity,
+        subject: Subject,
+        modules: Mapping[NormalizedName, frozenset[str]] | None,
+    ) -> _Required:
+        """Return what the distributions that this wheel requires provide."""
+        known = modules or {}
+        names = declared_dependencies(identity, subject)
+        extras = _names(identity, subject, _extras(identity)) - names
+        return cls(
+            names,
+            _provided(names, known),
+            tuple(sorted(names - known.keys())) if modules is not None else (),
+            _provided(extras, known),
+        )
+
+
+def has_package(archive: Archive, identity: WheelIdentity, package: str) -> bool:
+    """Return whether a wheel has code of a package: a module of Python or an extension module."""
+    python = any(
+        path == f"{package}.py" or (path.startswith(f"{package}/") and path.endswith(".py"))
+        for path in archive.install_paths.values()
+    )
+    extensions = extension_modules(archive, identity)
+    return python or bool({package, f"{package}.__init__"} & extensions)
+
+
+def _missing_modules(
+    archive: Archive, identity: WheelIdentity, package: str, code: PackageCode
+) -> Iterator[_Missing]:
+    """Yield the imported modules of the package that the wheel does not contain."""
     installed = installed_modules(archive, identity)
-    available = stdlib.NAMES | installed | {name.replace("-", "_") for name in declared}
-    available = available.union(*(modules.get(name, ()) for name in declared))
-    unknown = sorted(declared - modules.keys()) if modules else []
+    extensions = extension_modules(archive, identity)
     executed = reachable_modules(code.links, package)
-    always_executed = reachable_modules(_unconditional_links(code), package)
-    requires = ", ".join(sorted(declared)) or "nothing"
+    # Code for some systems may import modules that only their wheels have.
+    always_executed = reachable_modules(_links(code, in_functions=True, certain=True), package)
+    for path, imported in _unhandled_imports(code, package):
+        if imported.module.partition(".")[0] != package:
+            continue
+        module = _absent_module(imported, installed, extensions, code.names)
+        if module is None:
+            continue
+        certain = imported.certain and path in always_executed
+        note = "but the wheel does not contain it"
+        note += "; the import is in a function" * imported.in_function
+        note += _condition(certain=certain, executed=path in executed)
+        yield _Missing(path, module, note, risk=not certain)
+
+
+def _undeclared(
+    archive: Archive,
+    identity: WheelIdentity,
+    subject: Subject,
+    code: PackageCode,
+    required: _Required,
+) -> Iterator[_Missing]:
+    """Yield the imported modules of other distributions that the wheel does not require."""
+    package = subject.import_package
+    available = stdlib.NAMES | installed_modules(archive, identity) | required.modules
+    executed = reachable_modules(_links(code, in_functions=False, certain=False), package)
+    always_executed = reachable_modules(_links(code, in_functions=False, certain=True), package)
+    requires = ", ".join(sorted(required.names)) or "no distribution"
+    for path, imported in _unhandled_imports(code, package):
+        module = imported.module.partition(".")[0]
+        if module == package or imported.in_function or module in available:
+            continue
+        certain = imported.certain and path in always_executed
+        if not certain and (
+            module in required.optional | stdlib.OTHER_PYTHONS or is_for_developers(path)
+        ):
+            continue
+        note = f"but the wheel requires only {requires}"
+        if required.unknown:
+            note += f"; {', '.join(required.unknown)} may provide it: its modules are unknown"
+        note += _condition(certain=certain, executed=path in executed)
+        yield _Missing(path, module, note, risk=not certain or bool(required.unknown))
+
+
+def _condition(*, certain: bool, executed: bool) -> str:
+    """Return what makes an import uncertain, as a part of a message."""
+    if not executed:
+        return "; importing the package does not run this file"
+    return "" if certain else "; the import is under a condition"
+
+
+def _removed_modules(code: PackageCode, subject: Subject, required: _Required) -> Iterator[Cause]:
+    """Yield a cause for each import of a module that the Python's standard library has lost.
+
+    A distribution can bring the module back: setuptools provides `distutils`.
+    """
+    package = subject.import_package
+    always_executed = reachable_modules(_links(code, in_functions=False, certain=True), package)
+    python = ".".join(map(str, subject.python_version))
+    for path, imported in _unhandled_imports(code, package):
+        module = imported.module.partition(".")[0]
+        removed = stdlib.REMOVED.get(module)
+        if removed is None or subject.python_version < removed or imported.in_function:
+            continue
+        if required.unknown or module in required.modules or "setuptools" in required.names:
+            continue
+        if imported.certain and path in always_executed:
+            message = f"imports {module}, which the standard library of Python {python} does not"
+            message += f" have: {'.'.join(map(str, removed))} removed it"
+            yield catalogue().cause(
+                "standard-library-mismatch", path, message, module=module, python=python
+            )
+
+
+def _unhandled_imports(code: PackageCode, package: str) -> Iterator[tuple[str, ImportedModule]]:
+    """Yield the path and the import of each import whose failure the package does not handle.
+
+    A file that the package imports only where it handles the failure is left out, with all files
+    that only such a file imports.
+    """
+    executed = reachable_modules(code.links, package)
+    unhandled = reachable_modules(_links(code, in_functions=True, certain=False), package)
     for path, imports in code.imports.items():
-        for imported in imports:
-            top = imported.module.partition(".")[0]
-            certain = imported.certain
-            if top == package:
-                if not (module := _absent_module(imported, installed, code.names)):
-                    continue
-                # Code for some systems may import modules that only their wheels have.
-                certain = certain and path in always_executed
-                message = f"imports {module}, but the wheel does not contain it"
-                message += "; the import is in a function" * imported.in_function
-                providers = []
-            elif imported.in_function or top in available:
-                continue
-            else:
-                module, providers = top, unknown
-                message = f"imports {top}, but the wheel requires only {requires}"
-                if unknown:
-                    message += f"; {', '.join(unknown)} may provide it: its modules are unknown"
-            if path not in executed:
-                message += "; importing the package does not run this file"
-            elif not certain:
-                message += "; the import is under a condition"
-            risk = bool(providers) or path not in executed or not certain
-            yield _fault(path, message, module, risk=risk)
+        if path in unhandled or path not in executed:
+            yield from ((path, imported) for imported in imports)
 
 
-def _fault(where: str, message: str, module: str, *, risk: bool) -> Cause:
-    return catalogue().cause("missing-dependency", where, message, risk=risk, module=module)
+def is_for_developers(path: str) -> bool:
+    """Return whether a file is a test, an example or a benchmark, by the name of its folder."""
+    parts = path.removesuffix(".py").split("/")
+    return bool(DEVELOPER_FOLDERS.intersection(parts[:-1])) or parts[-1] == "conftest"
 
 
-def _unconditional_links(code: PackageCode) -> dict[str, set[str]]:
+def _provided(
+    names: Iterable[NormalizedName], modules: Mapping[NormalizedName, frozenset[str]]
+) -> frozenset[str]:
+    """Return the top-level modules of distributions. Each is assumed to have one of its name."""
+    provided = frozenset[str]().union(*(modules.get(name, ()) for name in names))
+    return provided.union(*((name.replace("-", "_"), name.partition("-")[0]) for name in names))
+
+
+def _extras(identity: WheelIdentity) -> frozenset[str]:
+    """Return the extras of a wheel: those that it declares, and those of its requirements."""
+    texts = " ".join(identity.metadata.get("requires_dist", ()))
+    named = re.findall(r"""\bextra\s*==\s*["']([^"']+)["']""", texts)
+    return frozenset((*identity.metadata.get("provides_extra", ()), *named))
+
+
+def _names(
+    identity: WheelIdentity, subject: Subject, extras: Iterable[str] = ()
+) -> frozenset[NormalizedName]:
+    target = PlatformTarget.of(identity.platform_tag)
+    environment = marker_environment(target, subject.python_version)
+    texts = identity.metadata.get("requires_dist", ())
+    return frozenset(
+        canonicalize_name(requirement.name)
+        for requirement in requirements(texts, environment, extras)
+    )
+
+
+def _fault(where: str, message: str, module: str, *, risk: bool, **facts: FactValue) -> Cause:
+    return catalogue().cause(
+        "missing-dependency", where, message, risk=risk, module=module, **facts
+    )
+
+
+def _links(code: PackageCode, *, in_functions: bool, certain: bool) -> dict[str, set[str]]:
+    """Return the modules that each file imports without handling a failure."""
     return {
-        path: {module for imported in imports if imported.certain for module in imported.modules}
+        path: {
+            module
+            for imported in imports
+            if (imported.certain or not certain) and (in_functions or not imported.in_function)
+            for module in imported.modules
+        }
         for path, imports in code.imports.items()
     }
 
@@ -142,9 +322,19 @@ def _unconditional_links(code: PackageCode) -> dict[str, set[str]]:
 def _absent_module(
     imported: ImportedModule,
     installed: frozenset[str],
+    extensions: frozenset[str],
     names: Mapping[str, frozenset[str] | None],
 ) -> str | None:
-    """Return the imported module of the package if the wheel does not contain it, else None."""
+    """Return the imported module of the package if the wheel does not contain it, else None.
+
+    An extension module may create modules below its own name.
+    """
+    parents = [
+        str(parent).replace("/", ".")
+        for parent in PurePosixPath(imported.module.replace(".", "/")).parents
+    ]
+    if extensions.intersection(parents):
+        return None
     if imported.module not in installed:
         return imported.module
     defined = names.get(f"{imported.module.replace('.', '/')}/__init__.py")

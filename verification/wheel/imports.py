@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ast
+import builtins
+import contextlib
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from verification.wheel.archive import Archive
+from verification.wheel.conditions import Scope, UnknownValue, evaluate, is_true
 
-# Names in the condition of an `if` whose body runs only on some systems or Pythons.
+# Names in a condition that may depend on the system or the Python.
 _RUN_CONDITION = re.compile(
     r"attr='(TYPE_CHECKING|version_info|platform|implementation|name|system|machine)'"
     r"|id='(TYPE_CHECKING|version_info|platform|__name__)'"
@@ -43,7 +47,9 @@ class PackageCode:
     """The code of a package, by the path of each module."""
 
     imports: Mapping[str, tuple[ImportedModule, ...]]
-    """The imports of each module, without imports that run only on some systems."""
+    """The imports of each module that run on this system and Python.
+
+    Imports whose failure the code handles are left out."""
     links: Mapping[str, frozenset[str]]
     """All modules that each module may import, under any condition."""
     names: Mapping[str, frozenset[str] | None]
@@ -52,25 +58,31 @@ class PackageCode:
     """The reason for each file that cannot be parsed."""
 
 
-def read_package(archive: Archive, package: str) -> PackageCode:
-    """Read the code of a package."""
+def read_package(archive: Archive, package: str, environment: Mapping[str, str]) -> PackageCode:
+    """Read the code of a package.
+
+    ``environment`` are the marker variables of the system and the Python (PEP 508).
+    """
     imports: dict[str, tuple[ImportedModule, ...]] = {}
     links: dict[str, frozenset[str]] = {}
     names: dict[str, frozenset[str] | None] = {}
     unparsed: dict[str, str] = {}
+    trees: dict[str, ast.Module] = {}
     for path, data in archive.installed.items():
-        if not (path.startswith(f"{package}/") and path.endswith(".py")):
+        if not path.endswith(".py") or path.removesuffix(".py").split("/")[0] != package:
             continue
         try:
-            tree = ast.parse(data)
+            trees[path] = ast.parse(data)
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             # This alone is not a fault: the package may need a newer Python than the suite runs on.
             python = ".".join(map(str, sys.version_info[:2]))
             unparsed[path] = (
                 f"Python {python} cannot parse it ({str(error) or type(error).__name__})"
             )
-            continue
-        imports[path] = tuple(sorted(set(_imports(tree.body, path))))
+    constants = _constants(trees, environment)
+    for path, tree in trees.items():
+        reader = _Reader(path, Scope(environment, constants[path]))
+        imports[path] = tuple(sorted(set(reader.imports(tree.body))))
         links[path] = frozenset(_links(tree, path))
         if path.endswith("/__init__.py"):
             names[path] = _names(tree, path)
@@ -95,34 +107,128 @@ def reachable_modules(links: Mapping[str, Iterable[str]], package: str) -> set[s
     return reached
 
 
-def _imports(
-    body: list[ast.stmt], path: str, *, certain: bool = True, in_function: bool = False
-) -> Iterator[ImportedModule]:
-    """Yield the modules that these statements import when they run.
+class _Reader(NamedTuple):
+    """Reads the imports of one module."""
 
-    Imports in a `try` are left out, because the code handles their failure.
-    """
-    for statement in body:
+    path: str
+    scope: Scope
+
+    def imports(
+        self, body: Sequence[ast.stmt], *, certain: bool = True, in_function: bool = False
+    ) -> Iterator[ImportedModule]:
+        """Yield the modules that these statements import when they run."""
+        for statement in body:
+            match statement:
+                case ast.Import():
+                    for alias in statement.names:
+                        yield ImportedModule(alias.name, "", certain, in_function)
+                case ast.ImportFrom():
+                    base = _source_module(statement, self.path)
+                    for alias in statement.names:
+                        yield ImportedModule(base, alias.name, certain, in_function)
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    yield from self.imports(statement.body, certain=certain, in_function=True)
+                case _:
+                    inner, is_certain = self._inner(statement, in_function=in_function)
+                    yield from self.imports(
+                        inner, certain=certain and is_certain, in_function=in_function
+                    )
+            if isinstance(statement, ast.If) and self._ends(statement, in_function=in_function):
+                return
+
+    def _inner(self, statement: ast.stmt, *, in_function: bool) -> tuple[list[ast.stmt], bool]:
+        """Return the statements inside a statement, and whether they always run with it."""
         match statement:
-            case ast.Import():
-                for alias in statement.names:
-                    yield ImportedModule(alias.name, "", certain, in_function)
-            case ast.ImportFrom():
-                base = _source_module(statement, path)
-                for alias in statement.names:
-                    yield ImportedModule(base, alias.name, certain, in_function)
-            case ast.If() if not _RUN_CONDITION.search(ast.dump(statement.test)):
+            case ast.If(test=test):
+                if (value := is_true(test, self.scope)) is not None:
+                    return (statement.body if value else statement.orelse), True
+                if _RUN_CONDITION.search(ast.dump(test)):
+                    return [], True
                 # In a function, most conditions test the arguments. Some call makes them true.
-                still_certain = certain and in_function and not _reads_constant(statement.test)
                 inner = [*statement.body, *statement.orelse]
-                yield from _imports(inner, path, certain=still_certain, in_function=in_function)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                yield from _imports(statement.body, path, certain=certain, in_function=True)
+                return inner, in_function and not _reads_constant(test)
+            case ast.Try() | ast.TryStar() if _handles_import_error(statement):
+                return statement.finalbody, True
+            case ast.Try() | ast.TryStar():
+                return [*statement.body, *statement.orelse, *statement.finalbody], True
             case _:
-                inner = list(_unconditional(statement, in_function=in_function))
-                yield from _imports(inner, path, certain=certain, in_function=in_function)
-        if in_function and isinstance(statement, ast.If) and _ends_function(statement):
-            return
+                return list(_unconditional(statement, in_function=in_function)), True
+
+    def _ends(self, statement: ast.If, *, in_function: bool) -> bool:
+        """Return whether the code after a condition does not run on this or on some systems."""
+        if (value := is_true(statement.test, self.scope)) is not None:
+            return _leaves(statement.body if value else statement.orelse)
+        test = statement.test
+        return (
+            in_function
+            and _leaves(statement.body)
+            and bool(_RUN_CONDITION.search(ast.dump(test)) or _reads_constant(test))
+        )
+
+
+Constants = Mapping[str, Mapping[str, object]]
+"""The values of the names of each module, by its path."""
+
+
+def _constants(trees: Mapping[str, ast.Module], environment: Mapping[str, str]) -> Constants:
+    """Return the names of each module whose values depend only on the system and the Python.
+
+    Names that a module imports from another module of the package are included.
+    """
+    values = {path: _own_constants(tree, path, environment) for path, tree in trees.items()}
+    imported: dict[str, dict[str, object]] = {}
+    for path, tree in trees.items():
+        imported[path] = {}
+        for statement in tree.body:
+            if isinstance(statement, ast.ImportFrom):
+                file = _source_module(statement, path).replace(".", "/")
+                known = values.get(f"{file}.py") or values.get(f"{file}/__init__.py", {})
+                for alias in statement.names:
+                    if alias.name in known:
+                        imported[path][alias.asname or alias.name] = known[alias.name]
+    return {path: {**imported[path], **values[path]} for path in trees}
+
+
+def _own_constants(
+    tree: ast.Module, path: str, environment: Mapping[str, str]
+) -> Mapping[str, object]:
+    """Return the values of the names that a module sets once and that depend on the system."""
+    stores = Counter(
+        node.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
+    constants: dict[str, object] = {"__name__": path.removesuffix(".py").replace("/", ".")}
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if stores[name] == 1:
+                with contextlib.suppress(UnknownValue):
+                    constants[name] = evaluate(value, Scope(environment, constants))
+    return constants
+
+
+def _handles_import_error(statement: ast.Try | ast.TryStar) -> bool:
+    """Return whether the code continues after an ImportError in a `try`."""
+    return any(
+        _may_catch_import_error(handler) and not isinstance(handler.body[-1], ast.Raise)
+        for handler in statement.handlers
+    )
+
+
+def _may_catch_import_error(handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler may catch ImportError. Unknown exceptions may be one."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    for kind in kinds:
+        exception = getattr(builtins, kind.id, None) if isinstance(kind, ast.Name) else None
+        if not (isinstance(exception, type) and issubclass(exception, BaseException)):
+            return True
+        if issubclass(ImportError, exception) or issubclass(exception, ImportError):
+            return True
+    return False
+
+
+def _leaves(body: Sequence[ast.stmt]) -> bool:
+    return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 
 def _unconditional(statement: ast.stmt, *, in_function: bool) -> Iterator[ast.stmt]:
@@ -157,13 +263,6 @@ def _reads_constant(test: ast.expr) -> bool:
         or (isinstance(node, ast.Attribute) and node.attr.isupper())
         for node in ast.walk(test)
     )
-
-
-def _ends_function(statement: ast.If) -> bool:
-    """Return whether the function ends here on some systems, so the rest is for other systems."""
-    ends = isinstance(statement.body[-1], ast.Return | ast.Raise)
-    test = statement.test
-    return ends and bool(_RUN_CONDITION.search(ast.dump(test)) or _reads_constant(test))
 
 
 def _suppresses(statement: ast.With | ast.AsyncWith) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from packaging.utils import NormalizedName, parse_wheel_filename
@@ -41,12 +41,21 @@ def installed_modules(archive: Archive, identity: WheelIdentity) -> frozenset[st
     Extension modules for another ABI than the wheel's are left out, because Python does not import
     them.
     """
+    paths = map(PurePosixPath, archive.install_paths.values())
+    folders = {".".join(parent.parts) for path in paths for parent in path.parents}
+    return frozenset(folders | {name for name, _ in _modules(archive, identity)})
+
+
+def extension_modules(archive: Archive, identity: WheelIdentity) -> frozenset[str]:
+    """Return the full names of the extension modules that a wheel installs, without other ABIs."""
+    return frozenset(name for name, is_native in _modules(archive, identity) if is_native)
+
+
+def _modules(archive: Archive, identity: WheelIdentity) -> Iterator[tuple[str, bool]]:
+    """Yield the full name of each module, and whether it is an extension module."""
     abis = {tag.abi.removeprefix("cp") for tag in identity.tags if tag.abi.startswith("cp")}
-    names = set()
     for install_path in archive.install_paths.values():
         path = PurePosixPath(install_path)
-        names |= {".".join(parent.parts) for parent in path.parents}
         module = _MODULE.fullmatch(path.name)
         if module and (not abis or module["abi"] is None or module["abi"] in abis):
-            names.add(".".join((*path.parts[:-1], module["name"])))
-    return frozenset(names)
+            yield ".".join((*path.parts[:-1], module["name"])), path.suffix != ".py"

@@ -50,11 +50,11 @@ def inspect_wheel(
     An ``additional`` wheel is one that the subject does not declare. Its own tags decide which
     Python and which platforms it must support.
     """
-    modules = modules or {}
     if additional:
         subject = subject_for_wheel(archive.name, subject)
     wheel_identity = identity.identify(archive, subject)
-    code = imports.read_package(archive, subject.import_package)
+    environment = dependencies.run_environment(wheel_identity, subject)
+    code = imports.read_package(archive, subject.import_package, environment)
     declared = native_code.declared_paths(archive, wheel_identity.platform, subject)
     libraries, unloadable = native_code.gather(archive, declared)
     native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared)
@@ -63,7 +63,7 @@ def inspect_wheel(
         *identity.causes(archive, wheel_identity, subject, additional=additional),
         *record.causes(archive),
         *file_names.causes(archive, wheel_identity),
-        *top_level.causes(archive, wheel_identity, subject, modules),
+        *top_level.causes(archive, wheel_identity, subject, modules or {}),
         *unused_files.causes(archive, wheel_identity),
         *private_files.causes(archive),
         *entry_points.causes(archive, wheel_identity, subject),

@@ -62,17 +62,21 @@ def test_import_without_any_declared_dependency_is_broken(tmp_path: Path) -> Non
 def test_import_that_needs_no_declaration_has_no_cause(tmp_path: Path) -> None:
     for code in (
         "import os, json.decoder",
-        "import asyncore",  # in older Pythons
         "from . import _loader\nfrom ._loader import load\nfrom quiverdb import _loader",
         "def late():\n    import numpy",
         "try:\n    import numpy\nexcept ImportError:\n    numpy = None",
         "if sys.platform == 'win32':\n    import numpy",
+        "if PY2:\n    import urllib2",
+        "if not PY3:\n    from StringIO import StringIO",
+        "if sys.version_info[0] < 3:\n    import cPickle",
+        "if name:\n    import cPickle",
+        "try:\n    from quiverdb import gone\nexcept ImportError:\n    gone = None",
     ):
         assert inspect(with_loader(tmp_path, code)).causes == (), code
 
 
 def test_import_under_a_condition_is_a_note(tmp_path: Path) -> None:
-    for condition in ("name", "1", "sys.argv", "load()"):
+    for condition in ("name", "not name", "sys.argv", "load()"):
         wheel = with_loader(tmp_path, f"if {condition}:\n    import pandas")
         assert causes_of(wheel) == [("note", LOADER, {"module": "pandas"})], condition
 
@@ -86,12 +90,84 @@ def test_import_in_a_module_that_the_package_does_not_import_is_a_note(
 
 
 @pytest.mark.parametrize(
-    "code",
-    ["from quiverdb import extra", "from . import extra", "def f():\n    import quiverdb.extra"],
+    ("code", "severities"),
+    [
+        ("from quiverdb import extra", ["broken"]),
+        ("from . import extra", ["broken"]),
+        ("try:\n    from . import extra\nexcept ImportError as error:\n    raise", ["broken"]),
+        ("if sys.platform == 'linux':\n    from . import extra", ["broken"]),
+        ("def f():\n    import quiverdb.extra", ["note"]),
+        ("try:\n    from . import extra\nexcept ImportError:\n    extra = None", []),
+        ("if sys.platform == 'win32':\n    from . import extra", []),
+        ("if TYPE_CHECKING:\n    from . import extra", []),
+    ],
 )
-def test_import_in_a_module_that_the_package_imports_is_broken(tmp_path: Path, code: str) -> None:
+def test_import_in_another_module_depends_on_how_the_package_imports_it(
+    tmp_path: Path, code: str, severities: list[str]
+) -> None:
     files = {LOADER: f"{GOOD_LOADER}{code}\n", "quiverdb/extra.py": "import pandas\n"}
-    assert only_cause(linux_wheel(tmp_path, files)).severity == "broken"
+    causes = causes_of(linux_wheel(tmp_path, files))
+    assert [severity for severity, _, _ in causes] == severities
+
+
+def test_module_that_several_files_import_has_one_cause(tmp_path: Path) -> None:
+    files = {f"quiverdb/extra{number}.py": "import pandas\n" for number in range(3)}
+    (cause,) = causes_of(linux_wheel(tmp_path, files))
+    assert cause == ("note", "quiverdb/extra0.py", {"module": "pandas", "files": 3})
+    files = {**files, LOADER: f"{GOOD_LOADER}import pandas\n"}
+    (cause,) = causes_of(linux_wheel(tmp_path, files))
+    assert cause == ("broken", LOADER, {"module": "pandas"})
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "examples"])
+def test_import_in_the_tests_of_the_package_has_no_cause(tmp_path: Path, folder: str) -> None:
+    files = {f"quiverdb/{folder}/test_x.py": "import pandas\n"}
+    assert causes_of(linux_wheel(tmp_path, files)) == []
+
+
+@pytest.mark.parametrize(
+    "requires", ["pandas; extra == 'table'", "python-pandas; extra == 'table'"]
+)
+def test_module_of_an_extra_is_missing_only_if_the_package_needs_it(
+    tmp_path: Path, requires: str
+) -> None:
+    modules = {
+        canonicalize_name("cffi"): frozenset({"cffi"}),
+        canonicalize_name("python-pandas"): frozenset({"pandas"}),
+    }
+    extra = {"quiverdb/extra.py": "import pandas\n"}
+    optional = linux_wheel(tmp_path, extra, requires=("cffi", requires))
+    assert inspect(optional, SUBJECT, modules).causes == ()
+    always = linux_wheel(
+        tmp_path, {LOADER: f"{GOOD_LOADER}import pandas\n"}, requires=("cffi", requires)
+    )
+    (cause,) = inspect(always, SUBJECT, modules).causes
+    assert (cause.name, cause.severity) == ("missing-dependency", "broken")
+
+
+def test_distribution_of_a_namespace_provides_the_namespace(tmp_path: Path) -> None:
+    files = {LOADER: f"{GOOD_LOADER}import zope.interface\n"}
+    assert causes_of(linux_wheel(tmp_path, files, requires=["cffi", "zope.interface"])) == []
+
+
+def test_module_that_the_standard_library_has_lost_is_reported(tmp_path: Path) -> None:
+    for code, modules in (
+        ("import asyncore", ["asyncore"]),
+        ("from distutils.core import setup", ["distutils"]),
+        ("import telnetlib", ["telnetlib"]),
+        ("try:\n    import imp\nexcept ImportError:\n    imp = None", []),
+        ("if sys.version_info < (3, 12):\n    import imp", []),
+        ("def f():\n    import imp", []),
+        ("import annotationlib", []),
+    ):
+        causes = inspect(with_loader(tmp_path, code)).causes
+        assert {cause.name for cause in causes} <= {"standard-library-mismatch"}
+        assert [cause.facts["module"] for cause in causes] == modules, code
+
+
+def test_setuptools_brings_distutils_back(tmp_path: Path) -> None:
+    files = {LOADER: f"{GOOD_LOADER}import distutils\n"}
+    assert inspect(linux_wheel(tmp_path, files, requires=["cffi", "setuptools"])).causes == ()
 
 
 def test_other_top_level_module_of_the_wheel_is_available(tmp_path: Path) -> None:
@@ -227,6 +303,28 @@ def test_extension_module_for_another_python_is_missing(tmp_path: Path) -> None:
         "missing-dependency": "quiverdb/__init__.py",
         "abi-mismatch": "quiverdb/_speed.cpython-314-x86_64-linux-gnu.so",
     }
+
+
+def test_extension_module_may_create_modules_below_its_name(tmp_path: Path) -> None:
+    code = "import quiverdb._speed.deep.er as e\nfrom quiverdb._speed.deep import x\n"
+    files: Files = {LOADER: f"{GOOD_LOADER}{code}"}
+    speed: Files = {"quiverdb/_speed.cpython-313-x86_64-linux-gnu.so": elf()}
+    assert causes_of(linux_wheel(tmp_path, files | speed)) == []
+    causes = causes_of(linux_wheel(tmp_path, files | {"quiverdb/_speed.py": ""}))
+    assert [severity for severity, _, _ in causes] == ["broken", "broken"]
+
+
+@pytest.mark.parametrize(
+    "path", ["quiverdb.py", "quiverdb.cpython-313-x86_64-linux-gnu.so", "quiverdb.abi3.so"]
+)
+def test_package_can_be_one_module(tmp_path: Path, path: str) -> None:
+    content = elf() if path.endswith(".so") else ""
+    assert missing(wheels.build(tmp_path, {path: content})) == []
+
+
+def test_imports_of_a_package_of_one_module_are_read(tmp_path: Path) -> None:
+    (cause,) = missing(wheels.build(tmp_path, {"quiverdb.py": "import pandas\n"}))
+    assert (cause.severity, cause.where) == ("broken", "quiverdb.py")
 
 
 def test_wheel_without_the_package_is_broken(tmp_path: Path, out: Path) -> None:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import wheel_builder as wheels
+from verification.models.subject import PlatformTarget
 from verification.wheel.archive import open_wheel
+from verification.wheel.dependencies import marker_environment
 from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules, read_package
+
+LINUX = marker_environment(PlatformTarget.of("manylinux_2_28_x86_64"), (3, 13))
 
 
 def read(folder: Path, **code: str) -> PackageCode:
@@ -19,7 +23,7 @@ def read(folder: Path, **code: str) -> PackageCode:
         f"p/{name.replace('__', '__init__')}.py": textwrap.dedent(text)
         for name, text in code.items()
     }
-    return read_package(open_wheel(wheels.build(folder, files)), "p")
+    return read_package(open_wheel(wheels.build(folder, files)), "p", LINUX)
 
 
 def imports(folder: Path, code: str) -> set[ImportedModule]:
@@ -83,24 +87,57 @@ def test_import_under_a_condition_is_not_certain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("context", ["{}", "def f():\n    {}", "class A:\n    {}"])
-def test_import_for_some_systems_is_left_out(tmp_path: Path, context: str) -> None:
-    codes = []
-    for condition in (
-        "sys.version_info < (3, 11)", "version_info < (3, 11)", "sys.platform == 'win32'",
-        "platform == 'win32'", "os.name == 'nt'", "__name__ == '__main__'", "TYPE_CHECKING",
-        "typing.TYPE_CHECKING", "sys.implementation.version", "platform.system() == 'Linux'",
-        "platform.machine() == 'x86_64'", "not sys.platform.startswith('win')",
+def test_import_for_other_systems_is_left_out(tmp_path: Path, context: str) -> None:
+    expected = {}
+    for condition, value in (
+        ("sys.version_info < (3, 11)", False), ("version_info >= (3, 11)", True),
+        ("sys.platform == 'win32'", False), ("platform == 'linux'", True), ("PY2", False),
+        ("os.name == 'nt'", False), ("__name__ == '__main__'", False), ("six.PY3", True),
+        ("TYPE_CHECKING", False), ("typing.TYPE_CHECKING", False), ("str is bytes", False),
+        ("platform.system() == 'Linux'", True), ("platform.machine() == 'x86_64'", True),
+        ("not sys.platform.startswith('win')", True),
+        ("hasattr(sys, 'pypy_version_info')", False),
     ):  # fmt: skip
         code = f"if {condition}:\n        import a\n    else:\n        import b"
         if context == "{}":
             code = textwrap.dedent(f"    {code}")
-        codes.append(context.format(code))
-    assert imports_by_code(tmp_path, codes) == {key: set() for key in codes}
+        expected[context.format(code)] = "a" if value else "b"
+    in_function = context.startswith("def")
+    assert imports_by_code(tmp_path, expected) == {
+        code: {(module, "", True, in_function)} for code, module in expected.items()
+    }
+
+
+def test_import_for_systems_that_cannot_be_told_apart_is_left_out(tmp_path: Path) -> None:
+    codes = [
+        "if sys.version_info >= (3, 13, 1):\n    import a",
+        "if sys.implementation.version:\n    import a",
+        "if sys.platform == NAME:\n    import a\nelse:\n    import b",
+    ]
+    assert imports_by_code(tmp_path, codes) == {code: set() for code in codes}
+
+
+def test_condition_can_use_a_constant_of_another_module(tmp_path: Path) -> None:
+    code = read(
+        tmp_path,
+        common="import os\nWINDOWS = os.name == 'nt'\n",
+        own="IS_OLD = sys.version_info < (3,)\nif IS_OLD:\n    import a\nelse:\n    import b\n",
+        m="from .common import WINDOWS as W\nif W:\n    import a\nelse:\n    import b\n",
+        twice="OLD = sys.version_info < (3,)\nOLD = x\nif OLD:\n    import a\n",
+    )
+    certain = ("b", "", True, False)
+    assert code.imports["p/own.py"] == (certain,)
+    assert certain in code.imports["p/m.py"]
+    assert code.imports["p/twice.py"] == (("a", "", False, False),)
 
 
 def test_import_that_may_fail_or_may_not_run_is_left_out(tmp_path: Path) -> None:
     codes = [
         "try:\n    import a\nexcept ImportError:\n    import b\nelse:\n    import c",
+        "try:\n    import a\nexcept (ValueError, ImportError) as error:\n    x = error",
+        "try:\n    import a\nexcept Exception:\n    pass",
+        "try:\n    import a\nexcept UnknownError:\n    pass",
+        "try:\n    import a\nexcept:\n    pass",
         "with suppress(ImportError):\n    import a",
         "with contextlib.suppress(ImportError):\n    import a",
         "with open('x'), suppress(ImportError):\n    import a",
@@ -108,14 +145,27 @@ def test_import_that_may_fail_or_may_not_run_is_left_out(tmp_path: Path) -> None
         "while x:\n    import a",
         "match x:\n    case 1:\n        import a",
         "def f():\n    if os.name != 'nt':\n        return\n    import a",
+        "if os.name != 'nt':\n    raise OSError\nimport a",
         "def f():\n    if not WINDOWS:\n        raise OSError\n    import a",
     ]
     assert imports_by_code(tmp_path, codes) == {key: set() for key in codes}
 
 
+def test_import_whose_failure_is_not_handled_is_certain(tmp_path: Path) -> None:
+    codes = [
+        "try:\n    import a\nfinally:\n    pass",
+        "try:\n    pass\nexcept ImportError:\n    pass\nfinally:\n    import a",
+        "try:\n    import a\nexcept (ValueError, KeyError):\n    pass",
+        "try:\n    import a\nexcept ImportError as error:\n    raise OSError from error",
+    ]
+    assert imports_by_code(tmp_path, codes) == {code: {("a", "", True, False)} for code in codes}
+
+
 def test_return_on_some_systems_ends_only_its_function(tmp_path: Path) -> None:
-    code = "def f():\n    if os.name == 'nt':\n        return\n    import a\nimport b"
+    code = "def f():\n    if os.name == 'posix':\n        return\n    import a\nimport b"
     assert imports(tmp_path, code) == {("b", "", True, False)}
+    code = "def f():\n    if os.name == 'nt':\n        return\n    import a"
+    assert imports(tmp_path, code) == {("a", "", True, True)}
     code = "if os.name == 'nt':\n    raise OSError\nimport b"
     assert imports(tmp_path, code) == {("b", "", True, False)}
 
@@ -151,7 +201,7 @@ def test_links_contain_all_modules_that_may_be_imported(tmp_path: Path) -> None:
 
 def test_only_python_files_of_the_package_are_read(tmp_path: Path) -> None:
     files = {"p/m.py": "", "p/m.txt": "", "pp/m.py": "", "m.py": "", "q/p/m.py": ""}
-    code = read_package(open_wheel(wheels.build(tmp_path, files)), "p")
+    code = read_package(open_wheel(wheels.build(tmp_path, files)), "p", LINUX)
     assert list(code.imports) == list(code.links) == ["p/m.py"]
 
 
