@@ -11,6 +11,7 @@ from verification.models.results import CellResult
 from verification.models.run import WheelSummary
 from verification.models.verdict import Outcome
 from verification.rules.finding import finding
+from verification.rules.pure_python import PURE_PYTHON_FALLBACK
 
 # The causes that keep a library from loading on every clean machine. The inspection reports them.
 LOADING = frozenset(
@@ -25,6 +26,8 @@ LOADING = frozenset(
 )
 _IN_FILES = LOADING - {"wrong-load-path"}
 """The causes that depend only on the files: the inspection does not run the package's code."""
+_IMPORTS = frozenset({"missing-dependency", "standard-library-mismatch"})
+"""The causes that make the import of the package fail. The inspection reports them."""
 LAYERS_DISAGREE = "layers-disagree"
 _LOADED = (Outcome.WORKS, Outcome.WORKS_FLAWED)
 
@@ -54,9 +57,11 @@ def find_contradictions(
     cell_causes = {cause.name for cell in cells for cause in cell.causes}
     if loaded:
         # A cause that one machine confirms is no contradiction: other machines may have more.
-        broken = (c for c in wheel.causes if c.severity is Severity.BROKEN)
-        contradicted = (c for c in broken if c.name in LOADING and c.name not in cell_causes)
+        broken = [c for c in wheel.causes if c.severity is Severity.BROKEN]
+        confirmed = cell_causes | (LOADING if PURE_PYTHON_FALLBACK in cell_causes else set())
+        contradicted = (c for c in broken if c.name in LOADING and c.name not in confirmed)
         yield from (_contradicted_by_machine(cause, loaded) for cause in contradicted)
+        yield from (_executed(cause, loaded) for cause in broken if _runs_at_import(cause))
     elif not any(c.severity is Severity.BROKEN for c in (*release_causes, *wheel.causes)):
         yield from filter(None, (_missing_in_inspection(cell, wheel) for cell in cells))
 
@@ -68,6 +73,21 @@ def _contradicted_by_machine(cause: Cause, loaded: Sequence[CellResult]) -> Cont
     form = "loaded" if proofs else "works"
     note = finding(LAYERS_DISAGREE, form, reported=cause.name, cells=tuple(ids)).cause(cause.where)
     return Contradiction(note, (cause,), resolved=bool(proofs))
+
+
+def _runs_at_import(cause: Cause) -> bool:
+    """Return whether a static cause is about an import that runs when the package is imported."""
+    return cause.name in _IMPORTS and not cause.facts.get("in_function")
+
+
+def _executed(cause: Cause, loaded: Sequence[CellResult]) -> Contradiction:
+    """Return the contradiction of a missing module and the cells that imported the package.
+
+    An import that a clean machine executed is not *broken*.
+    """
+    ids, module = tuple(cell.id for cell in loaded), str(cause.facts.get("module", ""))
+    note = finding(LAYERS_DISAGREE, "imported", reported=cause.name, module=module, cells=ids)
+    return Contradiction(note.cause(cause.where), (cause,), resolved=True)
 
 
 def _disproves(cell: CellResult, cause: Cause) -> bool:

@@ -86,7 +86,8 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """Return the leftovers: files of the package, and files that appeared in use.
 
     Dependencies with their bytecode, the caches of installers, and the folders of these files are
-    no leftovers. A cache is a leftover if the installer keeps the package in it.
+    no leftovers. Empty folders that the installation made are none either: pip leaves them. A
+    cache is a leftover if the installer keeps the package in it.
     """
     kind = paths.path_type(evidence)
     package, installed = _package_paths(evidence), paths.added_paths(evidence)
@@ -101,7 +102,14 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
         is_leftover = paths.is_within(path, expectation.module) or is_new or is_package_file
         (leftover if is_leftover else ignored).append(name)
     used_folders = {parent for name in ignored for parent in kind(name).parents}
-    return [name for name in leftover if kind(name) not in used_folders]
+    made_folders = {parent for path in installed for parent in path.parents}
+    files = {
+        path
+        for path in map(kind, leftover)
+        if path not in made_folders | used_folders and path.name != "__pycache__"
+    }
+    filled_folders = {parent for path in files for parent in path.parents} - used_folders
+    return [name for name in leftover if kind(name) in files | filled_folders]
 
 
 def registry_changes(evidence: CellEvidence) -> Iterator[Cause]:

@@ -27,6 +27,7 @@ from verification.rules.process_libraries import (
     unknown_to_wine,
     unresolved_symbols,
 )
+from verification.rules.pure_python import pure_python_fallback, without_unmapped_modules
 from verification.rules.round_trip import missing_errors, open_files, wrong_answers
 from verification.rules.side_effects import side_effects
 from verification.rules.step_error import INTERPOSED, Failure, step_error
@@ -61,7 +62,11 @@ def use_causes(
     yield from side_effects(evidence, import_run, exercise)
     yield from network_used(evidence)
     yield from unknown_to_wine(evidence, expectation)
-    yield from loaded_libraries(evidence, expectation)
+    libraries = list(loaded_libraries(evidence, expectation))
+    if fallback := list(pure_python_fallback(evidence, expectation)):
+        yield from fallback
+        libraries = list(without_unmapped_modules(libraries))
+    yield from libraries
     yield from wrong_dependencies(evidence, expectation)
     yield from record_causes(evidence)
     imported = evidence.steps.import_package

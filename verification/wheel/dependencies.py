@@ -90,6 +90,7 @@ class _Missing(NamedTuple):
     note: str
     """What the message says about the import, in addition to the module."""
     risk: bool
+    in_function: bool = False
 
 
 def causes(
@@ -130,6 +131,8 @@ def causes(
         message = f"imports {module}, {first.note}"
         message += f"; {len(paths)} files import it" if len(paths) > 1 else ""
         facts: dict[str, FactValue] = {"files": len(paths)} if len(paths) > 1 else {}
+        if all(fault.in_function for fault in faults):
+            facts["in_function"] = True
         yield _fault(first.path, message, module, risk=risk, **facts)
 
 
@@ -192,7 +195,7 @@ def _missing_modules(
         note = "but the wheel does not contain it"
         note += "; the import is in a function" * imported.in_function
         note += _condition(certain=certain, executed=path in executed)
-        yield _Missing(path, module, note, risk=not certain)
+        yield _Missing(path, module, note, not certain, imported.in_function)
 
 
 def _undeclared(

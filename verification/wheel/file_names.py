@@ -25,8 +25,14 @@ _MAX_NAME_LENGTH = 255  # UTF-16 units
 _MAX_PATH_LENGTH = 259
 # The default folder of the Python installer for one user (docs.python.org, "Using Python on
 # Windows"). The user name has 20 characters, the maximum of sAMAccountName.
-_SITE_PACKAGES = len(
-    f"C:/Users/{'x' * 20}/AppData/Local/Programs/Python/Python313/Lib/site-packages/"
+_APP_DATA = f"C:/Users/{'x' * 20}/AppData/Local"
+_SITE_PACKAGES = len(f"{_APP_DATA}/Programs/Python/Python313/Lib/site-packages/")
+# Python of the Microsoft Store installs into the folder of its application package (learn.microsoft
+# .com, "MSIX: file system"; the family name is the one that the Store shows).
+STORE_PYTHON = "Python of the Microsoft Store"
+_STORE_SITE_PACKAGES = len(
+    f"{_APP_DATA}/Packages/PythonSoftwareFoundation.Python.3.13_qbz5n2kfra8p0"
+    "/LocalCache/local-packages/Python313/site-packages/"
 )
 
 
@@ -41,6 +47,8 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
             yield _mismatch(name, f"is an unsafe file name: {reason}")
         if for_windows:
             yield from _windows_causes(name, archive.install_paths[name])
+    if for_windows:
+        yield from _store_causes(archive)
     names_by_path: dict[str, list[str]] = defaultdict(list)
     for name, path in archive.install_paths.items():
         names_by_path[path.lower() if for_windows else path].append(name)
@@ -67,11 +75,39 @@ def _windows_causes(name: str, install_path: str) -> Iterator[Cause]:
             message = f"cannot be installed on Windows, which does not allow the name {part[:80]!r}"
             yield catalogue().cause("file-name-unusable", name, message, part=part)
     length = _SITE_PACKAGES + _utf16_length(install_path)
-    # Scripts and headers of the .data folder have other install paths.
-    if length > _MAX_PATH_LENGTH and not install_path.partition("/")[0].endswith(".data"):
+    if length > _MAX_PATH_LENGTH and _is_in_site_packages(install_path):
         message = f"has an install path of {length} characters in the default folder of a user's"
         message += f" Python on Windows, where the limit is {_MAX_PATH_LENGTH} by default"
         yield catalogue().cause("file-name-unusable", name, message, length=length)
+
+
+def _store_causes(archive: Archive) -> Iterator[Cause]:
+    """Yield one cause for the paths that are too long only with Python of the Microsoft Store."""
+    lengths = {
+        name: _STORE_SITE_PACKAGES + _utf16_length(path)
+        for name, path in archive.install_paths.items()
+        if _is_in_site_packages(path) and _SITE_PACKAGES + _utf16_length(path) <= _MAX_PATH_LENGTH
+    }
+    too_long = {name: length for name, length in lengths.items() if length > _MAX_PATH_LENGTH}
+    if too_long:
+        name = max(sorted(too_long), key=too_long.__getitem__)
+        message = f"has an install path of {too_long[name]} characters with {STORE_PYTHON}, where"
+        message += f" the limit is {_MAX_PATH_LENGTH} by default"
+        message += f"; {len(too_long)} files are too long" if len(too_long) > 1 else ""
+        yield catalogue().cause(
+            "file-name-unusable",
+            name,
+            message,
+            risk=True,
+            length=too_long[name],
+            files=len(too_long),
+            python=STORE_PYTHON,
+        )
+
+
+def _is_in_site_packages(install_path: str) -> bool:
+    """Return whether a file is installed next to the packages, not to a folder of `.data`."""
+    return not install_path.partition("/")[0].endswith(".data")
 
 
 def _utf16_length(text: str) -> int:

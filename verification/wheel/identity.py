@@ -13,13 +13,15 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from verification.models.cause import Cause, FactValue
-from verification.models.subject import Platform, Subject
+from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.tags import is_newer, is_tag, oldest_platform_tag, python_tags
 from verification.wheel.wheel_file import WheelFile, read_wheel_file
 from verification.wheel.wording import listing
 
+UNIVERSAL = frozenset({"universal2", "universal", "intel", "fat", "fat3", "fat32", "fat64"})
+"""The processor part of a macOS tag whose wheel is for several processors."""
 PATCHES = range(100)
 """The possible patch releases of a Python minor version. A wheel must support all of them."""
 
@@ -123,7 +125,7 @@ def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
     if invalid := [line for line in wheel_file.tag_lines if not is_tag(line)]:
         message = f"WHEEL has Tag: {invalid[0]}, but this is not a tag"
         yield _fault("tag-mismatch", archive, message, invalid=tuple(invalid))
-    if wheel_file.tags != identity.tags:
+    if not _same_meaning(identity.tags) <= _same_meaning(wheel_file.tags):
         message = f"has the tags {tags}, but WHEEL has {_tag_list(wheel_file.tags) or 'none'}"
         wheel_tags = tuple(sorted(map(str, wheel_file.tags)))
         yield _fault("tag-mismatch", archive, message, wheel_tags=wheel_tags)
@@ -132,8 +134,16 @@ def _tags(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         message += " installers support only 1.x"
         yield _fault("wheel-version", archive, message, version=wheel_file.wheel_version)
     if (purelib := wheel_file.root_is_purelib) != ("true" if identity.pure else "false"):
+        # Every installer accepts it. The two folders are one, except on some Linux systems.
         message = f"has the tags {tags}, but WHEEL has Root-Is-Purelib: {purelib or '(none)'}"
-        yield _fault("tag-mismatch", archive, message, root_is_purelib=purelib)
+        yield catalogue().cause(
+            "tag-mismatch", archive.name, message, risk=True, root_is_purelib=purelib
+        )
+
+
+def _same_meaning(tags: frozenset[Tag]) -> frozenset[tuple[str, str, PlatformTarget]]:
+    """Return tags in a form in which manylinux2014 is manylinux_2_17 (PEP 600)."""
+    return frozenset((tag.interpreter, tag.abi, PlatformTarget.of(tag.platform)) for tag in tags)
 
 
 def _python(
@@ -181,7 +191,7 @@ def _platforms(
             yield _fault("tag-mismatch", archive, message, platforms=platforms)
         return
     for tag in sorted({tag.platform for tag in identity.tags}):
-        if not identity.platform.fits(tag):
+        if not _code_fits(tag, identity, archive):
             message = f"also has the platform tag {tag}, but its code is for"
             message += f" {identity.platform.tag}"
             yield _fault("tag-mismatch", archive, message, platforms=(tag,))
@@ -189,6 +199,29 @@ def _platforms(
         message = f"has the platform tag {identity.platform_tag}, but the release supports"
         message += f" {identity.platform.tag}"
         yield _fault("glibc-floor", archive, message, tag=identity.platform_tag)
+
+
+def _code_fits(tag: str, identity: WheelIdentity, archive: Archive) -> bool:
+    """Return whether the code for a wheel's platform is also the code for another tag of it."""
+    platform = identity.platform
+    if platform is None or platform.fits(tag):
+        return True
+    target = PlatformTarget.of(tag)
+    if target.system == platform.target.system == "macos":
+        # `native_code` reads for which processors the libraries are.
+        processors = {PlatformTarget.of(other.platform).machine for other in identity.tags}
+        return not processors.isdisjoint(UNIVERSAL)
+    if {target.system, platform.target.system} == {"linux", "musl"}:
+        return target.machine == platform.target.machine and not _needs_libc(archive)
+    return False
+
+
+def _needs_libc(archive: Archive) -> bool:
+    """Return whether native code names symbols of glibc, or the C library of musl."""
+    return any(
+        data.startswith(b"\x7fELF") and (b"\0GLIBC_2." in data or b"\0libc.musl-" in data)
+        for data in archive.files.values()
+    )
 
 
 def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
@@ -200,7 +233,7 @@ def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         for title, value in (
             ("summary", metadata.get("summary")),
             ("description", metadata.get("description", "").strip()),
-            ("licence", metadata.get("license_expression") or metadata.get("license")),
+            ("licence", _has_licence(metadata)),
             ("classifiers", metadata.get("classifiers")),
             ("Requires-Python", metadata.get("requires_python")),
             ("project links", metadata.get("project_urls") or metadata.get("home_page")),
@@ -214,6 +247,13 @@ def _completeness(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
             f"has no {', '.join(missing)}",
             missing=tuple(missing),
         )
+
+
+def _has_licence(metadata: RawMetadata) -> bool:
+    """Return whether the metadata names a licence, in a field or by a classifier."""
+    fields = ("license_expression", "license", "license_files")
+    classified = any(text.startswith("License ::") for text in metadata.get("classifiers", ()))
+    return classified or any(metadata.get(field) for field in fields)
 
 
 def _fault(name: str, archive: Archive, message: str, **facts: FactValue) -> Cause:

@@ -16,7 +16,7 @@ from verification.rules.catalogue import catalogue
 from verification.wheel import elf, macho, pe
 from verification.wheel.archive import Archive
 from verification.wheel.errors import DebugFile, Program, UnreadableBinary
-from verification.wheel.identity import WheelIdentity
+from verification.wheel.identity import UNIVERSAL, WheelIdentity
 from verification.wheel.library_names import (
     is_extension_module,
     is_library_name,
@@ -31,9 +31,6 @@ _MAGIC: dict[bytes, LibraryFormat] = {
     b"\xca\xfe\xba\xbe": "mach-o",
     b"\xca\xfe\xba\xbf": "mach-o",
 }
-_UNIVERSAL = {"universal2", "universal", "intel", "fat", "fat3", "fat32", "fat64"}
-"""The processor part of a macOS tag whose wheel is for several processors."""
-
 _FORMATS: dict[str, LibraryFormat] = {
     "linux": "elf",
     "musl": "elf",
@@ -71,7 +68,7 @@ class NativeCode:
         if library.format != self.format:
             return False
         is_any_processor = library.format == "mach-o" and (
-            library.machine == macho.UNIVERSAL or self.target.machine in _UNIVERSAL
+            library.machine == macho.UNIVERSAL or self.target.machine in UNIVERSAL
         )
         return is_any_processor or library.machine == self.target.machine
 

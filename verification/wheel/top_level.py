@@ -1,9 +1,10 @@
-"""Find files that a wheel installs in addition to the package."""
+"""Find files that a wheel installs at places where they do not belong or can collide."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from packaging.utils import NormalizedName, canonicalize_name
@@ -13,7 +14,25 @@ from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
+from verification.wheel.library_names import is_extension_module, is_library_name
 from verification.wheel.wording import byte_size, listing
+
+# Names that many projects use for what is not their package. Two wheels with such a folder or
+# module overwrite each other's files.
+_COMMON_NAMES = frozenset(
+    (
+        *("bench", "benchmark", "benchmarks", "bin", "build", "ci", "cmake", "conf", "config"),
+        *("conftest", "data", "demo", "demos", "dist", "doc", "docs", "etc", "example", "examples"),
+        *("home", "include", "lib", "lib64", "man", "misc", "noxfile", "opt", "sample", "samples"),
+        *("script", "scripts", "setup", "share", "src", "tasks", "test", "testing", "tests"),
+        *("third_party", "tmp", "tool", "tools", "usr", "util", "utils", "var", "vendor"),
+        *("versioneer",),
+    )
+)
+_INSTALL_SCHEMES = ("data", "headers", "scripts")
+"""The folders of `.data` with install paths outside the packages (PEP 427)."""
+_HASHED = re.compile(r"-[0-9a-f]{8,}(\.|$)")
+"""The part of a library's name that auditwheel and delvewheel add to make it unique."""
 
 
 def causes(
@@ -22,7 +41,11 @@ def causes(
     subject: Subject,
     modules: Mapping[NormalizedName, frozenset[str]],
 ) -> Iterator[Cause]:
-    """Yield one cause for each top-level file or folder that does not belong to the package.
+    """Yield one cause for each top-level file or folder that does not belong there.
+
+    A second package or module with a name of its own belongs there, with its stubs (PEP 561).
+    So do scripts, headers and data in `.data`. A `.pth` file is a risk: each start of Python reads
+    it.
 
     ``modules`` are the top-level modules of the other distributions. A file or folder with the
     same name overwrites them.
@@ -33,13 +56,15 @@ def causes(
         if distribution != canonicalize_name(identity.name)
         for module in names
     }
-    for top, names in _names_by_top_level(archive).items():
-        if _is_expected(top, identity, subject):
+    groups = _names_by_top_level(archive)
+    for top, names in groups.items():
+        if top == subject.import_package or _is_expected(top, names, archive, identity, subject):
             continue
         size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
-        where = top if top in names else f"{top}/"
-        if owner := owners.get(top.partition(".")[0]):
+        where = top if top in map(archive.install_paths.get, names) else f"{top}/"
+        stem = top.partition(".")[0]
+        if owner := owners.get(stem):
             message = f"overwrites a module of {owner}, which is also installed: {files}"
             yield catalogue().cause(
                 "dependency-overwritten",
@@ -48,9 +73,11 @@ def causes(
                 files=len(names),
                 distribution=owner,
             )
-        else:
+        elif not _is_importable(top, names, archive, groups):
             message = f"is installed next to the package: {files}"
-            yield catalogue().cause("stray-top-level", where, message, files=len(names))
+            yield catalogue().cause(
+                "stray-top-level", where, message, risk=top.endswith(".pth"), files=len(names)
+            )
 
 
 def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:
@@ -64,11 +91,60 @@ def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:
     return groups
 
 
-def _is_expected(top: str, identity: WheelIdentity, subject: Subject) -> bool:
-    if top == subject.import_package or top.endswith(".dist-info"):
+def _is_expected(
+    top: str, names: Sequence[str], archive: Archive, identity: WheelIdentity, subject: Subject
+) -> bool:
+    """Return whether the tools that build and repair wheels put the files there."""
+    if top.endswith(".dist-info"):
         return True
-    # The folder where auditwheel and delvewheel put the libraries that they bundle.
-    return top.endswith(".libs") and canonicalize_name(top.removesuffix(".libs")) in {
-        canonicalize_name(identity.name),
-        canonicalize_name(subject.name),
-    }
+    folder, _, scheme = top.partition("/")
+    if folder.endswith(".data") and scheme in _INSTALL_SCHEMES:
+        return scheme != "data" or not any(map(_is_misplaced_data, names))
+    if is_library_name(top) and _HASHED.search(top):
+        return True  # next to a top-level extension module
+    # The folder where auditwheel, delvewheel and delocate put the libraries that they bundle.
+    project, dot, suffix = top.rpartition(".")
+    if dot and suffix in ("libs", "dylibs"):
+        known = {canonicalize_name(identity.name), canonicalize_name(subject.name)}
+        modules = {PurePosixPath(path).parts[0] for path in archive.install_paths.values()}
+        return canonicalize_name(project) in known or project in {
+            module.partition(".")[0] for module in modules if module != top
+        }
+    return False
+
+
+def _is_misplaced_data(name: str) -> bool:
+    """Return whether a file of the scheme `data` is not in a folder for such files.
+
+    Its folder is the environment itself. The folder of packages has another path in each kind of
+    environment: `pip install --user` on Windows does not install to `lib/site-packages`.
+    """
+    parts = PurePosixPath(name).parts[2:]
+    return (
+        len(parts) == 1
+        or "site-packages" in parts
+        or parts[0] in _COMMON_NAMES - {"bin", "data", "etc", "include", "lib", "man", "share"}
+    )
+
+
+def _is_importable(
+    top: str, names: Sequence[str], archive: Archive, groups: Mapping[str, list[str]]
+) -> bool:
+    """Return whether this is a package, a module or stubs, under a name of its own."""
+    stem = top.partition(".")[0]
+    if stem.lower() in _COMMON_NAMES:
+        return False
+    if top.endswith("-stubs"):  # PEP 561
+        modules = {other.partition(".")[0] for other in groups}
+        return top.removesuffix("-stubs") in modules
+    paths = [archive.install_paths[name] for name in names]
+    return stem.isidentifier() and any(
+        path.endswith((".py", ".pyi")) or is_extension_module(path) or _is_plain_module(path)
+        for path in paths
+    )
+
+
+def _is_plain_module(path: str) -> bool:
+    """Return whether a file is an extension module at the top level without an ABI in its name."""
+    name, dot, suffix = path.partition(".")
+    return bool(dot) and suffix == "so" and name.isidentifier() and not name.startswith("lib")

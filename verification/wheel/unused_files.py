@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import keyword
 from collections.abc import Iterator
 
 from check_wheel_contents.checker import WheelChecker
@@ -14,6 +15,7 @@ from verification.models.cause import Cause
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
+from verification.wheel.library_names import is_extension_module
 from verification.wheel.record import record_rows
 
 # `top_level` and `native_code` replace most other checks of check-wheel-contents. The rest need the
@@ -38,8 +40,21 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
         for path in failure.args:
             if path.partition("/")[0].endswith((".dist-info", ".data")):
                 continue
+            if failure.check is Check.W004 and not _is_module(path):
+                continue
             message = f"{failure.check.value} (check-wheel-contents {failure.check.name})"
             yield catalogue().cause("stray-file", path, message, check=failure.check.name)
+
+
+def _is_module(path: str) -> bool:
+    """Return whether a file is a module that Python could import from another path.
+
+    A native library, and a script whose name is no identifier, are used by their paths.
+    """
+    name = path.rpartition("/")[2]
+    stem = name.removesuffix(".py")
+    is_python = stem != name and stem.isidentifier() and not keyword.iskeyword(stem)
+    return is_extension_module(name) or is_python
 
 
 def _contents(archive: Archive, identity: WheelIdentity) -> WheelContents:

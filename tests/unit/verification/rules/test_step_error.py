@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.sample_evidence import CORE, evidence
+from tests.helpers.sample_evidence import CORE, FILES, PACKAGE, SITE, Fields, evidence
 from tests.helpers.sample_expectation import EXPECTATION
 from verification.models.cause import FactValue
 from verification.models.evidence import CellEvidence, StepError
@@ -100,7 +100,7 @@ def test_missing_module_in_the_middle_of_a_message_is_no_missing_module() -> Non
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("pip._vendor", "missing-dependency"),
+        ("numpy.core", "missing-dependency"),
         ("collections.abc", "standard-library-mismatch"),
     ],
 )
@@ -114,6 +114,151 @@ def test_missing_name_is_reported_with_its_module(module: str, name: str) -> Non
 def test_missing_name_of_the_package_is_unclassified(module: str) -> None:
     message = f"cannot import name 'api' from '{module}' (/x/_c_api.py)"
     assert explained(message, "ImportError")[0] == "unclassified"
+
+
+# ---- dependencies ----
+
+
+def with_dependency(fields: Fields) -> None:
+    """Install pycares 5.0.1 and PyYAML 6.0 next to the package."""
+    installed = fields["exercise"]["steps"]["distributions"]["value"]
+    installed["pycares"] = {"version": "5.0.1", "folder": SITE}
+    installed["PyYAML"] = {"version": "6.0", "folder": SITE}
+    fields["installed"]["added"] += [f"{SITE}/pycares/__init__.py", f"{SITE}/pycares/utils.py"]
+
+
+def failed_import(kind: str, message: str, *files: str) -> tuple[str, dict[str, FactValue]]:
+    """Return name and facts of an import that failed in the last of these files."""
+    frames = "".join(f'  File "{file}", line 1, in <module>\n    x = y\n' for file in files)
+    error = StepError(type=kind, message=message, trace=f"Traceback:\n{frames}{kind}: {message}")
+    fault = step_error(Failure.of("import", error), evidence(with_dependency), EXPECTATION)
+    return fault.name, dict(fault.facts)
+
+
+def test_attribute_that_a_dependency_has_lost_names_its_release() -> None:
+    message = "module 'pycares' has no attribute 'ares_query_a_result'"
+    facts = {"dependency": "pycares", "version": "5.0.1", "module": "pycares"}
+    expected = ("dependency-broken", facts | {"attribute": "ares_query_a_result"})
+    assert failed_import("AttributeError", message, FILES[0]) == expected
+    message = "cannot import name 'ares_query_a_result' from 'pycares' (/x/__init__.py)"
+    assert failed_import("ImportError", message, FILES[0]) == expected
+
+
+def test_distribution_with_another_name_than_its_module_is_named() -> None:
+    name, facts = failed_import("ImportError", "cannot import name 'x' from 'yaml' (/y)", FILES[0])
+    assert (name, facts["dependency"], facts["version"]) == ("dependency-broken", "pyyaml", "6.0")
+
+
+def test_dependency_that_fails_itself_is_named() -> None:
+    message = "type object 'Channel' has no attribute 'x'"
+    name, facts = failed_import("AttributeError", message, FILES[0], f"{SITE}/pycares/utils.py")
+    assert (name, facts["dependency"], facts["version"]) == (
+        "dependency-broken",
+        "pycares",
+        "5.0.1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "name"),
+    [
+        ("AttributeError", "module 'quiverdb' has no attribute 'x'", "unclassified"),
+        ("AttributeError", "'NoneType' object has no attribute 'x'", "unclassified"),
+        ("AttributeError", "module 'inspect' has no attribute 'getargspec'", "standard-library-mismatch"),
+        ("AttributeError", "module 'other' has no attribute 'x'", "missing-dependency"),
+        ("RuntimeError", "module 'pycares' has no attribute 'x'", "unclassified"),
+        ("ModuleNotFoundError", "No module named 'attrs'", "missing-dependency"),
+    ],
+)  # fmt: skip
+def test_error_in_the_package_does_not_blame_a_dependency(
+    kind: str, message: str, name: str
+) -> None:
+    assert failed_import(kind, message, FILES[0])[0] == name
+
+
+# ---- the machine ----
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "trace", "expected"),
+    [
+        (
+            "ZoneInfoNotFoundError", "'No time zone found with key Europe/Oslo'", "",
+            ("missing-dependency", {"key": "Europe/Oslo", "module": "tzdata"}),
+        ),
+        (
+            "FileNotFoundError", "[Errno 2] No such file or directory: 'git'",
+            '  File "/usr/lib/python3.13/subprocess.py", line 1',
+            ("missing-program", {"program": "git"}),
+        ),
+        (
+            "FileNotFoundError", "[WinError 2] The system cannot find the file specified",
+            '    subprocess.run(["git", "describe"])\n  File "C:\\Lib\\subprocess.py", line 1',
+            ("missing-program", {"program": "git"}),
+        ),
+        (
+            "ImportError", "Bad git executable.\nThe git executable must be specified", "",
+            ("missing-program", {"message": "Bad git executable."}),
+        ),
+        (
+            "KeyError", "'HOME'", '    path = os.environ["HOME"]',
+            ("environment-assumed", {"variable": "HOME"}),
+        ),
+        (
+            "RuntimeError", "Could not determine home directory.", "",
+            ("environment-assumed", {"message": "RuntimeError: Could not determine home directory."}),
+        ),
+        (
+            "ImportError", "bad magic number in 'quiverdb._x': b'a'", "",
+            ("stale-bytecode", {"module": "quiverdb._x"}),
+        ),
+        (
+            "ModuleNotFoundError", "No module named 'quiverdb._Loader'", "",
+            ("missing-data-file", {"sought": "/quiverdb/_Loader.py", "path": FILES[1]}),
+        ),
+        (
+            "FileNotFoundError", f"[Errno 2] No such file or directory: '{PACKAGE}/_Loader.py'", "",
+            ("missing-data-file", {"sought": f"{PACKAGE}/_Loader.py", "path": FILES[1]}),
+        ),
+        (
+            "FileNotFoundError", f"[Errno 2] No such file or directory: '{PACKAGE}/a.json'", "",
+            ("missing-data-file", {"sought": f"{PACKAGE}/a.json"}),
+        ),
+    ],
+)  # fmt: skip
+def test_assumption_about_the_machine_has_a_name(
+    kind: str, message: str, trace: str, expected: tuple[str, dict[str, FactValue]]
+) -> None:
+    error = StepError(type=kind, message=message, trace=trace)
+    fault = step_error(Failure.of("import", error), evidence(), EXPECTATION)
+    assert (fault.name, dict(fault.facts)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "codec"),
+    [
+        ("UnicodeDecodeError", "'charmap' codec can't decode byte 0x81 in position 1", "charmap"),
+        ("UnicodeEncodeError", "'ascii' codec can't encode character '\\xe9'", "ascii"),
+        ("UnicodeDecodeError", "'cp932' codec can't decode byte 0x81", "cp932"),
+        ("UnicodeDecodeError", "'utf-8' codec can't decode byte 0x81", None),
+    ],
+)
+def test_encoding_of_the_system_has_a_name(kind: str, message: str, codec: str | None) -> None:
+    name, facts = explained(message, kind)
+    assert (name, facts.get("codec")) == ("encoding-assumed" if codec else "unclassified", codec)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("KeyError", "'HOME'"),  # not from the environment
+        ("FileNotFoundError", "[Errno 2] No such file or directory: 'data.csv'"),
+        ("FileNotFoundError", "[Errno 2] No such file or directory: '/home/user/a.json'"),
+        ("FileNotFoundError", f"[Errno 2] No such file or directory: '{FILES[0]}'"),
+    ],
+)
+def test_other_error_is_unclassified(kind: str, message: str) -> None:
+    assert explained(message, kind)[0] == "unclassified"
 
 
 # ---- other errors ----

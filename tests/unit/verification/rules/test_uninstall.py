@@ -96,8 +96,7 @@ def test_failed_removal_is_reported_with_its_last_error() -> None:
     "path",
     [
         CORE,
-        PACKAGE,
-        f"{SITE}/quiverdb-1.2.0.dist-info",
+        f"{SITE}/quiverdb-1.2.0.dist-info/RECORD",
         f"{PACKAGE}/__pycache__/__init__.cpython-313.pyc",
         f"{SITE}/quiverdb/left.db",
         "/home/user/.quiverdb.log",
@@ -176,7 +175,28 @@ def test_file_of_record_outside_the_package_is_a_leftover() -> None:
 
 def test_folder_with_a_dependency_is_no_leftover() -> None:
     assert leftovers(remaining(SITE, CFFI, installed=(SITE,))) == []
-    assert leftovers(remaining(SITE, installed=(SITE,))) == [SITE]
+    assert leftovers(remaining(SITE, CORE, installed=(SITE,))) == [SITE, CORE]
+
+
+def test_empty_folder_of_the_installation_is_no_leftover() -> None:
+    header = "/home/user/venv/include/site/python3.13/quiverdb/quiver.h"
+    folders = [header.rpartition("/")[0], header.rpartition("/")[0].rpartition("/")[0]]
+
+    def install(fields: Fields) -> None:
+        fields["exercise"]["steps"]["record"]["value"]["files"].append(header)
+        fields["installed"]["added"] += [header, *folders]
+
+    def left(*paths: str) -> list[str]:
+        return leftovers(evidence(install, lambda fields: fields["left"]["added"].extend(paths)))
+
+    assert left(*folders, PACKAGE, f"{PACKAGE}/__pycache__") == []
+    assert left(*folders, header) == [*folders, header]
+    new_file = f"{folders[0]}/made-in-use"
+    assert left(*folders, new_file) == [*folders, new_file]
+
+
+def test_folder_that_the_package_made_is_a_leftover() -> None:
+    assert leftovers(remaining("/home/user/.quiverdb")) == ["/home/user/.quiverdb"]
 
 
 # ---- the machine and other distributions ----

@@ -1,0 +1,73 @@
+"""Detect that a package uses its Python code because its extension modules do not load."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+
+from verification.models.cause import Cause, FactValue
+from verification.models.evidence import CellEvidence
+from verification.models.expectation import Expectation
+from verification.rules import install_paths as paths
+from verification.rules import loader_messages
+from verification.rules.finding import finding
+from verification.wheel.library_names import is_extension_module
+
+PURE_PYTHON_FALLBACK = "pure-python-fallback"
+
+
+def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+    """Yield a cause if the package works, but the process mapped none of its extension modules.
+
+    This alone proves nothing: a package can load an extension module at a later call. It needs one
+    proof more. The loader reported that it cannot load one of the modules, or subject.toml declares
+    the modules as libraries that the smoke test uses.
+    """
+    step, native = evidence.steps.mapped, evidence.steps.native_call
+    if step is None or step.value is None or native is None or not native.ok:
+        return
+    modules = _extension_modules(evidence, expectation)
+    kind = paths.path_type(evidence)
+    if not modules or modules & set(map(kind, step.value)):
+        return
+    refused = [
+        missing
+        for missing in loader_messages.missing_libraries(evidence.loader)
+        if missing.needed_by in modules
+    ]
+    if refused:
+        facts: dict[str, FactValue] = {
+            "library": refused[0].library,
+            "needed_by": refused[0].needed_by.name,
+            "count": len(modules),
+        }
+        fault = finding(PURE_PYTHON_FALLBACK, "refused", **facts)
+        yield fault.at(evidence, refused[0].needed_by.name)
+    elif declared := _declared_modules(expectation.libraries):
+        fault = finding(PURE_PYTHON_FALLBACK, "unmapped", modules=declared, count=len(modules))
+        yield fault.at(evidence, "mapped libraries")
+
+
+def without_unmapped_modules(causes: Sequence[Cause]) -> Iterator[Cause]:
+    """Yield the causes of loaded libraries, without those of extension modules that did not load.
+
+    `pure_python_fallback` reports these."""
+    for cause in causes:
+        library = str(cause.facts.get("library", ""))
+        is_unmapped = cause.name == "wrong-library-loaded" and "paths" not in cause.facts
+        if not is_unmapped or not is_extension_module(library):
+            yield cause
+
+
+def _declared_modules(libraries: Sequence[str]) -> tuple[str, ...]:
+    names = (library.rpartition("/")[2] for library in libraries)
+    return tuple(name for name in names if is_extension_module(name))
+
+
+def _extension_modules(evidence: CellEvidence, expectation: Expectation) -> frozenset[PurePath]:
+    """Return the installed extension modules of the package."""
+    return frozenset(
+        path
+        for path in paths.added_paths(evidence)
+        if paths.is_within(path, expectation.module) and is_extension_module(path.name)
+    )
