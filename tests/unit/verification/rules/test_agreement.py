@@ -230,3 +230,33 @@ def test_no_note_for_a_machine_with_another_python() -> None:
     newer = _machine("runtime", "the redistributable").model_copy(update={"python": "3.14"})
     cells = [_cell("clean", "missing-runtime-library"), _cell("runtime")]
     assert agreement.works_only_with_extras([MACHINES[0], newer], cells) == []
+
+
+# ---- imports ----
+
+
+@pytest.mark.parametrize("name", ["missing-dependency", "standard-library-mismatch"])
+def test_import_that_a_machine_executed_is_not_broken(name: str) -> None:
+    cause = _cause(name, "x/__init__.py", module="attr")
+    (contradiction,) = _compare([cause], _working(), _cell("other", "missing-runtime-library"))
+    assert (contradiction.about, contradiction.resolved) == ((cause,), True)
+    assert contradiction.cause.name == "layers-disagree"
+    assert contradiction.cause.facts["cells"] == (_working().id,)
+
+
+def test_import_that_no_machine_executed_stays_broken() -> None:
+    cause = _cause("missing-dependency", "x/__init__.py", module="attr")
+    assert _compare([cause], _cell("clean", "missing-dependency")) == []
+
+
+def test_import_in_a_function_is_not_disproved_by_the_import_of_the_package() -> None:
+    cause = _cause("missing-dependency", "x/__init__.py", module="x.gone")
+    cause = cause.model_copy(update={"facts": {**cause.facts, "in_function": True}})
+    assert _compare([cause], _working()) == []
+
+
+def test_pure_python_fallback_confirms_that_a_library_does_not_load() -> None:
+    static = _static("missing-runtime-library")
+    assert len(_compare([static], _working())) == 1
+    fallback = _cell("clean", "pure-python-fallback", outcome=Outcome.WORKS_FLAWED)
+    assert _compare([static], fallback) == []

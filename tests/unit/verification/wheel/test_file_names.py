@@ -84,11 +84,33 @@ def test_path_that_is_too_long_for_windows_is_reported_with_its_length(tmp_path:
         "quiverdb-1.0.0.data/scripts/" + "x" * 200: None,
     }
     files = dict.fromkeys(lengths, "")
-    causes = causes_of(windows_wheel(tmp_path, files))
+    causes = [
+        cause for cause in causes_of(windows_wheel(tmp_path, files)) if cause.severity == "broken"
+    ]
     assert {cause.name for cause in causes} == {"file-name-unusable"}
     reported = {cause.where: cause.facts["length"] for cause in causes}
     assert reported == {path: length for path, length in lengths.items() if length}
     assert causes_of(linux_wheel(tmp_path, files)) == []
+
+
+def test_path_that_is_too_long_only_for_the_store_python_is_flawed(tmp_path: Path) -> None:
+    # The prefix of this Python has 66 characters more.
+    for length, is_too_long in ((96, False), (97, True), (162, True)):
+        (tmp_path / str(length)).mkdir()
+        files = {"quiverdb/" + "x" * length: ""}
+        causes = causes_of(windows_wheel(tmp_path / str(length), files))
+        assert [cause.severity for cause in causes] == ["flawed"] * is_too_long
+        assert causes_of(linux_wheel(tmp_path / str(length), files)) == []
+    assert causes[0].facts == {"length": 325, "files": 1, "python": file_names.STORE_PYTHON}
+
+
+def test_paths_that_are_too_long_for_the_store_python_have_one_cause(tmp_path: Path) -> None:
+    files = dict.fromkeys(["quiverdb/" + "x" * 100, "quiverdb/" + "x" * 110, "quiverdb/x"], "")
+    (cause,) = causes_of(windows_wheel(tmp_path, files))
+    assert (cause.where, cause.facts["files"]) == ("quiverdb/" + "x" * 110, 2)
+    files = {"quiverdb-1.0.0.data/scripts/" + "x" * 110: ""}
+    (tmp_path / "scripts").mkdir()
+    assert causes_of(windows_wheel(tmp_path / "scripts", files)) == []
 
 
 @pytest.mark.parametrize("kind", ["purelib", "platlib"])

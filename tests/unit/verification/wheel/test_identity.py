@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import wheel_builder as wheels
+from tests.helpers.binaries import elf
 from tests.helpers.sample_wheels import (
     SUBJECT,
     inspect,
@@ -158,20 +159,63 @@ def test_invalid_tag_in_the_wheel_file_is_a_tag_mismatch(tmp_path: Path, out: Pa
 
 
 @pytest.mark.parametrize("value", ["true", "", "yes"])
-def test_native_wheel_with_root_is_purelib_is_a_tag_mismatch(
-    tmp_path: Path, out: Path, value: str
-) -> None:
+def test_native_wheel_with_root_is_purelib_is_a_note(tmp_path: Path, out: Path, value: str) -> None:
     cause = only_cause(replace(tmp_path, out, "WHEEL", "Purelib: false", f"Purelib: {value}"))
-    assert (cause.name, cause.facts) == ("tag-mismatch", {"root_is_purelib": value})
+    assert (cause.name, cause.severity) == ("tag-mismatch", "note")
+    assert cause.facts == {"root_is_purelib": value}
 
 
-def test_pure_wheel_without_root_is_purelib_is_a_tag_mismatch(tmp_path: Path, out: Path) -> None:
+def test_pure_wheel_without_root_is_purelib_is_a_note(tmp_path: Path, out: Path) -> None:
     pure = wheels.build(tmp_path, {"quiverdb/__init__.py": ""}, tag="py3-none-any")
     edit = {f"{INFO}/WHEEL": lambda data: data.replace(b"Purelib: true", b"Purelib: false")}
     causes = inspect(wheels.mutate(pure, out, edit=edit)).causes
-    assert [cause.name for cause in causes] == ["missing-bundled-library", "tag-mismatch"]
-    assert causes[1].facts == {"root_is_purelib": "false"}
-    assert inspect(pure).cause_names() == {"missing-bundled-library"}
+    (cause,) = (cause for cause in causes if cause.name == "tag-mismatch")
+    assert (cause.severity, cause.facts) == ("note", {"root_is_purelib": "false"})
+    assert "tag-mismatch" not in inspect(pure).cause_names()
+
+
+@pytest.mark.parametrize(
+    ("tags", "is_accepted"),
+    [
+        ("py2.py3-none-manylinux_2_28_x86_64", False),
+        ("cp313-cp313-manylinux_2_28_x86_64.manylinux_2_34_x86_64", True),
+        ("cp312.cp313-cp313-manylinux_2_28_x86_64", True),
+        ("cp313-cp313-linux_x86_64", False),
+    ],
+)
+def test_wheel_file_must_have_the_tags_of_the_file_name(
+    tmp_path: Path, out: Path, tags: str, is_accepted: bool
+) -> None:
+    wheel = replace(tmp_path, out, "WHEEL", f"Tag: {wheels.LINUX_TAG}", f"Tag: {tags}")
+    assert inspect(wheel).cause_names() == (set() if is_accepted else {"tag-mismatch"})
+
+
+def test_two_names_of_one_platform_are_equal(tmp_path: Path, out: Path) -> None:
+    wheel = linux_wheel(tmp_path, tag="cp313-cp313-manylinux2014_x86_64")
+    name = wheel.name.replace("manylinux2014", "manylinux_2_17")
+    assert inspect(wheels.mutate(wheel, out, rename=name)).causes == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["QuiverDB-1.0.0-7_local-{tag}.whl", "quiverdb-1.0-{tag}.whl", "quiverdb-1.0.0-1-{tag}.whl"],
+)
+def test_file_name_that_installers_accept_is_no_fault(tmp_path: Path, out: Path, name: str) -> None:
+    wheel = linux_wheel(tmp_path)
+    assert inspect(wheels.mutate(wheel, out, rename=name.format(tag=wheels.LINUX_TAG))).causes == ()
+
+
+def test_code_without_a_c_library_is_for_glibc_and_musl(tmp_path: Path, out: Path) -> None:
+    tag = "cp313-cp313-manylinux_2_28_x86_64.musllinux_1_2_x86_64"
+    needs_glibc = linux_wheel(tmp_path, tag=tag)
+    causes = inspect(needs_glibc).causes
+    platforms = [cause.facts for cause in causes if cause.name == "tag-mismatch"]
+    assert platforms == [{"platforms": ("musllinux_1_2_x86_64",)}]
+    static = elf(imports=[], needed=[])
+    files = {"quiverdb/_libs/libquiver.so": static, "quiverdb/_libs/libquiver_c.so": static}
+    (tmp_path / "static").mkdir()
+    causes = inspect(linux_wheel(tmp_path / "static", files, tag=tag)).causes
+    assert "tag-mismatch" not in {cause.name for cause in causes}
 
 
 @pytest.mark.parametrize("version", ["2.0", "", "one", "1", "11.0", "1.x"])
@@ -328,6 +372,8 @@ def test_each_missing_metadata_field_is_reported(
     ("old", "new"),
     [
         ("License-Expression: MIT", "License: MIT"),
+        ("License-Expression: MIT", "Classifier: License :: OSI Approved :: MIT License"),
+        ("License-Expression: MIT", "License-File: LICENSE"),
         ("Project-URL: Source, https://example.org/", "Home-page: https://example.org/"),
         ("\nA package for tests.\n", "Description: A package for tests.\n"),
     ],

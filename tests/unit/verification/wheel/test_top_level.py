@@ -37,8 +37,8 @@ def test_each_top_level_folder_and_file_is_one_cause(tmp_path: Path) -> None:
         ("cffi/lock.py", "dependency-overwritten"),
         ("_cffi_backend.cpython-313-x86_64-linux-gnu.so", "dependency-overwritten"),
         ("quiverdb-1.0.0.data/purelib/cffi/lock.py", "dependency-overwritten"),
-        ("cffi_more/lock.py", "stray-top-level"),
-        ("more/cffi/lock.py", "stray-top-level"),
+        ("tests/lock.py", "stray-top-level"),
+        ("docs/cffi/lock.py", "stray-top-level"),
     ],
 )
 def test_module_of_a_dependency_is_reported_as_overwritten(
@@ -51,18 +51,83 @@ def test_module_of_a_dependency_is_reported_as_overwritten(
     assert cause.facts.get("distribution") == ("cffi" if name == "dependency-overwritten" else None)
 
 
-@pytest.mark.parametrize("part", ["data", "scripts", "headers"])
-def test_data_scripts_and_headers_are_stray(tmp_path: Path, part: str) -> None:
-    cause = only_cause(linux_wheel(tmp_path, {f"quiverdb-1.0.0.data/{part}/x": ""}))
-    assert (cause.name, cause.where) == ("stray-top-level", f"quiverdb-1.0.0.data/{part}/")
+@pytest.mark.parametrize(
+    ("path", "is_stray"),
+    [
+        ("scripts/x.py", False),
+        ("headers/x.h", False),
+        ("data/share/man/x.1", False),
+        ("data/etc/x.conf", False),
+        ("data/lib/site-packages/quiverdb/x.dll", True),
+        ("data/README.md", True),
+        ("data/tests/x.py", True),
+        ("other/x", True),
+    ],
+)
+def test_data_folder_has_files_for_install_paths(
+    tmp_path: Path, path: str, *, is_stray: bool
+) -> None:
+    folder = f"quiverdb-1.0.0.data/{path.partition('/')[0]}/"
+    expected = [("stray-top-level", folder)] if is_stray else []
+    assert strays(tmp_path, {f"quiverdb-1.0.0.data/{path}": ""}) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "_quiverdb/__init__.py",
+        "other/__init__.py",
+        "other/deep/x.py",
+        "other.py",
+        "quiverdb-stubs/__init__.pyi",
+        "other.cpython-313-x86_64-linux-gnu.so",
+        "quiverdb.dylibs/x.txt",
+        "libx-0a1b2c3d4e.so.1",
+    ],
+)
+def test_package_or_module_with_a_name_of_its_own_is_expected(tmp_path: Path, path: str) -> None:
+    content = elf(soname="x") if ".so" in path else b""
+    causes = inspect(linux_wheel(tmp_path, {path: content})).causes
+    assert "stray-top-level" not in {cause.name for cause in causes}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tests/__init__.py",
+        "Docs/conf.py",
+        "examples/x.py",
+        "benchmarks/x.py",
+        "include/x.h",
+        "setup.py",
+        "conftest.py",
+        "LICENSE",
+        "README.md",
+        "other/data.bin",
+        "other-stubs/__init__.pyi",
+        "a-b/__init__.py",
+    ],
+)
+def test_name_that_other_packages_use_is_stray(tmp_path: Path, path: str) -> None:
+    (cause,) = inspect(linux_wheel(tmp_path, {path: ""})).causes
+    assert (cause.name, cause.severity) == ("stray-top-level", "flawed")
+
+
+def test_path_file_is_a_note(tmp_path: Path) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {"quiverdb.pth": "import x"}))
+    assert (cause.name, cause.severity, cause.where) == ("stray-top-level", "note", "quiverdb.pth")
 
 
 def test_platlib_files_are_checked_by_their_install_paths(tmp_path: Path) -> None:
     files = {
         "quiverdb-1.0.0.data/platlib/quiverdb/x.py": "",
-        "quiverdb-1.0.0.data/platlib/other/x.py": "",
+        "quiverdb-1.0.0.data/platlib/tests/x.py": "",
+        "quiverdb-1.0.0.data/platlib/setup.cfg": "",
     }
-    assert strays(tmp_path, files) == [("stray-top-level", "other/")]
+    assert strays(tmp_path, files) == [
+        ("stray-top-level", "setup.cfg"),
+        ("stray-top-level", "tests/"),
+    ]
 
 
 def test_file_at_the_top_of_the_data_folder_is_stray(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def unused(wheel: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("path", "check"), [(BYTECODE, "W001"), ("quiverdb/a-b.py", "W004"), ("quiverdb/1.so", "W004")]
+    ("path", "check"),
+    [(BYTECODE, "W001"), ("quiverdb/a-b/c.py", "W004"), ("quiverdb/.x/b.abi3.so", "W004")],
 )
 def test_unused_file_is_a_note(tmp_path: Path, path: str, check: str) -> None:
     cause = only_cause(linux_wheel(tmp_path, {path: ""}))
@@ -29,9 +30,9 @@ def test_unused_file_is_a_note(tmp_path: Path, path: str, check: str) -> None:
 
 
 def test_each_unused_file_is_reported(tmp_path: Path) -> None:
-    assert unused(linux_wheel(tmp_path, {BYTECODE: "", "quiverdb/a-b.py": ""})) == [
+    assert unused(linux_wheel(tmp_path, {BYTECODE: "", "quiverdb/a-b/c.py": ""})) == [
         BYTECODE,
-        "quiverdb/a-b.py",
+        "quiverdb/a-b/c.py",
     ]
 
 
@@ -39,6 +40,11 @@ def test_module_data_metadata_and_script_are_not_reported(tmp_path: Path) -> Non
     paths = ["quiverdb/ab.py", "quiverdb/a-b.txt", f"{INFO}/a-b.py"]
     files = dict.fromkeys([*paths, "quiverdb-1.0.0.data/scripts/a-b.py"], "")
     assert unused(linux_wheel(tmp_path, files)) == []
+
+
+def test_library_and_script_that_are_used_by_path_are_not_reported(tmp_path: Path) -> None:
+    paths = ["quiverdb.libs/libx-1.2.so", "quiverdb/a-b.py", "quiverdb/cases/if.py"]
+    assert unused(linux_wheel(tmp_path, dict.fromkeys(paths, ""))) == []
 
 
 def test_pure_wheel_is_checked(tmp_path: Path) -> None:
