@@ -69,8 +69,17 @@ class Release(Model):
 
     @property
     def stored(self) -> tuple[Path, ...]:
-        """The files that are on the index before the wheels are uploaded."""
-        return (*self.dependencies, *self.earlier, *self.tools)
+        """The files that are on the index from the beginning.
+
+        The wheels of a published release are among them. The upstream index accepted them by the
+        rules of their day and serves them, so the rules of today must not keep them away."""
+        published = self.wheel_paths if self.origin == "release" else ()
+        return (*self.dependencies, *self.earlier, *self.tools, *published)
+
+    @property
+    def uploads(self) -> tuple[Path, ...]:
+        """The wheels that are uploaded to the index: those that are not published."""
+        return () if self.origin == "release" else self.wheel_paths
 
     @property
     def previous(self) -> str:

@@ -254,7 +254,7 @@ def start_testbed(
         TestbedFailure: the index does not start, or the upload failed without a refusal.
     """
     contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
-    running = stack.enter_context(testbed.start(network, index, contents, release.wheel_paths))
+    running = stack.enter_context(testbed.start(network, index, contents, release.uploads))
     if message := next(filter(None, map(upload.failure, running.uploads)), ""):
         raise TestbedFailure("index-unreachable", "publisher", message)
     return running

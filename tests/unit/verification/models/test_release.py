@@ -53,6 +53,13 @@ def test_additional_dependencies_come_first_without_duplicates() -> None:
     assert release.dependencies == (Path("b-1-py3-none-any.whl"), Path("a-1-py3-none-any.whl"))
 
 
+def test_published_wheels_are_stored_and_not_uploaded() -> None:
+    built = _release()
+    published = built.model_copy(update={"origin": "release"})
+    assert (built.stored, built.uploads) == ((), (WHEEL.path,))
+    assert (published.stored, published.uploads) == ((WHEEL.path,), ())
+
+
 def test_the_stored_files_are_all_files_except_the_wheels() -> None:
     release = _release("a-1-py3-none-any.whl", earlier=("x-1.1-py3-none-any.whl",))
     release = release.model_copy(update={"tools": (Path("pytest-9-py3-none-any.whl"),)})

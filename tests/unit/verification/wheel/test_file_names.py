@@ -57,7 +57,7 @@ def test_name_that_windows_does_not_allow_is_reported_for_windows_only(tmp_path:
 
 def test_name_that_only_starts_like_a_device_is_allowed(tmp_path: Path) -> None:
     names = ["auxiliary.py", "console.py", "com0", "com10.py", ".hidden", "nul-l", "a b.py"]
-    files = {f"quiverdb/{name}": "" for name in [*names, "x" * 100]}
+    files = {f"quiverdb/{name}": "" for name in [*names, "x" * 90]}
     assert causes_of(windows_wheel(tmp_path, files)) == []
 
 

@@ -205,7 +205,7 @@ def test_file_name_that_installers_accept_is_no_fault(tmp_path: Path, out: Path,
     assert inspect(wheels.mutate(wheel, out, rename=name.format(tag=wheels.LINUX_TAG))).causes == ()
 
 
-def test_code_without_a_c_library_is_for_glibc_and_musl(tmp_path: Path, out: Path) -> None:
+def test_code_without_a_c_library_is_for_glibc_and_musl(tmp_path: Path) -> None:
     tag = "cp313-cp313-manylinux_2_28_x86_64.musllinux_1_2_x86_64"
     needs_glibc = linux_wheel(tmp_path, tag=tag)
     causes = inspect(needs_glibc).causes
