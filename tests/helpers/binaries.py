@@ -156,9 +156,12 @@ def pe(
     delayed: Mapping[str, Sequence[str]] | None = None,
     exports: Iterable[str] = (),
     entry: bytes = b"",
+    manifest: str = "",
+    manifest_number: int = 2,
 ) -> bytes:
     """Return a DLL that imports and exports these names (Microsoft's PE Format, PE32+ or PE32).
 
+    ``manifest`` is a manifest in its resources, with this number.
     ``entry`` is machine code that runs when the DLL is loaded. By default, no code runs.
     """
     wide = machine != "i686"
@@ -170,6 +173,8 @@ def pe(
     delay_imported = _pe_delayed(section, delayed or {}, wide=wide)
     directories = [(0, 0)] * 16
     directories[0], directories[1], directories[13] = exported, imported, delay_imported
+    if manifest:
+        directories[2] = _pe_manifest(section, manifest.encode(), manifest_number)
 
     size = len(section.data)
     raw = size + -size % 0x200
@@ -187,6 +192,18 @@ def pe(
                          0, 0, 0, 0, 0x60000060)  # fmt: skip
     head = b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" + coff + optional + header
     return head.ljust(_PE_HEADERS, b"\0") + bytes(section.data).ljust(raw, b"\0")
+
+
+def _pe_manifest(section: _Section, manifest: bytes, number: int) -> tuple[int, int]:
+    """Put a resource directory with one manifest into the section. Return its address and size."""
+    data = section.put(manifest)
+    levels = [24, number, 1033]  # RT_MANIFEST, the number, a language
+    table = b""
+    for depth, identifier in enumerate(levels, 1):
+        child = 24 * depth | (depth < len(levels)) << 31
+        table += struct.pack("<IIHHHHII", 0, 0, 0, 0, 0, 1, identifier, child)
+    table += struct.pack("<IIII", data, len(manifest), 0, 0)
+    return section.put(table), len(table)
 
 
 def macho(*, machine: str = "aarch64", size: int = 64) -> bytes:

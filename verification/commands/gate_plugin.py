@@ -280,9 +280,9 @@ def pytest_configure(config: pytest.Config) -> None:
             config.pluginmanager.set_blocked("terminalreporter")
         config.pluginmanager.register(Controller(request, config), CONTROLLER)
     elif HANDOVER_KEY in worker:
-        config.stash[HANDOVER_STASH] = parse_json(
-            Handover, worker[HANDOVER_KEY], "the controller's handover"
-        )
+        handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
+        config.stash[HANDOVER_STASH] = handover
+        request.plan_cells(handover.prepared.release.wheel_paths)
 
 
 def request_of(config: pytest.Config) -> GateRequest:

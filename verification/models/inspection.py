@@ -36,6 +36,9 @@ class BinaryHeaders(Model):
     delayed: tuple[str, ...] = Field(
         default=(), description="The libraries that Windows loads on first use."
     )
+    assemblies: tuple[str, ...] = Field(
+        default=(), description="The side-by-side assemblies that its manifest requires (Windows)."
+    )
     rpath: tuple[str, ...] = Field(
         default=(), description="The folders of DT_RPATH. They also apply to what it loads."
     )

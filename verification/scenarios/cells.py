@@ -14,9 +14,15 @@ from verification.scenarios.profiles import Profile
 
 
 def cells(
-    machines: Iterable[MachineSpec], subject: Subject, profile: Profile | None = None
+    machines: Iterable[MachineSpec],
+    subject: Subject,
+    profile: Profile | None = None,
+    *,
+    outside_libraries: bool = False,
 ) -> list[Cell]:
     """Return the cells of ``machines``, in their order; with a profile, only the cells it selects.
+
+    ``outside_libraries``: a Windows wheel of the release has libraries outside its package.
 
     Raises:
         WrongUse: a machine names an unknown installer or scenario.
@@ -25,7 +31,12 @@ def cells(
         cell
         for machine in machines
         for cell in _of_machine(machine, subject)
-        if profile is None or profile.selects(cell.installer.name, cell.scenario.name)
+        if profile is None
+        or profile.selects(
+            cell.installer.name,
+            cell.scenario.name,
+            outside_libraries=outside_libraries and machine.os == "windows",
+        )
     ]
 
 

@@ -23,12 +23,18 @@ class Profile(Model):
     title: str
     cells: tuple[str, ...] = Field(min_length=1)
     """Patterns of installer and scenario, such as ``pip-*``."""
+    outside_libraries: tuple[str, ...] = ()
+    """Patterns of the additional cells on Windows if a wheel has libraries outside its package."""
     history: EarlierReleasesChoice
 
-    def selects(self, installer: str, scenario: str) -> bool:
-        """Return True if the profile includes the cells of this installer and this scenario."""
+    def selects(self, installer: str, scenario: str, *, outside_libraries: bool = False) -> bool:
+        """Return True if the profile includes the cells of this installer and this scenario.
+
+        ``outside_libraries`` adds the cells for a Windows wheel with libraries outside its package.
+        """
         name = f"{installer}-{scenario}"
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.cells)
+        patterns = (*self.cells, *(self.outside_libraries if outside_libraries else ()))
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def load(path: Path = PATH) -> Mapping[str, Profile]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from containers import progress
@@ -28,6 +29,7 @@ from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
 from verification.session.user_files import history_to_write
 from verification.subjects import report_template
+from verification.wheel.windows import has_libraries_outside
 
 _REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 _PIPELINE = "pipeline.json"
@@ -48,23 +50,32 @@ class GateRequest:
         self.selection = selection
         self.subject = subject
         self.report = report
-        possible = tuple(
-            cell
-            for cell in plan.cells(selection.machines, subject, selection.profile)
-            if selection.history != "none" or not cell.scenario.needs_previous
-        )
-        self.cells: tuple[Cell, ...] = tuple(
-            cell for cell in possible if selection.tests or not cell.runs_tests
-        )
+        self.cells: tuple[Cell, ...]
         """The cells of the selected machines that can run with the selected files."""
-        self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
+        self.without_tests: tuple[Cell, ...]
         """The cells that do not run because the package has no tests of its own."""
+        self.plan_cells()
         if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
             raise WrongUse(
                 "--tests: no cell of this profile on these machines runs the package's own tests; "
                 "remove --tests or select another profile or machine"
             )
         folder.check(report)
+
+    def plan_cells(self, wheels: Iterable[Path] = ()) -> None:
+        """Choose the cells. The wheels exist after the set-up, before pytest collects the tests."""
+        possible = tuple(
+            cell
+            for cell in plan.cells(
+                self.selection.machines,
+                self.subject,
+                self.selection.profile,
+                outside_libraries=has_libraries_outside(wheels, self.subject.import_package),
+            )
+            if self.selection.history != "none" or not cell.scenario.needs_previous
+        )
+        self.cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
+        self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
 
 
 class GateRun:
@@ -131,6 +142,7 @@ class GateRun:
         self.setup = setup
 
     def _keep(self, setup: RunSetup) -> None:
+        self.request.plan_cells(setup.prepared.release.wheel_paths)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
 import pefile
 
 from verification.models.inspection import Binary, Import
@@ -12,7 +15,15 @@ from verification.wheel.wording import listing
 _MACHINES = {0x14C: "i686", 0x8664: "x86_64", 0xAA64: "aarch64"}
 _MAGIC = (0x10B, 0x20B)  # PE32, PE32+
 _CODE = 0x2000_0020  # a section with code, or executable
-_TABLES = ("EXPORT", "IMPORT", "DELAY_IMPORT")
+_TABLES = ("EXPORT", "IMPORT", "DELAY_IMPORT", "RESOURCE")
+_MOST_SYMBOLS = 1 << 16  # the export table numbers its entries with 16 bits
+_DLL = 0x2000
+_MANIFEST = 24  # RT_MANIFEST (winuser.h)
+_IN_PROGRAM, _IN_LIBRARY = 1, 2  # the manifest that Windows uses (winuser.h)
+_ASSEMBLY = "{urn:schemas-microsoft-com:asm.v1}"
+
+# pefile ends the import tables after 8192 symbols. This limit does not exist on Windows.
+pefile.MAX_IMPORT_SYMBOLS = _MOST_SYMBOLS
 
 
 def read(data: bytes) -> Binary:
@@ -22,7 +33,7 @@ def read(data: bytes) -> Binary:
         UnreadableBinary: the file is damaged, or has only debug information.
     """
     try:
-        image = pefile.PE(data=data, fast_load=True)
+        image = pefile.PE(data=data, fast_load=True, max_symbol_exports=_MOST_SYMBOLS)
         fault = _fault(image, len(data))
         if not fault:
             image.parse_data_directories(
@@ -44,6 +55,7 @@ def read(data: bytes) -> Binary:
         soname=_text(exports.name) if exports and exports.name else None,
         needed=tuple(_text(entry.dll) for entry in needed),
         delayed=tuple(_text(entry.dll) for entry in delayed),
+        assemblies=tuple(dict.fromkeys(_assemblies(image))),
         imports=tuple(
             Import(symbol=_text(symbol.name), library=_text(entry.dll))
             for entry in (*needed, *delayed)
@@ -66,6 +78,32 @@ def _fault(image: pefile.PE, size: int) -> str | None:
     if missing := list(missing_pe_sections(image, size)):
         return f"{size} bytes, but this is before the end of {listing(missing)}"
     return None
+
+
+def _assemblies(image: pefile.PE) -> Iterator[str]:
+    """Yield the assemblies that the manifest requires (Microsoft, Assembly Manifests)."""
+    used = _IN_LIBRARY if image.FILE_HEADER.Characteristics & _DLL else _IN_PROGRAM
+    for manifest in _manifests(image, used):
+        try:
+            root = ET.fromstring(manifest)  # noqa: S314 - expat limits the expansion of entities
+        except (ET.ParseError, ValueError):
+            continue
+        for dependency in root.iterfind(f"{_ASSEMBLY}dependency"):
+            identity = dependency.find(f"{_ASSEMBLY}dependentAssembly/{_ASSEMBLY}assemblyIdentity")
+            if identity is not None and dependency.get("optional") != "yes":
+                yield identity.get("name", "")
+
+
+def _manifests(image: pefile.PE, number: int) -> Iterator[bytes]:
+    """Yield the manifests with this number in the resources of the file."""
+    resources = getattr(image, "DIRECTORY_ENTRY_RESOURCE", None)
+    for kind in resources.entries if resources else ():
+        if kind.id == _MANIFEST:
+            for entry in kind.directory.entries:
+                if entry.id == number:
+                    for language in entry.directory.entries:
+                        data = language.data.struct
+                        yield image.get_data(data.OffsetToData, data.Size)
 
 
 def _is_debug_only(image: pefile.PE) -> bool:

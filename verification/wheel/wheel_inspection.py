@@ -76,7 +76,7 @@ def inspect_wheel(
             causes += linux.causes(native)
             causes += linux.interposition(native.matching, subject.embedded)
         case "windows":
-            causes += windows.causes(native, subject, wheel_identity.tags)
+            causes += windows.causes(archive, native, subject, wheel_identity.tags)
         case _:
             pass
     return WheelInspection(

@@ -1,63 +1,152 @@
-"""Find the reasons why the libraries of a wheel cannot load on a clean Windows.
-
-The data of delvewheel defines the libraries of a clean Windows and a clean CPython.
-"""
+"""Find the reasons why the libraries of a wheel cannot load on a clean Windows."""
 
 from __future__ import annotations
 
-import functools
 import posixpath
 import re
+import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
-from delvewheel import _dll_list
 from packaging.tags import Tag
 
-from verification.models.cause import Cause
+from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Library
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
+from verification.wheel.archive import Archive
+from verification.wheel.library_names import is_extension_module
 from verification.wheel.native_code import NativeCode
+from verification.wheel.windows_facts import functions_of, has_library, is_known_in_any
 from verification.wheel.wording import listing
 
-# The data of delvewheel is for Windows 7 and later. CPython 3.13 needs Windows 10, which includes
-# the universal C runtime.
-_WINDOWS_10 = {"ucrtbase.dll"}
+_OF_DRIVERS = {
+    "nvcuda.dll", "nvml.dll", "nvcuvid.dll", "nvencodeapi64.dll", "nvapi64.dll", "amfrt64.dll",
+    "opencl.dll", "vulkan-1.dll", "ze_loader.dll",
+}  # fmt: skip
+"""Libraries of graphics drivers. A package that loads them on first use works without a driver."""
+_WINDOWS_ASSEMBLIES = "microsoft.windows."
+"""How the names of the assemblies of Windows start (Microsoft, Supported Microsoft Side-by-side
+Assemblies)."""
+_MERGED_FOLDER = re.compile(r"[^/]+\.data/data/lib/site-packages/", re.IGNORECASE)
+"""The part of a wheel that becomes the folder of the packages in an environment. With ``--user``
+and ``--target``, an installer puts it elsewhere (CPython, sysconfig.get_paths)."""
+_ADDS_FOLDER = re.compile(rb"add_dll_directory|\b(Win|C|Py|Ole)DLL\(|LoadLibrary|\b(c|win)dll\.")
+"""How Python code loads a library, or adds a folder to the DLL search path."""
 
 
-def causes(code: NativeCode, subject: Subject, tags: Iterable[Tag]) -> Iterator[Cause]:
+def causes(
+    archive: Archive, code: NativeCode, subject: Subject, tags: Iterable[Tag]
+) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel with these tags cannot load on a clean Windows."""
-    provided = _provided(subject.python, code.tag) | {name.lower() for name in code.absent}
-    python_library = _python_library(subject, tags)
+    provided = _of_python(subject, tags, code.tag) | {name.lower() for name in code.absent}
     bundled_libraries = {
         posixpath.basename(path).lower(): library
         for library in code.libraries
         for path in library.paths
     }
-    folders = _search_folders(code, subject)
     for library in code.matching:
-        for name in (*library.needed, *library.delayed):
+        yield from _missing_assemblies(library, archive)
+        folders = {*_search_folders(code, subject), *_own_folders(library)}
+        for name in dict.fromkeys((*library.needed, *library.delayed)):
             lower = name.lower()
-            if lower in provided or _is_provided(lower, python_library):
+            if lower in provided or has_library(lower, code.tag):
                 continue
-            delayed = name not in library.needed
-            message = f"needs {name}{' on first use' * delayed}, but "
             bundled = bundled_libraries.get(lower)
             if bundled is None:
-                message += "a clean Windows does not have it and the wheel does not contain it"
-            elif not _is_in(bundled, lower, {*folders, posixpath.dirname(library.path)}):
-                message += f"Windows does not search the folder of {bundled.path}"
+                yield from _missing_library(library, name)
             else:
-                continue
-            yield catalogue().cause(
-                "missing-runtime-library",
-                library.path,
-                message,
-                library=name,
-                delayed=delayed,
-                bundled=bundled.path if bundled else "",
-            )
+                paths = [
+                    path for path in bundled.paths if posixpath.basename(path).lower() == lower
+                ]
+                yield from _unreachable_library(library, name, paths, folders, archive)
         yield from _missing_symbols(library, code, bundled_libraries)
+        yield from _unknown_functions(library, bundled_libraries)
+
+
+def has_libraries_outside(wheels: Iterable[Path], package: str) -> bool:
+    """Return whether a Windows wheel has a DLL that is not in its package.
+
+    Whether Windows finds it depends on how the wheel is installed, for example with ``--user``.
+    """
+    return any(
+        name.lower().endswith(".dll") and not name.lower().startswith(f"{package.lower()}/")
+        for wheel in wheels
+        if "-win" in wheel.name and zipfile.is_zipfile(wheel)
+        for name in zipfile.ZipFile(wheel).namelist()
+    )
+
+
+def _missing_library(library: Library, name: str) -> Iterator[Cause]:
+    """Yield a cause for a library that neither Windows nor the wheel has."""
+    delayed = name not in library.needed
+    if not (delayed and name.lower() in _OF_DRIVERS):
+        reason = "a clean Windows does not have it and the wheel does not contain it"
+        yield _missing(library, name, reason, risk=delayed)
+
+
+def _unreachable_library(
+    library: Library, name: str, paths: list[str], folders: set[str], archive: Archive
+) -> Iterator[Cause]:
+    """Yield a cause if Windows does not search a folder that has the bundled library."""
+    if any(posixpath.dirname(path) in folders for path in paths):
+        return
+    merged = next((path for path in paths if posixpath.dirname(_merged(path)) in folders), None)
+    if merged:
+        reason = f"Windows finds {merged} only in an environment, and not after an installation"
+        yield _missing(
+            library, name, f"{reason} with --user or --target", bundled=merged, risk=True
+        )
+    elif not _is_added(paths, archive):
+        reason = f"Windows does not search the folder of {paths[0]}"
+        risk = name not in library.needed
+        yield _missing(library, name, reason, bundled=paths[0], risk=risk)
+
+
+def _missing(library: Library, name: str, reason: str, *, bundled: str = "", risk: bool) -> Cause:
+    delayed = name in library.delayed and name not in library.needed
+    message = f"needs {name}{' on first use' * delayed}, but {reason}"
+    facts: dict[str, FactValue] = {"library": name, "delayed": delayed, "bundled": bundled}
+    return catalogue().cause("missing-runtime-library", library.path, message, risk=risk, **facts)
+
+
+def _merged(path: str) -> str:
+    """Return the path that a file has in the folder of the packages of an environment."""
+    return _MERGED_FOLDER.sub("", path, count=1)
+
+
+def _is_added(paths: Iterable[str], archive: Archive) -> bool:
+    """Return whether code of the wheel seems to load a library, or to add its folder.
+
+    Python loads an extension module when code imports it. A machine shows whether the code works.
+    """
+    if any(map(is_extension_module, paths)):
+        return True
+    words = {part.encode() for path in paths for part in path.split("/")[-2:]}
+    words |= {posixpath.splitext(posixpath.basename(path))[0].encode() for path in paths}
+    named = re.compile(rb"(?<!\w)(" + b"|".join(map(re.escape, sorted(words))) + rb")(?!\w)", re.I)
+    return any(
+        _ADDS_FOLDER.search(data) and named.search(data)
+        for path, data in archive.installed.items()
+        if path.endswith((".py", ".pth"))
+    )
+
+
+def _missing_assemblies(library: Library, archive: Archive) -> Iterator[Cause]:
+    """Yield a cause for each side-by-side assembly that is not in Windows and not in the wheel."""
+    paths = {path.lower() for path in archive.install_paths.values()}
+    for name in library.assemblies:
+        lower = name.lower()
+        # Windows searches an assembly in these files (Microsoft, Assembly Searching Sequence).
+        files = {
+            posixpath.join(folder, f"{lower}{suffix}").lower()
+            for folder in _own_folders(library)
+            for suffix in (".manifest", ".dll")
+        }
+        if not lower.startswith(_WINDOWS_ASSEMBLIES) and not paths & files:
+            reason = "a clean Windows does not have this side-by-side assembly"
+            yield _missing(library, name, f"{reason} and the wheel does not contain it", risk=False)
 
 
 def _missing_symbols(
@@ -75,6 +164,34 @@ def _missing_symbols(
         yield catalogue().cause("symbol-not-found", library.path, message, symbols=tuple(missing))
 
 
+def _unknown_functions(
+    library: Library, bundled_libraries: Mapping[str, Library]
+) -> Iterator[Cause]:
+    """Yield a cause for the functions of Windows that the import libraries of mingw-w64 lack."""
+    unknown: dict[bool, list[str]] = defaultdict(list)
+    for imported in library.imports:
+        name = imported.library or ""
+        known = None if name.lower() in bundled_libraries else functions_of(name)
+        # The sources do not list decorated names of C++.
+        if known is None or imported.symbol in known.listed or imported.symbol.startswith("?"):
+            continue
+        # mingw-w64 lists for an API set only what its own run-time does not define.
+        if "-ms-win-" in name.lower() and is_known_in_any(imported.symbol):
+            continue
+        is_risk = imported.symbol in known.others or name not in library.needed
+        unknown[is_risk].append(f"{imported.symbol} of {name}")
+    for is_risk, symbols in sorted(unknown.items()):
+        message = f"imports {listing(symbols)}, which "
+        message += "mingw-w64 does not list" if is_risk else "no list of Windows functions has"
+        yield catalogue().cause(
+            "unknown-windows-function",
+            library.path,
+            message,
+            risk=is_risk,
+            symbols=tuple(sorted(symbols)),
+        )
+
+
 def _search_folders(code: NativeCode, subject: Subject) -> set[str]:
     """Return the folders of the wheel that the package adds to the DLL search path."""
     folders = {posixpath.dirname(path) for library in code.libraries for path in library.paths}
@@ -82,32 +199,23 @@ def _search_folders(code: NativeCode, subject: Subject) -> set[str]:
     return {subject.libs_path, *(folder for folder in folders if folder.endswith(".libs"))}
 
 
-def _python_library(subject: Subject, tags: Iterable[Tag]) -> str:
-    """Return the name of Python's library. For a free-threaded Python, it has a `t` at the end."""
+def _own_folders(library: Library) -> set[str]:
+    """Return the folders of a library, and those of the assemblies that it names."""
+    folders = {posixpath.dirname(path) for path in library.paths}
+    return folders | {
+        posixpath.join(folder, name) for folder in folders for name in library.assemblies
+    }
+
+
+def _of_python(subject: Subject, tags: Iterable[Tag], platform: str) -> set[str]:
+    """Return the lower-case names of the libraries that Python brings for a wheel with these tags.
+
+    CPython's installer puts its own library and the C run-time next to `python.exe`. Since version
+    3.8 the run-time for 64 bits has two files. PyPy and GraalPy have the first of them.
+    """
+    names = {"python3.dll", "vcruntime140.dll"}
     threaded = any(tag.abi == f"{subject.python}t" for tag in tags)
-    return f"{subject.python.replace('cp', 'python')}{'t' * threaded}.dll"
-
-
-@functools.cache
-def _provided(python: str, tag: str) -> frozenset[str]:
-    """Return the lower-case names of the libraries of a clean Windows with a clean CPython."""
-    machine = _dll_list.MachineType.platform_tag_to_type(tag)
-    names = _WINDOWS_10 | set(_dll_list.ignore_names.get(machine, ()))
-    for pattern, python_names in _dll_list.ignore_by_abi_platform.items():
-        if re.fullmatch(pattern, f"{python}-{tag}"):
-            names |= python_names
-    return frozenset(names)
-
-
-def _is_provided(name: str, python_library: str) -> bool:
-    """Return whether a library is Python's, or matches a name pattern of the Windows libraries."""
-    if re.fullmatch(r"python3\d+t?\.dll", name):
-        return name == python_library
-    return any(pattern.fullmatch(name) for pattern in _dll_list.ignore_regexes)
-
-
-def _is_in(library: Library, name: str, folders: set[str]) -> bool:
-    return any(
-        posixpath.basename(path).lower() == name and posixpath.dirname(path) in folders
-        for path in library.paths
-    )
+    names.add(f"{subject.python.replace('cp', 'python')}{'t' * threaded}.dll")
+    if platform != "win32" and subject.python_version >= (3, 8):
+        names.add("vcruntime140_1.dll")
+    return names

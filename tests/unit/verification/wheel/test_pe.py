@@ -94,3 +94,41 @@ def test_file_with_data_and_without_code_is_read() -> None:
     image = _image()
     image.sections[0].Characteristics = 0x4000_0040
     assert read(bytes(image.write())).soname == "libquiver.dll"
+
+
+def _manifest(*assemblies: str, optional: bool = False) -> str:
+    option = ' optional="yes"' * optional
+    return '<assembly xmlns="urn:schemas-microsoft-com:asm.v1">' + "".join(
+        f"<dependency{option}><dependentAssembly>"
+        f'<assemblyIdentity type="win32" name="{name}" version="9.0.0.0"/>'
+        "</dependentAssembly></dependency>"
+        for name in assemblies
+    ) + "</assembly>"  # fmt: skip
+
+
+def test_assemblies_of_the_manifest_are_read() -> None:
+    names = ("Microsoft.VC90.CRT", "Microsoft.Windows.Common-Controls")
+    binary = read(pe(imports={"b.dll": ["b"]}, exports=["a"], manifest=_manifest(*names)))
+    assert binary.assemblies == names
+    assert binary.needed == ("b.dll",)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "number"),
+    [
+        ("", 2),
+        (_manifest("Microsoft.VC90.CRT"), 1),  # the manifest of a program
+        (_manifest("Microsoft.VC90.CRT", optional=True), 2),
+        ("<!-- " + _manifest("Microsoft.VC90.CRT") + " --><x/>", 2),
+        ("<assembly", 2),
+    ],
+)
+def test_manifest_that_requires_nothing_has_no_assembly(manifest: str, number: int) -> None:
+    assert read(pe(manifest=manifest, manifest_number=number)).assemblies == ()
+
+
+def test_all_symbols_of_a_large_library_are_read() -> None:
+    names = [f"function_{number:05}" for number in range(9000)]
+    binary = read(pe(exports=names, imports={"b.dll": names}))
+    assert binary.exports == set(names)
+    assert len(binary.imports) == len(names)

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import delvewheel
 import pytest
-from delvewheel import _dll_list
 
+from containers import recipe as recipes
 from tests.helpers.image_scripts import load_script
+from verification.wheel import windows_facts
 
 clean = load_script("windows-wine", "clean")
-
-
-def is_on_windows(name: str) -> bool:
-    return bool(
-        clean.is_on_windows(
-            name,
-            frozenset(_dll_list.ignore_names_x64),
-            _dll_list.ignore_regexes,
-            _dll_list.vc_redist,
-        )
-    )
+LISTED = clean.read_list(windows_facts.LIBRARIES.read_text("utf-8"))
 
 
 def test_clean_windows_does_not_have_runtimes_and_unknown_libraries() -> None:
     names = """
         msvcp140.dll msvcp140_1.dll msvcp120.dll concrt140.dll vcomp140.dll vcruntime140.dll
         vcruntime140_1.dll msvcr70.dll msvcr120.dll mfc140u.dll ucrtbased.dll atl100.dll
-        d3dcompiler_43.dll zlib1.dll opencl.dll something_new.dll
+        d3dcompiler_43.dll zlib1.dll opencl.dll vulkan-1.dll libcrypto.dll msvcrt40.dll
+        something_new.dll
     """
-    assert [name for name in names.split() if is_on_windows(name)] == []
+    assert [name for name in names.split() if clean.is_allowed(name, LISTED)] == []
 
 
 def test_clean_windows_has_its_system_libraries() -> None:
@@ -39,7 +30,15 @@ def test_clean_windows_has_its_system_libraries() -> None:
         api-ms-win-crt-runtime-l1-1-0.dll windows.gaming.input.dll d3dcompiler_47.dll
         combase.dll wined3d.dll wbemprox.dll
     """
-    assert [name for name in names.split() if not is_on_windows(name)] == []
+    assert [name for name in names.split() if not clean.is_allowed(name, LISTED)] == []
+
+
+def test_machine_and_inspection_have_the_same_list() -> None:
+    """The machine keeps what the inspection accepts, and libraries that only Wine needs."""
+    accepted = [name for name in LISTED if windows_facts.has_library(name, "win_amd64")]
+    assert accepted == LISTED
+    copied = dict(recipes.load("windows-wine").files())
+    assert copied["copies/verification/wheel/windows_libraries.txt"] == windows_facts.LIBRARIES
 
 
 def test_private_name_has_the_same_length() -> None:
@@ -81,14 +80,12 @@ def test_library_that_only_the_control_panel_imports_is_removed(tmp_path: Path) 
     ("library", "code", "hidden"), [("msvcp140.dll", 0, "msvcp140.dll\n"), ("kernel32.dll", 1, "")]
 )
 def test_names_of_hidden_libraries_are_written_and_an_empty_list_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, code: int, hidden: str
+    tmp_path: Path, library: str, code: int, hidden: str
 ) -> None:
-    monkeypatch.setattr(clean.sys, "path", list(clean.sys.path))
     folder = tmp_path / "wine"
     folder.mkdir()
     (folder / library).write_bytes(b"MZ")
     output = tmp_path / "hidden.txt"
-    lists = str(Path(delvewheel.__file__).parents[1])
-    assert clean.main([str(folder), lists, str(output)]) == code
+    assert clean.main([str(folder), str(windows_facts.LIBRARIES), str(output)]) == code
     assert output.read_text("utf-8") == hidden
     assert (folder / library).exists() is bool(code)
