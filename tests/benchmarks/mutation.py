@@ -41,7 +41,7 @@ from tests.helpers.mirror import mirror_of
 PLAN = Path(__file__).with_suffix(".toml")
 # Imported once, before the test processes are forked: these imports take longer than most tests.
 PRELOADED = (
-    *("auditwheel.policy", "check_wheel_contents.checker", "delvewheel._dll_list", "docker"),
+    *("auditwheel.policy", "check_wheel_contents.checker", "docker"),
     *("elftools.elf.elffile", "hypothesis.strategies", "jinja2", "pefile", "pydantic", "rich.live"),
 )
 Operator = Callable[[cst.CSTNode], Iterable[cst.CSTNode]]

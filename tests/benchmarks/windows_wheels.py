@@ -259,7 +259,8 @@ def page(
             "",
             "`python3 -m tests.benchmarks.windows_wheels` writes this page. The files, hashes and "
             "calls are in `tests/benchmarks/windows_wheels.toml`. "
-            "[Stand-ins](../explanation/stand-ins.md#wine-for-windows) lists the limits.",
+            "[Stand-ins](../explanation/stand-ins.md#wine-for-windows) lists the limits, and "
+            "[Libraries of a clean Windows](windows-libraries.md) what these machines have.",
             "",
             f"| wheel | native code in | the call | {' | '.join(MACHINES)} |",
             "|---|---|---|" + "---|" * len(MACHINES),

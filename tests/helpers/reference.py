@@ -206,10 +206,19 @@ def _matrix(_words: Mapping[str, Any]) -> str:
         + table(
             ("profile", "purpose", "cells", "earlier releases"),
             (
-                (code(profile.name), profile.title, code(*profile.cells), code(profile.history))
+                (code(profile.name), profile.title, _cells_of(profile), code(profile.history))
                 for profile in profiles.load().values()
             ),
         )
+    )
+
+
+def _cells_of(profile: profiles.Profile) -> str:
+    if not profile.outside_libraries:
+        return code(*profile.cells)
+    additional = code(*profile.outside_libraries)
+    return (
+        f"{code(*profile.cells)}; on Windows {additional} for a wheel with DLLs outside its package"
     )
 
 

@@ -31,7 +31,7 @@ def test_a_table_is_a_profile(tmp_path: Path) -> None:
         ('history = "all"', 'history = "some"', ": gate: history: .*none.*all"),
         ('["pip-venv"]', '"pip-venv"', ": gate: cells: "),
         ('["pip-venv"]', "[]", ": gate: cells: "),
-        ("title", "titel", ": gate: titel: .*cells, history, title"),
+        ("title", "titel", ": gate: titel: .*cells, history, outside_libraries, title"),
         ("[gate]", "[gate", " "),
     ],
 )
@@ -59,6 +59,14 @@ def test_the_gate_has_the_cells_of_most_users() -> None:
         "windows-wine-vcredist-uv-system",
         "windows-wine-vcredist-old-pip-system",
     ]
+
+
+def test_gate_has_user_installations_on_windows_for_libraries_outside_the_package() -> None:
+    selected = [spec for spec in machines.load().values() if "gate" in spec.profiles]
+    gate = profiles.load()["gate"]
+    planned = cells.cells(selected, load(), gate, outside_libraries=True)
+    additional = {cell.id for cell in planned} - set(_cells("gate"))
+    assert additional == {"windows-wine-pip-user"}
 
 
 def test_each_profile_contains_the_smaller_one() -> None:

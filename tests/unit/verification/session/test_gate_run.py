@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import cell
 from tests.helpers.sample_testbed import run_setup
-from tests.helpers.sample_wheels import SUBJECT
+from tests.helpers.sample_wheels import SUBJECT, windows_wheel
 from verification.models.base import DataError, parse_json
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
@@ -112,6 +112,29 @@ def test_cells_of_missing_own_tests_are_listed_separately(tmp_path: Path) -> Non
     named = request(tmp_path / "x", profile="gate", machines=("debian-13",), tests=tests)
     assert "debian-13-pip-own-tests" in [cell.id for cell in named.cells]
     assert named.without_tests == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "has_user"), [("quiverdb.libs/a.dll", True), ("quiverdb/_libs/a.dll", False)]
+)
+def test_cells_are_planned_again_when_the_wheels_exist(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, path: str, has_user: bool
+) -> None:
+    wheel = windows_wheel(tmp_path, {path: b"MZ"})
+    setup = run_setup()
+    (file, *_) = setup.prepared.release.wheels
+    release = setup.prepared.release.model_copy(
+        update={"wheels": (file.model_copy(update={"path": wheel}),)}
+    )
+    prepared = setup.prepared.model_copy(update={"release": release})
+    replace_set_up(lambda: setup._replace(prepared=prepared))
+    run = GateRun(request(tmp_path / "report", profile="gate"))
+    assert "windows-wine-pip-user" not in [cell.id for cell in run.request.cells]
+    run.begin()
+    run.set_up()
+    assert ("windows-wine-pip-user" in [cell.id for cell in run.request.cells]) is has_user
+    planned = {cell.id for cell in run.recorder.run_plan.planned}
+    assert planned == {cell.id for cell in run.request.cells}
 
 
 def test_named_tests_that_no_cell_runs_are_wrong_use(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_unknown_function_on_first_use_is_a_note(tmp_path: Path) -> None:
 def test_functions_of_a_bundled_library_and_decorated_names_are_not_looked_up(
     tmp_path: Path,
 ) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "quiverdb/_libs/dbghelp.dll": windows_core(name="dbghelp.dll", exports=["own"]),
         WINDOWS_CORE: windows_core(imports={"dbghelp.dll": ["own"], "msvcp60.dll": ["?x@@YAXXZ"]}),
     }
@@ -124,7 +124,7 @@ def test_assembly_of_windows_is_not_missing(tmp_path: Path) -> None:
 
 
 def test_assembly_in_the_wheel_provides_its_libraries(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         WINDOWS_CORE: windows_core(
             manifest=_manifest("Microsoft.VC90.CRT"), imports={"MSVCR90.dll": ["f"]}
         ),
@@ -176,7 +176,7 @@ def test_additional_wheel_may_need_the_library_of_its_python(
 def test_bundled_library_is_available_with_any_case(
     tmp_path: Path, folder: str, importer: str
 ) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         f"{folder}/MsVcP140.dll": windows_core(name="msvcp140.dll", exports=["f"]),
         importer: windows_core(
             imports={"MSVCP140.dll": ["f"]}, exports=["quiver_core_open", "tool"]
@@ -186,7 +186,7 @@ def test_bundled_library_is_available_with_any_case(
 
 
 def test_bundled_library_outside_the_search_folders_is_missing(tmp_path: Path) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "quiverdb/bin/msvcp140.dll": windows_core(name="msvcp140.dll", exports=["f"]),
         WINDOWS_CORE: windows_core(imports={"MSVCP140.dll": ["f"]}),
     }
@@ -206,7 +206,7 @@ def test_bundled_library_outside_the_search_folders_is_missing(tmp_path: Path) -
 def test_folder_that_the_package_adds_is_left_to_the_machines(
     tmp_path: Path, loader: str, names: set[str]
 ) -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "quiverdb/bin/msvcp140.dll": windows_core(name="msvcp140.dll", exports=["f"]),
         "quiverdb/_loader.py": loader,
         WINDOWS_CORE: windows_core(imports={"MSVCP140.dll": ["f"]}),
@@ -218,7 +218,7 @@ def test_library_that_only_an_environment_puts_next_to_the_package_is_flawed(
     tmp_path: Path,
 ) -> None:
     path = "quiverdb-1.0.0.data/data/lib/site-packages/quiverdb/_libs/msvcp140.dll"
-    files = {
+    files: dict[str, bytes | str] = {
         path: windows_core(name="msvcp140.dll", exports=["f"]),
         WINDOWS_CORE: windows_core(imports={"MSVCP140.dll": ["f"]}),
     }
@@ -253,7 +253,7 @@ def test_files_that_are_no_windows_wheel_have_no_dll_outside(tmp_path: Path) -> 
 
 def test_additional_copy_outside_the_search_folders_is_accepted(tmp_path: Path) -> None:
     runtime = windows_core(name="msvcp140.dll", exports=["f"])
-    files = {
+    files: dict[str, bytes | str] = {
         "quiverdb/_libs/msvcp140.dll": runtime,
         "quiverdb/bin/msvcp140.dll": runtime,
         WINDOWS_CORE: windows_core(imports={"MSVCP140.dll": ["f"]}),
@@ -279,7 +279,7 @@ def test_symbols_of_a_library_for_another_processor_are_not_checked(tmp_path: Pa
 
 def test_all_faults_of_all_libraries_are_reported(tmp_path: Path) -> None:
     imports = {"a.dll": ["f"], "b.dll": ["f"], "libquiver.dll": ["gone"]}
-    files = {
+    files: dict[str, bytes | str] = {
         WINDOWS_CORE: windows_core(imports={"a.dll": ["f"]}),
         WINDOWS_API: windows_api(imports=imports),
     }
