@@ -193,11 +193,14 @@ def _dependency(
     """Return name and version of the installed distribution that provides a module.
 
     A distribution with another name than its module is recognised if it begins or ends with it.
+    pip belongs to the machine and is no dependency.
     """
     top = canonicalize_name(module.partition(".")[0])
     if top == canonicalize_name(expectation.module) or top.replace("-", "_") in stdlib.NAMES:
         return None
-    installed = paths.distributions(evidence)
+    installed = {
+        name: found for name, found in paths.distributions(evidence).items() if name != "pip"
+    }
     names = [name for name in installed if name == top] or [
         name
         for name in installed

@@ -38,8 +38,9 @@ STEPS = (
     *("mapped", "distributions", "record"),
 )
 """The steps that must succeed, in order."""
-# The causes that say nothing except that a step failed.
-_VAGUE = ("unclassified", "round-trip-failed")
+# The causes that say nothing except that a step failed, or that the scenario explains better: it
+# sets the path or the locale that an encoding cannot express.
+_VAGUE = ("unclassified", "round-trip-failed", "encoding-assumed")
 _MISSING = ("missing-bundled-library", "missing-runtime-library", "wrong-load-path")
 
 

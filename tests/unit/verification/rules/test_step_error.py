@@ -101,6 +101,7 @@ def test_missing_module_in_the_middle_of_a_message_is_no_missing_module() -> Non
     ("module", "name"),
     [
         ("numpy.core", "missing-dependency"),
+        ("pip._vendor", "missing-dependency"),
         ("collections.abc", "standard-library-mismatch"),
     ],
 )
