@@ -44,6 +44,7 @@ def test_a_verified_run_has_one_entry_for_each_platform() -> None:
     assert _entries(run) == {
         "Linux x86-64": (Outcome.WORKS, ""),
         "Windows x86-64": (Outcome.WORKS, ""),
+        "macOS ARM64": (None, "inspected only"),
         "Build": (Outcome.WORKS, ""),
     }
     content = card.card(run)
@@ -113,7 +114,9 @@ def test_a_testbed_failure_is_no_failure_of_the_package() -> None:
 
 
 def test_a_run_without_cells_has_a_card() -> None:
-    run = report().model_copy(update={"cells": (), "items": (), "verdict": Verdict.TESTBED})
+    run = report().model_copy(
+        update={"cells": (), "items": (), "files": (), "verdict": Verdict.TESTBED}
+    )
 
     assert _entries(run) == {}
     assert signs.VERDICTS[Verdict.TESTBED].title in card.markdown(card.card(run))
@@ -182,7 +185,7 @@ def test_the_markdown_has_everything_of_the_card() -> None:
     text = card.markdown(card.card(run))
     assert text.startswith("### ✘ quiverdb 0.5.0")
     assert "Linux x86-64 ✔ · Windows x86-64 ✘ MSVCP140.dll missing" in text
-    assert "Windows: Wine 10; GitHub: act" in text
+    assert "Windows = Wine 10; GitHub = act" in text
     assert "exit code 1" in text
     assert "`./e2e gate --release 0.5.0`" in text
     assert sample_run.STARTED in text
@@ -191,7 +194,7 @@ def test_the_markdown_has_everything_of_the_card() -> None:
 def test_text_of_a_package_does_not_become_markdown() -> None:
     basis = (BasisEntry(name=NASTY, value=NASTY),)
     run = report(cell(LINUX, _missing(LINUX, NASTY)), cell(WINDOWS))
-    run = run.model_copy(update={"version": NASTY, "basis": basis})
+    run = run.model_copy(update={"version": NASTY, "basis": basis, "command": ""})
 
     text = card.markdown(card.card(run))
     assert "\n#" not in text

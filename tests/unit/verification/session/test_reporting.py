@@ -360,7 +360,7 @@ def test_scope_of_the_publisher_and_what_was_read_of_the_live_index_have_one_lin
     remarks = lines(None, report)
     assert len([line for line in remarks if "against the registration file" in line]) == 1
     (line,) = [line for line in remarks if "live index" in line]
-    for value in ("unverified", "0.13.5", "no provenance"):
+    for value in ("a.whl", "0.13.5", "no provenance"):
         assert value in line
     without = report.model_copy(update={"publisher": PublisherPart()})
     assert len(lines(None, without)) == len(remarks) - 2
