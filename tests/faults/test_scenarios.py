@@ -339,22 +339,35 @@ def test_old_cpp_runtime_of_another_package_is_reported(scenario_runner: Scenari
 
 
 @pytest.mark.parametrize(
-    ("installer", "code"),
+    ("installer", "code", "cause"),
     [
-        ("uv-tool", b"if sys.prefix != sys.base_prefix: os.environ['VIRTUAL_ENV']"),
-        ("uv-run", b"if '.cache' in __file__: raise RuntimeError('not where it ought to be')"),
+        (
+            "uv-tool",
+            b"if sys.prefix != sys.base_prefix: os.environ['VIRTUAL_ENV']",
+            "environment-assumed",
+        ),
+        (
+            "uv-run",
+            b"if '.cache' in __file__: raise RuntimeError('not where it ought to be')",
+            "use-not-supported",
+        ),
     ],
     ids=["uv-tool", "uv-run"],
 )
 def test_assumption_about_the_environment_is_reported(
-    scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path, installer: str, code: bytes
+    scenario_runner: ScenarioRunner,
+    good_wheel: Path,
+    tmp_path: Path,
+    installer: str,
+    code: bytes,
+    cause: str,
 ) -> None:
     wheel = wheels.mutate(good_wheel, tmp_path, **edits.added(code))
     ordinary = scenario_runner.on(installer="uv").cause_names(wheel, ["venv"])
     managed = scenario_runner.on(installer=installer).cause_names(wheel, ["managed"])
 
     assert ordinary == {"venv": set()}
-    assert managed == {"managed": {"use-not-supported"}}
+    assert managed == {"managed": {cause}}
 
 
 def test_marker_that_the_newest_pip_reads_differently_is_reported(
