@@ -34,7 +34,7 @@ from verification.wheel.tags import subject_for_wheel
 
 CHECKS = (
     *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
-    *("entry-points", "dependencies", "native-code"),
+    *("entry-points", "dependencies", "native-code", "python-abi"),
 )
 """The names of the checks of every wheel: the modules with their rules."""
 _SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
