@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from containers import progress
@@ -256,9 +256,9 @@ def _remarks(setup: RunSetup | None, report: Report) -> Iterator[str]:
     not_fetched = setup.prepared.release.not_fetched if setup else {}
     yield from (f"not verified: {name}: {reason}" for name, reason in not_fetched.items())
     # The lines about the files also name the wheels of platforms without a finding.
-    platforms = (p for p in report.platforms if p.causes or p.unread or not report.files)
+    platforms = [p for p in report.platforms if p.causes or p.unread or not report.files]
     yield from signs.platform_sentences(platforms)
-    yield from _files(report)
+    yield from _files(report, {name for platform in platforms for name in platform.wheels})
     yield from _out_of_scope_lines(report)
     if scope := signs.scope(report, "publisher"):
         yield f"publisher: {scope}"
@@ -266,11 +266,15 @@ def _remarks(setup: RunSetup | None, report: Report) -> Iterator[str]:
         yield line
 
 
-def _files(report: Report) -> Iterator[str]:
-    """Yield one line for the files of the release that no machine verified, for each reason."""
+def _files(report: Report, named: Container[str]) -> Iterator[str]:
+    """Yield one line for the files of the release that no machine verified, for each reason.
+
+    ``named`` are the files that other lines already name.
+    """
     names_by_reason: dict[str, list[str]] = {}
     for file in report.files:
-        if file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ):
+        is_unused = file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
+        if is_unused and file.name not in named:
             words = _COVERAGE[file.coverage] + (f" ({file.reason})" if file.reason else "")
             names_by_reason.setdefault(words, []).append(file.name)
     for words, names in names_by_reason.items():

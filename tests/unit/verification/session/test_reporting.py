@@ -25,7 +25,13 @@ from verification.models.report import (
     PublisherPart,
     Report,
 )
-from verification.models.results import CellResult, CellSummary, Coverage, TestsSummary
+from verification.models.results import (
+    CellResult,
+    CellSummary,
+    Coverage,
+    PlatformResult,
+    TestsSummary,
+)
 from verification.models.run import RunVerdict
 from verification.models.verdict import Outcome, Verdict
 from verification.report import github, html, junit, results_json, verification_md
@@ -328,6 +334,19 @@ def test_files_that_no_machine_verified_have_one_line_for_each_reason(tmp_path: 
     (not_read,) = [line for line in remarks if "d.tar.gz" in line]
     assert "not a wheel" in not_read
     assert not_read != inspected
+
+
+def test_file_of_a_platform_with_a_finding_has_one_line(tmp_path: Path) -> None:
+    platform = PlatformResult(
+        tag="win_arm64",
+        coverage=Coverage.INSPECTED_ONLY,
+        wheels=("b.whl",),
+        causes=(catalogue().cause("damaged-library", "b.whl", "x"),),
+    )
+    files = (FileResult(name="b.whl", coverage=FileCoverage.INSPECTED, reason="no machine"),)
+    report = build(request(tmp_path)).model_copy(update={"files": files, "platforms": (platform,)})
+    (line,) = [line for line in lines(None, report) if "b.whl" in line]
+    assert "damaged-library" in line
 
 
 def test_machines_of_other_profiles_have_one_line_with_their_number(tmp_path: Path) -> None:
