@@ -68,7 +68,7 @@ BASIS = tuple(
         ("Windows", "Wine 10.0"),
         ("GitHub", "act 0.2.89 with 10 stand-in actions"),
         ("index", "pypiserver 2.4.2 with our front"),
-        (NOT_COVERED, "a real Windows, Linux on ARM, macOS"),
+        (NOT_COVERED, "a real Windows, Linux ARM64, macOS ARM64"),
     )
 )
 SOURCE_DISTRIBUTION = "quiverdb-0.5.0.tar.gz"

@@ -74,6 +74,7 @@ class MachineRecord(Model):
     """The system that runs its programs; null if it is not recorded."""
     image: str = Field(default="", description="The name of its image, a key of `images`.")
     python: str = Field(description="The version of its CPython.")
+    musl: str = Field(default="", description="The version of musl; empty without musl.")
     additional_software: tuple[str, ...] = Field(
         default=(), description="The software that a clean machine does not have."
     )

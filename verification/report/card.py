@@ -5,22 +5,24 @@ A card is text that a pull request can show, and the first lines of the web page
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.errors import ExitCode
+from verification.models.machine import OperatingSystem
 from verification.models.report import FileCoverage, FileResult, Report
-from verification.models.results import CellResult, Coverage, PlatformResult
+from verification.models.results import CellResult, Coverage
 from verification.models.verdict import EXIT_CODES, ExpectationKind, Outcome, Verdict
 from verification.report import cause_groups, signs
+from verification.report.markdown import code, escaped
 
 MEANINGS: Mapping[Verdict, str] = {
-    Verdict.VERIFIED: "Everything that this run requires works on clean machines.",
-    Verdict.FAILED: "The package is broken for users. The causes say where, and how to fix it.",
+    Verdict.VERIFIED: "The run verified everything that it requires.",
+    Verdict.FAILED: "The release failed this verification. The causes say why, and how to fix it.",
     Verdict.UNVERIFIED: "Something required is not verified, so the package may not work.",
     Verdict.TESTBED: "The testbed failed. This says nothing about the package.",
 }
@@ -50,28 +52,9 @@ _PLATFORM_TEXTS = {
     Coverage.NOT_SELECTED: "not selected",
     Coverage.UNDECLARED: "not covered",
 }
-_FILE_TEXTS = {
-    FileCoverage.INSPECTED: "inspected only",
-    FileCoverage.NOT_READ: "not covered",
-}
-_SYSTEMS = (
-    ("win", "Windows"),
-    ("macosx", "macOS"),
-    ("musllinux", "Linux (musl)"),
-    ("manylinux", "Linux"),
-    ("linux", "Linux"),
-)
-_PROCESSORS = {
-    "x86_64": "x86-64",
-    "amd64": "x86-64",
-    "win32": "x86",
-    "i686": "x86",
-    "aarch64": "ARM64",
-    "arm64": "ARM64",
-}
-_SYSTEM_TITLES = {"linux": "Linux", "windows": "Windows"}
-_PROCESSOR = "x86-64"
-"""The processor of all machines of machines.toml."""
+_NOT_INSTALLED = (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
+_WORST_FIRST: tuple[Outcome | None, ...] = (*signs.WORST_FIRST, None)
+"""The outcomes, the worst first. An entry with a result is not *not covered*."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +97,12 @@ class Card:
 
 def card(report: Report) -> Card:
     """Return the card of a report."""
-    code = EXIT_CODES[report.verdict]
+    exit_code = EXIT_CODES[report.verdict]
     return Card(
         verdict=report.verdict,
         title=title(report),
         meaning=MEANINGS[report.verdict],
-        exit_meaning=f"exit code {int(code)}: {_EXIT_MEANINGS[code]}",
+        exit_meaning=f"exit code {int(exit_code)}: {_EXIT_MEANINGS[exit_code]}",
         entries=tuple(entries(report)),
         basis=signs.basis_line(report),
         command=report.command,
@@ -131,62 +114,71 @@ def card(report: Report) -> Card:
 def title(report: Report) -> str:
     """Return the release and the verdict, such as ``quiverdb 0.5.0: Verified``."""
     release = f"{report.selection.subject} {report.version}".strip()
-    unfinished = "" if report.finished else " (the run did not finish)"
+    unfinished = "" if report.finished else f" ({signs.UNFINISHED})"
     return f"{release}: {signs.VERDICTS[report.verdict].title}{unfinished}"
 
 
 def markdown(content: Card) -> str:
     """Return the card as Markdown, for a comment on a pull request."""
     sign = signs.VERDICTS[content.verdict].sign
-    lines = [f"### {sign} {_escaped(content.title)}"]
+    lines = [f"### {sign} {escaped(content.title)}"]
     if content.entries:
-        lines.append(" · ".join(_escaped(str(entry)) for entry in content.entries))
-    lines.append(f"{_escaped(content.meaning)} ({_escaped(content.exit_meaning)})")
+        lines.append(" · ".join(escaped(str(entry)) for entry in content.entries))
+    lines.append(f"{escaped(content.meaning)} ({escaped(content.exit_meaning)})")
     if content.basis:
-        lines.append(f"**What this verdict is based on:** {_escaped(content.basis)}")
-    command = f"{_code(content.command)}, " if content.command else ""
-    lines.append(f"{command}{_escaped(content.started)}, {_escaped(content.suite)}")
+        lines.append(f"**What this verdict is based on:** {escaped(content.basis)}")
+    command = f"{code(content.command)}, " if content.command else ""
+    lines.append(f"{command}{escaped(content.started)}, {escaped(content.suite)}")
     return "\n\n".join(lines) + "\n"
-
-
-def _escaped(text: str) -> str:
-    """Return one line whose characters have no meaning in Markdown or HTML."""
-    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", " ".join(text.split()))
-
-
-def _code(text: str) -> str:
-    """Return one line as code. A backtick cannot be escaped in code, so it becomes a quote."""
-    return f"`{' '.join(text.split()).replace('`', chr(39))}`"
 
 
 # ---- the entries ----
 
 
+@dataclass(frozen=True)
+class _Result:
+    """One result of an entry."""
+
+    name: str
+    """The name of the entry."""
+    outcome: Outcome | None
+    """None if the run does not cover it."""
+    causes: tuple[Cause, ...] = ()
+    """The causes of the outcome."""
+    text: str = ""
+    """The text without causes."""
+
+
 def entries(report: Report) -> Iterator[CardEntry]:
     """Yield an entry for each platform and Python of the cells, then the rest of the release."""
-    names: set[str] = set()
-    for entry in (
-        *_cell_entries(report),
-        *map(_platform_entry, filter(_is_without_machine, report.platforms)),
-        *_file_entries(report.files),
+    by_name: dict[str, list[_Result]] = {}
+    for result in (
+        *_cell_results(report),
+        *_item_results(report),
+        *_platform_results(report),
+        *_file_results(report.files),
     ):
-        if entry.name not in names:
-            names.add(entry.name)
-            yield entry
+        by_name.setdefault(result.name, []).append(result)
+    yield from (_entry(name, results) for name, results in by_name.items())
     for item in report.items:
         if item.id in _ITEMS:
             text = _text(item.causes) if item.verdict is Verdict.FAILED else ""
             yield CardEntry(_ITEMS[item.id], _OUTCOMES[item.verdict], text)
 
 
-def _cell_entries(report: Report) -> Iterator[CardEntry]:
-    groups: dict[str, list[CellResult]] = {}
+def _entry(name: str, results: Sequence[_Result]) -> CardEntry:
+    """Return the entry with the worst outcome of its results."""
+    worst = min((result.outcome for result in results), key=_WORST_FIRST.index)
+    same = [result for result in results if result.outcome is worst]
+    text = _text(cause for result in same for cause in result.causes)
+    return CardEntry(name, worst, text or next(filter(None, (r.text for r in same)), ""))
+
+
+def _cell_results(report: Report) -> Iterator[_Result]:
     for name, cell in _named_cells(report):
-        groups.setdefault(name, []).append(cell)
-    for name, cells in groups.items():
-        outcome = next(o for o in signs.WORST_FIRST if any(cell.outcome is o for cell in cells))
-        worst = [cell for cell in cells if cell.outcome is outcome]
-        yield CardEntry(name, outcome, _cell_text(outcome, worst))
+        text = _OUTCOME_TEXTS.get(cell.outcome)
+        causes = cell.causes if text is None else ()
+        yield _Result(name, cell.outcome, causes, text or "")
 
 
 def _named_cells(report: Report) -> Iterator[tuple[str, CellResult]]:
@@ -211,48 +203,83 @@ def _named_cells(report: Report) -> Iterator[tuple[str, CellResult]]:
         elif cell.expectation is ExpectationKind.REFUSES:
             yield cell.machine, cell
         else:
-            yield f"{_SYSTEM_TITLES[record.os]} {_PROCESSOR}", cell
+            yield signs.system_title(record.os, musl=bool(record.musl)), cell
 
 
-def _is_without_machine(platform: PlatformResult) -> bool:
-    is_released = bool(platform.wheels or platform.causes)
-    return platform.coverage is not Coverage.MACHINES and is_released
+def _item_results(report: Report) -> Iterator[_Result]:
+    """Yield what the items of the operating systems have in addition to their cells.
+
+    It is a fault of a wheel, a failure of the set-up, or a verdict that no cell has.
+    """
+    systems: tuple[OperatingSystem, ...] = get_args(OperatingSystem)
+    items = {item.id: item for item in report.items}
+    for system in systems:
+        item = items.get(f"{system}-install")
+        if item is None or item.verdict is Verdict.VERIFIED:
+            continue
+        cells = report.cells_of(item.id)
+        of_cells = {(cause.name, cause.where) for cell in cells for cause in cell.causes}
+        own = [cause for cause in item.causes if (cause.name, cause.where) not in of_cells]
+        outcome, platform = _OUTCOMES[item.verdict], _platform(report, system)
+        text = _OUTCOME_TEXTS.get(outcome, "")
+        if deciding := _deciding(own, item.verdict, strict=report.selection.strict):
+            for cause in deciding:
+                yield _Result(_platform_of(cause, report.wheels) or platform, outcome, (cause,))
+        elif item.verdict not in {cell.verdict for cell in cells}:
+            yield _Result(platform, outcome, text=text)
 
 
-def _platform_entry(platform: PlatformResult) -> CardEntry:
-    name = platform_name(platform.tag)
-    broken = [cause for cause in platform.causes if cause.severity is Severity.BROKEN]
-    if platform.counts and broken:
-        return CardEntry(name, Outcome.FAILS, _text(broken))
-    outcome = Outcome.UNVERIFIED if platform.coverage is Coverage.UNVERIFIED else None
-    return CardEntry(name, outcome, _PLATFORM_TEXTS[platform.coverage])
+def _platform(report: Report, system: OperatingSystem) -> str:
+    """Return the platform of most machines with this system that have a cell."""
+    records = [report.machines[cell.machine] for cell in report.cells_of(system)]
+    titles = Counter(signs.system_title(record.os, musl=bool(record.musl)) for record in records)
+    return titles.most_common(1)[0][0] if titles else signs.system_title(system)
 
 
-def _file_entries(files: Iterable[FileResult]) -> Iterator[CardEntry]:
+def _platform_of(cause: Cause, wheels: Iterable[str]) -> str:
+    """Return the platform of the wheel that a cause names; empty if it names none."""
+    tags = (_platform_tag(wheel) for wheel in wheels if wheel in cause.where)
+    return next((signs.platform_title(tag) for tag in tags if tag != "any"), "")
+
+
+def _platform_tag(wheel: str) -> str:
+    return wheel.removesuffix(".whl").rpartition("-")[2]
+
+
+def _deciding(causes: Iterable[Cause], verdict: Verdict, *, strict: bool) -> tuple[Cause, ...]:
+    """Return the causes that count and have this verdict."""
+    severities = {
+        Verdict.FAILED: {Severity.BROKEN, *([Severity.FLAWED] if strict else [])},
+        Verdict.TESTBED: {Severity.TESTBED},
+    }.get(verdict, set())
+    roots = (occurrence.cause for occurrence in cause_groups.occurrences(causes))
+    return tuple(cause for cause in roots if cause.severity in severities)
+
+
+def _platform_results(report: Report) -> Iterator[_Result]:
+    """Yield the result of each platform with a wheel or a cause that no machine covers."""
+    for platform in report.platforms:
+        if platform.coverage is Coverage.MACHINES or not (platform.wheels or platform.causes):
+            continue
+        name, strict = signs.platform_title(platform.tag), report.selection.strict
+        broken = _deciding(platform.causes, Verdict.FAILED, strict=strict)
+        if platform.counts and broken:
+            yield _Result(name, Outcome.FAILS, broken)
+            continue
+        outcome = Outcome.UNVERIFIED if platform.coverage is Coverage.UNVERIFIED else None
+        yield _Result(name, outcome, text=_PLATFORM_TEXTS[platform.coverage])
+
+
+def _file_results(files: Iterable[FileResult]) -> Iterator[_Result]:
     for file in files:
-        tag = file.name.removesuffix(".whl").rpartition("-")[2]
-        if file.coverage in _FILE_TEXTS and file.name.endswith(".whl") and tag != "any":
-            yield CardEntry(platform_name(tag), None, _FILE_TEXTS[file.coverage])
-
-
-def platform_name(tag: str) -> str:
-    """Return a platform tag in words, such as ``macOS ARM64``. An unknown tag stays as it is."""
-    first = tag.partition(".")[0]
-    for start, system in _SYSTEMS:
-        if first.startswith(start):
-            processors = (words for end, words in _PROCESSORS.items() if first.endswith(end))
-            return f"{system} {next(processors, first.rpartition('_')[2])}"
-    return tag
-
-
-def _cell_text(outcome: Outcome, cells: Sequence[CellResult]) -> str:
-    if outcome in _OUTCOME_TEXTS:
-        return _OUTCOME_TEXTS[outcome]
-    return _text(cause for cell in cells for cause in cell.causes)
+        tag = _platform_tag(file.name)
+        if file.coverage in _NOT_INSTALLED and file.name.endswith(".whl") and tag != "any":
+            text = signs.FILE_COVERAGE[file.coverage]
+            yield _Result(signs.platform_title(tag), None, text=text)
 
 
 def _text(causes: Iterable[Cause]) -> str:
-    """Return the heaviest cause in a few words, with the number of others."""
+    """Return the most severe cause in a few words, with the number of others."""
     words = list(dict.fromkeys(map(_words, (o.cause for o in cause_groups.occurrences(causes)))))
     return f"{words[0]} (+{len(words) - 1})" if len(words) > 1 else "".join(words)
 

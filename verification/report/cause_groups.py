@@ -1,9 +1,9 @@
-"""Causes grouped for a report: by remedy, equal causes once, consequences under their cause."""
+"""Causes grouped for a report: by remedy, equal causes once, following causes under their cause."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from verification.models.cause import Cause, Severity, sorted_causes
@@ -28,10 +28,10 @@ class CauseEntry:
     cause: Cause
     """The first of them."""
     step: str
-    """The step, command or file of the cell; empty for a cell or a file as a whole."""
-    places: tuple[str, ...]
-    """The cells, or what else the causes belong to: a file, a job."""
-    subjects: tuple[str, ...] = ()
+    """The step, command or file of the cell; empty without a cell, or for a cell as a whole."""
+    locations: tuple[str, ...]
+    """The ids of the cells, or the locations of causes without a cell, such as a file or a job."""
+    differing_values: tuple[str, ...] = ()
     """The values of the one fact in which the causes differ, such as libraries; empty if they do
     not differ."""
     following: tuple[CauseEntry, ...] = ()
@@ -39,12 +39,12 @@ class CauseEntry:
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The subjects that the message of the first cause does not name."""
-        return self.subjects[1:]
+        """The differing values that the message of the first cause does not name."""
+        return self.differing_values[1:]
 
     @property
     def text(self) -> str:
-        """The message of the first cause, and the subjects that it does not name."""
+        """The message of the first cause, and the differing values that it does not name."""
         return self.cause.message + (f" (also {', '.join(self.others)})" if self.others else "")
 
 
@@ -55,16 +55,12 @@ class CauseGroup:
     name: str
     severity: Severity
     remedy: str
-    occurrences: tuple[Occurrence, ...]
-
-    @property
-    def entries(self) -> tuple[CauseEntry, ...]:
-        """The occurrences, with equal ones as one entry."""
-        return entries(self.occurrences)
+    entries: tuple[CauseEntry, ...]
+    """The occurrences, with equal ones as one entry."""
 
 
 def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
-    """Return the causes that count, the heaviest first, each with its consequences."""
+    """Return the causes that count, the most severe first, each with its following causes."""
     ordered = sorted_causes(causes)
     roots = {cause: _root(cause, ordered) for cause in ordered}
     return tuple(
@@ -87,21 +83,25 @@ def _root(cause: Cause, causes: Sequence[Cause]) -> Cause:
 def _followed_cause(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
     if not cause.follows:
         return None
-    cell = _cell(cause)
-    return next((c for c in causes if c.name == cause.follows and _cell(c) == cell), None)
+    beginning = _beginning(cause)
+    return next((c for c in causes if c.name == cause.follows and _beginning(c) == beginning), None)
 
 
-def _cell(cause: Cause) -> str:
+def _beginning(cause: Cause) -> str:
+    """Return the cell or the file of a location."""
     return cause.where.partition(":")[0]
 
 
-def groups(causes: Iterable[Cause]) -> tuple[CauseGroup, ...]:
-    """Return the causes that count, grouped by name, severity and remedy, the heaviest first."""
+def groups(causes: Iterable[Cause], cells: Container[str]) -> tuple[CauseGroup, ...]:
+    """Return the causes that count, grouped by name, severity and remedy, the most severe first.
+
+    ``cells`` are the ids of the cells of the report.
+    """
     by_remedy: dict[tuple[str, Severity, str], list[Occurrence]] = {}
     for occurrence in occurrences(causes):
         cause = occurrence.cause
         by_remedy.setdefault((cause.name, cause.severity, cause.remedy), []).append(occurrence)
-    return tuple(CauseGroup(*key, tuple(group)) for key, group in by_remedy.items())
+    return tuple(CauseGroup(*key, entries(group, cells)) for key, group in by_remedy.items())
 
 
 def cause_names(causes: Iterable[Cause]) -> tuple[str, ...]:
@@ -117,26 +117,26 @@ def name_list(causes: Iterable[Cause]) -> str:
 # ---- equal causes ----
 
 
-def entries(found: Iterable[Occurrence]) -> tuple[CauseEntry, ...]:
+def entries(found: Iterable[Occurrence], cells: Container[str]) -> tuple[CauseEntry, ...]:
     """Return the occurrences, with equal ones as one entry, in the order of the first ones.
 
     Two causes are equal if they differ only in the cell. Of the causes of the same cells, those
     that differ in one fact only are one entry as well, such as two libraries that need the same
     missing one. If a machine confirms what the inspection reports of a library, the entry of the
-    machine also has the files of the inspection.
+    machine also has the files of the inspection. ``cells`` are the ids of the cells of the report.
     """
     by_content: dict[object, list[Occurrence]] = {}
     for occurrence in found:
         cause = occurrence.cause
         facts = frozenset(cause.facts.items())
-        key = (cause.name, cause.severity, cause.remedy, _step(cause), cause.message, facts)
+        key = (cause.name, cause.severity, cause.remedy, _step(cause, cells), cause.message, facts)
         by_content.setdefault(key, []).append(occurrence)
     merged: list[CauseEntry] = []
-    for entry in map(_entry, by_content.values()):
+    for entry in (_entry(equal, cells) for equal in by_content.values()):
         for number, other in enumerate(merged):
-            if subjects := _subjects(other, entry):
+            if values := _differing_values(other, entry):
                 following = tuple(dict.fromkeys((*other.following, *entry.following)))
-                merged[number] = replace(other, subjects=subjects, following=following)
+                merged[number] = replace(other, differing_values=values, following=following)
                 break
         else:
             merged.append(entry)
@@ -154,8 +154,8 @@ def _with_inspected_files(merged: Sequence[CauseEntry]) -> Iterator[CauseEntry]:
     parts = {id(entry) for entries_of_files in confirmed.values() for entry in entries_of_files}
     for number, entry in enumerate(merged):
         if id(entry) not in parts:
-            files = [place for part in confirmed.get(number, ()) for place in part.places]
-            yield replace(entry, places=(*entry.places, *files))
+            files = [file for part in confirmed.get(number, ()) for file in part.locations]
+            yield replace(entry, locations=(*entry.locations, *files))
 
 
 def _is_same_library(first: Cause, second: Cause) -> bool:
@@ -169,51 +169,61 @@ def _is_same_library(first: Cause, second: Cause) -> bool:
     )
 
 
-def _entry(equal: Sequence[Occurrence]) -> CauseEntry:
+def _entry(equal: Sequence[Occurrence], cells: Container[str]) -> CauseEntry:
     following = dict.fromkeys(other for occurrence in equal for other in occurrence.following)
     return CauseEntry(
         cause=equal[0].cause,
-        step=_step(equal[0].cause),
-        places=tuple(dict.fromkeys(_cell(occurrence.cause) for occurrence in equal)),
-        following=entries(map(Occurrence, following)),
+        step=_step(equal[0].cause, cells),
+        locations=tuple(dict.fromkeys(_location(occurrence.cause, cells) for occurrence in equal)),
+        following=entries(map(Occurrence, following), cells),
     )
 
 
-def _subjects(entry: CauseEntry, other: CauseEntry) -> tuple[str, ...]:
-    """Return the subjects of two entries that are one; empty if they differ in more than a fact."""
+def _differing_values(entry: CauseEntry, other: CauseEntry) -> tuple[str, ...]:
+    """Return the values of the one fact in which two entries differ.
+
+    Empty if they differ in more than one fact.
+    """
     first, second = entry.cause, other.cause
-    same = (entry.step, set(entry.places), first.name, first.severity, first.remedy)
-    if same != (other.step, set(other.places), second.name, second.severity, second.remedy):
+    same = (entry.step, set(entry.locations), first.name, first.severity, first.remedy)
+    if same != (other.step, set(other.locations), second.name, second.severity, second.remedy):
         return ()
     names = first.facts.keys() | second.facts.keys()
     different = [name for name in names if first.facts.get(name) != second.facts.get(name)]
     values = [str(cause.facts.get(name, "")) for name in different for cause in (first, second)]
     if len(values) != 2 or not all(values):
         return ()
-    subjects = entry.subjects or (values[0],)
-    if subjects[0] != values[0] or first.message.replace(values[0], values[1]) != second.message:
+    known = entry.differing_values or (values[0],)
+    if known[0] != values[0] or first.message.replace(values[0], values[1]) != second.message:
         return ()
-    return (*subjects, values[1])
+    return (*known, values[1])
 
 
-def _step(cause: Cause) -> str:
-    return cause.where.partition(":")[2].strip()
+def _location(cause: Cause, cells: Container[str]) -> str:
+    """Return the cell of a cause, or its whole location if it does not belong to a cell."""
+    beginning = _beginning(cause)
+    return beginning if beginning in cells else cause.where
 
 
-def location_sentence(places: Iterable[str], cells: Mapping[str, CellResult]) -> str:
+def _step(cause: Cause, cells: Container[str]) -> str:
+    beginning, _, step = cause.where.partition(":")
+    return step.strip() if beginning in cells else ""
+
+
+def locations_sentence(locations: Iterable[str], cells: Mapping[str, CellResult]) -> str:
     """Return where causes were observed, such as ``windows-wine with pip and uv (system)``.
 
-    ``cells`` are the cells of the report by id. A place that is not a cell is listed as it is.
+    ``cells`` are the cells of the report by id. A location that is not a cell is listed as it is.
     """
     installers: dict[str, dict[str, None]] = {}
     scenarios: dict[str, None] = {}
     others: list[str] = []
-    for place in places:
-        if cell := cells.get(place):
+    for location in locations:
+        if cell := cells.get(location):
             installers.setdefault(cell.machine, {})[cell.installer] = None
             scenarios[cell.scenario] = None
         else:
-            others.append(place)
+            others.append(location)
     parts = [f"{machine} with {' and '.join(names)}" for machine, names in installers.items()]
     many = len(scenarios) > _MAX_SCENARIOS
     suffix = f"{len(scenarios)} scenarios" if many else ", ".join(scenarios)
@@ -226,12 +236,12 @@ def user_text(entry: CauseEntry, cells: Mapping[str, CellResult]) -> str:
 
     It is the exception of the step, or the output of the command, of the first cell that has one.
     A broken cause without such a text has that of the crash of its cell. An entry without its own
-    text has that of its first consequence. ``cells`` are the cells of the report by id.
+    text has that of its first following cause. ``cells`` are the cells of the report by id.
     """
     is_broken = entry.cause.severity is Severity.BROKEN
     names = (entry.step, *(("exercise",) if is_broken else ()))
-    for place, name in itertools.product(entry.places, names):
-        cell = cells.get(place)
+    for location, name in itertools.product(entry.locations, names):
+        cell = cells.get(location)
         if cell and cell.summary and (text := cell.summary.errors.get(name)):
             return text
     return next(filter(None, (user_text(other, cells) for other in entry.following)), "")

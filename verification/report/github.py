@@ -13,7 +13,7 @@ from pathlib import Path
 from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.verdict import Verdict
-from verification.report import cause_groups, signs
+from verification.report import cause_groups, markdown, signs
 from verification.report.cause_groups import Occurrence
 
 _SIGNS = {
@@ -84,31 +84,35 @@ def job_summary(report: Report, folder: Path) -> str:
     if report.interrupted:
         lines += ["", "**The run was interrupted**: cells that did not run are not verified."]
     if basis := signs.basis_line(report):
-        lines += ["", _cell(f"**Based on**: {basis}.")]
+        lines += ["", markdown.line(f"**Based on**: {basis}.")]
     if live := signs.live_index_sentence(report):
-        lines += ["", _cell(f"**Publisher**: {signs.scope(report, 'publisher')}; {live}.")]
+        lines += ["", markdown.line(f"**Publisher**: {signs.scope(report, 'publisher')}; {live}.")]
     if own_tests := signs.own_tests_sentence(report):
-        lines += ["", _cell(f"**Limit**: {own_tests}.")]
+        lines += ["", markdown.line(f"**Limit**: {own_tests}.")]
     lines += ["", "| item | verdict | machines | causes |", "| --- | --- | --- | --- |"]
     lines += [
-        f"| {_cell(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
+        f"| {markdown.line(item.title)} | {_SIGNS[item.verdict]} {item.verdict} "
         f"| {signs.machine_sentence(report.cells_of(item.id)) or signs.scope(report, item.id)} "
-        f"| {_cell(cause_groups.name_list(item.causes) or item.reason)} |"
+        f"| {markdown.line(cause_groups.name_list(item.causes) or item.reason)} |"
         for item in report.items
     ]
     if report.cells:
         lines += ["", f"<details><summary>{len(report.cells)} cells</summary>", ""]
         lines += ["| cell | outcome | causes | seconds |", "| --- | --- | --- | ---: |"]
         lines += [
-            f"| {_cell(cell.id)} | {signs.OUTCOMES[cell.outcome].sign} {cell.outcome} "
-            f"| {_cell(cause_groups.name_list(cell.causes) or cell.reason)} | {cell.seconds:.1f} |"
+            f"| {markdown.line(cell.id)} | {signs.OUTCOMES[cell.outcome].sign} {cell.outcome} "
+            f"| {markdown.line(cause_groups.name_list(cell.causes) or cell.reason)} "
+            f"| {cell.seconds:.1f} |"
             for cell in report.cells
         ]
         lines += ["", "</details>"]
     if report.files:
         lines += ["", f"<details><summary>{len(report.files)} files</summary>", ""]
         lines += ["| file | coverage |", "| --- | --- |"]
-        lines += [f"| {_cell(f.name)} | {_cell(signs.file_sentence(f))} |" for f in report.files]
+        lines += [
+            f"| {markdown.line(f.name)} | {markdown.line(signs.file_sentence(f))} |"
+            for f in report.files
+        ]
         lines += ["", "</details>"]
     if causes := list(_cause_lines(report)):
         lines += ["", *causes]
@@ -117,19 +121,15 @@ def job_summary(report: Report, folder: Path) -> str:
 
 
 def _cause_lines(report: Report) -> Iterator[str]:
-    """Yield each cause that counts with its remedy, and its consequences under it."""
+    """Yield each cause that counts with its remedy, and its following causes under it."""
     following: dict[tuple[str, str], list[str]] = {}
     for occurrence in _occurrences(report):
         key = (occurrence.cause.name, occurrence.cause.remedy)
         names = following.setdefault(key, [])
         names += [cause.name for cause in occurrence.following if cause.name not in names]
     for (name, remedy), names in following.items():
-        yield f"- **{_cell(name)}**: {_cell(remedy)}"
-        yield from (f"  - follows: {_cell(name)}" for name in names)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("<", "&lt;").replace("|", "\\|")
+        yield f"- **{markdown.line(name)}**: {markdown.line(remedy)}"
+        yield from (f"  - follows: {markdown.line(name)}" for name in names)
 
 
 def _data(text: str) -> str:

@@ -1,8 +1,8 @@
 """``index.html``: the web page of the report. It is one file that loads nothing from a network.
 
-The page shows the report by weight: the verdict and what it is based on, the causes in the words
-that the user sees, the machines, and shortened logs from the evidence of each cell. The templates
-in assets/ escape every value.
+The page shows the report in order of importance: the verdict and what it is based on, the causes in
+the words that the user sees, the machines, and shortened logs from the evidence of each cell. The
+templates in assets/ escape every value.
 """
 
 from __future__ import annotations
@@ -43,16 +43,10 @@ from verification.report.timeline import JobBar, Timing
 from verification.rules.catalogue import catalogue
 
 ASSETS = Path(__file__).with_name("assets")
-_FAILING = (Outcome.FAILS, Outcome.TESTBED)
 _IMPORTANT_NOTES = ("works-with-more",)
 """The notes that a reader must not miss. The page lists them first."""
-_FILES = {
-    FileCoverage.VERIFIED: ("verified", "Verified on a machine"),
-    FileCoverage.FAILED: ("failed", "Not verified on a machine"),
-    FileCoverage.INSPECTED: ("unverified", "Inspected only"),
-    FileCoverage.NOT_READ: ("unverified", "Not read"),
-}
-"""The colour and the words for the coverage of a file."""
+_FILE_STYLES = {FileCoverage.VERIFIED: "verified", FileCoverage.FAILED: "failed"}
+"""The colour for the coverage of a file, if it is not that of *not verified*."""
 _NO_SOURCE = "'none'"
 _MANY_CELLS = 200
 _LOG_CHARACTERS = 6000
@@ -110,6 +104,7 @@ def _render(template: str, *, script: str = "", **values: object) -> str:
                 "base-uri 'none'; form-action 'none'"
             ),
             outcomes=signs.OUTCOMES,
+            unfinished=signs.UNFINISHED,
             verdicts=signs.VERDICTS,
             **values,
         )
@@ -177,7 +172,7 @@ class EntryView:
     entry: CauseEntry
     shown: str
     """The text that the user sees; empty if the evidence has none."""
-    location: str
+    locations: str
     """The machines and installers, or the files."""
     cells: tuple[str, ...]
     """The ids of the cells."""
@@ -267,8 +262,10 @@ class Page:
     card: Card
     details: Pairs
     causes: tuple[GroupView, ...]
-    failing: tuple[CellView, ...]
-    """The cells that failed."""
+    failed_cells: tuple[CellView, ...]
+    """The cells in which the package failed."""
+    testbed_failures: tuple[CellView, ...]
+    """The cells in which the testbed failed."""
     items: tuple[ItemView, ...]
     counts: Mapping[Outcome, int]
     machines: tuple[MachineRow, ...]
@@ -290,16 +287,19 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     cells = tuple(
         _cell(cell, evidence.get(cell.id), report, log_characters) for cell in report.cells
     )
-    counted = cause_groups.groups(cause for item in report.items for cause in item.causes)
+    ids = {cell.id for cell in report.cells}
+    counted = cause_groups.groups((cause for item in report.items for cause in item.causes), ids)
     notes = sorted(
-        cause_groups.groups(report.notes), key=lambda group: group.name not in _IMPORTANT_NOTES
+        cause_groups.groups(report.notes, ids),
+        key=lambda group: group.name not in _IMPORTANT_NOTES,
     )
     return Page(
         report=report,
         card=cards.card(report),
         details=tuple(_details(report)),
         causes=tuple(_groups(counted, report)),
-        failing=tuple(cell for cell in cells if cell.result.outcome in _FAILING),
+        failed_cells=tuple(cell for cell in cells if cell.result.outcome is Outcome.FAILS),
+        testbed_failures=tuple(cell for cell in cells if cell.result.outcome is Outcome.TESTBED),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
         machines=tuple(_machines(report)),
@@ -375,8 +375,8 @@ def _groups(groups: Iterable[CauseGroup], report: Report) -> Iterator[GroupView]
             EntryView(
                 entry=entry,
                 shown=cause_groups.user_text(entry, cells),
-                location=cause_groups.location_sentence(entry.places, cells),
-                cells=tuple(place for place in entry.places if place in cells),
+                locations=cause_groups.locations_sentence(entry.locations, cells),
+                cells=tuple(location for location in entry.locations if location in cells),
             )
             for entry in group.entries
         )
@@ -538,7 +538,8 @@ def _shorten(text: str, limit: int) -> str:
 
 def _files(report: Report) -> Iterator[FileView]:
     for file in report.files:
-        style, coverage = _FILES[file.coverage]
+        style = _FILE_STYLES.get(file.coverage, "unverified")
+        coverage = signs.FILE_COVERAGE[file.coverage].capitalize()
         checks = f"checks: {', '.join(file.checks)}" if file.checks else ""
         details = "; ".join(filter(None, (", ".join(file.machines), file.reason, checks)))
         yield FileView(file.name, style, coverage, details)
@@ -552,7 +553,7 @@ def _pipeline_details(report: Report) -> Iterator[tuple[str, str]]:
     if pipeline.act:
         yield "act", pipeline.act
     for line in pipeline.proved:
-        yield "Shown", line
+        yield "Proved", line
     for line in pipeline.stand_ins:
         yield "Differs from GitHub", line
 
@@ -566,7 +567,7 @@ def _publisher(report: Report) -> Iterator[tuple[str, str]]:
         yield "Registration file", publisher.registered
     yield from publisher.fields.items()
     for line in publisher.proved:
-        yield "Shown", line
+        yield "Proved", line
     for line in publisher.refused:
         yield "Refused", line
     if live := publisher.live:

@@ -65,8 +65,7 @@ def _suite(report: Report) -> ElementTree.Element:
 def _unfinished() -> ElementTree.Element:
     """Return a test case with an error, because many readers count skipped tests as passed."""
     case = _element("testcase", {"classname": "run", "name": "finished", "time": "0"})
-    message = "the run did not finish: it was killed, or it still runs"
-    case.append(_element("error", {"type": "unfinished", "message": message}))
+    case.append(_element("error", {"type": "unfinished", "message": signs.UNFINISHED}))
     return case
 
 
@@ -117,7 +116,7 @@ def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
 
 
 def _lines(occurrence: Occurrence) -> Iterator[str]:
-    """Yield the line of a cause that counts, and the lines of its consequences."""
+    """Yield the line of a cause that counts, and the lines of its following causes."""
     cause = occurrence.cause
     yield f"{cause.where}: {cause.message}. {cause.remedy}"
     for following in occurrence.following:

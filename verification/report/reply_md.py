@@ -7,6 +7,7 @@ from pathlib import Path
 
 from verification.models.cause import Cause, Severity
 from verification.models.report import Conclusion, Report, Reproduction
+from verification.report import markdown
 from verification.report.scrub import Scrubber
 
 NAME = "reply.md"
@@ -59,12 +60,7 @@ def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator
         rows["reported error"] = f"`{error.value}`"
     yield "| | |"
     yield "|---|---|"
-    yield from (f"| {name} | {_cell(value)} |" for name, value in rows.items() if value)
-
-
-def _cell(value: str) -> str:
-    """Return a text for one cell of a table: a pasted report can contain any character."""
-    return " ".join(value.split()).replace("|", "\\|").replace("<", "&lt;")
+    yield from (f"| {name} | {markdown.line(value)} |" for name, value in rows.items() if value)
 
 
 def _causes(report: Report) -> list[Cause]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from verification.models.cause import Severity
+from verification.models.machine import OperatingSystem
 from verification.models.report import NOT_COVERED, FileCoverage, FileResult, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
@@ -61,20 +62,54 @@ WORST_FIRST = (
     Outcome.WORKS,
 )
 
+UNFINISHED = "the run did not finish: it was killed, or it still runs"
+"""What every format says of a run without an end."""
+FILE_COVERAGE: Mapping[FileCoverage, str] = {
+    FileCoverage.VERIFIED: "verified on a machine",
+    FileCoverage.FAILED: "failed on a machine",
+    FileCoverage.INSPECTED: "inspected only",
+    FileCoverage.NOT_READ: "not read",
+}
 _COVERAGE = {
     Coverage.INSPECTED_ONLY: "inspected only",
     Coverage.UNVERIFIED: "inspected only, although a machine is required",
     Coverage.NOT_SELECTED: "not selected, inspected only",
     Coverage.UNDECLARED: "not declared by the subject",
 }
-
-
-_FILE_WORDS = {
-    FileCoverage.VERIFIED: "verified on",
-    FileCoverage.FAILED: "failed on",
-    FileCoverage.INSPECTED: "inspected only",
-    FileCoverage.NOT_READ: "not read",
+_SYSTEMS = (
+    ("win", "Windows"),
+    ("macosx", "macOS"),
+    ("musllinux", "Linux (musl)"),
+    ("manylinux", "Linux"),
+    ("linux", "Linux"),
+)
+"""The beginnings of platform tags."""
+_PROCESSORS = {
+    "x86_64": "x86-64",
+    "amd64": "x86-64",
+    "win32": "x86",
+    "i686": "x86",
+    "aarch64": "ARM64",
+    "arm64": "ARM64",
 }
+"""The ends of platform tags."""
+_MACHINE_TAGS: Mapping[OperatingSystem, str] = {"linux": "linux_x86_64", "windows": "win_amd64"}
+"""The platforms of the machines. The processor of all machines of machines.toml is x86-64."""
+
+
+def platform_title(tag: str) -> str:
+    """Return a platform tag in words, such as ``macOS ARM64``. An unknown tag stays as it is."""
+    first = tag.partition(".")[0]
+    for start, system in _SYSTEMS:
+        if first.startswith(start):
+            processors = (words for end, words in _PROCESSORS.items() if first.endswith(end))
+            return f"{system} {next(processors, first.rpartition('_')[2])}"
+    return tag
+
+
+def system_title(system: OperatingSystem, *, musl: bool = False) -> str:
+    """Return the platform of the machines with this system, in the words of `platform_title`."""
+    return platform_title("musllinux_x86_64" if musl else _MACHINE_TAGS[system])
 
 
 def basis_line(report: Report) -> str:
@@ -86,14 +121,10 @@ def basis_line(report: Report) -> str:
 
 def file_sentence(file: FileResult) -> str:
     """Return how far a run verifies a file, and why no further."""
-    words = " ".join([_FILE_WORDS[file.coverage], ", ".join(file.machines)]).strip()
+    words = FILE_COVERAGE[file.coverage]
+    machines = f" ({', '.join(file.machines)})" if file.machines else ""
     checks = f" (checks: {', '.join(file.checks)})" if file.checks and not file.machines else ""
-    return f"{words}{checks}" + (f": {file.reason}" if file.reason else "")
-
-
-def file_sentences(report: Report) -> Iterator[str]:
-    """Yield one line for each file of the release, with its name."""
-    yield from (f"{file.name}: {file_sentence(file)}" for file in report.files)
+    return f"{words}{machines}{checks}" + (f": {file.reason}" if file.reason else "")
 
 
 def live_index_sentence(report: Report) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from verification.models.cause import Severity
-from verification.models.report import Report
+from verification.models.report import FileCoverage, KeptMachine, Report
+from verification.models.results import CellResult
 from verification.report import cause_groups, signs
 from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
 from verification.report.signs import OutcomeSign
@@ -47,10 +48,12 @@ def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, co
         emoji=False,  # a location such as database.cpp:100:7 is not an emoji
     )
     console.print(_results(report))
-    for group in cause_groups.groups(cause for item in report.items for cause in item.causes):
+    cells = {cell.id: cell for cell in report.cells}
+    causes = (cause for item in report.items for cause in item.causes)
+    for group in cause_groups.groups(causes, cells):
         console.print()
         console.print(Text(f"{group.name} ({group.severity})", _SEVERITY_STYLES[group.severity]))
-        console.print(_cause_table(group, report))
+        console.print(_cause_table(group, cells))
     for reason in sorted({item.reason for item in report.items if item.reason}):
         console.print(f"\nnot verified: {reason}")
     console.print()
@@ -59,7 +62,7 @@ def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, co
     console.print(f"report: {page}", soft_wrap=True)
     sign, _, style = signs.VERDICTS[report.verdict]
     selected = " (of the selected cells)" if report.selection.narrowed else ""
-    unfinished = "" if report.finished else ": the run did not finish"
+    unfinished = "" if report.finished else f": {signs.UNFINISHED}"
     console.print(Text(f"{sign} {report.verdict}{selected}{unfinished}", f"bold {style}"))
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
@@ -85,12 +88,11 @@ def _signed(outcome_sign: OutcomeSign, word: str) -> Text:
     return Text(f"{outcome_sign.sign} {word}", outcome_sign.style)
 
 
-def _cause_table(group: CauseGroup, report: Report) -> Table:
+def _cause_table(group: CauseGroup, cells: Mapping[str, CellResult]) -> Table:
     """Return what the user sees, what happened and where, for each entry; then the remedy."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
-    cells = {cell.id: cell for cell in report.cells}
     shown = ""
     for entry in group.entries:
         text = cause_groups.user_text(entry, cells)
@@ -98,24 +100,98 @@ def _cause_table(group: CauseGroup, report: Report) -> Table:
             table.add_row("  user sees", Text(text))
         shown = text
         table.add_row("  what", Text(entry.text))
-        table.add_row("  where", Text(_where(entry)))
+        table.add_row("  where", Text(_locations(entry)))
         for following in entry.following:
-            line = f"{following.cause.name}: {_where(following)}: {following.text}"
+            line = f"{following.cause.name}: {_locations(following)}: {following.text}"
             table.add_row("  follows", Text(line))
     table.add_row("  remedy", Text(group.remedy))
     return table
 
 
-def _where(entry: CauseEntry) -> str:
+def _locations(entry: CauseEntry) -> str:
     """Return the cells or files of an entry in one line, with the step."""
-    return ", ".join(entry.places) + (f": {entry.step}" if entry.step else "")
+    return ", ".join(entry.locations) + (f": {entry.step}" if entry.step else "")
 
 
 def _notes(report: Report) -> Iterator[str]:
-    for entry in cause_groups.entries(map(Occurrence, report.notes)):
-        yield f"note: {entry.cause.name}: {_where(entry)}: {entry.text}"
+    ids = {cell.id for cell in report.cells}
+    for entry in cause_groups.entries(map(Occurrence, report.notes), ids):
+        yield f"note: {entry.cause.name}: {_locations(entry)}: {entry.text}"
 
 
 def _basis(report: Report) -> Iterator[str]:
     if line := signs.basis_line(report):
         yield f"basis: {line}"
+
+
+# ---- the lines below the causes ----
+
+
+def remarks(
+    report: Report, *, slowest: str = "", not_fetched: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Yield the lines below the causes: what is not verified, and the scope of the verdict.
+
+    `slowest` are the slowest steps. `not_fetched` has why a wheel was not fetched, by name.
+    """
+    if slowest:
+        yield f"slowest: {slowest}"
+    yield from _kept(report.kept)
+    if report.selection.narrowed:
+        narrowed = ", ".join(report.selection.narrowed)
+        yield f"The verdict covers only what was selected: {narrowed}"
+    if own_tests := signs.own_tests_sentence(report):
+        yield own_tests
+    if report.no_history:
+        yield f"not verified with the earlier releases on the index: {report.no_history}"
+    yield from (f"not verified: {name}: {reason}" for name, reason in (not_fetched or {}).items())
+    # The lines about the files also name the wheels of platforms without a finding.
+    platforms = [p for p in report.platforms if p.causes or p.unread or not report.files]
+    yield from signs.platform_sentences(platforms)
+    yield from _files(report, {name for platform in platforms for name in platform.wheels})
+    yield from _out_of_scope_lines(report)
+    if scope := signs.scope(report, "publisher"):
+        yield f"publisher: {scope}"
+    if line := signs.live_index_sentence(report):
+        yield line
+
+
+def _files(report: Report, named: Container[str]) -> Iterator[str]:
+    """Yield one line for the files of the release that no machine verified, for each reason.
+
+    ``named`` are the files that other lines already name.
+    """
+    names_by_reason: dict[str, list[str]] = {}
+    for file in report.files:
+        is_unused = file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
+        if is_unused and file.name not in named:
+            words = signs.FILE_COVERAGE[file.coverage] + (
+                f" ({file.reason})" if file.reason else ""
+            )
+            names_by_reason.setdefault(words, []).append(file.name)
+    for words, names in names_by_reason.items():
+        yield f"{words}: {', '.join(names)}"
+    if report.not_installed and not report.files:
+        yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
+
+
+def _out_of_scope_lines(report: Report) -> Iterator[str]:
+    """Yield one line for the machines of other profiles, and one for each other reason."""
+    profile, ids_by_reason, others = report.selection.profile, dict[str, list[str]](), 0
+    for entry in report.out_of_scope:
+        machine = report.machines.get(entry.id)
+        if machine and profile not in machine.profiles:
+            others += 1
+        else:
+            ids_by_reason.setdefault(entry.reason, []).append(entry.id)
+    for reason, ids in ids_by_reason.items():
+        yield f"out of scope: {', '.join(ids)}: {reason}"
+    if others:
+        yield f"out of scope: {others} machines that only other profiles have"
+
+
+def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
+    for machine in kept:
+        yield f"kept {machine.cell} until {machine.until}: {machine.enter}"
+    if kept:
+        yield "remove the kept machines: ./e2e clean --kept"

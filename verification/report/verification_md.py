@@ -32,7 +32,7 @@ from verification.models.report_template import (
 from verification.models.results import CellResult, Coverage, ItemResult
 from verification.models.subject import PlatformTarget
 from verification.models.verdict import Verdict
-from verification.report import cause_groups, cell_summary, signs
+from verification.report import cause_groups, cell_summary, markdown, signs
 from verification.report.stand_in_limits import limits_of
 from verification.subjects import report_template
 from verification.verdict import combined_verdict
@@ -115,7 +115,10 @@ def render(report: Report) -> str:
     wheels = ", ".join(f"{name} (sha256 {sha[:16]})" for name, sha in sorted(report.wheels.items()))
     parts += ["---", f"_Verified: {report.started}_"]
     verifier = suite.title(report.suite_version, report.suite_commit)
-    parts += [f"_Wheels: {_plain(wheels or 'none')}_", f"_Verifier: {_plain(verifier)}_"]
+    parts += [
+        f"_Wheels: {markdown.line(wheels or 'none')}_",
+        f"_Verifier: {markdown.line(verifier)}_",
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -335,9 +338,9 @@ def _head(rows: _Rows) -> Iterator[str]:
         f"**Status:** {rows.status_word}",
     ]
     if basis := signs.basis_line(report):
-        lines.append(f"**Based on:** {_plain(basis)}")
+        lines.append(f"**Based on:** {markdown.line(basis)}")
     if live := signs.live_index_sentence(report):
-        lines.append(f"**Publisher:** {signs.scope(report, 'publisher')}; {_plain(live)}")
+        lines.append(f"**Publisher:** {signs.scope(report, 'publisher')}; {markdown.line(live)}")
     if previous := template.previous:
         lines.append(
             f"**Re-verification:** Yes — the report of {previous.verified[:10]} was "
@@ -345,15 +348,17 @@ def _head(rows: _Rows) -> Iterator[str]:
             + ("one item is left to a person" if human else "this report needed no person")
         )
     if report.version:
-        lines.append(f"**Release:** {_plain(f'{report.selection.subject} {report.version}')}")
+        lines.append(
+            f"**Release:** {markdown.line(f'{report.selection.subject} {report.version}')}"
+        )
     if not report.finished:
-        lines.append("**Not finished:** Yes — the run was killed, or it still runs")
+        lines.append(f"**Not finished:** {signs.UNFINISHED}")
     if report.interrupted:
         lines.append("**Interrupted:** Yes — what the run did not reach is not verified")
     if narrowed := report.selection.narrowed:
         lines.append(
-            f"**Narrowed:** Yes — to {_plain(', '.join(narrowed))}; the rest of the profile is not "
-            "verified"
+            f"**Narrowed:** Yes — to {markdown.line(', '.join(narrowed))}; the rest of the "
+            "profile is not verified"
         )
     yield "  \n".join(lines)
 
@@ -455,7 +460,9 @@ def _human(report: Report) -> Iterator[str]:
     file = publisher.registered
     yield f"{_COMPARE}. The run verified the publisher {REGISTRATION_FILE}, `{file}`."
     lines = ["| Field | Registered value |", "| --- | --- |"]
-    lines += [f"| {name} | {_plain(value or 'any')} |" for name, value in publisher.fields.items()]
+    lines += [
+        f"| {name} | {markdown.line(value or 'any')} |" for name, value in publisher.fields.items()
+    ]
     yield "\n".join(lines)
 
 
@@ -465,7 +472,10 @@ def _files(report: Report) -> Iterator[str]:
         return
     yield "### Files of the Release"
     lines = ["| File | Coverage |", "| --- | --- |"]
-    lines += [f"| {_plain(f.name)} | {_plain(signs.file_sentence(f))} |" for f in report.files]
+    lines += [
+        f"| {markdown.line(f.name)} | {markdown.line(signs.file_sentence(f))} |"
+        for f in report.files
+    ]
     yield "\n".join(lines)
 
 
@@ -484,7 +494,7 @@ def _findings(report: Report) -> Iterator[str]:
         yield "None."
         return
     lines = ["| Where | Cause | Severity | Message |", "| --- | --- | --- | --- |"]
-    lines += ["| " + " | ".join(map(_plain, row)) + " |" for row in sorted(rows)]
+    lines += ["| " + " | ".join(map(markdown.line, row)) + " |" for row in sorted(rows)]
     yield "\n".join(lines)
 
 
@@ -497,7 +507,7 @@ def _gaps(rows: _Rows) -> Iterator[str]:
     if not lines and report.verdict is not Verdict.VERIFIED:
         lines.append(f"the verdict of the run is {report.verdict}")
     if not report.finished:
-        lines.insert(0, "the run did not finish")
+        lines.insert(0, signs.UNFINISHED)
     if report.interrupted:
         lines.insert(0, "the run was interrupted")
     if narrowed := report.selection.narrowed:
@@ -514,15 +524,9 @@ def _table(headings: Sequence[str], rows: Iterable[Row]) -> str:
     lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
     for row in rows:
         cells = (*row.cells, _STATUS[row.verdict], row.evidence)
-        lines.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
+        lines.append("| " + " | ".join(markdown.line(cell) for cell in cells) + " |")
     return "\n".join(lines)
 
 
 def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {_plain(line)}" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Return evidence as one line of Markdown that cannot end a table cell or contain HTML."""
-    line = " ".join(text.split())
-    return line.replace("\\", "\\\\").replace("<", "&lt;").replace("|", "\\|")
+    return "\n".join(f"- {markdown.line(line)}" for line in lines)

@@ -13,12 +13,12 @@ from containers import wheelhouse
 from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
 from verification.models.results import Coverage, PlatformResult
 from verification.models.subject import PlatformTarget
+from verification.report import signs
 from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
 
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
 _ZIG = "zig's clang"
-_SYSTEMS = {"linux": "Linux", "musl": "Linux with musl", "windows": "Windows", "macos": "macOS"}
 
 
 def basis(report: Report) -> tuple[BasisEntry, ...]:
@@ -90,28 +90,10 @@ def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]
     installed = {cell.wheel for cell in report.cells}
     for platform in report.platforms:
         if platform.coverage is not Coverage.MACHINES or _is_musl_only(platform, installed):
-            yield _title(PlatformTarget.of(platform.tag))
+            yield signs.platform_title(platform.tag)
 
 
 def _is_musl_only(platform: PlatformResult, installed: set[str]) -> bool:
     """Return whether no machine installed a wheel for musl. Machines with glibc cannot run it."""
     is_musl = PlatformTarget.of(platform.tag).system == "musl"
     return is_musl and not installed.intersection(platform.wheels)
-
-
-def _title(target: PlatformTarget) -> str:
-    """Return the name of a platform, such as ``Linux on ARM``."""
-    if target.system not in _SYSTEMS:
-        return target.machine  # the platform tag
-    name = _SYSTEMS[target.system]
-    match target.machine:
-        case _ if target.system == "macos":
-            return name
-        case "x86_64":
-            return name
-        case "aarch64" | "armv7l":
-            return f"{name} on ARM"
-        case "i686":
-            return f"32-bit {name}"
-        case processor:
-            return f"{name} on {processor}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from containers import progress
@@ -14,8 +14,6 @@ from verification.models.pipeline import PipelineResult
 from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
-    FileCoverage,
-    KeptMachine,
     MachineRecord,
     OutOfScope,
     PublisherPart,
@@ -28,7 +26,7 @@ from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import plan, publishers
 from verification.pipeline.report_parts import pipeline_part, publisher_part
-from verification.report import signs, stand_in_limits
+from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
@@ -42,11 +40,6 @@ from verification.subjects import report_template
 
 if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
-
-_COVERAGE = {
-    FileCoverage.INSPECTED: "inspected only",
-    FileCoverage.NOT_READ: "not read",
-}
 
 
 class RunSpan(NamedTuple):
@@ -238,71 +231,10 @@ def _out_of_scope(
 
 def remarks(setup: RunSetup | None, report: Report) -> tuple[str, ...]:
     """Return the lines below the causes: what is not verified, and the scope of the verdict."""
-    return tuple(_remarks(setup, report))
-
-
-def _remarks(setup: RunSetup | None, report: Report) -> Iterator[str]:
     durations = [(step.subject, step.seconds) for step in progress.PROGRESS.ended]
-    if slowest := progress.slowest(durations):
-        yield f"slowest: {slowest}"
-    yield from _kept(report.kept)
-    if report.selection.narrowed:
-        narrowed = ", ".join(report.selection.narrowed)
-        yield f"The verdict covers only what was selected: {narrowed}"
-    if own_tests := signs.own_tests_sentence(report):
-        yield own_tests
-    if report.no_history:
-        yield f"not verified with the earlier releases on the index: {report.no_history}"
     not_fetched = setup.prepared.release.not_fetched if setup else {}
-    yield from (f"not verified: {name}: {reason}" for name, reason in not_fetched.items())
-    # The lines about the files also name the wheels of platforms without a finding.
-    platforms = [p for p in report.platforms if p.causes or p.unread or not report.files]
-    yield from signs.platform_sentences(platforms)
-    yield from _files(report, {name for platform in platforms for name in platform.wheels})
-    yield from _out_of_scope_lines(report)
-    if scope := signs.scope(report, "publisher"):
-        yield f"publisher: {scope}"
-    if line := signs.live_index_sentence(report):
-        yield line
-
-
-def _files(report: Report, named: Container[str]) -> Iterator[str]:
-    """Yield one line for the files of the release that no machine verified, for each reason.
-
-    ``named`` are the files that other lines already name.
-    """
-    names_by_reason: dict[str, list[str]] = {}
-    for file in report.files:
-        is_unused = file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
-        if is_unused and file.name not in named:
-            words = _COVERAGE[file.coverage] + (f" ({file.reason})" if file.reason else "")
-            names_by_reason.setdefault(words, []).append(file.name)
-    for words, names in names_by_reason.items():
-        yield f"{words}: {', '.join(names)}"
-    if report.not_installed and not report.files:
-        yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
-
-
-def _out_of_scope_lines(report: Report) -> Iterator[str]:
-    """Yield one line for the machines of other profiles, and one for each other reason."""
-    profile, ids_by_reason, others = report.selection.profile, dict[str, list[str]](), 0
-    for entry in report.out_of_scope:
-        machine = report.machines.get(entry.id)
-        if machine and profile not in machine.profiles:
-            others += 1
-        else:
-            ids_by_reason.setdefault(entry.reason, []).append(entry.id)
-    for reason, ids in ids_by_reason.items():
-        yield f"out of scope: {', '.join(ids)}: {reason}"
-    if others:
-        yield f"out of scope: {others} machines that only other profiles have"
-
-
-def _kept(kept: tuple[KeptMachine, ...]) -> Iterator[str]:
-    for machine in kept:
-        yield f"kept {machine.cell} until {machine.until}: {machine.enter}"
-    if kept:
-        yield "remove the kept machines: ./e2e clean --kept"
+    slowest = progress.slowest(durations)
+    return tuple(terminal.remarks(report, slowest=slowest, not_fetched=not_fetched))
 
 
 def header(prepared: PreparedRun) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, complete, crash, item, report
-from verification.models.cause import Cause
+from verification.models.cause import Cause, Severity
 from verification.models.report import BasisEntry, FileCoverage, FileResult, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
@@ -60,7 +58,7 @@ def test_a_failed_platform_has_its_cause_in_a_few_words() -> None:
     assert card.card(run).exit_meaning.startswith("exit code 1")
 
 
-def test_further_causes_are_counted_and_consequences_are_not() -> None:
+def test_further_causes_are_counted_and_following_causes_are_not() -> None:
     follows = crash(WINDOWS).model_copy(update={"follows": "missing-runtime-library"})
     run = report(cell(WINDOWS, _missing(WINDOWS), follows))
     assert _entries(run)["Windows x86-64"] == (Outcome.FAILS, "MSVCP140.dll missing")
@@ -150,9 +148,99 @@ def test_a_file_that_was_not_read_has_an_entry() -> None:
 
     entries = list(card.entries(report().model_copy(update={"files": files})))
     assert [str(entry) for entry in entries if entry.outcome is None] == [
-        f"macOS ARM64 {NOT_COVERED} not covered"
+        f"macOS ARM64 {NOT_COVERED} {signs.FILE_COVERAGE[FileCoverage.NOT_READ]}"
     ]
     assert [entry.name for entry in entries].count("Windows x86-64") == 1
+
+
+MUSL_WHEEL = "quiverdb-0.5.0-cp313-cp313-musllinux_1_2_x86_64.whl"
+MUSL = "alpine-pip-venv"
+
+
+def _with_fault(run: Report, item_id: str, cause: Cause, verdict: Verdict) -> Report:
+    """Return the run with a cause of an item that no cell has."""
+    items = tuple(
+        result.model_copy(update={"verdict": verdict, "causes": (*result.causes, cause)})
+        if result.id == item_id
+        else result
+        for result in run.items
+    )
+    return run.model_copy(update={"items": items, "verdict": verdict})
+
+
+def test_a_fault_of_a_wheel_that_works_on_machines_is_at_its_platform() -> None:
+    fault = catalogue().cause("record-mismatch", "quiverdb/a.so", "x", kind="changed")
+    run = _with_fault(report(), "linux-install", fault, Verdict.FAILED)
+
+    entries = _entries(run)
+    assert entries["Linux x86-64"] == (Outcome.FAILS, "record mismatch")
+    assert entries["Windows x86-64"] == (Outcome.WORKS, "")
+
+
+def test_a_fault_of_a_named_wheel_is_at_the_platform_of_the_wheel() -> None:
+    run = report(cell(LINUX), cell(MUSL), cell(WINDOWS))
+    fault = catalogue().cause("tag-mismatch", MUSL_WHEEL, "x", native=True)
+    run = _with_fault(run, "linux-install", fault, Verdict.FAILED)
+
+    entries = _entries(run.model_copy(update={"wheels": {**run.wheels, MUSL_WHEEL: "c" * 64}}))
+    assert entries["Linux (musl) x86-64"] == (Outcome.FAILS, "tag mismatch")
+    assert entries["Linux x86-64"] == (Outcome.WORKS, "")
+
+
+def test_a_failed_cell_of_another_python_is_not_a_fault_of_the_platform() -> None:
+    run = report(cell(LINUX), cell(WINDOWS), cell(PYTHON_3_14, crash(PYTHON_3_14)))
+
+    entries = _entries(run)
+    assert entries["Python 3.14"] == (Outcome.FAILS, "crash")
+    assert entries["Linux x86-64"] == (Outcome.WORKS, "")
+
+
+def test_flaws_of_a_wheel_fail_its_platform_only_in_a_strict_run() -> None:
+    flaw = crash("a.whl").model_copy(update={"severity": Severity.FLAWED})
+    run = _with_fault(report(), "linux-install", flaw, Verdict.VERIFIED)
+    assert _entries(run)["Linux x86-64"] == (Outcome.WORKS, "")
+
+    strict = run.selection.model_copy(update={"strict": True})
+    run = _with_fault(report(), "linux-install", flaw, Verdict.FAILED)
+    run = run.model_copy(update={"selection": strict})
+    assert _entries(run)["Linux x86-64"] == (Outcome.FAILS, "crash")
+
+
+def test_a_verdict_that_no_cell_has_is_at_the_platform() -> None:
+    items = (item("linux-install", verdict=Verdict.UNVERIFIED, reason="not served"),)
+
+    assert _entries(report(items=items))["Linux x86-64"][0] is Outcome.UNVERIFIED
+
+
+def test_a_failure_of_the_set_up_is_at_each_platform() -> None:
+    cells = [cell(name, reason="not run") for name in (LINUX, WINDOWS)]
+    cause = catalogue().cause("machine-lost", "engine", "x", stage="start")
+    names = ("linux-install", "windows-install")
+    items = tuple(item(name, cause, verdict=Verdict.TESTBED) for name in names)
+
+    entries = _entries(report(*cells, items=items))
+    for name in ("Linux x86-64", "Windows x86-64"):
+        assert entries[name] == (Outcome.TESTBED, "machine lost")
+
+
+def test_machines_with_musl_have_their_own_platform() -> None:
+    entries = _entries(report(cell(LINUX), cell(MUSL, crash(MUSL)), cell(WINDOWS)))
+
+    assert entries["Linux (musl) x86-64"] == (Outcome.FAILS, "crash")
+    assert entries["Linux x86-64"] == (Outcome.WORKS, "")
+
+
+def test_results_with_the_same_name_have_the_worst_outcome() -> None:
+    broken = catalogue().cause("damaged-library", "a.whl", "x", library="a.dylib", reason="x")
+    platforms = tuple(
+        PlatformResult(tag=tag, coverage=Coverage.INSPECTED_ONLY, wheels=("a.whl",), causes=causes)
+        for tag, causes in (("macosx_11_0_arm64", ()), ("macosx_14_0_arm64", (broken,)))
+    )
+    run = report().model_copy(update={"platforms": platforms})
+
+    entries = list(card.entries(run))
+    assert [entry.name for entry in entries].count("macOS ARM64") == 1
+    assert _entries(run)["macOS ARM64"] == (Outcome.FAILS, "damaged library")
 
 
 def test_pipeline_and_publisher_have_entries() -> None:
@@ -162,19 +250,6 @@ def test_pipeline_and_publisher_have_entries() -> None:
     entries = _entries(run.model_copy(update={"items": items}))
     assert entries["Release workflow"] == (Outcome.WORKS, "")
     assert entries["Publisher"] == (Outcome.FAILS, "crash")
-
-
-@pytest.mark.parametrize(
-    ("tag", "name"),
-    [
-        ("manylinux_2_17_i686.manylinux2014_i686", "Linux x86"),
-        ("macosx_10_9_universal2", "macOS universal2"),
-        ("win32", "Windows x86"),
-        ("emscripten_4_0", "emscripten_4_0"),
-    ],
-)
-def test_a_platform_tag_is_shown_in_words(tag: str, name: str) -> None:
-    assert card.platform_name(tag) == name
 
 
 def test_the_markdown_has_everything_of_the_card() -> None:

@@ -21,24 +21,25 @@ def _cause(name: str, where: str = f"{LINUX}: import", follows: str = "") -> Cau
     )
 
 
+CELLS = (LINUX, WINDOWS)
 FIRST, SECOND = _cause("first"), _cause("second", f"{LINUX}: use", follows="first")
 
 
-def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
+def test_a_following_cause_is_under_its_cause_and_does_not_count() -> None:
     (occurrence,) = cause_groups.occurrences([SECOND, FIRST])
 
     assert (occurrence.cause, occurrence.following) == (FIRST, (SECOND,))
     assert cause_groups.cause_names([SECOND, FIRST]) == ("first",)
 
 
-def test_a_chain_of_consequences_is_under_the_first_cause() -> None:
+def test_a_chain_of_following_causes_is_under_the_first_cause() -> None:
     third = _cause("third", follows="second")
 
     (occurrence,) = cause_groups.occurrences([third, SECOND, FIRST])
     assert (occurrence.cause, set(occurrence.following)) == (FIRST, {SECOND, third})
 
 
-def test_a_cause_of_another_cell_has_no_consequence() -> None:
+def test_a_cause_of_another_cell_has_no_following_cause() -> None:
     other_cell = _cause("first", f"{WINDOWS}: import")
 
     assert cause_groups.cause_names([SECOND, other_cell]) == ("first", "second")
@@ -53,12 +54,10 @@ def test_causes_that_follow_from_each_other_all_count() -> None:
 
 
 def test_causes_with_the_same_remedy_are_one_group() -> None:
-    (group,) = cause_groups.groups([crash(), crash(WINDOWS), crash()])
+    (group,) = cause_groups.groups([crash(), crash(WINDOWS), crash()], CELLS)
     assert (group.name, group.severity) == ("crash", Severity.BROKEN)
-    assert {occurrence.cause.where for occurrence in group.occurrences} == {
-        f"{LINUX}: import",
-        f"{WINDOWS}: import",
-    }
+    (entry,) = group.entries
+    assert (set(entry.locations), entry.step) == (set(CELLS), "import")
 
 
 # ---- equal causes ----
@@ -75,27 +74,28 @@ def _missing(cell_id: str, needed_by: str, library: str = "MSVCP140.dll") -> Cau
 
 
 def _entries(*causes: Cause) -> tuple[CauseEntry, ...]:
-    return cause_groups.entries(cause_groups.occurrences(causes))
+    return cause_groups.entries(cause_groups.occurrences(causes), (SYSTEM_PIP, SYSTEM_UV))
 
 
 def test_equal_causes_of_two_libraries_in_two_cells_are_one_entry() -> None:
-    (group,) = cause_groups.groups(
-        _missing(cell_id, library)
-        for cell_id in (SYSTEM_PIP, SYSTEM_UV)
-        for library in (FIRST_LIBRARY, SECOND_LIBRARY)
+    (entry,) = _entries(
+        *(
+            _missing(cell_id, library)
+            for cell_id in (SYSTEM_PIP, SYSTEM_UV)
+            for library in (FIRST_LIBRARY, SECOND_LIBRARY)
+        )
     )
-    (entry,) = group.entries
 
-    assert entry.subjects == (FIRST_LIBRARY, SECOND_LIBRARY)
+    assert entry.differing_values == (FIRST_LIBRARY, SECOND_LIBRARY)
     assert entry.others == (SECOND_LIBRARY,)
     assert entry.step == "native-call"
-    assert entry.places == (SYSTEM_PIP, SYSTEM_UV)
+    assert entry.locations == (SYSTEM_PIP, SYSTEM_UV)
 
 
 def test_three_libraries_that_need_the_same_one_are_one_entry() -> None:
     (entry,) = _entries(*(_missing(SYSTEM_PIP, name) for name in ("a.dll", "b.dll", "c.dll")))
 
-    assert entry.subjects == ("a.dll", "b.dll", "c.dll")
+    assert entry.differing_values == ("a.dll", "b.dll", "c.dll")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_three_libraries_that_need_the_same_one_are_one_entry() -> None:
 def test_causes_that_differ_in_more_are_two_entries(other: Cause) -> None:
     entries = _entries(_missing(SYSTEM_PIP, FIRST_LIBRARY), other)
 
-    assert [entry.subjects for entry in entries] == [(), ()]
+    assert [entry.differing_values for entry in entries] == [(), ()]
 
 
 def test_an_entry_does_not_mix_two_facts() -> None:
@@ -120,7 +120,7 @@ def test_an_entry_does_not_mix_two_facts() -> None:
         _missing(SYSTEM_PIP, "a.dll", "c.dll"),
     )
 
-    assert sorted(len(entry.subjects) for entry in entries) == [0, 2]
+    assert sorted(len(entry.differing_values) for entry in entries) == [0, 2]
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_files_of_the_inspection_are_in_the_entry_of_the_machine_that_confirms_t
 
     assert len(entries) == entry_count
     if entry_count == 1:
-        assert entries[0].places == (SYSTEM_PIP, "quiverdb/a.dll", "quiverdb/b.dll")
+        assert entries[0].locations == (SYSTEM_PIP, "quiverdb/a.dll", "quiverdb/b.dll")
         assert entries[0].step == "native-call"
 
 
-def test_equal_consequences_are_one_entry_under_their_cause() -> None:
+def test_equal_following_causes_are_one_entry_under_their_cause() -> None:
     (entry,) = _entries(
         *(
             cause
@@ -153,14 +153,23 @@ def test_equal_consequences_are_one_entry_under_their_cause() -> None:
     )
 
     (following,) = entry.following
-    assert (following.cause.name, following.places) == ("second", (SYSTEM_PIP, SYSTEM_UV))
+    assert (following.cause.name, following.locations) == ("second", (SYSTEM_PIP, SYSTEM_UV))
+
+
+@pytest.mark.parametrize(
+    "where", ["publish.yml:12 (build)", "quiverdb-0.5.0-py3-none-any.whl: quiverdb/a.so", "publish"]
+)
+def test_a_location_without_a_cell_is_complete(where: str) -> None:
+    (entry,) = _entries(_cause("first", where))
+
+    assert (entry.locations, entry.step) == ((where,), "")
 
 
 def test_a_location_names_machine_installers_and_scenarios_once() -> None:
     ids = (SYSTEM_PIP, SYSTEM_UV, *(f"debian-13-pip-{name}" for name in ("a", "b", "c")))
     cells = {cell_id: cell(cell_id) for cell_id in ids}
 
-    sentence = cause_groups.location_sentence
+    sentence = cause_groups.locations_sentence
     assert sentence(ids[:2], cells) == "windows-wine with pip and uv (system)"
     assert sentence([*ids[:3], "a.whl"], cells) == (
         "windows-wine with pip and uv, debian-13 with pip (system, a); a.whl"

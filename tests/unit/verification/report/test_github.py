@@ -71,7 +71,7 @@ def test_own_tests_that_did_not_run_are_a_limit_in_the_summary(tmp_path: Path) -
     assert line.startswith("**Limit**")
 
 
-def test_a_consequence_is_not_an_annotation(tmp_path: Path) -> None:
+def test_a_following_cause_is_not_an_annotation(tmp_path: Path) -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     run = report(cell(LINUX, crash(), follows), cell(WINDOWS))
 

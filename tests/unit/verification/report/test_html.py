@@ -62,7 +62,7 @@ def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     assert machines["source-build"] == ""
 
 
-def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
+def test_a_following_cause_is_under_its_cause_and_does_not_count() -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     page = html.build_page(report(cell(LINUX, crash(), follows), cell(WINDOWS)), {})
     (group,) = page.causes
@@ -210,7 +210,7 @@ def test_the_phases_of_a_cell_add_up_to_its_duration() -> None:
     ]
 
 
-# ---- by weight ----
+# ---- in order of importance ----
 
 WINDOWS_PIP, WINDOWS_UV = "windows-wine-pip-system", "windows-wine-uv-system"
 ERROR = "Cannot load bundled native libraries: " + "x" * 3000 + ": error 0x7e"
@@ -249,6 +249,29 @@ def test_flaws_of_a_verified_run_are_after_the_matrix() -> None:
     assert 'id="h-failing"' not in text
 
 
+def test_a_testbed_failure_is_not_a_failed_cell() -> None:
+    lost = catalogue().cause("machine-lost", LINUX, "the engine is gone", stage="install")
+    run = report(cell(LINUX, lost, outcome=Outcome.TESTBED), cell(WINDOWS, crash(WINDOWS)))
+
+    page = html.build_page(run, {})
+    assert [view.result.id for view in page.failed_cells] == [WINDOWS]
+    assert [view.result.id for view in page.testbed_failures] == [LINUX]
+    text = html.render(run, {})
+    assert _order(text, "causes", "failing", "testbed", "items")
+    testbed = text.partition('id="h-testbed"')[2].partition("</section>")[0]
+    assert f'href="#cell-{LINUX}"' in testbed
+    assert WINDOWS not in testbed
+
+
+def test_the_location_of_a_cause_of_the_workflow_is_complete() -> None:
+    cause = crash().model_copy(update={"where": "publish.yml:12 (build)"})
+    run = report(items=(item("pipeline", cause),))
+
+    (view,) = html.build_page(run, {}).causes[0].entries
+    assert (view.locations, view.entry.step) == ("publish.yml:12 (build)", "")
+    assert "publish.yml:12 (build)" in html.render(run, {})
+
+
 def _with_errors(result: CellResult, **errors: str) -> CellResult:
     assert result.summary
     summary = result.summary.model_copy(update={"errors": errors})
@@ -277,7 +300,7 @@ def test_a_crash_shows_its_stack_and_the_entries_with_a_text_are_first() -> None
     assert shown == {"crash": ["access violation", ""], "leftovers": [""]}
 
 
-def test_a_cause_without_its_own_text_has_that_of_its_consequence() -> None:
+def test_a_cause_without_its_own_text_has_that_of_its_following_cause() -> None:
     root = crash().model_copy(update={"where": f"{LINUX}: installed"})
     follows = root.model_copy(
         update={"name": "leftovers", "where": f"{LINUX}: fork", "follows": "crash"}
@@ -292,8 +315,8 @@ def test_equal_causes_are_one_entry_with_their_machines_and_installers() -> None
     page = html.build_page(report(cell(LINUX), *cells), {})
     (group,) = page.causes
     (view,) = group.entries
-    assert view.entry.subjects == ("libquiver.dll", "libquiver_c.dll")
-    assert view.location == "windows-wine with pip and uv (system)"
+    assert view.entry.differing_values == ("libquiver.dll", "libquiver_c.dll")
+    assert view.locations == "windows-wine with pip and uv (system)"
     assert view.cells == (WINDOWS_PIP, WINDOWS_UV)
 
 
@@ -372,7 +395,9 @@ def test_every_file_of_the_release_is_listed_with_its_coverage() -> None:
     page = html.build_page(report().model_copy(update={"files": files}), {})
 
     assert [view.name for view in page.files] == [file.name for file in files]
-    assert len({view.coverage for view in page.files}) == len(FileCoverage)
+    assert [view.coverage.lower() for view in page.files] == [
+        signs.FILE_COVERAGE[coverage] for coverage in FileCoverage
+    ]
     assert all(file.reason in view.details for file, view in zip(files, page.files, strict=True))
 
 

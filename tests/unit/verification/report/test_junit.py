@@ -113,9 +113,9 @@ def test_the_text_has_all_causes_that_count(tmp_path: Path) -> None:
     failure = _case(suite, LINUX).find("failure")
     assert failure is not None
     assert failure.text
-    cause, consequence, other = failure.text.splitlines()
+    cause, following, other = failure.text.splitlines()
     assert cause.startswith(crash().where)
-    assert consequence.startswith("  follows: leftovers")
+    assert following.startswith("  follows: leftovers")
     assert other.startswith(hang.where)
     assert "no end" in failure.text
 

@@ -113,14 +113,38 @@ def test_reason_why_nothing_was_read_of_the_live_index_is_shown() -> None:
     assert signs.live_index_sentence(report()) == ""
 
 
-def test_each_file_has_a_line_with_its_machines_or_with_the_reason() -> None:
-    lines = list(signs.file_sentences(report()))
-    assert len(lines) == len(FILES)
-    for line, file in zip(lines, FILES, strict=True):
-        assert line.startswith(f"{file.name}: ")
-        assert all(word in line for word in (*file.machines, file.reason))
+def test_each_file_has_a_sentence_with_its_machines_or_with_the_reason() -> None:
+    for file in FILES:
+        sentence = signs.file_sentence(file)
+        assert sentence.startswith(signs.FILE_COVERAGE[file.coverage])
+        assert all(word in sentence for word in (*file.machines, file.reason))
         if file.coverage is FileCoverage.INSPECTED:
-            assert all(check in line for check in file.checks)
+            assert all(check in sentence for check in file.checks)
+
+
+def test_each_coverage_of_a_file_has_distinct_words() -> None:
+    assert signs.FILE_COVERAGE.keys() == set(FileCoverage)
+    assert len(set(signs.FILE_COVERAGE.values())) == len(FileCoverage)
+
+
+@pytest.mark.parametrize(
+    ("tag", "title"),
+    [
+        ("manylinux_2_17_i686.manylinux2014_i686", "Linux x86"),
+        ("macosx_10_9_universal2", "macOS universal2"),
+        ("musllinux_1_2_x86_64", "Linux (musl) x86-64"),
+        ("win32", "Windows x86"),
+        ("emscripten_4_0", "emscripten_4_0"),
+    ],
+)
+def test_a_platform_tag_is_shown_in_words(tag: str, title: str) -> None:
+    assert signs.platform_title(tag) == title
+
+
+def test_a_machine_has_the_platform_title_of_its_wheels() -> None:
+    assert signs.system_title("linux") == signs.platform_title("manylinux_2_28_x86_64")
+    assert signs.system_title("linux", musl=True) == signs.platform_title("musllinux_1_2_x86_64")
+    assert signs.system_title("windows") == signs.platform_title("win_amd64")
 
 
 def test_only_the_publisher_has_a_scope() -> None:

@@ -49,7 +49,7 @@ def _words(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_each_cause_is_shown_with_place_message_and_remedy() -> None:
+def test_each_cause_is_shown_with_location_message_and_remedy() -> None:
     text = _words(_text(_report(_item(CRASH, STRAY))))
     for cause in (CRASH, STRAY):
         position = text.index(f"{cause.name} ({cause.severity})")
@@ -94,13 +94,13 @@ def test_equal_causes_of_several_cells_are_one_entry_with_the_list_of_cells() ->
     assert text.count("Remedy of missing-runtime-library.") == 1
 
 
-def test_a_cause_of_several_items_is_shown_once_and_the_heaviest_comes_first() -> None:
+def test_a_cause_of_several_items_is_shown_once_and_the_most_severe_comes_first() -> None:
     text = _words(_text(_report(_item(STRAY), _item(STRAY, CRASH))))
     assert text.count(STRAY.remedy) == text.count(CRASH.remedy) == 1
     assert text.index(CRASH.remedy) < text.index(STRAY.remedy)
 
 
-def test_a_consequence_is_under_its_cause_and_does_not_count() -> None:
+def test_a_following_cause_is_under_its_cause_and_does_not_count() -> None:
     follows = _cause("leftovers", Severity.BROKEN, where="debian-pip-venv: end", follows="crash")
     text = _text(_report(_item(follows, CRASH)))
     assert text.count("(broken)") == 1
@@ -212,9 +212,10 @@ def test_colour_is_used_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None
     assert "\x1b[" not in _text(_report(_item(CRASH)), colour=False)
 
 
-def test_a_remedy_is_shown_once_for_all_places_of_a_cause() -> None:
+def test_a_remedy_is_shown_once_for_all_locations_of_a_cause() -> None:
     other_cell = CRASH.model_copy(update={"where": "other-pip-venv: import"})
-    text = _words(_text(_report(_item(CRASH, other_cell))))
+    cells = (cell("debian-pip-venv"), cell("other-pip-venv"))
+    text = _words(_text(report(*cells, items=(_item(CRASH, other_cell),))))
 
     assert text.count(f"{CRASH.name} ({CRASH.severity})") == 1
     assert text.count(CRASH.remedy) == 1

@@ -284,7 +284,7 @@ def test_an_item_has_the_number_of_machines_for_each_outcome() -> None:
     assert f"**Machines:** {signs.machine_sentence([cell(LINUX), refused])}" in part
 
 
-def test_a_consequence_is_not_a_gap() -> None:
+def test_a_following_cause_is_not_a_gap() -> None:
     follows = crash().model_copy(update={"name": "leftovers", "follows": "crash"})
     text = _render(complete(cell(LINUX, crash(), follows), cell(WINDOWS)))
     assert "leftovers" not in text.partition("### Gaps Summary")[2]

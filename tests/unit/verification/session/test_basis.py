@@ -124,13 +124,13 @@ def test_emulated_processor_is_named() -> None:
 @pytest.mark.parametrize(
     ("tag", "coverage", "expected"),
     [
-        ("macosx_11_0_arm64", Coverage.INSPECTED_ONLY, "macOS"),
-        ("manylinux_2_28_aarch64", Coverage.UNVERIFIED, "Linux on ARM"),
-        ("musllinux_1_2_aarch64", Coverage.UNDECLARED, "Linux with musl on ARM"),
-        ("musllinux_1_2_x86_64", Coverage.MACHINES, "Linux with musl"),
-        ("win32", Coverage.UNDECLARED, "32-bit Windows"),
-        ("win_amd64", Coverage.NOT_SELECTED, "Windows"),
-        ("manylinux_2_28_ppc64le", Coverage.UNDECLARED, "Linux on ppc64le"),
+        ("macosx_11_0_arm64", Coverage.INSPECTED_ONLY, "macOS ARM64"),
+        ("manylinux_2_28_aarch64", Coverage.UNVERIFIED, "Linux ARM64"),
+        ("musllinux_1_2_aarch64", Coverage.UNDECLARED, "Linux (musl) ARM64"),
+        ("musllinux_1_2_x86_64", Coverage.MACHINES, "Linux (musl) x86-64"),
+        ("win32", Coverage.UNDECLARED, "Windows x86"),
+        ("win_amd64", Coverage.NOT_SELECTED, "Windows x86-64"),
+        ("manylinux_2_28_ppc64le", Coverage.UNDECLARED, "Linux ppc64le"),
         ("ios_13_0_arm64_iphoneos", Coverage.UNDECLARED, "ios_13_0_arm64_iphoneos"),
         ("manylinux_2_28_x86_64", Coverage.MACHINES, None),
     ],
@@ -150,7 +150,7 @@ def test_musl_is_covered_if_a_machine_installed_a_wheel_for_it() -> None:
 
 def test_not_covered_has_each_platform_once() -> None:
     platforms = (
-        PlatformResult(tag=f"macosx_11_0_{processor}", coverage=Coverage.INSPECTED_ONLY)
-        for processor in ("arm64", "x86_64")
+        PlatformResult(tag=f"macosx_{version}_arm64", coverage=Coverage.INSPECTED_ONLY)
+        for version in ("11_0", "14_0")
     )
-    assert entries(with_platforms(report(cell(LINUX)), *platforms))[NOT_COVERED] == "macOS"
+    assert entries(with_platforms(report(cell(LINUX)), *platforms))[NOT_COVERED] == "macOS ARM64"
