@@ -54,7 +54,7 @@ _PLATFORM_TEXTS = {
 }
 _NOT_INSTALLED = (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
 _WORST_FIRST: tuple[Outcome | None, ...] = (*signs.WORST_FIRST, None)
-"""The outcomes, the worst first. An entry with a result is not *not covered*."""
+"""The outcomes, the worst first. Any result is more important than none."""
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,8 @@ def _files(report: Report, named: Container[str]) -> Iterator[str]:
     for file in report.files:
         is_unused = file.coverage in (FileCoverage.INSPECTED, FileCoverage.NOT_READ)
         if is_unused and file.name not in named:
-            words = signs.FILE_COVERAGE[file.coverage] + (
-                f" ({file.reason})" if file.reason else ""
-            )
+            reason = f" ({file.reason})" if file.reason else ""
+            words = f"{signs.FILE_COVERAGE[file.coverage]}{reason}"
             names_by_reason.setdefault(words, []).append(file.name)
     for words, names in names_by_reason.items():
         yield f"{words}: {', '.join(names)}"

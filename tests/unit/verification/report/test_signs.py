@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,7 @@ from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import NOT_COVERED, FileCoverage, PublisherPart, Report
 from verification.models.results import Coverage, PlatformResult
 from verification.models.verdict import SIGNS, Outcome, Verdict
-from verification.report import signs
+from verification.report import card, html, junit, signs, terminal, verification_md
 
 
 def test_each_outcome_has_a_distinct_sign_title_and_colour() -> None:
@@ -152,3 +153,17 @@ def test_only_the_publisher_has_a_scope() -> None:
     assert signs.scope(run, "publisher") == PUBLISHER.scope
     assert {signs.scope(run, item.id) for item in run.items} == {"", PUBLISHER.scope}
     assert signs.scope(report(), "publisher") == ""
+
+
+def test_each_format_says_in_the_same_words_that_the_run_did_not_finish(tmp_path: Path) -> None:
+    run = report().model_copy(update={"finished": False})
+    junit.write(tmp_path / "junit.xml", run)
+    formats = (
+        card.markdown(card.card(run)),
+        html.render(run, {}),
+        (tmp_path / "junit.xml").read_text("utf-8"),
+        terminal.render(run, (), page=Path("index.html"), width=200, colour=False),
+        verification_md.render(run),
+    )
+
+    assert all(signs.UNFINISHED in text for text in formats)
