@@ -158,7 +158,7 @@ def _causes(words: Mapping[str, Any]) -> str:
                 text += f"*{entry.risk}*.\n"
             for item in entry.workaround:
                 where = f" on {item.system.capitalize()}" if item.system else ""
-                text += f"- Workaround for a user{where}: {item.text}\n"
+                text += f"- Workaround for a user{where}: {_plain(item.text)}\n"
             text += "\n"
     return text
 

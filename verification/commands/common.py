@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from containers.state import default_folder
-from verification.commands import parser
 from verification.models.base import DataError, read_json
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
@@ -22,6 +21,7 @@ from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
+from verification.suggestions import unknown
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,9 +81,7 @@ def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
     cells_by_id = {cell.id: cell for cell in report.cells}
     for cell_id in ids:
         if cell_id not in cells_by_id:
-            names = ", ".join(cells_by_id) or "none"
-            answer = parser.did_you_mean(cell_id, cells_by_id) or f"; its cells are: {names}"
-            raise WrongUse(f"{cell_id}: no cell of this report{answer}")
+            raise WrongUse(f"{unknown('cell', cell_id, cells_by_id)} (in this report)")
     return [cells_by_id[cell_id] for cell_id in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
@@ -113,7 +111,7 @@ def machine_of(name: str) -> MachineSpec:
     """
     specs = machines.load()
     if name not in specs:
-        raise WrongUse(parser.unknown("machine", name, specs))
+        raise WrongUse(unknown("machine", name, specs))
     return specs[name]
 
 
@@ -127,7 +125,7 @@ def installer_of(name: str) -> Installer:
         return installers.named(name)
     except KeyError:
         names = [*installers.load(), "pip-VERSION", "uv-VERSION"]
-        raise WrongUse(f"--installer {parser.unknown('installer', name, names)}") from None
+        raise WrongUse(f"--installer {unknown('installer', name, names)}") from None
 
 
 def cell_on(
@@ -150,7 +148,7 @@ def cell_on(
         )
     scenario_specs = scenarios.load()[spec.os]
     if scenario not in scenario_specs:
-        line = parser.unknown("scenario", scenario, scenario_specs)
+        line = unknown("scenario", scenario, scenario_specs)
         raise WrongUse(f"--scenario {line} (on {spec.os})")
     if installer_spec.scenarios and scenario not in installer_spec.scenarios:
         names = " and ".join(installer_spec.scenarios)

@@ -21,7 +21,7 @@ from xdist.workermanage import WorkerController
 from containers.machine import Machine
 from containers.progress import PROGRESS
 from containers.state import default_folder
-from verification.commands import exit_codes, parser
+from verification.commands import exit_codes
 from verification.commands.gate import CONTROLLER
 from verification.commands.gate_progress import GateProgress
 from verification.models.base import DataError, parse_json
@@ -39,6 +39,7 @@ from verification.session.selection import Options, select
 from verification.session.session import CellRun, Handover, Session
 from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
+from verification.suggestions import did_you_mean
 
 HANDOVER_KEY = "quiverdb_e2e"
 """The key of the `Handover` in pytest-xdist's `workerinput`."""
@@ -386,7 +387,7 @@ def check_selection(keyword: str, cells: Sequence[Cell], tests: Path) -> None:
     }
     known = {kind: list(dict.fromkeys(values)) for kind, values in parts.items()}
     every = [name for values in known.values() for name in values]
-    questions = (parser.did_you_mean(word, every) for word in keyword.split())
+    questions = (did_you_mean(word, every) for word in keyword.split())
     lists = (f"the {kind} are {', '.join(values)}" for kind, values in known.items())
     answer = next(filter(None, questions), f"; {'; '.join(lists)}")
     raise WrongUse(f"-k {keyword}: it selects no cell{answer}")

@@ -6,17 +6,17 @@ The module needs only the standard library, so that ``--help`` works without an 
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import shutil
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from verification import suite
 from verification.models.errors import WrongUse
+from verification.suggestions import did_you_mean, unknown
 
 _ROOT = Path(__file__).parents[2]
 _MACHINES = _ROOT / "containers" / "machines.toml"
@@ -40,8 +40,6 @@ exit codes:
   4 wrong use
   5 something required stayed unverified
 """
-_SIMILAR = 0.65
-"""The similarity of two names from which one is taken for a typing error (difflib, ratio)."""
 _NARROW = 90
 """On a terminal with fewer columns, the summary of a command has lines of its own."""
 _MIN_WIDTH = 20
@@ -82,22 +80,6 @@ def _wrap(line: str, width: int, indent: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """Return a question with the most similar of the names, or an empty string."""
-    similar = difflib.get_close_matches(word, list(names), n=1, cutoff=_SIMILAR)
-    return f"; did you mean {similar[0]}?" if similar else ""
-
-
-def unknown(kind: str, name: str, names: Iterable[str]) -> str:
-    """Return the line about an unknown name of a machine, a profile or something similar.
-
-    It has the most similar name, or all names if none is similar.
-    """
-    names = list(names)
-    answer = did_you_mean(name, names) or f"; the {kind}s are {', '.join(names)}"
-    return f"{name}: unknown {kind}{answer}"
 
 
 def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
@@ -400,8 +382,8 @@ COMMANDS: Mapping[str, _Command] = {
     "reproduce": _Command(
         "[OPTIONS]",
         "answer whether the release works on the machine of a bug report",
-        "Run the release on the machine that is most similar to that of a bug report and has the "
-        "same Python, and print the differences and the answer. Options describe the report, or "
+        "Run the release on the machine that is nearest to that of a bug report and has the same "
+        "Python, and print the differences and the answer. Options describe the bug report, or "
         "standard input has its text (reproduce < report.txt); an option replaces the value of the "
         "text. Exit codes: 0 a machine with this "
         "Python, processor and C library ran the release, and it works; 1 such a machine or the "

@@ -56,6 +56,7 @@ from verification.session.published_files import published_files
 from verification.session.selection import Selection
 from verification.session.session import CellRun, Session
 from verification.subjects import subject as subjects
+from verification.suggestions import unknown
 
 _INSTALLER_OPTIONS = ("pip", "uv", "installer")
 _MACHINE_OPTIONS = ("python", "os", "arch", "glibc")
@@ -163,12 +164,14 @@ def _reported(options: argparse.Namespace, project: str) -> tuple[ReportedFact, 
     text = standard_input.pasted_text()
     if not text.strip():
         return ()
-    given = {name for name in (*_OPTIONS, *_ORIGINS) if getattr(options, name)}
+    named_options = {name for name in (*_OPTIONS, *_ORIGINS) if getattr(options, name)}
     facts = pasted_report.read(text, project)
-    used = [fact for name, fact in facts.items() if name not in _excluded(given)]
+    used = [fact for name, fact in facts.items() if name not in _excluded(named_options)]
     for fact in used:
         print(_line("understood", _fact_line(fact)))
-    if not given & {*_MACHINE_OPTIONS} and not {"os", "python"} & {fact.name for fact in used}:
+    if not named_options & {*_MACHINE_OPTIONS} and not {"os", "python"} & {
+        fact.name for fact in used
+    }:
         lines = len(text.splitlines())
         raise WrongUse(
             f"standard input: no system and no version of Python in {lines} lines; add a line such "
@@ -183,14 +186,14 @@ def _fact_line(fact: ReportedFact) -> str:
     return f"{fact.name} {fact.value}, from line {fact.line}: {fact.text}"
 
 
-def _excluded(given: set[str]) -> set[str]:
-    """Return the values of a pasted text that the given options replace."""
-    excluded = set(given)
-    if given & {*_INSTALLER_OPTIONS}:
+def _excluded(named_options: set[str]) -> set[str]:
+    """Return the values of a pasted text that the named options replace."""
+    excluded = set(named_options)
+    if named_options & {*_INSTALLER_OPTIONS}:
         excluded |= {*_INSTALLER_OPTIONS}
-    if given & {*_ORIGINS}:
+    if named_options & {*_ORIGINS}:
         excluded.add("release")
-    if "os" in given:  # the other values belong to the system of the text
+    if "os" in named_options:  # the other values belong to the system of the text
         excluded |= {"arch", "glibc", "scenario"}
     return excluded
 
@@ -215,9 +218,7 @@ def _check_choices(request: _Request, ranked: Sequence[RankedMachine]) -> None:
     scenario = request.bug_report.scenario
     names = {name for system_scenarios in scenarios.load().values() for name in system_scenarios}
     if scenario and scenario not in names:
-        raise WrongUse(
-            f"--scenario {scenario}: unknown scenario; the scenarios are {', '.join(sorted(names))}"
-        )
+        raise WrongUse(f"--scenario {unknown('scenario', scenario, sorted(names))}")
 
 
 def _cell(request: _Request, machine: RankedMachine) -> Cell:
@@ -251,7 +252,9 @@ def _run_on(
     return _Result(
         selection=selection,
         release=prepared.release,
-        reproduction=_reproduction(request, answer, files, used, machine_run),
+        reproduction=_reproduction(
+            request, answer, files, machine_run, used=used, version=prepared.release.version
+        ),
         verdict=answer.verdict,
         session=session,
         cell=cell,
@@ -262,7 +265,7 @@ def _run_on(
 def _read_files(
     unavailable: tuple[str, ...], request: _Request, stack: contextlib.ExitStack
 ) -> _Result:
-    """Answer from the files of the release, because no similar machine can run.
+    """Answer from the files of the release, because no machine can run.
 
     Raises:
         Unverified: no wheel is named, and the suite cannot build one for the machine of the bug
@@ -272,7 +275,10 @@ def _read_files(
     selection = common.select_for(request.options, _machine_for_build(bug_report))
     if selection.source and not bug_report.can_run:
         reasons = [item.difference for item in bug_report.substitutes if not item.runs]
-        raise Unverified("; ".join((*reasons, *bug_report.advice)))
+        workarounds = reproduction_answer.workarounds(
+            bug_report, None, None, project=request.subject.name, version=""
+        )
+        raise Unverified("; ".join((*reasons, *workarounds)))
     if selection.source and not similar_machine.can_be_built(bug_report):
         raise Unverified(
             f"{bug_report.title}: the suite has no such machine and cannot build a wheel for it; "
@@ -284,7 +290,9 @@ def _read_files(
     return _Result(
         selection=selection.model_copy(update={"machines": ()}),
         release=release,
-        reproduction=_reproduction(request, answer, files, None, None),
+        reproduction=_reproduction(
+            request, answer, files, None, used=None, version=release.version
+        ),
         verdict=answer.verdict,
     )
 
@@ -302,13 +310,14 @@ def _reproduction(
     request: _Request,
     answer: Answer,
     files: FilesAnswer,
-    used: ReproductionMachine | None,
     run: MachineRun | None,
+    *,
+    used: ReproductionMachine | None,
+    version: str,
 ) -> Reproduction:
     conclusion = None
     if request.reported:
         conclusion = reproduction_answer.conclusion(request.error, answer, run)
-    advice = reproduction_answer.advice(request.bug_report, files, run)
     return Reproduction(
         asked=request.words,
         used=used,
@@ -317,7 +326,9 @@ def _reproduction(
         answer=answer.text,
         reported=request.reported,
         conclusion=conclusion,
-        advice=tuple(text.replace("PACKAGE", request.subject.name) for text in advice),
+        workarounds=reproduction_answer.workarounds(
+            request.bug_report, files, run, project=request.subject.name, version=version
+        ),
     )
 
 
@@ -455,7 +466,7 @@ def _lines(request: _Request, result: _Result) -> list[str]:
         lines += [_line("replay", f"./e2e replay {result.cell.id}{option}")]
     return [
         *lines,
-        *(_line("workaround", text) for text in reproduction.advice),
+        *(_line("workaround", text) for text in reproduction.workarounds),
         _line("report", str(folder)),
         _line("reply", str(folder / reply_md.NAME)),
         _line("bundle", f"./e2e bundle{option}"),
@@ -497,7 +508,10 @@ def _cell_lines(
 
 
 def answer_line(reproduction: Reproduction, verdict: Verdict) -> str:
-    """Return the last line: the verdict, its basis, the reason and the differences."""
+    """Return the line with the verdict, its basis, the reason and the differences.
+
+    It is the last line, except for the conclusion about a pasted bug report.
+    """
     differences = "; ".join(reproduction.differs)
     text = f"{verdict} ({reproduction.kind}): {reproduction.answer}"
     return _line("answer", text + (f"; differences: {differences}" if differences else ""))

@@ -249,21 +249,25 @@ class Conclusion(enum.StrEnum):
     """Whether the failure of a pasted bug report happens again."""
 
     REPRODUCED = "reproduced"
-    """The release fails on a machine in the way that the report describes."""
+    """The release fails on a machine in the way that the bug report describes."""
     NOT_REPRODUCED = "not reproduced on the nearest machine"
     """The release works there, or fails in another way."""
-    FILES = "answered from the files"
-    """No machine ran the release."""
-    NOT_RUN = "not judged"
+    ANSWERED_FROM_FILES = "answered from the files"
+    """No machine ran the release, or its files show that it does not work there."""
+    NOT_JUDGED = "not judged"
     """The testbed failed, or the cell did not run to its end."""
+
+
+ReportedName = Literal[
+    "python", "os", "arch", "glibc", "pip", "uv", "installer", "scenario", "release", "error"
+]
+"""The option with a value of a pasted bug report, or `error`."""
 
 
 class ReportedFact(Model):
     """One value that a pasted bug report contains."""
 
-    name: Literal[
-        "python", "os", "arch", "glibc", "pip", "uv", "installer", "scenario", "release", "error"
-    ]
+    name: ReportedName
     """The option with this value, or `error`."""
     value: str
     """The value in the form of the option."""
@@ -290,7 +294,9 @@ class Reproduction(Model):
         default=None,
         description="Whether the reported failure happens again; null without a pasted report.",
     )
-    advice: tuple[str, ...] = Field(default=(), description="What the user can do.")
+    workarounds: tuple[str, ...] = Field(
+        default=(), description="What the user can do until the package is corrected."
+    )
 
 
 class Claim(Model):

@@ -14,8 +14,8 @@ NAME = "reply.md"
 _TITLES = {
     Conclusion.REPRODUCED: "Reproduced",
     Conclusion.NOT_REPRODUCED: "Not reproduced on the nearest machine",
-    Conclusion.FILES: "Answered from the files of the release",
-    Conclusion.NOT_RUN: "Not judged",
+    Conclusion.ANSWERED_FROM_FILES: "Answered from the files of the release",
+    Conclusion.NOT_JUDGED: "Not judged",
 }
 
 
@@ -40,8 +40,8 @@ def _lines(report: Report, reproduction: Reproduction) -> Iterator[str]:
     yield from _list("Differences from the reported machine", reproduction.differs)
     causes = _causes(report)
     yield from _list("Cause", [f"`{cause.name}`: {cause.message}." for cause in causes])
-    yield from _list("What you can do", reproduction.advice)
-    yield from _list("Correction in the package", list(dict.fromkeys(c.remedy for c in causes)))
+    yield from _list("Workaround", reproduction.workarounds)
+    yield from _list("Remedy in the package", list(dict.fromkeys(c.remedy for c in causes)))
 
 
 def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator[str]:
@@ -50,7 +50,8 @@ def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator
     rows["reported"] = f"`{', '.join(asked)}`" if asked else ""
     if used := reproduction.used:
         rows["machine"] = f"{used.title}, Python {used.python}, {used.installer}"
-    for cell in report.cells:
+    if report.cells:
+        (cell,) = report.cells
         commands = cell.summary.commands if cell.summary else ()
         install = [item for item in commands if item.name == "install"]
         rows["command"] = ", ".join(f"`{item.command}`" for item in install)

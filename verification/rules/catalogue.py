@@ -18,6 +18,7 @@ from verification.models.machine import OperatingSystem
 
 _CATALOGUE_FILE = Path(__file__).with_name("causes.toml")
 _Text = Annotated[str, pydantic.Field(pattern=r"\S", strict=True)]
+_WORKAROUND_NAMES = frozenset({"project", "version"})
 _MAX_NAMES = 3
 """How many values of a fact with several values a message lists."""
 
@@ -26,10 +27,25 @@ class CatalogueError(ValueError):
     """The catalogue is invalid, or does not have the requested entry."""
 
 
+def checked_template(template: str, known: frozenset[str]) -> str:
+    """Return a template whose placeholders all are known.
+
+    Raises:
+        ValueError: it has another placeholder.
+    """
+    if unknown := placeholders(template) - known:
+        names = ", ".join(f"{{{name}}}" for name in sorted(unknown))
+        raise ValueError(f"unknown placeholder {names}")
+    return template
+
+
 class Workaround(Model):
     """What a user can do about a cause until the package is corrected."""
 
-    text: _Text
+    text: Annotated[
+        _Text, pydantic.AfterValidator(lambda text: checked_template(text, _WORKAROUND_NAMES))
+    ]
+    """The text, with the placeholders {project} and {version}."""
     system: OperatingSystem | None = None
     """The operating system on which it helps; None for all."""
     library: str = ""
@@ -80,7 +96,7 @@ class CatalogueEntry(Model):
         return self._filled(self.remedy, facts)
 
     def workaround_for(self, system: str, facts: Mapping[str, FactValue]) -> str:
-        """Return what a user on an operating system can do; empty if there is nothing to do."""
+        """Return the template of the workaround for an operating system; empty if there is none."""
         return next((item.text for item in self.workaround if item.helps(system, facts)), "")
 
     def _filled(self, template: str, facts: Mapping[str, FactValue]) -> str:

@@ -8,21 +8,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from verification.models.report import ReportedFact
+from verification.models.report import ReportedFact, ReportedName
 from verification.report.scrub import Scrubber
 from verification.rules import reported_error
 from verification.scenarios import substitutes
 from verification.scenarios.system_names import PROCESSORS, named_system
 
-Name = Literal[
-    "python", "os", "arch", "glibc", "pip", "uv", "installer", "scenario", "release", "error"
-]
-_NAMES: tuple[Name, ...] = get_args(Name)
+_NAMES: tuple[ReportedName, ...] = get_args(ReportedName)
 _MAX_LINE = 1000
 """The characters of a line that are read."""
 _MAX_SHOWN = 200
@@ -55,20 +52,20 @@ class _Line(NamedTuple):
 class _Candidate(NamedTuple):
     """A possible value, and how far to trust it: 0 is best."""
 
-    name: Name
+    name: ReportedName
     value: str
     rank: int
     line: _Line
     prefers_last: bool = False
 
 
-def read(text: str, project: str) -> Mapping[Name, ReportedFact]:
+def read(text: str, project: str) -> Mapping[ReportedName, ReportedFact]:
     """Return what a bug report says about the machine, the installer and the release.
 
     ``project`` is the name of the package under test. Of several values the most exact one counts,
     then the first.
     """
-    best: dict[Name, _Candidate] = {}
+    best: dict[ReportedName, _Candidate] = {}
     rules = [*_RULES, *_project_rules(project)]
     for line in _lines(text):
         for candidate in _candidates(line, rules, project):
@@ -93,7 +90,7 @@ def _fact(candidate: _Candidate) -> ReportedFact:
     )
 
 
-def _consistent(best: dict[Name, _Candidate]) -> dict[Name, _Candidate]:
+def _consistent(best: dict[ReportedName, _Candidate]) -> dict[ReportedName, _Candidate]:
     """Remove values that cannot belong to the same machine."""
     kept = dict(best)
     program = best["installer"].value if "installer" in best else ""
@@ -107,8 +104,8 @@ def _consistent(best: dict[Name, _Candidate]) -> dict[Name, _Candidate]:
     named = named_system(best["os"].value) if "os" in best else None
     if named and (named.system.os != "linux" or named.system.glibc == "musl"):
         kept.pop("glibc", None)
-    setup = substitutes.named(best["scenario"].value) if "scenario" in best else None
-    if named and setup and setup.os not in ("", named.system.os):
+    environment = substitutes.named(best["scenario"].value) if "scenario" in best else None
+    if named and environment and environment.os not in ("", named.system.os):
         kept.pop("scenario")
     return kept
 
@@ -177,7 +174,7 @@ def _label(text: str) -> str:
 class _Rule(NamedTuple):
     """Lines with this pattern contain a value. `value` makes it from the match; "" is none."""
 
-    name: Name
+    name: ReportedName
     rank: int
     pattern: re.Pattern[str]
     value: Callable[[re.Match[str]], str]
@@ -250,7 +247,7 @@ _PROSE_SYSTEM = (
 
 
 def _rule(
-    name: Name, rank: int, pattern: str, value: Callable[[re.Match[str]], str] = _group
+    name: ReportedName, rank: int, pattern: str, value: Callable[[re.Match[str]], str] = _group
 ) -> _Rule:
     return _Rule(name, rank, re.compile(pattern), value)
 
@@ -322,7 +319,7 @@ _RULES = (
         r"^Using (?:CPython|Python) \S+ (?:environment|interpreter)",
         _constant("uv"),
     ),
-    # set-ups
+    # user environments
     _rule(
         "scenario",
         1,
@@ -379,14 +376,14 @@ def _candidates(line: _Line, rules: list[_Rule], project: str) -> Iterator[_Cand
             break
 
 
-def _vagueness(name: Name, value: str) -> int:
+def _vagueness(name: ReportedName, value: str) -> int:
     """Return 2 for a system without a version, because another line can name it."""
     return 2 if name == "os" and not re.search(r"\d", value) and value != "alpine" else 0
 
 
 # ---- fields of forms ----
 
-_LABELS: Mapping[str, Name] = {
+_LABELS: Mapping[str, ReportedName] = {
     **dict.fromkeys(
         (
             "os", "operating system", "os name", "platform", "distribution", "distro", "system",
@@ -412,7 +409,7 @@ _LABELS: Mapping[str, Name] = {
     ),
     **dict.fromkeys(("version", "package version", "release", "library version"), "release"),
 }  # fmt: skip
-_FIELD_VALUES: Mapping[Name, re.Pattern[str]] = {
+_FIELD_VALUES: Mapping[ReportedName, re.Pattern[str]] = {
     "python": re.compile(rf"({_PYTHON})(?![\d.])"),
     "arch": re.compile(rf"(?<![a-z0-9])({_PROCESSOR_NAMES})(?![a-z0-9])", re.IGNORECASE),
     "glibc": re.compile(r"\b(2\.\d+)\b"),
@@ -429,7 +426,7 @@ def _field_candidates(line: _Line, project: str) -> Iterator[_Candidate]:
         name = "release"
     if name == "os":
         if named := named_system(line.value):
-            rank = 0 + _vagueness("os", line.value)
+            rank = _vagueness("os", line.value)
             yield _Candidate("os", line.value, rank, line)
             if named.processor:
                 yield _Candidate("arch", named.processor, 2, line)
@@ -441,7 +438,7 @@ def _field_candidates(line: _Line, project: str) -> Iterator[_Candidate]:
         yield _Candidate(name, value, 1, line)
 
 
-def _valid(name: Name, value: str) -> str:
+def _valid(name: ReportedName, value: str) -> str:
     """Return the value of a field in the form of its option; empty if it is not one."""
     match name:
         case "arch":

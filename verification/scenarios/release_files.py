@@ -12,8 +12,8 @@ from verification.models.base import Model
 from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
 from verification.scenarios.similar_machine import BugReport
 
-# The assumed versions if the report names none. A file that does not fit the newest version does
-# not fit an older one either.
+# The assumed versions if the bug report names none. A file that does not fit the newest version
+# does not fit an older one either.
 _NEWEST = {"glibc": (2, 99), "musl": (1, 9)}
 _NEWEST_MACOS = (99, 0)
 _WINDOWS_TAGS = {"": "win_amd64", "x86_64": "win_amd64", "aarch64": "win_arm64", "i686": "win32"}
@@ -56,14 +56,14 @@ class FilesAnswer(Model):
     """The name of the cause, a key of causes.toml; empty if a wheel fits."""
 
 
-def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
+def files_answer(bug_report: BugReport, release: ReleaseFiles) -> FilesAnswer:
     """Decide from the files whether an installer can use the release on the reported machine.
 
     Only tags and Requires-Python are compared. What the bug report does not name counts as a match.
     """
     name = f"{release.project} {release.version}"
-    allowed = [file for file in release.files if _allows(report, file)]
-    if wheels := [file.name for file in allowed if file.is_wheel and _fits(report, file.name)]:
+    allowed = [file for file in release.files if _allows(bug_report, file)]
+    if wheels := [file.name for file in allowed if file.is_wheel and _fits(bug_report, file.name)]:
         return FilesAnswer(works=None, text=f"an installer there chooses {' or '.join(wheels)}")
     if sources := [file.name for file in allowed if not file.is_wheel]:
         text = f"no wheel of {name} fits; an installer there builds {sources[0]}"
@@ -72,74 +72,74 @@ def files_answer(report: BugReport, release: ReleaseFiles) -> FilesAnswer:
         return FilesAnswer(works=None, text=f"no known wheel of {name} fits: {release.unknown}")
     if release.files and not allowed:
         required = sorted({file.requires_python for file in release.files})
-        text = f"Requires-Python {' or '.join(required)} excludes Python {report.python}"
+        text = f"Requires-Python {' or '.join(required)} excludes Python {bug_report.python}"
         cause = "unsupported-python"
     else:
         # The cause is the platform if no wheel would fit with another Python either.
-        any_python = report.model_copy(update={"python": ""})
+        any_python = bug_report.model_copy(update={"python": ""})
         fits_platform = any(_fits(any_python, file.name) for file in release.files if file.is_wheel)
         cause = "unsupported-python" if fits_platform else "unsupported-platform"
         names = sorted(file.name for file in release.files if file.is_wheel)
         hidden = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
         shown = ", ".join(names[:_SHOWN_NAMES]) or "no wheel"
         text = f"no wheel of {name} fits; the release has {shown}{hidden}"
-    if fallback := _fallback(report, release.earlier):
+    if fallback := _fallback(bug_report, release.earlier):
         text += f"; without a named version, an installer chooses {release.project} {fallback}"
         cause = "silent-fallback"
     return FilesAnswer(works=False, text=text, cause=cause)
 
 
-def _fallback(report: BugReport, earlier: Iterable[IndexedFile]) -> str:
+def _fallback(bug_report: BugReport, earlier: Iterable[IndexedFile]) -> str:
     """Return the newest earlier release with a file that fits; empty if there is none."""
     versions = [
         Version(file.version)
         for file in earlier
-        if _allows(report, file) and (not file.is_wheel or _fits(report, file.name))
+        if _allows(bug_report, file) and (not file.is_wheel or _fits(bug_report, file.name))
     ]
     return str(max(versions)) if versions else ""
 
 
-def _allows(report: BugReport, file: IndexedFile) -> bool:
-    version = report.python_version
-    return version is None or allows_python(file.requires_python, version, report.full_python)
+def _allows(bug_report: BugReport, file: IndexedFile) -> bool:
+    version = bug_report.python_version
+    return version is None or allows_python(file.requires_python, version, bug_report.full_python)
 
 
-def _fits(report: BugReport, name: str) -> bool:
+def _fits(bug_report: BugReport, name: str) -> bool:
     try:
         tags = parse_wheel_filename(name)[3]
     except InvalidWheelFilename:
         return False  # no installer accepts such a name
-    if report.system and report.os == "other":
-        families = ("any", f"{report.system.family}_")
+    if bug_report.system and bug_report.os == "other":
+        families = ("any", f"{bug_report.system.family}_")
         return any(tag.platform.startswith(families) for tag in tags)
-    platforms = tuple(_platforms(report))
-    if report.python_version is None:
+    platforms = tuple(_platforms(bug_report))
+    if bug_report.python_version is None:
         return any(tag.platform in ("any", *platforms) for tag in tags)
     fitting: frozenset[Tag] = python_tags(
-        report.python_version, platforms, free_threaded=report.free_threaded
+        bug_report.python_version, platforms, free_threaded=bug_report.free_threaded
     )
     return not tags.isdisjoint(fitting)
 
 
-def _platforms(report: BugReport) -> Iterator[str]:
+def _platforms(bug_report: BugReport) -> Iterator[str]:
     """Yield the platform tags that fit the machine of the bug report."""
-    match report.os:
+    match bug_report.os:
         case "windows":
-            yield _WINDOWS_TAGS.get(report.processor, f"win_{report.processor}")
+            yield _WINDOWS_TAGS.get(bug_report.processor, f"win_{bug_report.processor}")
         case "macos":
             processors = {"": ("x86_64", "arm64"), "aarch64": ("arm64",)}
-            for processor in processors.get(report.processor, (report.processor,)):
-                yield from mac_platforms(_macos_version(report), processor)
+            for processor in processors.get(bug_report.processor, (bug_report.processor,)):
+                yield from mac_platforms(_macos_version(bug_report), processor)
         case _:
-            libc = "musl" if report.libc == "musl" else "glibc"
-            major, _, minor = report.libc.partition(".")
+            libc = "musl" if bug_report.libc == "musl" else "glibc"
+            major, _, minor = bug_report.libc.partition(".")
             version = (int(major), int(minor)) if minor else _NEWEST[libc]
-            yield from linux_platforms(libc, version, report.processor or "x86_64")
+            yield from linux_platforms(libc, version, bug_report.processor or "x86_64")
 
 
-def _macos_version(report: BugReport) -> tuple[int, int]:
-    """Return the version of macOS, as in platform tags; the newest if the report names none."""
-    version = report.named_system.version if report.named_system else ()
+def _macos_version(bug_report: BugReport) -> tuple[int, int]:
+    """Return the version of macOS, as in platform tags; the newest if the bug report names none."""
+    version = bug_report.named_system.version if bug_report.named_system else ()
     if not version:
         return _NEWEST_MACOS
     # The tags of macOS 11 and later have the minor version 0.

@@ -50,25 +50,28 @@ class MachineRun(NamedTuple):
 
 
 def answer(
-    report: BugReport, files: FilesAnswer, run: MachineRun | None, unavailable: tuple[str, ...] = ()
+    bug_report: BugReport,
+    files: FilesAnswer,
+    run: MachineRun | None,
+    unavailable: tuple[str, ...] = (),
 ) -> Answer:
     """Return the answer to a bug report.
 
     `run` is None if no machine with this Python, this processor and this kind of C library ran.
-    `unavailable` are the reasons why more similar machines did not run.
+    `unavailable` are the reasons why nearer machines did not run.
 
     - *Verified*: a machine without a decisive difference executed the release, and it works.
     - *Failed*: such a machine or the files show that it does not work. A release does not work if
       an installer refuses it, or installs an older one.
     - *Unverified*: no machine, or only one with a decisive difference, executed it.
     """
-    if not report.can_run:
-        reasons = "; ".join(item.difference for item in report.substitutes if not item.runs)
+    if not bug_report.can_run:
+        reasons = "; ".join(item.difference for item in bug_report.substitutes if not item.runs)
         text = f"not proven: {reasons}; for pip, {files.text}"
         return Answer(AnswerKind.FILES, Verdict.UNVERIFIED, text, unavailable)
     if run is None:
-        return _from_files(files, (*unavailable, "no machine that matches the report ran"))
-    texts, decisive_texts = _differences(report, run)
+        return _from_files(files, (*unavailable, "no machine that matches the bug report ran"))
+    texts, decisive_texts = _differences(bug_report, run)
     texts = (*texts, *unavailable)
     outcome = run.result.outcome
     ran = f"the release {_WORDS[outcome]} on {run.machine.spec.name}"
@@ -90,31 +93,45 @@ def answer(
 def conclusion(error: str, answered: Answer, run: MachineRun | None) -> Conclusion:
     """Return whether the failure of a pasted bug report happens again.
 
-    `error` is the reported error; empty if the report has none. Then every failure counts.
+    `error` is the reported error; empty if the bug report has none. Then every failure counts.
     """
     if run is None:
-        return Conclusion.FILES
+        return Conclusion.ANSWERED_FROM_FILES
     outcome = run.result.outcome
     if outcome in (*_NOT_JUDGED, *_WORKS):
         if answered.kind is AnswerKind.FILES:
-            return Conclusion.FILES
-        return Conclusion.NOT_RUN if outcome in _NOT_JUDGED else Conclusion.NOT_REPRODUCED
+            return Conclusion.ANSWERED_FROM_FILES
+        return Conclusion.NOT_JUDGED if outcome in _NOT_JUDGED else Conclusion.NOT_REPRODUCED
     if not error or agrees(error, run.result, run.evidence):
         return Conclusion.REPRODUCED
     return Conclusion.NOT_REPRODUCED
 
 
-def advice(report: BugReport, files: FilesAnswer, run: MachineRun | None) -> tuple[str, ...]:
-    """Return what the user can do: about the set-up, and about each cause."""
+def workarounds(
+    bug_report: BugReport,
+    files: FilesAnswer | None,
+    run: MachineRun | None,
+    *,
+    project: str,
+    version: str,
+) -> tuple[str, ...]:
+    """Return what the user can do about the user environment, and about each cause.
+
+    `files` is None if there is no release. `version` is that of the release.
+    """
     causes = [(cause.name, cause.facts) for cause in run.result.causes] if run else []
-    if files.cause and (run is None or run.result.outcome not in _WORKS):
+    if files and files.cause and (run is None or run.result.outcome not in _WORKS):
         causes.append((files.cause, {}))
-    texts = [
-        catalogue()[name].workaround_for(report.os, facts)
+    templates = [
+        catalogue()[name].workaround_for(bug_report.os, facts)
         for name, facts in causes
         if name in catalogue()
     ]
-    return tuple(dict.fromkeys(text for text in (*report.advice, *texts) if text))
+    return tuple(
+        template.format(project=project, version=version)
+        for template in dict.fromkeys((*bug_report.workarounds, *templates))
+        if template
+    )
 
 
 def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:
@@ -124,10 +141,10 @@ def _from_files(files: FilesAnswer, differences: tuple[str, ...]) -> Answer:
     return Answer(AnswerKind.FILES, Verdict.UNVERIFIED, f"not proven: {files.text}", differences)
 
 
-def _differences(report: BugReport, run: MachineRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _differences(bug_report: BugReport, run: MachineRun) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the texts of all differences, and of the decisive ones."""
     spec: MachineSpec = run.machine.spec
-    differences = (*run.machine.differences, *observed_differences(report, spec, run.evidence))
+    differences = (*run.machine.differences, *observed_differences(bug_report, spec, run.evidence))
     return (
         tuple(difference.text for difference in differences),
         tuple(difference.text for difference in differences if difference.decisive),

@@ -1,4 +1,4 @@
-"""Rank the machines by their similarity to the machine of a bug report."""
+"""Rank the machines by their distance from the machine of a bug report."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from verification.models.evidence import CellEvidence
 from verification.models.machine import MachineSpec
 from verification.scenarios import substitutes, system_names
 from verification.scenarios.substitutes import Substitute
-from verification.scenarios.system_names import PROCESSORS, NamedSystem, System, systems
+from verification.scenarios.system_names import PROCESSORS, Difference, NamedSystem, System, systems
+from verification.suggestions import unknown
 
 _PROCESSOR = "x86_64"
 """The processor of all machines of machines.toml."""
 # The weights of differences. One that is more important for a wheel has a larger weight.
 _SIMULATED, _LIBRARY, _GLIBC, _FAMILY, _SYSTEM, _SCENARIO = 20, 15, 3, 2, 1, 1
 _ANY_LINUX = "linux"
-"""The system of a report that names Linux and no distribution."""
+"""The system of a bug report that names Linux and no distribution."""
 _VERSION = re.compile(r"\d+\.\d+")
 _PYTHON_VERSION = re.compile(r"(\d+)\.(\d+)((?:\.\d+)?(?:(?:a|b|rc)\d+)?)(t?)")
 
@@ -35,22 +36,22 @@ class BugReport(Model):
     installer: str = ""
     scenario: str = ""
     substitutes: tuple[Substitute, ...] = ()
-    """The installers and set-ups of the report that a machine can only replace."""
+    """The installers and user environments that a machine can only replace."""
 
     @property
     def system(self) -> System | None:
-        """The system of systems.toml that is the most similar to the named one."""
+        """The system of systems.toml that is the nearest to the named one."""
         return self.named_system.system if self.named_system else None
 
     @property
     def can_run(self) -> bool:
-        """True if a machine can run instead of the one of the report."""
+        """True if a machine can run instead of the one of the bug report."""
         return all(substitute.runs for substitute in self.substitutes)
 
     @property
-    def advice(self) -> tuple[str, ...]:
-        """What the user can do about the differences."""
-        return tuple(item.advice for item in self.substitutes if item.advice)
+    def workarounds(self) -> tuple[str, ...]:
+        """The templates of what the user can do about the differences."""
+        return tuple(item.workaround for item in self.substitutes if item.workaround)
 
     @property
     def os(self) -> str:
@@ -93,20 +94,11 @@ class BugReport(Model):
         return ", ".join(filter(None, (system, libc, self.processor, python))) or "any machine"
 
 
-class MachineDifference(NamedTuple):
-    """A difference between a machine and the machine of the bug report."""
-
-    text: str
-    weight: int = 0
-    decisive: bool = False
-    """True if the release could work on one of the two and fail on the other."""
-
-
 class RankedMachine(NamedTuple):
     """A machine, and its differences from the machine of the bug report."""
 
     spec: MachineSpec
-    differences: tuple[MachineDifference, ...]
+    differences: tuple[Difference, ...]
 
     @property
     def distance(self) -> int:
@@ -159,8 +151,7 @@ def bug_report(
 
 def _check_values(python: str, arch: str, glibc: str, named: NamedSystem | None) -> None:
     if arch and arch.lower() not in PROCESSORS:
-        names = ", ".join(PROCESSORS)
-        raise WrongUse(f"--arch {arch}: unknown processor; the processors are {names}")
+        raise WrongUse(f"--arch {unknown('processor', arch, PROCESSORS)}")
     if python and not _PYTHON_VERSION.fullmatch(python):
         raise WrongUse(f"--python {python}: not a version; write one such as 3.13 or 3.13.2")
     if glibc and not _VERSION.fullmatch(glibc):
@@ -172,10 +163,8 @@ def _check_values(python: str, arch: str, glibc: str, named: NamedSystem | None)
 def _system_named(text: str) -> NamedSystem:
     if named := system_names.named_system(text):
         return named
-    if similar := system_names.suggestions(text):
-        raise WrongUse(f"--os {text}: unknown system; did you mean {' or '.join(similar)}?")
-    known = ", ".join(system_names.titles())
-    raise WrongUse(f"--os {text}: unknown system; the systems are {known}")
+    line = unknown("system", text, system_names.names(), system_names.titles())
+    raise WrongUse(f"--os {line}")
 
 
 def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> System | None:
@@ -186,118 +175,121 @@ def system_of(spec: MachineSpec, known: Mapping[str, System] | None = None) -> S
     return max(matching, key=lambda system: len(system.name), default=None)
 
 
-def ranked_machines(report: BugReport, machines: Mapping[str, MachineSpec]) -> list[RankedMachine]:
-    """Return the machines with the Python of the bug report, the most similar first.
+def ranked_machines(
+    bug_report: BugReport, machines: Mapping[str, MachineSpec]
+) -> list[RankedMachine]:
+    """Return the machines with the Python of the bug report, the nearest first.
 
     The minor version of Python decides which wheel fits, so machines with another one are left out.
     A bug report without a Python matches every machine.
     """
     known = systems()
     ranking = [
-        RankedMachine(spec, tuple(_differences(spec, report, known)))
+        RankedMachine(spec, tuple(_differences(spec, bug_report, known)))
         for spec in machines.values()
-        if _is_candidate(spec, report) and _has_python(spec, report)
+        if _is_candidate(spec, bug_report) and _has_python(spec, bug_report)
     ]
     return sorted(ranking, key=lambda machine: machine.distance)  # stable: keeps the file's order
 
 
-def _is_candidate(spec: MachineSpec, report: BugReport) -> bool:
+def _is_candidate(spec: MachineSpec, bug_report: BugReport) -> bool:
     """Return True if the machine can replace that of the bug report; its Python does not count."""
-    program = report.installer.partition("-")[0]
+    program = bug_report.installer.partition("-")[0]
     return (
-        report.can_run
-        and spec.os == report.os
-        and report.processor in ("", _PROCESSOR)
+        bug_report.can_run
+        and spec.os == bug_report.os
+        and bug_report.processor in ("", _PROCESSOR)
         and spec.runs_on != "windows"
-        and bool(spec.musl) == (report.libc == "musl")
+        and bool(spec.musl) == (bug_report.libc == "musl")
         and (not program or program in {name.partition("-")[0] for name in spec.installers})
     )
 
 
-def can_be_built(report: BugReport) -> bool:
+def can_be_built(bug_report: BugReport) -> bool:
     """Return True if a build on this host makes a wheel for the system and processor."""
-    return report.os in ("linux", "windows") and report.processor in ("", _PROCESSOR)
+    return bug_report.os in ("linux", "windows") and bug_report.processor in ("", _PROCESSOR)
 
 
-def _has_python(spec: MachineSpec, report: BugReport) -> bool:
-    if report.python_version is None:
+def _has_python(spec: MachineSpec, bug_report: BugReport) -> bool:
+    if bug_report.python_version is None:
         return True
-    required = (report.python_version, report.free_threaded)
+    required = (bug_report.python_version, bug_report.free_threaded)
     return (spec.python_version, spec.free_threaded) == required
 
 
 def _differences(
-    spec: MachineSpec, report: BugReport, known: Mapping[str, System]
-) -> Iterator[MachineDifference]:
-    if spec.glibc and report.libc not in ("", "musl", spec.glibc):
-        distance = spec.libc_version[1] - _minor(report.libc)
+    spec: MachineSpec, bug_report: BugReport, known: Mapping[str, System]
+) -> Iterator[Difference]:
+    if spec.glibc and bug_report.libc not in ("", "musl", spec.glibc):
+        distance = spec.libc_version[1] - _minor(bug_report.libc)
         newer = ", a newer version that can hide a failure" if distance > 0 else ""
-        text = f"glibc {spec.glibc} instead of {report.libc}{newer}"
-        yield MachineDifference(text, _GLIBC * abs(distance), decisive=True)
-    if report.has_unknown_libc and report.named_system:
-        text = f"the version of glibc on {report.named_system.title} is not known"
-        yield MachineDifference(text, _GLIBC, decisive=True)
-    yield from _system_differences(spec, report, system_of(spec, known))
-    for item in report.named_system.differences if report.named_system else ():
-        yield MachineDifference(item.text, decisive=item.decisive)
+        text = f"glibc {spec.glibc} instead of {bug_report.libc}{newer}"
+        yield Difference(text, _GLIBC * abs(distance), decisive=True)
+    if bug_report.has_unknown_libc and bug_report.named_system:
+        text = f"the version of glibc on {bug_report.named_system.title} is not known"
+        yield Difference(text, _GLIBC, decisive=True)
+    yield from _system_differences(spec, bug_report, system_of(spec, known))
+    yield from bug_report.named_system.differences if bug_report.named_system else ()
     if spec.runs_on == "wine":
-        yield MachineDifference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
+        yield Difference("Wine instead of Windows (limits: docs/explanation/stand-ins.md)")
     for library in spec.additional_software:
-        yield MachineDifference(f"it has {library}", _LIBRARY, decisive=True)
+        yield Difference(
+            f"the machine has {library}, a clean machine does not", _LIBRARY, decisive=True
+        )
     for library in spec.missing_software:
-        yield MachineDifference(f"it has no {library}", _LIBRARY, decisive=True)
-    for substitute in report.substitutes:
-        yield MachineDifference(substitute.difference, decisive=substitute.decisive)
-    if report.scenario and report.scenario not in spec.scenarios:
-        text = f"machines.toml does not list the scenario {report.scenario} for it"
-        yield MachineDifference(text, _SCENARIO)
+        yield Difference(f"the machine has no {library}", _LIBRARY, decisive=True)
+    for substitute in bug_report.substitutes:
+        yield Difference(substitute.difference, decisive=substitute.decisive)
+    if bug_report.scenario and bug_report.scenario not in spec.scenarios:
+        text = f"machines.toml does not list the scenario {bug_report.scenario} for {spec.name}"
+        yield Difference(text, _SCENARIO)
 
 
 def _system_differences(
-    spec: MachineSpec, report: BugReport, system: System | None
-) -> Iterator[MachineDifference]:
+    spec: MachineSpec, bug_report: BugReport, system: System | None
+) -> Iterator[Difference]:
     if system and system.family == "simulated":
-        yield MachineDifference(f"it is simulated: {spec.title}", _SIMULATED, decisive=True)
-    if not report.named_system or not report.system or report.system.name == _ANY_LINUX:
+        yield Difference(f"the machine is simulated: {spec.title}", _SIMULATED, decisive=True)
+    if not bug_report.named_system or not bug_report.system or bug_report.system.name == _ANY_LINUX:
         return
-    title = report.named_system.title
-    if system and system.name == report.system.name:
+    title = bug_report.named_system.title
+    if system and system.name == bug_report.system.name:
         # A point release, or a system with the same libraries.
-        if title != system.title and not report.named_system.differences:
-            yield MachineDifference(f"{system.title} instead of {title}")
+        if title != system.title and not bug_report.named_system.differences:
+            yield Difference(f"{system.title} instead of {title}")
         return
     # On Linux the C library decides what loads. Versions of Windows differ in their libraries.
     decisive = spec.os != "linux"
     if system is None:
-        yield MachineDifference(f"{spec.title} instead of {title}", _SYSTEM, decisive)
+        yield Difference(f"{spec.title} instead of {title}", _SYSTEM, decisive)
     else:
-        weight = _SYSTEM if system.family == report.system.family else _FAMILY
-        yield MachineDifference(f"{system.title} instead of {title}", weight, decisive)
+        weight = _SYSTEM if system.family == bug_report.system.family else _FAMILY
+        yield Difference(f"{system.title} instead of {title}", weight, decisive)
 
 
 def observed_differences(
-    report: BugReport, spec: MachineSpec, evidence: CellEvidence
-) -> list[MachineDifference]:
+    bug_report: BugReport, spec: MachineSpec, evidence: CellEvidence
+) -> list[Difference]:
     """Return the differences that are known only after the machine ran."""
     differences = []
-    if report.python and evidence.python:
+    if bug_report.python and evidence.python:
         observed = f"{evidence.python}{evidence.abiflags}"
-        same = minor_version(observed) == report.python_version
-        same = same and (evidence.abiflags == "t") == report.free_threaded
-        if not same or report.full_python not in ("", evidence.python):
-            text = f"Python {observed} instead of {report.python}"
-            differences.append(MachineDifference(text, decisive=not same))
+        same = minor_version(observed) == bug_report.python_version
+        same = same and (evidence.abiflags == "t") == bug_report.free_threaded
+        if not same or bug_report.full_python not in ("", evidence.python):
+            text = f"Python {observed} instead of {bug_report.python}"
+            differences.append(Difference(text, decisive=not same))
     libc, version = evidence.libc
-    if libc == "glibc" and version != spec.glibc and report.libc not in ("", version):
-        text = f"glibc {version} instead of {report.libc}"
-        differences.append(MachineDifference(text, decisive=True))
+    if libc == "glibc" and version != spec.glibc and bug_report.libc not in ("", version):
+        text = f"glibc {version} instead of {bug_report.libc}"
+        differences.append(Difference(text, decisive=True))
     processor = PROCESSORS.get(evidence.machine.lower(), evidence.machine)
-    if report.processor and processor and processor != report.processor:
-        text = f"the processor {processor} instead of {report.processor}"
-        differences.append(MachineDifference(text, decisive=True))
+    if bug_report.processor and processor and processor != bug_report.processor:
+        text = f"the processor {processor} instead of {bug_report.processor}"
+        differences.append(Difference(text, decisive=True))
     if evidence.deviation:
         text = f"the command differs from the literal one: {evidence.deviation}"
-        differences.append(MachineDifference(text))
+        differences.append(Difference(text))
     return differences
 
 

@@ -1,15 +1,19 @@
-"""Installers and set-ups that users report and no machine has: what replaces them."""
+"""Installers and user environments that users report and no machine has: what replaces them."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from verification.models.base import Model, read_tables
+from verification.rules.catalogue import checked_template
 
 PATH = Path(__file__).with_name("substitutes.toml")
+_WORKAROUND_NAMES = frozenset({"project"})
 
 
 class Substitute(Model):
@@ -27,8 +31,10 @@ class Substitute(Model):
     difference: str
     decisive: bool
     """True if a release can work with one of the two and fail with the other."""
-    advice: str
-    """What the user can do; empty if there is nothing to do."""
+    workaround: Annotated[
+        str, pydantic.AfterValidator(lambda text: checked_template(text, _WORKAROUND_NAMES))
+    ]
+    """What the user can do, with the placeholder {project}; empty if there is nothing to do."""
 
 
 @functools.cache
@@ -42,6 +48,6 @@ def load(path: Path = PATH) -> Mapping[str, Substitute]:
 
 
 def named(text: str) -> Substitute | None:
-    """Return the substitute for what a user calls an installer or set-up; None if there is none."""
+    """Return the substitute for what a user calls an installer or user environment, or None."""
     name = " ".join(text.lower().split())
     return next((item for item in load().values() if name in (item.name, *item.names)), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Mapping
@@ -61,7 +60,6 @@ _PROCESSOR = re.compile(
     )
     + r")(?![a-z0-9_])"
 )
-_SUGGESTIONS = 3
 
 
 class System(Model):
@@ -108,9 +106,11 @@ class _Names(Model):
 
 
 class Difference(NamedTuple):
-    """A difference between the named system and the system that stands for it."""
+    """A difference between a machine or system and the one of the bug report."""
 
     text: str
+    weight: int = 0
+    """The part of the distance between the two."""
     decisive: bool = False
     """True if a release could work on one of the two and fail on the other."""
 
@@ -164,7 +164,7 @@ def named_system(text: str) -> NamedSystem | None:
         found = NamedSystem(known[environment.default], "")
     if environment:
         assumed = "" if found.title else f"; {found.system.title} is assumed"
-        note = Difference(f"{environment.note}{assumed}", environment.decisive)
+        note = Difference(f"{environment.note}{assumed}", decisive=environment.decisive)
         found = found._replace(
             title=", ".join(filter(None, (environment.title, found.title))),
             differences=(*found.differences, note),
@@ -177,10 +177,9 @@ def named_system(text: str) -> NamedSystem | None:
     return found._replace(processor=name, python=version)
 
 
-def suggestions(text: str) -> list[str]:
-    """Return the known names that are most similar to an unknown one, the most similar first."""
-    names = {*systems(), *(name for item in _items() for name in item.names)}
-    return difflib.get_close_matches(text.strip().lower(), names, n=_SUGGESTIONS, cutoff=0.7)
+def names() -> list[str]:
+    """Return the names of all systems and environments, in lower case."""
+    return sorted({*systems(), *(name for item in _items() for name in item.names)})
 
 
 def titles() -> list[str]:

@@ -24,7 +24,7 @@ from verification.session.selection import Selection
 from verification.wheel.release_inspection import inspect_release
 
 
-def test_last_line_has_the_verdict_its_basis_the_reason_and_the_differences() -> None:
+def test_answer_line_has_the_verdict_its_basis_the_reason_and_the_differences() -> None:
     reproduction = Reproduction(
         asked={}, differs=("one", "two"), kind=AnswerKind.FILES, answer="the reason"
     )
@@ -125,14 +125,17 @@ def test_a_pasted_report_is_shown_and_answered_from_the_files(
     assert facts["python"] == ("3.12.1", 2)
     assert facts["error"][1] == 3
     assert reproduction.asked == {"os": "macOS 14.5", "python": "3.12.1"}
-    assert (reproduction.conclusion, reproduction.kind) == (Conclusion.FILES, AnswerKind.FILES)
+    assert (reproduction.conclusion, reproduction.kind) == (
+        Conclusion.ANSWERED_FROM_FILES,
+        AnswerKind.FILES,
+    )
     understood = [line.split(maxsplit=1)[1] for line in lines if line.startswith("understood ")]
     assert [text.split()[0] for text in understood] == [fact.name for fact in reproduction.reported]
-    assert lines[-1].split(maxsplit=1) == ["conclusion", Conclusion.FILES]
+    assert lines[-1].split(maxsplit=1) == ["conclusion", Conclusion.ANSWERED_FROM_FILES]
     reply = (tmp_path / "report" / "reply.md").read_text("utf-8")
     assert reply.strip() in "\n".join(lines)
-    assert all(text in reply for text in reproduction.advice)
-    assert reproduction.advice
+    assert all(text in reply for text in reproduction.workarounds)
+    assert reproduction.workarounds
 
 
 @pytest.mark.usefixtures("no_engine")
@@ -204,9 +207,9 @@ def test_conda_is_answered_with_what_to_do_instead(
     assert report.verdict is Verdict.UNVERIFIED
     assert report.reproduction.kind is AnswerKind.FILES
     assert "conda" in report.reproduction.answer
-    assert any("pip install quiverdb" in text for text in report.reproduction.advice)
+    assert any("pip install quiverdb" in text for text in report.reproduction.workarounds)
     assert lines[-1].startswith("answer")
-    with pytest.raises(Unverified, match="conda"):
+    with pytest.raises(Unverified, match="pip install quiverdb`"):
         reproduce.run(parse(["reproduce", "--installer=conda", f"--report={tmp_path / 'x'}"])[0])
 
 

@@ -28,7 +28,7 @@ def _report(conclusion: Conclusion | None, error: str = "Segmentation fault") ->
         answer="the release fails on debian-13 (crash)",
         reported=(ReportedFact(name="error", value=error, line=3, text=error),),
         conclusion=conclusion,
-        advice=("Use a newer processor.",),
+        workarounds=("Use a newer processor.",),
     )
     cells = (cell(LINUX, crash(), outcome=Outcome.FAILS),)
     return report().model_copy(update={"reproduction": reproduction, "cells": cells})

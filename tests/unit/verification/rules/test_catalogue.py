@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from verification.models.cause import FactValue
-from verification.rules.catalogue import Catalogue, CatalogueError, catalogue, load
+from verification.rules.catalogue import Catalogue, CatalogueError, Workaround, catalogue, load
 
 ENTRY = """
 severity = "broken"
@@ -195,6 +196,13 @@ def test_workaround_follows_from_the_system_and_the_library(
     workaround = catalogue()[name].workaround_for(system, facts)
     assert bool(workaround) == bool(word)
     assert word in workaround
+
+
+@pytest.mark.parametrize("text", ["pip install {package}", "{project} {library}"])
+def test_a_workaround_with_an_unknown_placeholder_is_an_error(text: str) -> None:
+    assert Workaround(text="{project}=={version}")
+    with pytest.raises(ValidationError, match="placeholder"):
+        Workaround(text=text)
 
 
 def test_causes_that_a_user_can_avoid_have_a_workaround() -> None:

@@ -13,7 +13,7 @@ from verification.models.verdict import EXIT_CODES, Outcome
 from verification.rules.catalogue import catalogue
 from verification.scenarios import machines, similar_machine
 from verification.scenarios.release_files import FilesAnswer
-from verification.scenarios.reproduction_answer import MachineRun, advice, answer, conclusion
+from verification.scenarios.reproduction_answer import MachineRun, answer, conclusion, workarounds
 from verification.scenarios.similar_machine import BugReport, ranked_machines
 
 MACHINES = machines.load()
@@ -173,7 +173,7 @@ def test_conda_is_not_answered_with_a_machine() -> None:
     result = answer(report, NO_WHEEL, None)
     assert (EXIT_CODES[result.verdict], result.kind) == (5, FILES)
     assert "conda" in result.text
-    assert advice(report, NO_WHEEL, None)
+    assert workarounds(report, NO_WHEEL, None, project="x", version="1.0")
 
 
 # ---- the conclusion about a pasted report ----
@@ -191,11 +191,11 @@ NO_ERROR = ""
         ({}, "debian-13", FAILS, "ValueError: x", FITS, Conclusion.NOT_REPRODUCED),
         ({}, "debian-13", WORKS, "Segmentation fault", FITS, Conclusion.NOT_REPRODUCED),
         ({}, "debian-13", WORKS, NO_ERROR, FITS, Conclusion.NOT_REPRODUCED),
-        (UBUNTU, "debian-13", WORKS, REFUSAL, NO_WHEEL, Conclusion.FILES),
+        (UBUNTU, "debian-13", WORKS, REFUSAL, NO_WHEEL, Conclusion.ANSWERED_FROM_FILES),
         (UBUNTU, "debian-13", FAILS, "Segmentation fault", FITS, Conclusion.REPRODUCED),
         ({}, "debian-13", Outcome.REFUSED, REFUSAL, NO_WHEEL, Conclusion.REPRODUCED),
-        ({}, "debian-13", Outcome.TESTBED, REFUSAL, FITS, Conclusion.NOT_RUN),
-        ({}, "debian-13", Outcome.TESTBED, REFUSAL, NO_WHEEL, Conclusion.FILES),
+        ({}, "debian-13", Outcome.TESTBED, REFUSAL, FITS, Conclusion.NOT_JUDGED),
+        ({}, "debian-13", Outcome.TESTBED, REFUSAL, NO_WHEEL, Conclusion.ANSWERED_FROM_FILES),
     ],
 )
 def test_the_conclusion_compares_the_reported_error_with_the_cell(
@@ -213,28 +213,43 @@ def test_the_conclusion_compares_the_reported_error_with_the_cell(
 
 def test_without_a_machine_the_conclusion_is_from_the_files() -> None:
     report = similar_machine.bug_report(os="macos")
-    assert conclusion(REFUSAL, answer(report, FITS, None), None) is Conclusion.FILES
+    assert conclusion(REFUSAL, answer(report, FITS, None), None) is Conclusion.ANSWERED_FROM_FILES
 
 
-# ---- what the user can do ----
+# ---- workarounds ----
 
 
-def test_the_advice_follows_from_the_causes_and_the_system() -> None:
+def test_workarounds_follow_from_the_causes_and_the_system() -> None:
     report = similar_machine.bug_report(os="win11")
     cause = catalogue().cause("missing-runtime-library", "x", "y", library="MSVCP140.dll")
     run = _run(report, "windows-wine", Outcome.FAILS)
     run = run._replace(result=run.result.model_copy(update={"causes": (cause,)}))
-    (text,) = advice(report, FITS, run)
+    (text,) = workarounds(report, FITS, run, project="x", version="1.0")
     assert "redistributable" in text
 
 
 @pytest.mark.parametrize(
     ("outcome", "count"), [(Outcome.REFUSED, 1), (Outcome.WORKS, 0), (Outcome.FAILS, 1)]
 )
-def test_the_advice_follows_from_the_files_unless_the_release_works(
+def test_workarounds_follow_from_the_files_unless_the_release_works(
     outcome: Outcome, count: int
 ) -> None:
     report = similar_machine.bug_report(python="3.13")
     files = FilesAnswer(works=False, text="x", cause="unsupported-python")
-    assert len(advice(report, files, _run(report, "debian-13", outcome))) == count
-    assert len(advice(report, files, None)) == 1
+    run = _run(report, "debian-13", outcome)
+    assert len(workarounds(report, files, run, project="x", version="1.0")) == count
+    assert len(workarounds(report, files, None, project="x", version="1.0")) == 1
+
+
+def test_workarounds_name_the_project_and_the_version() -> None:
+    report = similar_machine.bug_report(installer="conda")
+    files = FilesAnswer(works=False, text="x", cause="silent-fallback")
+    environment, cause = workarounds(report, files, None, project="quiver-x", version="9.8.7")
+    assert "pip install quiver-x`" in environment
+    assert "quiver-x==9.8.7" in cause
+
+
+def test_without_a_release_workarounds_are_for_the_user_environment() -> None:
+    report = similar_machine.bug_report(installer="conda")
+    (text,) = workarounds(report, None, None, project="quiver-x", version="")
+    assert "pip install quiver-x`" in text

@@ -36,7 +36,7 @@ def _named(name: str, **options: str) -> RankedMachine:
         ({}, "debian-13"),
     ],
 )
-def test_the_most_similar_machine_is_first(options: dict[str, str], expected: str) -> None:
+def test_the_nearest_machine_is_first(options: dict[str, str], expected: str) -> None:
     ranking = _ranked(**options)
     assert ranking[0].spec.name == expected
     distances = [machine.distance for machine in ranking]
@@ -129,7 +129,7 @@ def test_a_system_without_a_machine_has_none(os: str) -> None:
     assert _ranked(os=os) == []
 
 
-# ---- installers and set-ups without a machine ----
+# ---- installers and user environments without a machine ----
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,10 @@ def test_an_installer_without_a_machine_is_replaced_by_the_nearest(
     assert substitute.decisive is decisive
 
 
-def test_conda_has_no_machine_and_advice() -> None:
+def test_conda_has_no_machine_and_a_workaround() -> None:
     report = similar_machine.bug_report(installer="conda", os="win11")
     assert not report.can_run
-    assert report.advice
+    assert report.workarounds
     assert _ranked(installer="mamba") == []
 
 
@@ -233,6 +233,8 @@ def test_a_scenario_that_machines_toml_does_not_list_is_a_difference() -> None:
     [
         ({"os": "beos"}, ("--os beos", "AlmaLinux")),
         ({"os": "debain 12"}, ("--os debain 12", "debian-12")),
+        ({"os": "Ubunut"}, ("--os Ubunut", "ubuntu")),
+        ({"arch": "aarch46"}, ("--arch aarch46", "aarch64")),
         ({"installer": "store-python", "os": "debian"}, ("--os debian", "windows")),
         ({"python": "three"}, ("--python three",)),
         ({"glibc": "new"}, ("--glibc new",)),

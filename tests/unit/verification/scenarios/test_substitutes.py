@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from verification.scenarios import installers, scenarios, substitutes
 
@@ -24,6 +25,13 @@ def test_a_name_that_users_write_leads_to_its_substitute(text: str, name: str) -
 def test_an_installer_of_the_suite_has_no_substitute() -> None:
     known = {*installers.load(), *(name for table in scenarios.load().values() for name in table)}
     assert [name for name in known if substitutes.named(name)] == []
+
+
+def test_a_workaround_with_an_unknown_placeholder_is_an_error() -> None:
+    table = next(iter(substitutes.load().values())).model_dump()
+    values = {**table, "workaround": "pip install {project}=={version}"}
+    with pytest.raises(ValidationError, match="version"):
+        substitutes.Substitute.model_validate(values)
 
 
 def test_names_are_unique_and_installers_exist() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from verification.scenarios import system_names
 from verification.scenarios.system_names import named_system
+from verification.suggestions import did_you_mean
 
 
 class Expected(NamedTuple):
@@ -150,9 +151,20 @@ def test_another_text_names_no_system(text: str) -> None:
     ("text", "name"), [("debain", "debian"), ("ubunut", "ubuntu"), ("windos", "windows")]
 )
 def test_a_misspelt_name_has_a_suggestion(text: str, name: str) -> None:
-    suggestions = system_names.suggestions(text)
-    assert name in suggestions
-    assert len(suggestions) == len(set(suggestions))
+    assert did_you_mean(text, system_names.names()).endswith(f" {name}?")
+
+
+def test_names_are_unique_and_in_lower_case() -> None:
+    names = system_names.names()
+    assert len(names) == len(set(names))
+    assert [name for name in names if name != name.lower()] == []
+
+
+@pytest.mark.parametrize("name", ["lmde", "devuan", "proxmox", "distroless"])
+def test_a_derivative_of_debian_without_a_version_is_its_newest_version(name: str) -> None:
+    product = system_names._names().products[name]
+    newest = max((version for version in product.systems if version), key=int)
+    assert product.systems[""] == product.systems[newest]
 
 
 @pytest.mark.parametrize(
