@@ -158,7 +158,8 @@ def _causes(words: Mapping[str, Any]) -> str:
                 text += f"*{entry.risk}*.\n"
             for item in entry.workaround:
                 where = f" on {item.system.capitalize()}" if item.system else ""
-                text += f"- Workaround for a user{where}: {_plain(item.text)}\n"
+                workaround = item.text.format(project="PROJECT", version="VERSION")
+                text += f"- Workaround for a user{where}: {workaround}\n"
             text += "\n"
     return text
 

@@ -510,7 +510,7 @@ def _cell_lines(
 def answer_line(reproduction: Reproduction, verdict: Verdict) -> str:
     """Return the line with the verdict, its basis, the reason and the differences.
 
-    It is the last line, except for the conclusion about a pasted bug report.
+    Only the conclusion about a pasted bug report follows it.
     """
     differences = "; ".join(reproduction.differs)
     text = f"{verdict} ({reproduction.kind}): {reproduction.answer}"

@@ -292,7 +292,7 @@ class Reproduction(Model):
     )
     conclusion: Conclusion | None = Field(
         default=None,
-        description="Whether the reported failure happens again; null without a pasted report.",
+        description="Whether the reported failure happens again; null without a pasted bug report.",
     )
     workarounds: tuple[str, ...] = Field(
         default=(), description="What the user can do until the package is corrected."

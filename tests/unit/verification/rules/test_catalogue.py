@@ -200,7 +200,7 @@ def test_workaround_follows_from_the_system_and_the_library(
 
 @pytest.mark.parametrize("text", ["pip install {package}", "{project} {library}"])
 def test_a_workaround_with_an_unknown_placeholder_is_an_error(text: str) -> None:
-    assert Workaround(text="{project}=={version}")
+    Workaround(text="{project}=={version}")
     with pytest.raises(ValidationError, match="placeholder"):
         Workaround(text=text)
 
