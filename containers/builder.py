@@ -46,6 +46,11 @@ _PLATFORM_TAGS: dict[OperatingSystem, str] = {
     "windows": "win_amd64",
 }
 _RECIPES: dict[str, str] = {"linux": "builder", "windows": "builder-windows"}
+_COMPILERS: dict[OperatingSystem, str] = {
+    "linux": "zig's clang for Linux",
+    "windows": "MinGW-w64 for Windows (cross-compiled)",
+}
+"""The compilers in the images of `_RECIPES`."""
 _BUILD_SECONDS = 1800
 _EXIT_CODE_KILLED = 128 + signal.SIGKILL
 _FORMAT_VERSION = b"1"
@@ -175,6 +180,13 @@ def build(
 def recipes(platforms: Iterable[str]) -> list[str]:
     """Return the names of the images in which the wheels for these platforms are built."""
     return [_RECIPES[platform] for platform in platforms]
+
+
+def compiler(platform: OperatingSystem, manylinux_image: str | None = None) -> str:
+    """Return the compiler that `build` uses for ``platform``, and the platform in words."""
+    if manylinux_image and platform == "linux":
+        return f"the compiler of {manylinux_image} for Linux"
+    return _COMPILERS[platform]
 
 
 def log_path(platform: OperatingSystem, wheel: Path) -> Path:

@@ -1,15 +1,13 @@
-"""What a verdict is based on: the source, the stand-ins, and what is not covered."""
+"""What a verdict is based on: the origin, the stand-ins, and what is not covered."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from packaging.utils import parse_wheel_filename
-
 from containers import wheelhouse
+from verification.models.release import Release
 from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
 from verification.models.results import Coverage, PlatformResult
 from verification.models.subject import PlatformTarget
@@ -18,16 +16,18 @@ from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
 
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
-_ZIG = "zig's clang"
 
 
-def basis(report: Report) -> tuple[BasisEntry, ...]:
-    """Return the parts that a verdict is based on, from the other data of the report."""
+def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
+    """Return the parts that a verdict is based on, from the other data of the report.
+
+    `release` is None if the set-up failed.
+    """
     cell_machines = dict.fromkeys(cell.machine for cell in report.cells)
     machines = [report.machines[name] for name in cell_machines if name in report.machines]
     values = {
-        "source": _source(report),
-        "compiler": ", ".join(_compilers(report)) if report.selection.source else "",
+        "source" if report.selection.source else "origin": _origin(report),
+        "compiler": ", ".join(release.compilers) if release else "",
         "Windows": _windows(report, machines),
         "GitHub": _github(report.pipeline) if report.pipeline else "",
         "index": _index() if report.images else "",
@@ -37,7 +37,7 @@ def basis(report: Report) -> tuple[BasisEntry, ...]:
     return tuple(BasisEntry(name=name, value=value) for name, value in values.items() if value)
 
 
-def _source(report: Report) -> str:
+def _origin(report: Report) -> str:
     selection = report.selection
     release = f"{selection.subject} {report.version}".strip()
     if selection.release:
@@ -47,18 +47,6 @@ def _source(report: Report) -> str:
     if selection.source and Path(selection.source).resolve() == (ROOT / DEFAULT_SOURCE).resolve():
         return f"this repository's own {release}"
     return f"{release} built from {selection.source}"
-
-
-def _compilers(report: Report) -> Iterator[str]:
-    """Yield the compiler of the wheels for each system (`containers/images/builder*`)."""
-    tags = [tag.platform for name in report.wheels for tag in parse_wheel_filename(name)[3]]
-    systems = {PlatformTarget.of(tag).system for tag in tags}
-    # The release workflow does not use the named image.
-    image = "" if report.selection.pipeline else os.environ.get("QUIVERDB_E2E_MANYLINUX", "")
-    if systems & {"linux", "musl"}:
-        yield f"{f'that of {image}' if image else _ZIG} for Linux"
-    if "windows" in systems:
-        yield "MinGW-w64 for Windows (cross-compiled)"
 
 
 def _windows(report: Report, machines: list[MachineRecord]) -> str:
@@ -79,7 +67,8 @@ def _github(pipeline: PipelinePart) -> str:
 
 
 def _index() -> str:
-    return f"pypiserver {wheelhouse.locked_versions(_INDEX_LOCK)['pypiserver']} with our front"
+    version = wheelhouse.locked_versions(_INDEX_LOCK)["pypiserver"]
+    return f"pypiserver {version} behind an HTTPS server of this suite"
 
 
 def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import builder, upstream_releases, wheelhouse
@@ -16,7 +17,7 @@ from containers.workflow_testbed import TagPush
 from verification.models.errors import WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
-from verification.models.subject import Subject
+from verification.models.subject import PlatformTarget, Subject
 from verification.session import release_pipeline
 from verification.session.selection import DEFAULT_SOURCE, Selection
 
@@ -64,17 +65,19 @@ def make_release(
 
 def _built(host: Host, selection: Selection, subject: Subject) -> Release:
     assert selection.source is not None
+    image = os.environ.get("QUIVERDB_E2E_MANYLINUX") or None
     wheels = [
         builder.build(
             host.engine,
             selection.source,
             host.run,
             platform=system,
-            manylinux_image=os.environ.get("QUIVERDB_E2E_MANYLINUX"),
+            manylinux_image=image,
         )
         for system in selection.systems
     ]
-    return wheelhouse.from_files(wheels, subject.locks, location=str(selection.source))
+    release = wheelhouse.from_files(wheels, subject.locks, location=str(selection.source))
+    return _with_compilers(release, image)
 
 
 def _released(
@@ -97,7 +100,19 @@ def _released(
         (folder / name).write_bytes(content)
     wheels = sorted(folder.iterdir())
     release = wheelhouse.from_files(wheels, subject.locks, location="the pipeline")
-    return release, published.outcome
+    # The builds of the workflow do not use the named image.
+    return _with_compilers(release, None), published.outcome
+
+
+def _with_compilers(release: Release, manylinux_image: str | None) -> Release:
+    """Return the release with the compilers of its wheels."""
+    names = (path.name for path in release.wheel_paths)
+    targets = [
+        PlatformTarget.of(tag.platform) for name in names for tag in parse_wheel_filename(name)[3]
+    ]
+    systems = {system for target in targets if (system := target.machine_system)}
+    compilers = tuple(builder.compiler(system, manylinux_image) for system in sorted(systems))
+    return release.model_copy(update={"compilers": compilers})
 
 
 def _version(source: Path) -> str:

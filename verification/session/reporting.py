@@ -99,7 +99,7 @@ def with_basis(report: Report, release: Release | None) -> Report:
         update={
             "command": suite.command_line(),
             "checkout": suite.checkout(),
-            "basis": basis(report),
+            "basis": basis(report, release),
             "files": file_results(report, release) if release else (),
         }
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.sample_run import LINUX, LINUX_WHEEL, PIPELINE, WINDOWS, cell, report
+from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
+from tests.helpers.sample_testbed import release
 from verification.models.pipeline import ActionUse
+from verification.models.release import Release
 from verification.models.report import NOT_COVERED, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.session.basis import basis
@@ -15,8 +17,8 @@ from verification.session.selection import DEFAULT_SOURCE
 OWN = str(ROOT / DEFAULT_SOURCE)
 
 
-def entries(run: Report) -> dict[str, str]:
-    return {entry.name: entry.value for entry in basis(run)}
+def entries(run: Report, built: Release | None = None) -> dict[str, str]:
+    return {entry.name: entry.value for entry in basis(run, built)}
 
 
 def with_options(run: Report, **options: object) -> Report:
@@ -50,27 +52,21 @@ def action(uses: str, kind: str = "stand-in") -> ActionUse:
         ({"source": None, "release": "0.5"}, ("published", "quiverdb 0.5.0")),
     ],
 )
-def test_the_source_is_the_origin_of_the_wheels(
+def test_wheels_have_a_source_or_another_origin(
     options: dict[str, object], words: tuple[str, ...]
 ) -> None:
     values = entries(with_options(report(), **options))
-    assert all(word in values["source"] for word in words)
-    assert ("compiler" in values) is (options["source"] is not None)
+    name, other = ("source", "origin") if options["source"] else ("origin", "source")
+    assert all(word in values[name] for word in words)
+    assert other not in values
 
 
-def test_compiler_is_that_of_the_systems_of_the_wheels() -> None:
-    both = entries(report())["compiler"]
-    linux = entries(report().model_copy(update={"wheels": {LINUX_WHEEL: "a" * 64}}))["compiler"]
-    assert both.startswith(f"{linux}, ")
-    assert "cross-compiled" in both.removeprefix(linux)
-
-
-def test_compiler_is_that_of_the_named_image_outside_of_the_workflow(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_compilers_are_those_of_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
-    assert "quay.example/manylinux" in entries(report())["compiler"]
-    assert "quay.example" not in entries(with_options(report(), pipeline=True))["compiler"]
+    built = release().model_copy(update={"compilers": ("one", "two")})
+    assert entries(report(), built)["compiler"] == "one, two"
+    assert "compiler" not in entries(report(), release())
+    assert "compiler" not in entries(report())
 
 
 def test_windows_is_wine_with_the_version_that_the_machine_recorded() -> None:

@@ -398,7 +398,7 @@ def test_report_has_command_basis_files_and_texts(
     assert report.command
     assert report.checkout
     assert report.template
-    assert {entry.name for entry in report.basis} >= {"source", "Windows", "index"}
+    assert {entry.name for entry in report.basis} >= {"origin", "Windows", "index"}
     assert {file.name for file in report.files} == report.wheels.keys()
     run.close()
 

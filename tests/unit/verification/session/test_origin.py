@@ -105,14 +105,16 @@ def test_one_wheel_is_built_for_each_system(
     assert outcome is None
     assert [file.name for file in wheels.wheels] == [LINUX_WHEEL, WINDOWS_WHEEL]
     assert (wheels.origin, wheels.location, wheels.version) == ("source", str(source), "0.5.0")
+    assert wheels.compilers == (builder.compiler("linux"), builder.compiler("windows"))
 
 
 def test_environment_can_name_the_image_of_the_build(
     builds: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
-    make(selection(source=source, machines=("debian-13",)))
+    wheels, _ = make(selection(source=source, machines=("debian-13",)))
     assert builds == [("linux", "quay.example/manylinux")]
+    assert wheels.compilers == (builder.compiler("linux", "quay.example/manylinux"),)
 
 
 # ---- the release workflow ----
@@ -140,11 +142,13 @@ def test_release_has_the_wheels_that_the_workflow_published(
 ) -> None:
     workflow = Workflow({WINDOWS_WHEEL: b"windows", LINUX_WHEEL: b"linux"})
     monkeypatch.setattr(release_pipeline, "run", workflow.run)
+    monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
     with contextlib.ExitStack() as stack:
         selected = selection(source=source, actions_from=source)
         wheels, outcome = origin.make_release(HOST, selected, SUBJECT, stack)
         assert [path.read_bytes() for path in wheels.wheel_paths] == [b"linux", b"windows"]
     assert outcome == pipeline_result()
+    assert wheels.compilers == (builder.compiler("linux"), builder.compiler("windows"))
     assert builds == []
     assert [path.exists() for path in wheels.wheel_paths] == [False, False]
     (push,) = workflow.pushes
@@ -156,7 +160,9 @@ def test_wheels_are_built_if_the_workflow_published_nothing(
     builds: list[tuple[str, str | None]], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(release_pipeline, "run", Workflow({}).run)
+    monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
     wheels, outcome = make(selection(source=source))
+    assert wheels.compilers[0] == builder.compiler("linux", "quay.example/manylinux")
     assert [platform for platform, _ in builds] == ["linux", "windows"]
     assert wheels.location == str(source)
     assert outcome == pipeline_result()
