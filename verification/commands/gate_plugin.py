@@ -47,6 +47,10 @@ REQUEST_STASH = pytest.StashKey[GateRequest]()
 HANDOVER_STASH = pytest.StashKey[Handover]()
 _CELL_TEST = "test_cell"
 """The test function in tests/gate/test_machines.py."""
+_OPERATORS = ("and", "or", "not", "(", ")")
+"""The words and signs of ``-k`` that are not names."""
+_NODES = (ast.BoolOp, ast.boolop, ast.UnaryOp, ast.Not, ast.Constant)
+"""The nodes of a valid expression of ``-k``, if each name in it is a number."""
 _MAX_TEXT = 400
 """The number of characters of a failure that are recorded."""
 
@@ -332,53 +336,63 @@ def _path(config: pytest.Config, option: str) -> Path | None:
     return user_path(value)
 
 
-def parse_keyword(keyword: str, matches: Callable[[str], bool] = bool) -> ast.expr:
-    """Return the expression of ``-k``, with True or False for each word that `matches` checks.
+class _Keyword:
+    """The expression of ``-k``: names, ``and``, ``or``, ``not`` and parentheses."""
 
-    Raises:
-        WrongUse: the expression is not valid.
-    """
-    words = (
-        word if word in ("and", "or", "not", "(", ")") else str(matches(word))
-        for word in re.findall(r"[()]|[^\s()]+", keyword)
-    )
-    try:
-        return ast.parse(" ".join(words) or "True", mode="eval").body
-    except SyntaxError:
-        raise WrongUse(
-            f"-k {keyword}: not an expression of names, `and`, `or`, `not` and parentheses"
-        ) from None
+    def __init__(self, keyword: str) -> None:
+        """Parse the expression.
 
+        Raises:
+            WrongUse: the expression is not valid.
+        """
+        tokens = re.findall(r"[()]|[^\s()]+", keyword)
+        # Each name becomes its number, because a name such as debian-13 is no name of Python.
+        words = [
+            token if token in _OPERATORS else str(number) for number, token in enumerate(tokens)
+        ]
+        self._names = tokens
+        try:
+            self._expression = ast.parse(" ".join(words) or "True", mode="eval").body
+            is_valid = all(isinstance(node, _NODES) for node in ast.walk(self._expression))
+        except SyntaxError:
+            is_valid = False
+        if not is_valid:
+            raise WrongUse(
+                f"-k {keyword}: not an expression of names, `and`, `or`, `not` and parentheses"
+            )
 
-def _value(expression: ast.expr) -> bool:
-    match expression:
-        case ast.BoolOp(op=ast.And(), values=values):
-            return all(map(_value, values))
-        case ast.BoolOp(values=values):
-            return any(map(_value, values))
-        case ast.UnaryOp(operand=operand):
-            return not _value(operand)
-    return bool(ast.literal_eval(expression))
+    def matches(self, test: str) -> bool:
+        """Return whether the expression selects the test with this name.
+
+        pytest compares each name with a part of the names of a test and its file, and ignores case
+        (pytest reference, "-k EXPRESSION").
+        """
+        return self._is_true(self._expression, test.lower())
+
+    def _is_true(self, expression: ast.expr, test: str) -> bool:
+        match expression:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return all(self._is_true(value, test) for value in values)
+            case ast.BoolOp(values=values):
+                return any(self._is_true(value, test) for value in values)
+            case ast.UnaryOp(operand=operand):
+                return not self._is_true(operand, test)
+            case ast.Constant(value=int(number)) if number is not True:
+                return self._names[number].lower() in test
+        return True  # an empty expression selects all tests
 
 
 def check_selection(keyword: str, cells: Sequence[Cell], tests: Path) -> None:
     """Check before the set-up that ``-k`` selects a cell or another test of the folder `tests`.
 
-    pytest compares each word with a part of the names of a test and its file, and ignores case
-    (pytest reference, "-k EXPRESSION").
-
     Raises:
         WrongUse: the expression is not valid, or it selects nothing.
     """
+    expression = _Keyword(keyword)
     names = [f"test_machines.py {_CELL_TEST}[{cell.id}]" for cell in cells]
     for path in sorted(tests.glob("test_*.py")):
-        functions = re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
-        names += [f"{path.name} {name}" for name in functions if name != _CELL_TEST]
-
-    def is_selected(name: str) -> bool:
-        return _value(parse_keyword(keyword, lambda word: word.lower() in name.lower()))
-
-    if any(map(is_selected, names)):
+        names += [f"{path.name} {name}" for name in _test_functions(path) if name != _CELL_TEST]
+    if any(map(expression.matches, names)):
         return
     parts = {
         "machines": [cell.machine.name for cell in cells],
@@ -391,6 +405,13 @@ def check_selection(keyword: str, cells: Sequence[Cell], tests: Path) -> None:
     lists = (f"the {kind} are {', '.join(values)}" for kind, values in known.items())
     answer = next(filter(None, questions), f"; {'; '.join(lists)}")
     raise WrongUse(f"-k {keyword}: it selects no cell{answer}")
+
+
+def _test_functions(path: Path) -> list[str]:
+    """Return the names of the test functions of a file."""
+    body = ast.parse(path.read_text("utf-8")).body
+    functions = (statement.name for statement in body if isinstance(statement, ast.FunctionDef))
+    return [name for name in functions if name.startswith("test_")]
 
 
 def workers() -> int:

@@ -303,7 +303,19 @@ GATE_TESTS = ROOT / "tests" / "gate"
 
 @pytest.mark.parametrize(
     "keyword",
-    ["and or", "debian and", "(", "not", "nosuch", "debian-13 and nosuch", "not test_", "[x]"],
+    [
+        "and or",
+        "debian and",
+        "(",
+        "not",
+        "nosuch",
+        "debian-13 and nosuch",
+        "not test_",
+        "[x]",
+        "()",
+        "uv (pip)",
+        "uv or (pip) (x)",
+    ],
 )
 def test_keyword_that_is_invalid_or_selects_nothing_is_wrong_use(keyword: str) -> None:
     with pytest.raises(WrongUse, match="-k") as raised:
