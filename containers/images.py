@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import docker
@@ -44,43 +44,40 @@ class NoMatchingFile(TestbedFailure):
     """The upstream index has no file of a locked package for this Python and platform."""
 
 
-def all_images(names: Iterable[str]) -> set[str]:
-    """Return ``names`` and the names of all images that they need.
-
-    Raises:
-        WrongUse: a recipe is unknown or invalid.
-    """
-    needed: set[str] = set()
-    unchecked = list(names)
-    while unchecked:
-        recipe = load_recipe(unchecked.pop())
-        if recipe.name not in needed:
-            needed.add(recipe.name)
-            unchecked += recipe.required_recipes()
-    return needed
-
-
-def missing_images(engine: engines.Engine, names: Iterable[str]) -> set[str]:
+def missing_images(engine: engines.Engine | None, names: Iterable[str]) -> set[str]:
     """Return the images that must be built: those of ``names``, and the images that they need.
+
+    Images for another system than that of the engine are never built. Without an engine, all
+    images for Linux are missing, because an engine that this project starts runs on Linux.
 
     Raises:
         TestbedFailure: ``engine-unreachable``: the engine does not list its images.
         WrongUse: a recipe is unknown or invalid.
     """
-    missing: set[str] = set()
-    unchecked = list(names)
+    if engine is None:
+        return _needed_images(names, "linux", lambda _: False)
     try:
         with contextlib.closing(engine.client()) as client:
-            while unchecked:
-                recipe = load_recipe(unchecked.pop())
-                if recipe.name in missing or recipe.os != engine.os:
-                    continue
-                if _find(client, recipe.name, recipe.tag()) is None:
-                    missing.add(recipe.name)
-                    unchecked += recipe.required_recipes()
+
+            def exists(recipe: Recipe) -> bool:
+                return _find(client, recipe.name, recipe.tag()) is not None
+
+            return _needed_images(names, engine.os, exists)
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
-    return missing
+
+
+def _needed_images(names: Iterable[str], system: str, exists: Callable[[Recipe], bool]) -> set[str]:
+    """Return the images for ``system`` that do not exist, and the images that they need."""
+    needed: set[str] = set()
+    unchecked = list(names)
+    while unchecked:
+        recipe = load_recipe(unchecked.pop())
+        if recipe.name in needed or recipe.os != system or exists(recipe):
+            continue
+        needed.add(recipe.name)
+        unchecked += recipe.required_recipes()
+    return needed
 
 
 def ensure(engine: engines.Engine, name: str) -> Image:

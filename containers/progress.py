@@ -39,7 +39,7 @@ _WORDS = {
     "wheel": "building {} wheel{}",
     "workflow": "running the release workflow",
 }
-"""What the steps of a kind do, for `Progress.announce`."""
+"""What the steps of a kind do, for `Progress.print_estimate`."""
 _READER_IS_GONE = (OSError, ValueError)  # the errors of a closed output; the run continues
 
 
@@ -98,8 +98,8 @@ class Progress:
         """The steps that succeeded, in the order of their ends."""
         self.status: Callable[[], str] = self.summary
         """Returns the line above the running steps. The heartbeat line begins with it."""
-        self.afterwards: Callable[[], tuple[float, str]] = lambda: (0.0, "")
-        """Returns the seconds and the name of what follows the expected steps."""
+        self.later_work: Callable[[], tuple[float, str]] = lambda: (0.0, "")
+        """Returns the seconds and the name of the work after the expected steps."""
         self.verbose = False
         """True if lines about a running step are printed."""
         self._lock = threading.RLock()
@@ -110,7 +110,7 @@ class Progress:
         self._start = self._printed = clock()
         self._running: list[ProgressStep] = []
         self._expected: dict[str, int] = {}
-        self._ahead: dict[str, float] = {}  # the expected seconds, by subject
+        self._expected_seconds: dict[str, float] = {}  # by subject
         self._finished: dict[str, int] = {}
         self._display: Live | None = None
         self._thread: threading.Thread | None = None
@@ -172,7 +172,7 @@ class Progress:
     def _remove(self, step: ProgressStep) -> None:
         self._running.remove(step)
         for key in (step.subject, step.kind):
-            self._ahead.pop(key, None)
+            self._expected_seconds.pop(key, None)
 
     def expect(self, kind: str, names: Iterable[str]) -> None:
         """Set which steps of a kind will follow: those with the subject "kind name".
@@ -181,8 +181,12 @@ class Progress:
         """
         with self._lock:
             subjects = [f"{kind} {name}".strip() for name in names]
-            kept = {key: value for key, value in self._ahead.items() if _kind(key) != kind}
-            self._ahead = kept | {subject: typical_seconds(subject) for subject in subjects}
+            kept = {
+                key: value for key, value in self._expected_seconds.items() if _kind(key) != kind
+            }
+            self._expected_seconds = kept | {
+                subject: typical_seconds(subject) for subject in subjects
+            }
             self._expected[kind] = self._finished.get(kind, 0) + len(subjects)
 
     def seconds_left(self) -> float:
@@ -195,29 +199,29 @@ class Progress:
             }
             left = [
                 max(0.0, seconds - running.get(subject, 0.0))
-                for subject, seconds in self._ahead.items()
+                for subject, seconds in self._expected_seconds.items()
             ]
-        return max(sum(left) / _STEPS_AT_ONCE, *left, 0.0) + self.afterwards()[0]
+        return max(sum(left) / _STEPS_AT_ONCE, *left, 0.0) + self.later_work()[0]
 
-    def announce(self) -> None:
+    def print_estimate(self) -> None:
         """Print how long the expected steps and what follows take, and what they are."""
         with self._lock:
-            kinds = list(map(_kind, self._ahead))
+            kinds = list(map(_kind, self._expected_seconds))
         parts = [
             words.format(number, "s" if number > 1 else "")
             for kind, words in _WORDS.items()
             if (number := kinds.count(kind))
         ]
-        parts += filter(None, [self.afterwards()[1]])
+        parts += filter(None, [self.later_work()[1]])
         if parts:
             self.print_line(f"about {duration(self.seconds_left())}: {', '.join(parts)}")
             with self._lock:
                 self._start_refreshing()
 
-    def ready(self) -> None:
+    def forget_expected(self) -> None:
         """Forget the expected steps that did not run, such as the build of a cached wheel."""
         with self._lock:
-            self._ahead.clear()
+            self._expected_seconds.clear()
             self._show()
 
     def summary(self) -> str:
@@ -228,7 +232,7 @@ class Progress:
                 for kind, expected in self._expected.items()
                 if expected > 1 and any(step.kind == kind for step in self._running)
             ]
-        if self._ahead or parts:
+        if self._expected_seconds or parts:
             parts.insert(0, f"about {duration(self.seconds_left())} left")
         return ", ".join(parts)
 
@@ -285,7 +289,7 @@ class Progress:
     @property
     def _is_busy(self) -> bool:
         """True if steps run, or if expected steps have not begun."""
-        return bool(self._running or self._ahead)
+        return bool(self._running or self._expected_seconds)
 
     def _refresh(self) -> None:
         while True:

@@ -41,7 +41,7 @@ class GateProgress:
         self._progress = progress
         self._past = past
         self._running: dict[str, ProgressStep] = {}
-        progress.afterwards = self.ahead
+        progress.later_work = self.remaining_cells
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
@@ -97,7 +97,7 @@ class GateProgress:
     def _begin(self, cell_id: str) -> ProgressStep:
         return self._progress.begin(f"cell {cell_id}")
 
-    def ahead(self) -> tuple[float, str]:
+    def remaining_cells(self) -> tuple[float, str]:
         """Return the seconds and the number of the cells that have not ended."""
         number = len(self._recorder.selected()) - len(self._recorder.results)
         return self.seconds_left(), f"{number} cell{'' if number == 1 else 's'}" if number else ""

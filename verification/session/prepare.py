@@ -196,7 +196,7 @@ def prepare(
         release = required_files.check(release, inspection, subject, selection)
     engine, _ = engines.find()
     _expect_steps(engine, selection)
-    PROGRESS.announce()
+    PROGRESS.print_estimate()
     host = open_host(stack, provision=selection.provision)
     if engine is None:
         _expect_steps(host.engine, selection)
@@ -211,7 +211,7 @@ def prepare(
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting the index and publishing the release"):
         running_testbed = start_testbed(stack, parts.network, parts.index, release, subject)
-    PROGRESS.ready()
+    PROGRESS.forget_expected()
     prepared = PreparedRun(
         testbed=running_testbed,
         release=release,
@@ -291,7 +291,7 @@ class _RunParts:
 def _expect_steps(engine: Engine | None, selection: Selection) -> None:
     """Set the steps of the set-up that take time.
 
-    Without an engine, the images that exist are not known. All of them are then expected.
+    Without an engine, all images are expected, because it is not known which ones exist.
     """
     needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
     if selection.source:
@@ -300,8 +300,7 @@ def _expect_steps(engine: Engine | None, selection: Selection) -> None:
             PROGRESS.expect("workflow", [""])
         else:
             PROGRESS.expect("wheel", [f"for {system}" for system in selection.systems])
-    missing = images.missing_images(engine, needed) if engine else images.all_images(needed)
-    PROGRESS.expect("image", missing)
+    PROGRESS.expect("image", images.missing_images(engine, needed))
     PROGRESS.expect("index", [""])
 
 

@@ -253,13 +253,14 @@ def test_steps_of_a_build_are_printed_only_on_request(
     assert "image mine" in output
 
 
-def test_recipes_that_an_image_needs_are_among_all_images(root: Path) -> None:
+def test_without_an_engine_all_images_for_linux_are_missing(root: Path) -> None:
     _write(root, "base")
     _write(root, "tool")
     _write(root, "mine", 'base = "base"\nuses = {TOOL = "tool"}\n', Dockerfile="ARG BASE")
-    assert images.all_images(["mine"]) == {"mine", "base", "tool"}
+    _write(root, "other", 'os = "windows"\nbase = "base"\n')
+    assert images.missing_images(None, ["mine", "other"]) == {"mine", "base", "tool"}
     with pytest.raises(WrongUse):
-        images.all_images(["none"])
+        images.missing_images(None, ["none"])
 
 
 def test_build_has_its_base_its_files_its_wheels_and_no_network(

@@ -110,10 +110,10 @@ def test_expected_steps_are_counted(clock: Clock) -> None:
 def test_total_and_estimate_are_printed_at_the_start_from_typical_times(clock: Clock) -> None:
     file = io.StringIO()
     progress = progress_on(file, clock)
-    progress.afterwards = lambda: (60.0, "28 cells")
+    progress.later_work = lambda: (60.0, "28 cells")
     progress.expect("image", ("builder", "python-3.13"))
     progress.expect("workflow", ("",))
-    progress.announce()
+    progress.print_estimate()
     (line,) = lines(file)
     typical = sum(map(typical_seconds, ("image builder", "image python-3.13", "workflow")))
     assert line.startswith("12:00:00 [   0.0 s] ")
@@ -146,13 +146,13 @@ def test_a_line_shows_that_the_run_waits_before_its_first_step(clock: Clock) -> 
     file = io.StringIO()
     progress = progress_on(file, clock)
     progress.expect("image", ("builder",))
-    progress.announce()
+    progress.print_estimate()
     lines(file)
     clock.now = HEARTBEAT_SECONDS
     progress.refresh()
     (line,) = lines(file)
     assert progress.summary() in line
-    progress.ready()
+    progress.forget_expected()
     clock.now = 10 * HEARTBEAT_SECONDS
     progress.refresh()
     assert lines(file) == []
@@ -162,7 +162,7 @@ def test_nothing_is_announced_without_expected_steps(clock: Clock) -> None:
     file = io.StringIO()
     progress = progress_on(file, clock)
     progress.expect("image", ())
-    progress.announce()
+    progress.print_estimate()
     assert lines(file) == []
     assert progress.summary() == ""
 
@@ -304,7 +304,7 @@ def test_live_display_shows_the_running_steps_and_their_durations(clock: Clock) 
     assert second_row == "     95 s  wheel for linux: building it"
     progress.print_line("something else")
     progress.fail(second)
-    progress.ready()
+    progress.forget_expected()
     assert rows(terminal) == [end_row, "[  95.0 s] something else"]
 
 

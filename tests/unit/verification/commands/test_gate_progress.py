@@ -182,8 +182,8 @@ def test_a_first_run_uses_typical_times() -> None:
     gate = Gate(past={})
     typical = [typical_seconds(f"cell {system}") for system in ("linux", "linux", "windows")]
     assert gate.display.seconds_left() == sum(typical) / 2
-    assert gate.progress.afterwards() == (sum(typical) / 2, "3 cells")
-    gate.progress.announce()
+    assert gate.progress.later_work() == (sum(typical) / 2, "3 cells")
+    gate.progress.print_estimate()
     (line,) = gate.lines()
     assert f"{sum(typical) / 2:.0f} s" in line
     assert "3 cells" in line

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -324,10 +324,15 @@ def test_images_to_build_are_announced_before_an_engine_is_started(
     output = io.StringIO()
     steps = Progress(output, environment={}, refreshes=False)
     monkeypatch.setattr(prepare, "PROGRESS", steps)
-    monkeypatch.setattr(images, "missing_images", lambda *_: {"index"})
+    missing = images.missing_images
+
+    def missing_images(engine: engines.Engine | None, names: Iterable[str]) -> set[str]:
+        return {"index"} if engine else missing(None, names)
+
+    monkeypatch.setattr(images, "missing_images", missing_images)
     selection = select(Options(profile="gate"), Path.cwd(), SUBJECT.platforms)
     prepare._expect_steps(TESTBED.engine if has_engine else None, selection)
-    steps.announce()
+    steps.print_estimate()
     number = re.search(r"building (\d+) image", output.getvalue())
     assert number
     assert "the release workflow" in output.getvalue()
