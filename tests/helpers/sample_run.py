@@ -25,7 +25,6 @@ from verification.models.inspection import ReleaseInspection, WheelInspection
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import (
     NOT_COVERED,
-    REGISTRATION_FILE,
     ArtifactClaim,
     BasisEntry,
     Claim,
@@ -39,6 +38,7 @@ from verification.models.report import (
     OutOfScope,
     PipelinePart,
     PublisherPart,
+    PublisherScope,
     ReplayInputs,
     Report,
     RunSelection,
@@ -67,7 +67,7 @@ BASIS = tuple(
         ("compiler", "zig's clang for Linux, MinGW-w64 for Windows (cross-compiled)"),
         ("Windows", "Wine 10.0"),
         ("GitHub", "act 0.2.89 with 10 stand-in actions"),
-        ("index", "pypiserver 2.4.2 with our front"),
+        ("index", "pypiserver 2.4.2 behind an HTTPS server of this suite"),
         (NOT_COVERED, "a real Windows, Linux ARM64, macOS ARM64"),
     )
 )
@@ -370,7 +370,7 @@ PIPELINE = PipelinePart(
 
 PUBLISHER = PublisherPart(
     registered="verification/subjects/quiverdb/publishers.toml",
-    scope=REGISTRATION_FILE,
+    scope=PublisherScope.REGISTRATION_FILE,
     fields={
         "project": "quiverdb",
         "owner": "octo-org",

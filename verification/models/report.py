@@ -107,10 +107,10 @@ NOT_COVERED = "not covered"
 
 
 class BasisEntry(Model):
-    """One part of what a verdict is based on: a stand-in, the source, or what is not covered."""
+    """One part of what a verdict is based on: a stand-in, the origin, or what is not covered."""
 
     name: str
-    """What the part is, such as source, Windows, GitHub, index or not covered."""
+    """What the part is, such as source or origin, Windows, GitHub, index or not covered."""
     value: str
     """What the run used, such as "Wine 10.0" or "act 0.2.89 with 10 stand-in actions"."""
 
@@ -431,19 +431,21 @@ class PipelinePart(Model):
     act: str = Field(default="", description="The version of act.")
 
 
-REGISTRATION_FILE, LIVE_INDEX = "against the registration file", "against the live index"
-"""The scopes of the verdict on the registered publisher."""
+class PublisherScope(enum.StrEnum):
+    """What the verdict on the registered publisher compares the workflow with."""
+
+    REGISTRATION_FILE = "against the registration file"
+    """The registration in the checkout."""
+    LIVE_INDEX = "against the live index"
+    """The provenance of the last release on the live index."""
 
 
 class PublisherPart(Model):
     """The registered trusted publisher."""
 
     registered: str = Field(default="", description="The file with the registration.")
-    scope: str = Field(
-        default="",
-        description="What the verdict compares the workflow with: `against the registration file` "
-        "or `against the live index`.",
-    )
+    scope: PublisherScope = PublisherScope.REGISTRATION_FILE
+    """What the verdict compares the workflow with."""
     fields: Mapping[str, str] = Field(
         default_factory=dict,
         description="The registration: project, owner, repository, workflow and environment.",
@@ -495,7 +497,7 @@ class Report(Model):
     template: ReportTemplate | None = None
     """The texts of VERIFICATION.md that do not come from the run; null for generic texts."""
     basis: tuple[BasisEntry, ...] = Field(
-        default=(), description="What the verdict is based on. Each form shows it."
+        default=(), description="What the verdict is based on. Each format shows it."
     )
     files: tuple[FileResult, ...] = Field(
         default=(), description="Each file of the release, and how far the run verifies it."

@@ -17,14 +17,13 @@ from verification.models.pipeline import (
 )
 from verification.models.publisher import TrustedPublisher
 from verification.models.report import (
-    LIVE_INDEX,
-    REGISTRATION_FILE,
     ArtifactClaim,
     Claim,
     JobRecord,
     LinkClaim,
     PipelinePart,
     PublisherPart,
+    PublisherScope,
     ReleaseAsset,
     ReleasePage,
 )
@@ -194,7 +193,7 @@ def publisher_part(
     is_read = result.live.verdict is Verdict.VERIFIED
     return PublisherPart(
         registered=registered,
-        scope=LIVE_INDEX if is_read else REGISTRATION_FILE,
+        scope=PublisherScope.LIVE_INDEX if is_read else PublisherScope.REGISTRATION_FILE,
         fields={
             "project": publisher.project,
             "owner": UNKNOWN_OWNER if publisher.stand_in_owner else publisher.owner,

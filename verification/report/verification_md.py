@@ -16,11 +16,11 @@ from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.machine import OperatingSystem
 from verification.models.report import (
-    REGISTRATION_FILE,
     ArtifactClaim,
     Claim,
     LinkClaim,
     PublisherPart,
+    PublisherScope,
     Report,
 )
 from verification.models.report_template import (
@@ -143,7 +143,7 @@ def _registration_to_confirm(report: Report) -> PublisherPart | None:
     item, publisher = _find(report, "publisher"), report.publisher
     if not (item and publisher and item.verdict is Verdict.VERIFIED):
         return None
-    return publisher if publisher.scope == REGISTRATION_FILE else None
+    return publisher if publisher.scope == PublisherScope.REGISTRATION_FILE else None
 
 
 # ---- rows ----
@@ -301,7 +301,7 @@ def _scopes(rows: _Rows) -> str:
     """Return what the score of the items does not include; empty if it includes everything."""
     items = {item.item for item in rows.template.items}
     if "publisher" in items and _registration_to_confirm(rows.report):
-        return f", 1 of them only {REGISTRATION_FILE}"
+        return f", 1 of them only {PublisherScope.REGISTRATION_FILE}"
     return ""
 
 
@@ -458,7 +458,8 @@ def _human(report: Report) -> Iterator[str]:
         return
     yield "### Human Verification"
     file = publisher.registered
-    yield f"{_COMPARE}. The run verified the publisher {REGISTRATION_FILE}, `{file}`."
+    scope = PublisherScope.REGISTRATION_FILE
+    yield f"{_COMPARE}. The run verified the publisher {scope}, `{file}`."
     lines = ["| Field | Registered value |", "| --- | --- |"]
     lines += [
         f"| {name} | {markdown.line(value or 'any')} |" for name, value in publisher.fields.items()

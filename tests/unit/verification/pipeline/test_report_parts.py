@@ -29,7 +29,7 @@ from verification.models.pipeline import (
     PipelineFailure,
     PipelineResult,
 )
-from verification.models.report import LIVE_INDEX, REGISTRATION_FILE
+from verification.models.report import PublisherScope
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose_pipeline
@@ -257,9 +257,9 @@ def test_identity_is_exchanged_if_the_index_accepts_it(
 @pytest.mark.parametrize(
     ("live", "scope"),
     [
-        (Verdict.VERIFIED, LIVE_INDEX),
-        (Verdict.UNVERIFIED, REGISTRATION_FILE),
-        (Verdict.FAILED, REGISTRATION_FILE),
+        (Verdict.VERIFIED, PublisherScope.LIVE_INDEX),
+        (Verdict.UNVERIFIED, PublisherScope.REGISTRATION_FILE),
+        (Verdict.FAILED, PublisherScope.REGISTRATION_FILE),
     ],
 )
 def test_scope_is_the_registration_file_unless_the_live_index_agrees(

@@ -20,6 +20,7 @@ from verification.models.report import (
     KeptMachine,
     OutOfScope,
     PublisherPart,
+    PublisherScope,
     RunChanges,
 )
 from verification.models.results import CellResult, Coverage, PlatformResult
@@ -409,12 +410,12 @@ def test_the_publisher_has_its_scope_its_fields_and_the_live_index() -> None:
         publishers={"a.whl": "owner/repo", "b.whl": "owner/repo"},
     )
     publisher = PublisherPart(
-        scope="against the registration file", fields={"workflow": "publish.yml"}, live=live
+        scope=PublisherScope.REGISTRATION_FILE, fields={"workflow": "publish.yml"}, live=live
     )
     rows = html.build_page(complete().model_copy(update={"publisher": publisher}), {}).publisher
 
     values = " ".join(f"{name}={value}" for name, value in rows)
-    for part in ("against the registration file", "workflow=publish.yml", "0.4.0", "no provenance"):
+    for part in (publisher.scope, "workflow=publish.yml", "0.4.0", "no provenance"):
         assert part in values
     assert "owner/repo: 2" in values
 

@@ -20,11 +20,10 @@ from tests.helpers.sample_run import (
 from verification.models.cause import Severity
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import (
-    LIVE_INDEX,
-    REGISTRATION_FILE,
     Claim,
     OutOfScope,
     PipelinePart,
+    PublisherScope,
     Report,
 )
 from verification.models.report_template import ItemTemplate, ReportTemplate
@@ -66,7 +65,7 @@ def _confirmed() -> Report:
     live = LivePublisherCheck(
         verdict=Verdict.VERIFIED, version="0.4.0", publishers={"a.whl": "kind=GitHub"}
     )
-    publisher = PUBLISHER.model_copy(update={"scope": LIVE_INDEX, "live": live})
+    publisher = PUBLISHER.model_copy(update={"scope": PublisherScope.LIVE_INDEX, "live": live})
     return _with(complete(), publisher=publisher)
 
 
@@ -93,7 +92,7 @@ def _human_entries(text: str) -> list[str]:
 def test_registration_that_nobody_compared_with_the_index_is_the_only_human_entry() -> None:
     text = _render(complete())
     assert len(_human_entries(text)) == 1
-    assert REGISTRATION_FILE in _front(text)["human_score"]
+    assert PublisherScope.REGISTRATION_FILE in _front(text)["human_score"]
     section = text.partition("### Human Verification")[2].partition("\n###")[0]
     for name, value in PUBLISHER.fields.items():
         assert f"| {name} | {value} |" in section
@@ -103,8 +102,8 @@ def test_verdict_on_the_publisher_has_its_scope_wherever_it_is_stated() -> None:
     text = _render(complete())
     (requirement,) = [row for row in _rows(text) if row.startswith("| CI-04 |")]
     (verdict,) = re.findall(r"#### 4\..*?\*\*Verdict:\*\* ([^\n]*)", text, re.DOTALL)
-    assert REGISTRATION_FILE in requirement
-    assert verdict == f"VERIFIED {REGISTRATION_FILE}"
+    assert PublisherScope.REGISTRATION_FILE in requirement
+    assert verdict == f"VERIFIED {PublisherScope.REGISTRATION_FILE}"
 
 
 def test_agreeing_live_index_leaves_nothing_to_a_person() -> None:

@@ -23,6 +23,7 @@ from verification.models.report import (
     FileResult,
     KeptMachine,
     PublisherPart,
+    PublisherScope,
     Report,
 )
 from verification.models.results import (
@@ -374,14 +375,14 @@ def test_scope_of_the_publisher_and_what_was_read_of_the_live_index_have_one_lin
         publishers={"a.whl": "x"},
         reason="no provenance",
     )
-    publisher = PublisherPart(scope="against the registration file", live=live)
+    publisher = PublisherPart(scope=PublisherScope.REGISTRATION_FILE, live=live)
     report = build(request(tmp_path)).model_copy(update={"publisher": publisher})
     remarks = lines(None, report)
-    assert len([line for line in remarks if "against the registration file" in line]) == 1
+    assert len([line for line in remarks if PublisherScope.REGISTRATION_FILE in line]) == 1
     (line,) = [line for line in remarks if "live index" in line]
     for value in ("a.whl", "0.13.5", "no provenance"):
         assert value in line
-    without = report.model_copy(update={"publisher": PublisherPart()})
+    without = report.model_copy(update={"publisher": None})
     assert len(lines(None, without)) == len(remarks) - 2
 
 
