@@ -24,27 +24,27 @@ _PROFILES = _ROOT / "verification" / "scenarios" / "profiles.toml"
 SHELLS = ("bash", "zsh")
 _REPORT = "report in the checkout, or in the state folder if the checkout is read-only"
 PYTEST_OPTIONS: Mapping[str, str] = {
-    "-k EXPRESSION": "run only what has the words in its name, such as -k 'uv and not venv' "
-    "(default: everything)",
-    "-n NUMBER": "run so many at once; 0 runs them in one process (default: three for two "
+    "-k EXPRESSION": "run the tests whose names contain the words, such as -k 'uv and not venv' "
+    "(default: all tests)",
+    "-n NUMBER": "run NUMBER tests at once; 0 runs them in one process (default: three for two "
     "processors)",
     "-v": "show the output of pytest, and the steps of each build (default: the progress)",
     "-x": "stop at the first failure (default: run everything)",
 }
-"""The options of pytest that `gate` and `test` pass on, of those that are useful most often."""
+"""The most useful options of pytest. `gate` and `test` accept all of them."""
 EXIT_CODES = """\
 exit codes:
   0 verified
   1 the package failed
   3 the testbed failed
   4 wrong use
-  5 something required stayed unverified
+  5 something required is not verified
 """
 _NARROW = 90
-"""On a terminal with fewer columns, the summary of a command has lines of its own."""
+"""On a terminal with fewer columns, the summary of a command is on separate lines."""
 _MIN_WIDTH = 20
 _PYTEST_NAMES = {"strict": "strict-verdict"}
-"""Options that have another name for pytest, which has an option ``--strict`` of its own."""
+"""Options with another name for pytest, which already has an option ``--strict``."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +60,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Wraps each line of a description on its own, with the indentation of the line."""
+    """Wraps each line of a description separately, with the indentation of the line."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(_wrap(line, width, indent) for line in text.splitlines())
@@ -105,7 +105,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         choices=profiles,
         type=_one_of("profile", profiles),
-        help="the profile whose cells run: quick, gate, full or everywhere (default: gate)",
+        help="the profile whose cells run (default: gate)",
     )
     add(
         "--machine",
@@ -173,7 +173,8 @@ def _add_no_provision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-provision",
         action="store_true",
-        help="never install or start an engine (default: as root on Debian, do so if none answers)",
+        help="never install or start an engine "
+        "(default: on Debian as root, start one if none answers)",
     )
 
 
@@ -212,7 +213,7 @@ def _add_shell(parser: argparse.ArgumentParser) -> None:
         metavar="machine",
         choices=machines,
         type=_one_of("machine", machines),
-        help=f"one of {', '.join(machines)}",
+        help="the machine that runs the shell",
     )
     _add_origin(parser)
     add(
@@ -265,14 +266,14 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         (
             "--installer",
             "NAME",
-            "the installer: pip, uv, pip-oldest ...; for poetry, pdm, pipx and so on the nearest "
-            "(default: pip)",
+            "the installer: pip, uv, pip-oldest ...; poetry, pdm, pipx and others are replaced by "
+            "a similar installer (default: pip)",
         ),
         (
             "--scenario",
             "NAME",
-            "the way to install and use the package; for store-python, conda-environment and "
-            "tls-proxy the nearest (default: the first of the machine)",
+            "the way to install and use the package; store-python, conda-environment and tls-proxy "
+            "are replaced by a similar scenario (default: the first of the machine)",
         ),
     ):
         parser.add_argument(name, metavar=metavar, default="", help=text)
@@ -470,15 +471,18 @@ def _usage(columns: int) -> str:
 
 
 def _epilog(command: str) -> str | None:
-    if command not in PYTEST_COMMANDS:
-        return None
-    width = max(map(len, PYTEST_OPTIONS)) + 2
-    options = [f"  {name:<{width}}{text}" for name, text in PYTEST_OPTIONS.items()]
-    lines = ["useful options of pytest:", *options, ""]
+    lines = []
+    if command in PYTEST_COMMANDS:
+        width = max(map(len, PYTEST_OPTIONS)) + 2
+        options = [f"  {name:<{width}}{text}" for name, text in PYTEST_OPTIONS.items()]
+        lines += ["useful options of pytest:", *options, ""]
+    if command in ("gate", "shell"):
+        lines += [f"machines: {', '.join(_names(_MACHINES))}", ""]
     if command == "gate":
-        for kind, path in (("machines", _MACHINES), ("profiles", _PROFILES)):
-            lines += [f"{kind}: {', '.join(_names(path))}", ""]
-    return "\n".join([*lines, *EXIT_CODES.splitlines()])
+        lines += [f"profiles: {', '.join(_names(_PROFILES))}", ""]
+    if command in PYTEST_COMMANDS:
+        lines += EXIT_CODES.splitlines()
+    return "\n".join(lines) or None
 
 
 def parse(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

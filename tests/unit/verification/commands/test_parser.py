@@ -5,8 +5,11 @@ import re
 
 import pytest
 
+from tests.helpers.sample_run import report
 from verification.commands import parser
 from verification.models.errors import WrongUse
+from verification.models.verdict import Verdict
+from verification.report import card
 from verification.scenarios import machines, profiles
 
 
@@ -88,9 +91,26 @@ def test_help_explains_the_useful_options_of_pytest(name: str) -> None:
         assert len(line.split()) > 4
 
 
-def test_help_of_the_gate_lists_the_machines() -> None:
-    words = parser.build_parsers()[1]["gate"].format_help().replace(",", " ").split()
-    assert set(machines.load()) <= set(words)
+@pytest.mark.parametrize("name", ["gate", "shell"])
+def test_help_lists_the_machines_once(name: str) -> None:
+    words = parser.build_parsers()[1][name].format_help().replace(",", " ").split()
+    assert {machine: words.count(machine) for machine in machines.load()} == dict.fromkeys(
+        machines.load(), 1
+    )
+
+
+@pytest.mark.parametrize("name", parser.COMMANDS)
+def test_help_text_of_an_option_does_not_repeat_its_choices(name: str) -> None:
+    for action in parser.build_parsers()[1][name]._actions:
+        words = set((action.help or "").replace(",", " ").split())
+        assert not action.choices or not words.issuperset(action.choices), action.dest
+
+
+def test_exit_codes_have_the_meanings_of_the_release_card() -> None:
+    for verdict in (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED):
+        text = card.card(report().model_copy(update={"verdict": verdict})).exit_meaning
+        code, meaning = text.removeprefix("exit code ").split(": ")
+        assert f"  {code} {meaning}" in parser.EXIT_CODES.splitlines()
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
