@@ -42,6 +42,8 @@ _START_SECONDS = 60
 _RETRY_SECONDS = 0.5
 _UNKNOWN_OWNER_HOURS = 12
 _GROUP_ACCESS = 0o060
+_USE_DEFAULT_CONTEXT = "unset DOCKER_CONTEXT; docker context use default"
+"""The shell command after which Docker uses its default context."""
 
 
 class Endpoint(Model):
@@ -134,7 +136,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     socket = Path(endpoint.url.removeprefix("unix://"))
     if endpoint.url.startswith("unix://") and not socket.exists():
         return f"{endpoint.url} ({endpoint.origin}): there is no such socket"
-    if _refusal(socket):
+    if _permission_obstacle(socket):
         return f"{endpoint.url} ({endpoint.origin}): an engine may run, but it refuses this user"
     try:
         client = docker.DockerClient(base_url=endpoint.url, timeout=timeout_seconds)
@@ -206,10 +208,10 @@ class Obstacle(Model):
 def start_obstacle(*, provision: bool = True) -> Obstacle | None:
     """Return why `ensure` would not start an engine, or None if it would."""
     endpoint = next(endpoints())
-    if refusal := _refusal(Path(endpoint.url.removeprefix("unix://"))):
-        return refusal
+    if denied := _permission_obstacle(Path(endpoint.url.removeprefix("unix://"))):
+        return denied
     if endpoint.named_by_user:
-        fix = "unset DOCKER_HOST" if endpoint.origin == "DOCKER_HOST" else _DEFAULT_CONTEXT
+        fix = "unset DOCKER_HOST" if endpoint.origin == "DOCKER_HOST" else _USE_DEFAULT_CONTEXT
         reason = f"{endpoint.origin} names the engine"
         return Obstacle(reason=reason, fix=f"start that engine, or run: {fix}")
     obstacle = provision_obstacle()
@@ -227,10 +229,7 @@ def start_obstacle(*, provision: bool = True) -> Obstacle | None:
     return Obstacle(reason=obstacle, fix=fix)
 
 
-_DEFAULT_CONTEXT = "unset DOCKER_CONTEXT; docker context use default"
-
-
-def _refusal(socket: Path) -> Obstacle | None:
+def _permission_obstacle(socket: Path) -> Obstacle | None:
     """Return the obstacle if an engine has a socket that this user cannot use."""
     if not socket.is_socket() or os.access(socket, os.R_OK | os.W_OK):
         return None

@@ -75,7 +75,7 @@ REASONS = (
         r"(bindfltapi|certadm|infocardapi|isolatedwindows\w*|mq\w+|netsh|ntdllk|opmxbox|"
         r"projectedfslib|ualapi|vertdll|vm\w+|wds\w+|winhv\w+|wnvapi|libwinpthread-1|msoledbsql)\.dll",
     ),
-    ("of ARM64 only", "|".join(map(re.escape, sorted(ONLY_ARM)))),
+    ("ARM64 only", "|".join(map(re.escape, sorted(ONLY_ARM)))),
     ("of earlier versions of Windows, of 32 bits only, or outside System32", r".*"),
 )
 """Why a library that a source names is not in the list: the first pattern that matches."""

@@ -29,7 +29,7 @@ MIN_BYTES_GROWN, MIN_FACTOR_GROWN = 10_240, 1.05
 """A wheel has grown if its size exceeds both limits. A smaller difference is a normal change of
 the code."""
 _ONLY_IN_ONE_RUN = ("cell-added", "cell-gone", "item-added", "item-gone", "wheel-gone")
-"""The kinds of differences of what only one of the runs has."""
+"""The kinds of differences about a cell, item or wheel that only one of the runs has."""
 Inputs = Mapping[str, str | bool]
 
 
@@ -57,8 +57,8 @@ def compare(
     a cell takes, and which run was the first bad one.
     """
     earlier = _earlier_runs(history, new, base)
-    if base_kind_differs := different_kinds(base.report, new.report):
-        base, new = _of_one_strictness(base), _of_one_strictness(new)
+    if kind_differences := different_kinds(base.report, new.report):
+        base, new = _without_strict(base), _without_strict(new)
     differences = [
         *_cells(base, new, earlier),
         *_items(base, new),
@@ -67,21 +67,22 @@ def compare(
         *_changed("dependency", base.report.locked, new.report.locked),
         *_changed("image", _images(base.report), _images(new.report)),
     ]
-    if base_kind_differs:
-        differences = [_of_other_kind(difference) for difference in differences]
+    if kind_differences:
+        differences = [_without_false_regressions(difference) for difference in differences]
     return sorted(differences, key=lambda difference: (not difference.is_regression, difference))
 
 
 def different_kinds(base: Report, new: Report) -> list[str]:
-    """Return in what two runs differ in kind, one line for each option; empty for one kind."""
+    """Return the options in which two runs differ, one line for each; none for one kind."""
     before, now = run_kind(base), run_kind(new)
     return [f"{name}: {before[name]} -> {now[name]}" for name in now if before[name] != now[name]]
 
 
-def _of_other_kind(difference: RunDifference) -> RunDifference:
-    """Return a difference of runs of two kinds. What only one selection contains is no regression.
+def _without_false_regressions(difference: RunDifference) -> RunDifference:
+    """Return a difference of runs of two kinds, without a regression that the options explain.
 
-    With other options, equal inputs do not make a cell flaky.
+    A cell, item or wheel that only one selection contains is no regression. With other options,
+    equal inputs do not make a cell flaky.
     """
     if difference.kind in _ONLY_IN_ONE_RUN:
         return replace(difference, is_regression=False)
@@ -90,7 +91,7 @@ def _of_other_kind(difference: RunDifference) -> RunDifference:
     return difference
 
 
-def _of_one_strictness(run: RecordedRun) -> RecordedRun:
+def _without_strict(run: RecordedRun) -> RecordedRun:
     """Return a run with the verdicts of its cells without ``--strict``."""
     if not run.report.selection.strict:
         return run

@@ -1,4 +1,4 @@
-"""The history: the reports of all finished runs, in one SQLite file.
+"""The history: the reports of all finished gates, in one SQLite file.
 
 Each run is one transaction. A run is stored completely or not at all, even if another process
 writes at the same time or the process is killed.
@@ -63,10 +63,13 @@ class RecordedRuns:
 
 
 def run_kind(report: Report) -> dict[str, str]:
-    """Return the kind of a run: its command and its options, by name. Runs of one kind compare.
+    """Return the kind of a run: its command and its options, by name.
 
-    The version of a published release and the folder of a source are part of it. A folder of wheels
-    and the commit of the checkout are not.
+    Only runs of one kind are compared. The version of a published release and the folder of a
+    source are part of the kind. A folder of wheels and the commit of the checkout are not.
+
+    The command is ``gate`` or ``reproduce``. No other command writes a report: a replay prints its
+    results. Only gates are recorded. A reproduction is compared by the path of its report.
     """
     selection = report.selection
     source = f"source {selection.source}"

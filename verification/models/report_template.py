@@ -80,7 +80,7 @@ class ReportTemplate(Model):
     requirements: tuple[RequirementTemplate, ...] = ()
     """The requirements that truths and items meet."""
     items: tuple[ItemTemplate, ...] = ()
-    """The items of the run that have a section of their own."""
+    """The items of the run that have a separate section."""
 
     @pydantic.model_validator(mode="after")
     def _check_requirements(self) -> Self:

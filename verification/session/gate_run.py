@@ -53,7 +53,7 @@ class GateRequest:
         self.cells: tuple[Cell, ...]
         """The cells of the selected machines that can run with the selected files."""
         self.without_tests: tuple[Cell, ...]
-        """The cells that do not run because the package has no tests of its own."""
+        """The cells that do not run because there are no own tests."""
         self.plan_cells()
         if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
             raise WrongUse(

@@ -229,7 +229,7 @@ def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set up a host without an engine. Starting one is possible, but it fails the test."""
     monkeypatch.setattr(engine, "connect", lambda endpoint, *_: f"{endpoint.url}: a reason")
     monkeypatch.setattr(engine, "provision_obstacle", lambda: None)
-    monkeypatch.setattr(engine, "_refusal", lambda _: None)
+    monkeypatch.setattr(engine, "_permission_obstacle", lambda _: None)
     for name in ("_install", "install_client", "_start_daemon"):
         monkeypatch.setattr(engine, name, _forbidden)
 
@@ -272,7 +272,7 @@ def _host(
     """Set up a host whose user is not root."""
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(engine, "_current_context", lambda: None)
-    monkeypatch.setattr(engine, "_refusal", lambda _: None)
+    monkeypatch.setattr(engine, "_permission_obstacle", lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(engine, "is_debian", lambda: debian)
     monkeypatch.setattr(engine, "_has_systemd", lambda: systemd)
@@ -349,10 +349,10 @@ def test_running_engine_that_refuses_the_user_needs_no_installation(
 
 def test_socket_that_the_user_can_use_is_no_refusal(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
-    assert engine._refusal(path) is None
+    assert engine._permission_obstacle(path) is None
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
-        assert engine._refusal(path) is None
+        assert engine._permission_obstacle(path) is None
 
 
 def _answer_find(monkeypatch: pytest.MonkeyPatch, *engines: Engine | None) -> None:

@@ -22,6 +22,7 @@ from verification.models.verdict import Outcome
 from verification.report import results_json
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
+from verification.session.user_files import history
 
 GOOD, BAD = cell(LINUX), cell(LINUX, crash())
 HANGS = cell(LINUX, catalogue().cause("hang", "x", "y"))
@@ -144,6 +145,23 @@ def test_cells_of_a_report_without_inputs_cannot_be_replayed(
     assert code == ExitCode.UNVERIFIED
     (line,) = capsys.readouterr().err.splitlines()
     assert "`inputs`" in line
+
+
+def test_replay_writes_no_report_and_adds_no_run_to_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "report"
+    results_json.write(folder / "results.json", report(GOOD))
+    content = (folder / "results.json").read_bytes()
+
+    def replayed(*_: object, **__: object) -> list[ReplayResult]:
+        return [replay.compare_results(GOOD, GOOD)]
+
+    monkeypatch.setattr(replay.Replay, "run", replayed)
+    assert _run(LINUX, "--from", str(folder)) == ExitCode.VERIFIED
+    assert [path.name for path in folder.iterdir()] == ["results.json"]
+    assert (folder / "results.json").read_bytes() == content
+    assert history().runs().runs == ()
 
 
 def test_cells_that_did_not_run_are_not_replayed_and_need_no_engine(
