@@ -17,6 +17,8 @@ from verification.models.expectation import Expectation
 # The caches of pip and uv: ~/.cache/pip, %LocalAppData%\\pip.
 _CACHE_HOMES = (".cache", "Local")
 INSTALLERS = ("pip", "uv")
+# Debian's Python uses the second name (Debian Python Policy).
+_PACKAGE_FOLDERS = ("site-packages", "dist-packages")
 # The lock files of uv: in a virtual environment, or in the folder for temporary files.
 _LOCK = re.compile(r"\.lock|uv-[0-9a-f]+\.lock")
 
@@ -99,6 +101,12 @@ def is_lock(path: PurePath) -> bool:
 def is_within(path: PurePath, package: str) -> bool:
     """Return whether ``path`` belongs to the import package of this name."""
     return package in path.parts
+
+
+def top_level_name(path: PurePath) -> str | None:
+    """Return the first part of a path in a folder of packages; None if it is in no such folder."""
+    pairs = itertools.pairwise(path.parts)
+    return next((name for folder, name in pairs if folder in _PACKAGE_FOLDERS), None)
 
 
 def is_module_file(path: PurePath, module: str) -> bool:

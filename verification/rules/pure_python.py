@@ -19,9 +19,9 @@ PURE_PYTHON_FALLBACK = "pure-python-fallback"
 def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     """Yield a cause if the package works, but the process mapped none of its extension modules.
 
-    This alone proves nothing: a package can load an extension module at a later call. It needs one
-    proof more. The loader reported that it cannot load one of the modules, or subject.toml declares
-    the modules as libraries that the smoke test uses.
+    This alone proves nothing: a package can load an extension module at a later call. A second
+    proof is required. The loader reported that it cannot load one of the modules, or subject.toml
+    declares the modules as libraries that the smoke test uses.
     """
     step, native = evidence.steps.mapped, evidence.steps.native_call
     if step is None or step.value is None or native is None or not native.ok:

@@ -118,7 +118,7 @@ def _was_installed(module: str, evidence: CellEvidence, expectation: Expectation
     return any(path.as_posix().endswith(file) for path in paths.added_paths(evidence))
 
 
-def _lost_name(failure: Failure) -> tuple[str, str] | None:
+def _missing_name_of(failure: Failure) -> tuple[str, str] | None:
     """Return a module and the name that it does not have, if this is the error."""
     if match := _NO_NAME.search(failure.message):
         return match[2], match[1]
@@ -128,10 +128,10 @@ def _lost_name(failure: Failure) -> tuple[str, str] | None:
 
 
 def _missing_name(failure: Failure, _: CellEvidence, expectation: Expectation) -> Finding | None:
-    lost = _lost_name(failure)
-    if not lost or lost[0].split(".")[0] == expectation.module:
+    missing = _missing_name_of(failure)
+    if not missing or missing[0].split(".")[0] == expectation.module:
         return None
-    module, name = lost
+    module, name = missing
     is_standard = module.split(".")[0] in stdlib.NAMES
     cause = "standard-library-mismatch" if is_standard else "missing-dependency"
     return finding(cause, "symbol", symbol=name, module=module)
@@ -160,9 +160,9 @@ def _dependency_attribute(
     failure: Failure, evidence: CellEvidence, expectation: Expectation
 ) -> Finding | None:
     """Return the fault of a dependency that no longer has what the package uses."""
-    if not (lost := _lost_name(failure)):
+    if not (missing := _missing_name_of(failure)):
         return None
-    module, name = lost
+    module, name = missing
     if dependency := _dependency(module, evidence, expectation):
         facts = {"module": module, "attribute": name, **dependency}
         return finding("dependency-broken", "attribute", **facts)
@@ -178,9 +178,9 @@ def _failed_dependency(
         return None
     # The import system has frames without a file of its own.
     inner = paths.path_type(evidence)(files[-1])
-    if inner not in paths.added_paths(evidence) or "site-packages" not in inner.parts:
+    top = paths.top_level_name(inner)
+    if inner not in paths.added_paths(evidence) or top is None:
         return None
-    top = inner.parts[inner.parts.index("site-packages") + 1].partition(".")[0]
     if dependency := _dependency(top, evidence, expectation):
         message = failure.message[:300]
         return finding("dependency-broken", "inside", message=message, **dependency)
@@ -199,7 +199,9 @@ def _dependency(
     if top == canonicalize_name(expectation.module) or top.replace("-", "_") in stdlib.NAMES:
         return None
     installed = {
-        name: found for name, found in paths.distributions(evidence).items() if name != "pip"
+        name: distribution
+        for name, distribution in paths.distributions(evidence).items()
+        if name != "pip"
     }
     names = [name for name in installed if name == top] or [
         name
@@ -238,7 +240,7 @@ def _environment(failure: Failure, _: CellEvidence, __: Expectation) -> Finding 
 
 def _encoding(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
     match = _CODEC.search(failure.message)
-    # A file that is not UTF-8 although its reader says so is no matter of the system.
+    # If the code itself names UTF-8, the system's encoding is not the cause.
     if match and match[1].lower().replace("-", "") != "utf8":
         return finding("encoding-assumed", "codec", codec=match[1], message=failure.message[:200])
     return None
@@ -265,8 +267,8 @@ def _data_file(
                 return None
             facts = {"sought": sought, "path": installed.as_posix()}
             return finding("missing-data-file", "case", **facts)
-    # A missing module has a cause of its own. A file elsewhere is not a file of the package.
-    is_own = path.is_absolute() and {"site-packages", expectation.module} <= set(path.parts[:-1])
+    # A missing module has a separate cause. A file elsewhere is not a file of the package.
+    is_own = path.is_absolute() and paths.top_level_name(path.parent) == expectation.module
     if failure.type == "FileNotFoundError" and is_own:
         return finding("missing-data-file", "absent", sought=sought)
     return None

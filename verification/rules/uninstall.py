@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
 from verification.models.cause import Cause, FactValue
@@ -101,15 +101,28 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
         is_package_file = path in installed and path in package
         is_leftover = paths.is_within(path, expectation.module) or is_new or is_package_file
         (leftover if is_leftover else ignored).append(name)
-    used_folders = {parent for name in ignored for parent in kind(name).parents}
-    made_folders = {parent for path in installed for parent in path.parents}
-    files = {
-        path
-        for path in map(kind, leftover)
-        if path not in made_folders | used_folders and path.name != "__pycache__"
-    }
-    filled_folders = {parent for path in files for parent in path.parents} - used_folders
-    return [name for name in leftover if kind(name) in files | filled_folders]
+    used_folders = _folders(map(kind, ignored))
+    candidates = frozenset(map(kind, leftover)) - used_folders
+    remaining = _without_empty_folders(candidates, _folders(installed))
+    return [name for name in leftover if kind(name) in remaining]
+
+
+def _without_empty_folders(
+    leftover: frozenset[PurePath], installed_folders: frozenset[PurePath]
+) -> frozenset[PurePath]:
+    """Return the leftovers without the folders of the installation that have no other leftover.
+
+    `__pycache__` counts as such a folder: Python makes it.
+    """
+    files = frozenset(
+        path for path in leftover if path not in installed_folders and path.name != "__pycache__"
+    )
+    return files | (leftover & _folders(files))
+
+
+def _folders(files: Iterable[PurePath]) -> frozenset[PurePath]:
+    """Return all folders above these files."""
+    return frozenset(parent for path in files for parent in path.parents)
 
 
 def registry_changes(evidence: CellEvidence) -> Iterator[Cause]:

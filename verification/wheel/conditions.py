@@ -7,8 +7,8 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-_PATCHES = (0, 99)
-"""The smallest and the largest patch release. A condition must have one value for both."""
+from verification.wheel.tags import PATCHES
+
 _ATTRIBUTES = {
     "sys.platform": "sys_platform",
     "os.name": "os_name",
@@ -21,7 +21,7 @@ _CALLS = {
 }
 # Names that code uses for the result of such a condition, also if it imports them: six.PY2.
 _CONVENTIONS = {"TYPE_CHECKING": False, "PY2": False, "PY3": True}
-_OTHER_PYTHONS = {"pypy_version_info", "pypy_translation_info", "JYTHON_JAR"}
+_OTHER_PYTHON_ATTRIBUTES = {"pypy_version_info", "pypy_translation_info", "JYTHON_JAR"}
 """The attributes of `sys` that only other implementations than CPython have."""
 _COMPARISONS: Mapping[type[ast.cmpop], Callable[[object, object], object]] = {
     ast.Eq: operator.eq,
@@ -41,8 +41,8 @@ class UnknownValue(Exception):
     """The value of an expression depends on more than the system and the Python."""
 
 
-class Scope(NamedTuple):
-    """What the conditions of a module read."""
+class KnownValues(NamedTuple):
+    """The values that the conditions of a module can read."""
 
     environment: Mapping[str, str]
     """The marker variables of the system and the Python (PEP 508). Some can be missing."""
@@ -50,36 +50,36 @@ class Scope(NamedTuple):
     """The known values of names of the module."""
 
 
-def evaluate(expression: ast.expr, scope: Scope) -> object:
-    """Return the value of an expression on the scope's system and Python.
+def evaluate(expression: ast.expr, values: KnownValues) -> object:
+    """Return the value of an expression on the system and the Python of these values.
 
     Raises:
         UnknownValue: it depends on something else, or on the patch release of the Python.
     """
-    low, high = (_value(expression, scope, patch) for patch in _PATCHES)
-    if low != high:
+    first, last = (_value(expression, values, patch) for patch in (PATCHES[0], PATCHES[-1]))
+    if first != last:
         raise UnknownValue
-    return low
+    return first
 
 
-def is_true(condition: ast.expr, scope: Scope) -> bool | None:
-    """Return whether a condition is true on the scope's system and Python; None if unknown."""
+def is_true(condition: ast.expr, values: KnownValues) -> bool | None:
+    """Return whether a condition is true on the system and the Python; None if unknown."""
     try:
-        return bool(evaluate(condition, scope))
+        return bool(evaluate(condition, values))
     except UnknownValue:
         return None
 
 
-def _value(node: ast.expr, scope: Scope, patch: int) -> object:
+def _value(node: ast.expr, values: KnownValues, patch: int) -> object:
     try:
-        return _known_value(node, scope, patch)
+        return _known_value(node, values, patch)
     except (TypeError, KeyError, IndexError, AttributeError, ValueError):
         raise UnknownValue from None
 
 
-def _known_value(node: ast.expr, scope: Scope, patch: int) -> object:  # noqa: C901
+def _known_value(node: ast.expr, values: KnownValues, patch: int) -> object:  # noqa: C901
     def value(inner: ast.expr) -> object:
-        return _value(inner, scope, patch)
+        return _value(inner, values, patch)
 
     match node:
         case ast.Constant(value=constant):
@@ -89,7 +89,7 @@ def _known_value(node: ast.expr, scope: Scope, patch: int) -> object:  # noqa: C
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             return not value(operand)
         case ast.BoolOp():
-            return _bool_op(node, scope, patch)
+            return _bool_op(node, values, patch)
         case ast.Compare(left=ast.Constant(value="__pypy__"), ops=[ast.In() | ast.NotIn() as op]):
             return isinstance(op, ast.NotIn)  # in sys.builtin_module_names
         case ast.Compare(left=left, ops=[op], comparators=[right]):
@@ -107,24 +107,24 @@ def _known_value(node: ast.expr, scope: Scope, patch: int) -> object:  # noqa: C
         case ast.Call(func=ast.Attribute(value=text, attr="lower"), args=[]):
             return value(text).lower()  # type: ignore[attr-defined]
         case ast.Call(func=ast.Name(id="hasattr"), args=[ast.Name(id="sys"), ast.Constant() as of]):
-            if of.value in _OTHER_PYTHONS:
+            if of.value in _OTHER_PYTHON_ATTRIBUTES:
                 return False
             raise UnknownValue
         case ast.Call(func=function, args=[]):
-            return scope.environment[_CALLS[_dotted(function)]]
+            return values.environment[_CALLS[_dotted(function)]]
         case ast.Name() | ast.Attribute():
-            return _named(_dotted(node), scope, patch)
+            return _named(_dotted(node), values, patch)
         case _:
             raise UnknownValue
 
 
-def _bool_op(node: ast.BoolOp, scope: Scope, patch: int) -> object:
+def _bool_op(node: ast.BoolOp, values: KnownValues, patch: int) -> object:
     """Return the value of `and` or `or`. One known operand can decide it."""
     decisive = isinstance(node.op, ast.Or)
     unknown = False
     for operand in node.values:
         try:
-            if bool(_value(operand, scope, patch)) is decisive:
+            if bool(_value(operand, values, patch)) is decisive:
                 return decisive
         except UnknownValue:
             unknown = True
@@ -133,11 +133,11 @@ def _bool_op(node: ast.BoolOp, scope: Scope, patch: int) -> object:
     return not decisive
 
 
-def _named(name: str, scope: Scope, patch: int) -> object:
-    if name in scope.constants:
-        return scope.constants[name]
+def _named(name: str, values: KnownValues, patch: int) -> object:
+    if name in values.constants:
+        return values.constants[name]
     module, _, attribute = name.rpartition(".")
-    version = tuple(map(int, scope.environment["python_version"].split(".")))
+    version = tuple(map(int, values.environment["python_version"].split(".")))
     match name:
         case "sys.version_info" | "version_info":
             return (*version, patch, "final", 0)
@@ -148,15 +148,15 @@ def _named(name: str, scope: Scope, patch: int) -> object:
         case "sys.hexversion":
             return (version[0] << 24) + (version[1] << 16) + (patch << 8) + 0xF0
         case "sys.maxsize":
-            is_32_bit = scope.environment["platform_machine"] in ("i686", "x86", "armv7l")
+            is_32_bit = values.environment["platform_machine"] in ("i686", "x86", "armv7l")
             return 2**31 - 1 if is_32_bit else 2**63 - 1
         case "str" | "bytes":
             return name  # `str is bytes` is true only in Python 2
         case "platform":
-            return scope.environment["sys_platform"]  # from sys import platform
+            return values.environment["sys_platform"]  # from sys import platform
     if attribute in _CONVENTIONS and module in ("", "six", "typing", "compat", "_compat"):
         return _CONVENTIONS[attribute]
-    return scope.environment[_ATTRIBUTES[name]]
+    return values.environment[_ATTRIBUTES[name]]
 
 
 def _dotted(node: ast.expr) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -16,9 +17,10 @@ from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import stdlib
 from verification.wheel.archive import Archive
-from verification.wheel.identity import PATCHES, WheelIdentity
+from verification.wheel.identity import WheelIdentity
 from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules
 from verification.wheel.modules import extension_modules, installed_modules
+from verification.wheel.tags import PATCHES
 
 DEVELOPER_FOLDERS = frozenset({"benchmarks", "examples", "test", "testing", "tests"})
 """The names of the folders with code for developers of a package."""
@@ -116,11 +118,12 @@ def causes(
         yield _fault(archive.name, message, package, risk=False)
         return
     required = _Required.of(identity, subject, modules)
-    yield from _removed_modules(code, subject, required)
+    imports = _Imports.of(code, package)
+    yield from _removed_modules(imports, subject, required)
     missing: dict[tuple[str, bool], list[_Missing]] = {}
     for fault in (
-        *_missing_modules(archive, identity, package, code),
-        *_undeclared(archive, identity, subject, code, required),
+        *_missing_modules(archive, identity, code, imports),
+        *_undeclared(archive, identity, subject, imports, required),
     ):
         missing.setdefault((fault.module, fault.risk), []).append(fault)
     for (module, risk), faults in missing.items():
@@ -165,6 +168,59 @@ class _Required(NamedTuple):
             _provided(extras, known),
         )
 
+    def provides(self, module: str) -> bool:
+        """Return whether a required distribution provides a top-level module.
+
+        setuptools provides `distutils` with a hook of the import system.
+        """
+        has_distutils = "setuptools" in self.names
+        return module in self.modules or (module == "distutils" and has_distutils)
+
+
+@dataclass(frozen=True)
+class _Imports:
+    """The imports of a package, and the files that run."""
+
+    package: str
+    unhandled: tuple[tuple[str, ImportedModule], ...]
+    """The path and the import of each import whose failure the package does not handle.
+
+    A file that the package imports only where it handles the failure is left out, with all files
+    that only such a file imports."""
+    run_in_use: frozenset[str]
+    """The files that may run when the package is imported or used, under any condition."""
+    always_run_in_use: frozenset[str]
+    """Those of `run_in_use` whose imports are under no condition, except a call of a function."""
+    run_on_import: frozenset[str]
+    """The files that may run when the package is imported."""
+    always_run_on_import: frozenset[str]
+    """Those of `run_on_import` whose imports are under no condition."""
+
+    @classmethod
+    def of(cls, code: PackageCode, package: str) -> _Imports:
+        """Return the imports of the package with this code."""
+
+        def files(*, in_functions: bool, certain: bool) -> frozenset[str]:
+            links = _links(code, in_functions=in_functions, certain=certain)
+            return frozenset(reachable_modules(links, package))
+
+        run_in_use = frozenset(reachable_modules(code.links, package))
+        run_unhandled = files(in_functions=True, certain=False)
+        unhandled = (
+            (path, imported)
+            for path, imports in code.imports.items()
+            if path in run_unhandled or path not in run_in_use
+            for imported in imports
+        )
+        return cls(
+            package,
+            tuple(unhandled),
+            run_in_use=run_in_use,
+            always_run_in_use=files(in_functions=True, certain=True),
+            run_on_import=files(in_functions=False, certain=False),
+            always_run_on_import=files(in_functions=False, certain=True),
+        )
+
 
 def has_package(archive: Archive, identity: WheelIdentity, package: str) -> bool:
     """Return whether a wheel has code of a package: a module of Python or an extension module."""
@@ -177,24 +233,22 @@ def has_package(archive: Archive, identity: WheelIdentity, package: str) -> bool
 
 
 def _missing_modules(
-    archive: Archive, identity: WheelIdentity, package: str, code: PackageCode
+    archive: Archive, identity: WheelIdentity, code: PackageCode, imports: _Imports
 ) -> Iterator[_Missing]:
     """Yield the imported modules of the package that the wheel does not contain."""
     installed = installed_modules(archive, identity)
     extensions = extension_modules(archive, identity)
-    executed = reachable_modules(code.links, package)
-    # Code for some systems may import modules that only their wheels have.
-    always_executed = reachable_modules(_links(code, in_functions=True, certain=True), package)
-    for path, imported in _unhandled_imports(code, package):
-        if imported.module.partition(".")[0] != package:
+    for path, imported in imports.unhandled:
+        if imported.module.partition(".")[0] != imports.package:
             continue
         module = _absent_module(imported, installed, extensions, code.names)
         if module is None:
             continue
-        certain = imported.certain and path in always_executed
+        # Code for some systems may import modules that only their wheels have.
+        certain = imported.certain and path in imports.always_run_in_use
         note = "but the wheel does not contain it"
         note += "; the import is in a function" * imported.in_function
-        note += _condition(certain=certain, executed=path in executed)
+        note += _condition(certain=certain, executed=path in imports.run_in_use)
         yield _Missing(path, module, note, not certain, imported.in_function)
 
 
@@ -202,28 +256,26 @@ def _undeclared(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,
-    code: PackageCode,
+    imports: _Imports,
     required: _Required,
 ) -> Iterator[_Missing]:
     """Yield the imported modules of other distributions that the wheel does not require."""
     package = subject.import_package
     available = stdlib.NAMES | installed_modules(archive, identity) | required.modules
-    executed = reachable_modules(_links(code, in_functions=False, certain=False), package)
-    always_executed = reachable_modules(_links(code, in_functions=False, certain=True), package)
     requires = ", ".join(sorted(required.names)) or "no distribution"
-    for path, imported in _unhandled_imports(code, package):
+    for path, imported in imports.unhandled:
         module = imported.module.partition(".")[0]
         if module == package or imported.in_function or module in available:
             continue
-        certain = imported.certain and path in always_executed
+        certain = imported.certain and path in imports.always_run_on_import
         if not certain and (
-            module in required.optional | stdlib.OTHER_PYTHONS or is_for_developers(path)
+            module in required.optional | stdlib.OTHER_PYTHON_MODULES or is_for_developers(path)
         ):
             continue
         note = f"but the wheel requires only {requires}"
         if required.unknown:
             note += f"; {', '.join(required.unknown)} may provide it: its modules are unknown"
-        note += _condition(certain=certain, executed=path in executed)
+        note += _condition(certain=certain, executed=path in imports.run_on_import)
         yield _Missing(path, module, note, risk=not certain or bool(required.unknown))
 
 
@@ -234,40 +286,25 @@ def _condition(*, certain: bool, executed: bool) -> str:
     return "" if certain else "; the import is under a condition"
 
 
-def _removed_modules(code: PackageCode, subject: Subject, required: _Required) -> Iterator[Cause]:
-    """Yield a cause for each import of a module that the Python's standard library has lost.
+def _removed_modules(imports: _Imports, subject: Subject, required: _Required) -> Iterator[Cause]:
+    """Yield a cause for each import of a module that the standard library no longer has.
 
-    A distribution can bring the module back: setuptools provides `distutils`.
+    A distribution can provide the module.
     """
-    package = subject.import_package
-    always_executed = reachable_modules(_links(code, in_functions=False, certain=True), package)
     python = ".".join(map(str, subject.python_version))
-    for path, imported in _unhandled_imports(code, package):
+    for path, imported in imports.unhandled:
         module = imported.module.partition(".")[0]
         removed = stdlib.REMOVED.get(module)
         if removed is None or subject.python_version < removed or imported.in_function:
             continue
-        if required.unknown or module in required.modules or "setuptools" in required.names:
+        if required.unknown or required.provides(module):
             continue
-        if imported.certain and path in always_executed:
+        if imported.certain and path in imports.always_run_on_import:
             message = f"imports {module}, which the standard library of Python {python} does not"
             message += f" have: {'.'.join(map(str, removed))} removed it"
             yield catalogue().cause(
                 "standard-library-mismatch", path, message, module=module, python=python
             )
-
-
-def _unhandled_imports(code: PackageCode, package: str) -> Iterator[tuple[str, ImportedModule]]:
-    """Yield the path and the import of each import whose failure the package does not handle.
-
-    A file that the package imports only where it handles the failure is left out, with all files
-    that only such a file imports.
-    """
-    executed = reachable_modules(code.links, package)
-    unhandled = reachable_modules(_links(code, in_functions=True, certain=False), package)
-    for path, imports in code.imports.items():
-        if path in unhandled or path not in executed:
-            yield from ((path, imported) for imported in imports)
 
 
 def is_for_developers(path: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from verification.models.cause import Cause, FactValue
-from verification.models.subject import PlatformTarget
+from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
@@ -23,32 +23,26 @@ _UNUSABLE = re.compile(r'[<>:"|?*\x00-\x1f]|[ .]$')
 _MAX_NAME_LENGTH = 255  # UTF-16 units
 # learn.microsoft.com, "Maximum Path Length Limitation": MAX_PATH is 260 with the final null.
 _MAX_PATH_LENGTH = 259
-# The default folder of the Python installer for one user (docs.python.org, "Using Python on
-# Windows"). The user name has 20 characters, the maximum of sAMAccountName.
+# The user name has 20 characters, the maximum of sAMAccountName.
 _APP_DATA = f"C:/Users/{'x' * 20}/AppData/Local"
-_SITE_PACKAGES = len(f"{_APP_DATA}/Programs/Python/Python313/Lib/site-packages/")
-# Python of the Microsoft Store installs into the folder of its application package (learn.microsoft
-# .com, "MSIX: file system"; the family name is the one that the Store shows).
 STORE_PYTHON = "Python of the Microsoft Store"
-_STORE_SITE_PACKAGES = len(
-    f"{_APP_DATA}/Packages/PythonSoftwareFoundation.Python.3.13_qbz5n2kfra8p0"
-    "/LocalCache/local-packages/Python313/site-packages/"
-)
 
 
-def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
+def causes(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
     """Yield a cause for each name that cannot be unpacked to its install path.
 
-    A wheel that can be installed on Windows must have only names that Windows allows.
+    A wheel that can be installed on Windows must have only names that Windows allows, with the
+    subject's Python.
     """
+    python = subject.python_version
     for_windows = identity.pure or PlatformTarget.of(identity.platform_tag).system == "windows"
     for name in dict.fromkeys(archive.names):
         if reason := _unsafe_name(name):
             yield _mismatch(name, f"is an unsafe file name: {reason}")
         if for_windows:
-            yield from _windows_causes(name, archive.install_paths[name])
+            yield from _windows_causes(name, archive.install_paths[name], python)
     if for_windows:
-        yield from _store_causes(archive)
+        yield from _store_causes(archive, python)
     names_by_path: dict[str, list[str]] = defaultdict(list)
     for name, path in archive.install_paths.items():
         names_by_path[path.lower() if for_windows else path].append(name)
@@ -69,24 +63,46 @@ def _unsafe_name(name: str) -> str | None:
     return None
 
 
-def _windows_causes(name: str, install_path: str) -> Iterator[Cause]:
+def _site_packages_length(python: tuple[int, int]) -> int:
+    """Return the length of the folder of packages after an installation for one user.
+
+    It is the default folder of Python's installer (docs.python.org, "Using Python on Windows").
+    """
+    major, minor = python
+    return len(f"{_APP_DATA}/Programs/Python/Python{major}{minor}/Lib/site-packages/")
+
+
+def _store_site_packages_length(python: tuple[int, int]) -> int:
+    """Return the length of the folder of packages with Python of the Microsoft Store.
+
+    This Python installs into the folder of its application package (learn.microsoft.com, "MSIX:
+    file system"; the family name is the one that the Store shows).
+    """
+    major, minor = python
+    family = f"PythonSoftwareFoundation.Python.{major}.{minor}_qbz5n2kfra8p0"
+    packages = f"LocalCache/local-packages/Python{major}{minor}/site-packages/"
+    return len(f"{_APP_DATA}/Packages/{family}/{packages}")
+
+
+def _windows_causes(name: str, install_path: str, python: tuple[int, int]) -> Iterator[Cause]:
     for part in PurePosixPath(name).parts:
         if _DEVICE.match(part) or _UNUSABLE.search(part) or _utf16_length(part) > _MAX_NAME_LENGTH:
             message = f"cannot be installed on Windows, which does not allow the name {part[:80]!r}"
             yield catalogue().cause("file-name-unusable", name, message, part=part)
-    length = _SITE_PACKAGES + _utf16_length(install_path)
+    length = _site_packages_length(python) + _utf16_length(install_path)
     if length > _MAX_PATH_LENGTH and _is_in_site_packages(install_path):
         message = f"has an install path of {length} characters in the default folder of a user's"
         message += f" Python on Windows, where the limit is {_MAX_PATH_LENGTH} by default"
         yield catalogue().cause("file-name-unusable", name, message, length=length)
 
 
-def _store_causes(archive: Archive) -> Iterator[Cause]:
+def _store_causes(archive: Archive, python: tuple[int, int]) -> Iterator[Cause]:
     """Yield one cause for the paths that are too long only with Python of the Microsoft Store."""
+    site_packages, of_store = _site_packages_length(python), _store_site_packages_length(python)
     lengths = {
-        name: _STORE_SITE_PACKAGES + _utf16_length(path)
+        name: of_store + _utf16_length(path)
         for name, path in archive.install_paths.items()
-        if _is_in_site_packages(path) and _SITE_PACKAGES + _utf16_length(path) <= _MAX_PATH_LENGTH
+        if _is_in_site_packages(path) and site_packages + _utf16_length(path) <= _MAX_PATH_LENGTH
     }
     too_long = {name: length for name, length in lengths.items() if length > _MAX_PATH_LENGTH}
     if too_long:

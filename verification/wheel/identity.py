@@ -16,14 +16,12 @@ from verification.models.cause import Cause, FactValue
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
-from verification.wheel.tags import is_newer, is_tag, oldest_platform_tag, python_tags
+from verification.wheel.tags import PATCHES, is_newer, is_tag, oldest_platform_tag, python_tags
 from verification.wheel.wheel_file import WheelFile, read_wheel_file
 from verification.wheel.wording import listing
 
 UNIVERSAL = frozenset({"universal2", "universal", "intel", "fat", "fat3", "fat32", "fat64"})
 """The processor part of a macOS tag whose wheel is for several processors."""
-PATCHES = range(100)
-"""The possible patch releases of a Python minor version. A wheel must support all of them."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from verification.wheel.archive import Archive
-from verification.wheel.conditions import Scope, UnknownValue, evaluate, is_true
+from verification.wheel.conditions import KnownValues, UnknownValue, evaluate, is_true
 
 # Names in a condition that may depend on the system or the Python.
 _RUN_CONDITION = re.compile(
@@ -81,7 +81,7 @@ def read_package(archive: Archive, package: str, environment: Mapping[str, str])
             )
     constants = _constants(trees, environment)
     for path, tree in trees.items():
-        reader = _Reader(path, Scope(environment, constants[path]))
+        reader = _Reader(path, KnownValues(environment, constants[path]))
         imports[path] = tuple(sorted(set(reader.imports(tree.body))))
         links[path] = frozenset(_links(tree, path))
         if path.endswith("/__init__.py"):
@@ -111,7 +111,7 @@ class _Reader(NamedTuple):
     """Reads the imports of one module."""
 
     path: str
-    scope: Scope
+    values: KnownValues
 
     def imports(
         self, body: Sequence[ast.stmt], *, certain: bool = True, in_function: bool = False
@@ -129,18 +129,24 @@ class _Reader(NamedTuple):
                 case ast.FunctionDef() | ast.AsyncFunctionDef():
                     yield from self.imports(statement.body, certain=certain, in_function=True)
                 case _:
-                    inner, is_certain = self._inner(statement, in_function=in_function)
+                    inner, is_certain = self._executed_statements(
+                        statement, in_function=in_function
+                    )
                     yield from self.imports(
                         inner, certain=certain and is_certain, in_function=in_function
                     )
-            if isinstance(statement, ast.If) and self._ends(statement, in_function=in_function):
+            if isinstance(statement, ast.If) and self._skips_rest(
+                statement, in_function=in_function
+            ):
                 return
 
-    def _inner(self, statement: ast.stmt, *, in_function: bool) -> tuple[list[ast.stmt], bool]:
+    def _executed_statements(
+        self, statement: ast.stmt, *, in_function: bool
+    ) -> tuple[list[ast.stmt], bool]:
         """Return the statements inside a statement, and whether they always run with it."""
         match statement:
             case ast.If(test=test):
-                if (value := is_true(test, self.scope)) is not None:
+                if (value := is_true(test, self.values)) is not None:
                     return (statement.body if value else statement.orelse), True
                 if _RUN_CONDITION.search(ast.dump(test)):
                     return [], True
@@ -154,14 +160,14 @@ class _Reader(NamedTuple):
             case _:
                 return list(_unconditional(statement, in_function=in_function)), True
 
-    def _ends(self, statement: ast.If, *, in_function: bool) -> bool:
+    def _skips_rest(self, statement: ast.If, *, in_function: bool) -> bool:
         """Return whether the code after a condition does not run on this or on some systems."""
-        if (value := is_true(statement.test, self.scope)) is not None:
-            return _leaves(statement.body if value else statement.orelse)
+        if (value := is_true(statement.test, self.values)) is not None:
+            return _ends_with_return_or_raise(statement.body if value else statement.orelse)
         test = statement.test
         return (
             in_function
-            and _leaves(statement.body)
+            and _ends_with_return_or_raise(statement.body)
             and bool(_RUN_CONDITION.search(ast.dump(test)) or _reads_constant(test))
         )
 
@@ -175,7 +181,7 @@ def _constants(trees: Mapping[str, ast.Module], environment: Mapping[str, str]) 
 
     Names that a module imports from another module of the package are included.
     """
-    values = {path: _own_constants(tree, path, environment) for path, tree in trees.items()}
+    values = {path: _module_constants(tree, path, environment) for path, tree in trees.items()}
     imported: dict[str, dict[str, object]] = {}
     for path, tree in trees.items():
         imported[path] = {}
@@ -189,7 +195,7 @@ def _constants(trees: Mapping[str, ast.Module], environment: Mapping[str, str]) 
     return {path: {**imported[path], **values[path]} for path in trees}
 
 
-def _own_constants(
+def _module_constants(
     tree: ast.Module, path: str, environment: Mapping[str, str]
 ) -> Mapping[str, object]:
     """Return the values of the names that a module sets once and that depend on the system."""
@@ -203,7 +209,7 @@ def _own_constants(
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=value) if stores[name] == 1:
                 with contextlib.suppress(UnknownValue):
-                    constants[name] = evaluate(value, Scope(environment, constants))
+                    constants[name] = evaluate(value, KnownValues(environment, constants))
     return constants
 
 
@@ -227,7 +233,7 @@ def _may_catch_import_error(handler: ast.ExceptHandler) -> bool:
     return False
 
 
-def _leaves(body: Sequence[ast.stmt]) -> bool:
+def _ends_with_return_or_raise(body: Sequence[ast.stmt]) -> bool:
     return bool(body) and isinstance(body[-1], ast.Return | ast.Raise)
 
 

@@ -44,7 +44,7 @@ class _Loaded:
 class Process:
     """The libraries that a process has loaded."""
 
-    known: Mapping[str, _Loaded] = field(default_factory=dict)
+    libraries: Mapping[str, _Loaded] = field(default_factory=dict)
     """Each library by its path and by the names for which the linker does not search again."""
 
 
@@ -83,28 +83,28 @@ class Linker:
 
         The search continues after a library that is not found, as in ldd(1).
         """
-        known = dict(process.known)
+        libraries = dict(process.libraries)
         needs: list[Need] = []
         added: list[_Loaded] = []
 
         def load(path: str, loader: _Loaded | None) -> _Loaded:
             loaded = _Loaded(path, self.headers.get(path, _UNKNOWN), loader)
-            known[path] = loaded
+            libraries[path] = loaded
             if loaded.headers.soname and not self.musl:  # musl does not compare sonames
-                known.setdefault(loaded.headers.soname, loaded)
+                libraries.setdefault(loaded.headers.soname, loaded)
             added.append(loaded)
             return loaded
 
-        if path not in known:
+        if path not in libraries:
             load(path, None)
-        for library in added:  # the loop adds to the list
-            for name in library.headers.needed:
-                found = known.get(name)
-                if found is None and (where := self._find(name, library)):
-                    found = known.get(where) or load(where, library)
-                    known.setdefault(name, found)
-                needs.append(Need(library.path, name, found.path if found else None))
-        return Opened(tuple(needs), Process(known), tuple(library.path for library in added))
+        for loader in added:  # the loop adds to the list
+            for name in loader.headers.needed:
+                library = libraries.get(name)
+                if library is None and (file := self._find(name, loader)):
+                    library = libraries.get(file) or load(file, loader)
+                    libraries.setdefault(name, library)
+                needs.append(Need(loader.path, name, library.path if library else None))
+        return Opened(tuple(needs), Process(libraries), tuple(loaded.path for loaded in added))
 
     def _find(self, name: str, library: _Loaded) -> str | None:
         if "/" in name:

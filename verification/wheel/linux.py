@@ -21,7 +21,7 @@ from verification.models.inspection import Import, Library
 from verification.models.subject import PlatformTarget
 from verification.rules.catalogue import catalogue
 from verification.wheel.library_names import is_extension_module
-from verification.wheel.linker import Linker, Process, effective_run_path
+from verification.wheel.linker import Linker, Opened, Process, effective_run_path
 from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
@@ -138,32 +138,52 @@ def _missing_needs(code: NativeCode, policy: Policy | None) -> Iterator[tuple[st
     it opens the libraries that nothing else loads.
     """
     files = {f"{_ROOT}{path}": library for library in code.matching for path in library.paths}
-    linker = Linker(files, _system_libraries(code, policy), musl=code.target.system == "musl")
     declared = [path for path in (f"{_ROOT}{path}" for path in code.declared) if path in files]
     modules = [path for path in files if is_extension_module(path.removeprefix(_ROOT))]
     needed = {name for library in code.matching for name in library.needed}
     others = sorted(files, key=lambda path: posixpath.basename(path) in needed)
-    process, with_modules = Process(), Process()
-    for path in modules:
-        opened = linker.open(path, with_modules)
-        with_modules = with_modules if opened.missing else opened.process
+    linker = Linker(files, _system_libraries(code, policy), musl=code.target.system == "musl")
+    processes = _Processes(linker, modules)
     loaded = set[str]()
     for path in dict.fromkeys((*declared, *modules, *others)):
-        is_opened = path in declared or path in modules
-        if files[path].sha256 in loaded and not is_opened:
+        library = files[path]
+        is_opened = path in declared or path in modules  # by the package itself
+        if library.sha256 in loaded and not is_opened:
             continue
-        in_order, opened = linker.open(path, process), linker.open(path, with_modules)
-        if path in declared:
-            process = in_order.process
-        if not opened.missing:
-            with_modules = opened.process
-        opened = opened if in_order.missing else in_order
+        opened = processes.open(path, is_declared=path in declared)
         loaded |= {files[file].sha256 for file in opened.paths if file in files}
-        is_needed = posixpath.basename(path) in needed or files[path].soname in needed
+        is_needed = posixpath.basename(path) in needed or library.soname in needed
         for need in opened.missing:
             # A library that needs this one may have a run path that leads to more.
             if is_opened or not (is_needed and _bundled(code, need.name)):
                 yield need.needed_by.removeprefix(_ROOT), need.name
+
+
+class _Processes:
+    """Two processes that open libraries of a package, with and without its extension modules."""
+
+    def __init__(self, linker: Linker, modules: Iterable[str]) -> None:
+        self._linker = linker
+        self._in_order = Process()
+        """The process with the declared libraries so far."""
+        self._with_modules = Process()
+        """The process with the extension modules, which can be imported in any order."""
+        for path in modules:
+            self._open_with_modules(path)
+
+    def open(self, path: str, *, is_declared: bool) -> Opened:
+        """Open a library. It can be loaded if one of the processes finds everything it needs."""
+        in_order = self._linker.open(path, self._in_order)
+        if is_declared:
+            self._in_order = in_order.process
+        with_modules = self._open_with_modules(path)
+        return with_modules if in_order.missing else in_order
+
+    def _open_with_modules(self, path: str) -> Opened:
+        opened = self._linker.open(path, self._with_modules)
+        if not opened.missing:
+            self._with_modules = opened.process
+        return opened
 
 
 def _system_libraries(code: NativeCode, policy: Policy | None) -> Callable[[str], str | None]:

@@ -16,7 +16,7 @@ REMOVED = {
     ),
 }
 """The first Python without the module: PEP 632 (3.12), PEP 594 (3.13), What's New in Python."""
-OTHER_PYTHONS = frozenset(
+OTHER_PYTHON_MODULES = frozenset(
     (
         *(
             "__builtin__",

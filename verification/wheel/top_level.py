@@ -1,4 +1,4 @@
-"""Find files that a wheel installs at places where they do not belong or can collide."""
+"""Find top-level files and folders that a wheel should not install."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def causes(
     subject: Subject,
     modules: Mapping[NormalizedName, frozenset[str]],
 ) -> Iterator[Cause]:
-    """Yield one cause for each top-level file or folder that does not belong there.
+    """Yield one cause for each top-level file or folder that a wheel should not install.
 
-    A second package or module with a name of its own belongs there, with its stubs (PEP 561).
-    So do scripts, headers and data in `.data`. A `.pth` file is a risk: each start of Python reads
-    it.
+    A second package or module is allowed if its name is one that other projects do not use, with
+    its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. A `.pth` file is
+    a risk: each start of Python reads it.
 
     ``modules`` are the top-level modules of the other distributions. A file or folder with the
     same name overwrites them.
@@ -130,7 +130,7 @@ def _is_misplaced_data(name: str) -> bool:
 def _is_importable(
     top: str, names: Sequence[str], archive: Archive, groups: Mapping[str, list[str]]
 ) -> bool:
-    """Return whether this is a package, a module or stubs, under a name of its own."""
+    """Return whether this is a package, a module or stubs, under an uncommon name."""
     stem = top.partition(".")[0]
     if stem.lower() in _COMMON_NAMES:
         return False

@@ -62,7 +62,7 @@ def inspect_wheel(
         *unloadable,
         *identity.causes(archive, wheel_identity, subject, additional=additional),
         *record.causes(archive),
-        *file_names.causes(archive, wheel_identity),
+        *file_names.causes(archive, wheel_identity, subject),
         *top_level.causes(archive, wheel_identity, subject, modules or {}),
         *unused_files.causes(archive, wheel_identity),
         *private_files.causes(archive),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -15,13 +14,14 @@ from verification.models.cause import Cause, FactValue
 from verification.models.inspection import Library
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
-from verification.wheel.archive import Archive
+from verification.wheel.archive import Archive, open_wheel
+from verification.wheel.errors import BadWheel
 from verification.wheel.library_names import is_extension_module
 from verification.wheel.native_code import NativeCode
 from verification.wheel.windows_facts import functions_of, has_library, is_known_in_any
 from verification.wheel.wording import listing
 
-_OF_DRIVERS = {
+_DRIVER_LIBRARIES = {
     "nvcuda.dll", "nvml.dll", "nvcuvid.dll", "nvencodeapi64.dll", "nvapi64.dll", "amfrt64.dll",
     "opencl.dll", "vulkan-1.dll", "ze_loader.dll",
 }  # fmt: skip
@@ -71,17 +71,25 @@ def has_libraries_outside(wheels: Iterable[Path], package: str) -> bool:
     Whether Windows finds it depends on how the wheel is installed, for example with ``--user``.
     """
     return any(
-        name.lower().endswith(".dll") and not name.lower().startswith(f"{package.lower()}/")
+        path.lower().endswith(".dll") and not path.lower().startswith(f"{package.lower()}/")
         for wheel in wheels
-        if "-win" in wheel.name and zipfile.is_zipfile(wheel)
-        for name in zipfile.ZipFile(wheel).namelist()
+        if "-win" in wheel.name
+        for path in _install_paths(wheel)
     )
+
+
+def _install_paths(wheel: Path) -> Iterable[str]:
+    """Return the install paths of a wheel's files. A file that is no archive has none."""
+    try:
+        return open_wheel(wheel).install_paths.values()
+    except BadWheel:
+        return ()  # the inspection reports it
 
 
 def _missing_library(library: Library, name: str) -> Iterator[Cause]:
     """Yield a cause for a library that neither Windows nor the wheel has."""
     delayed = name not in library.needed
-    if not (delayed and name.lower() in _OF_DRIVERS):
+    if not (delayed and name.lower() in _DRIVER_LIBRARIES):
         reason = "a clean Windows does not have it and the wheel does not contain it"
         yield _missing(library, name, reason, risk=delayed)
 

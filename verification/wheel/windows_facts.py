@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 LIBRARIES = Path(__file__).with_name("windows_libraries.txt")
 FUNCTIONS = Path(__file__).with_name("windows_functions.json.xz")
-_OF_32_BIT = "win32"
+_WIN32 = "win32"
 
 
 class Functions(NamedTuple):
@@ -31,7 +31,7 @@ class Functions(NamedTuple):
 def has_library(name: str, tag: str) -> bool:
     """Return whether a clean Windows has a library of this name for the platform tag."""
     lower = name.lower()
-    names, patterns = _libraries(tag == _OF_32_BIT)
+    names, patterns = _libraries(tag == _WIN32)
     return lower in names or any(fnmatch.fnmatchcase(lower, pattern) for pattern in patterns)
 
 
@@ -58,7 +58,7 @@ def _libraries(is_32_bit: bool) -> tuple[frozenset[str], tuple[str, ...]]:
         for line in LIBRARIES.read_text("utf-8").splitlines()
         if not line.startswith("#")
     ]
-    names = [row[0] for row in rows if is_32_bit or _OF_32_BIT not in row]
+    names = [row[0] for row in rows if is_32_bit or _WIN32 not in row]
     return frozenset(names), tuple(name for name in names if "*" in name)
 
 

@@ -35,6 +35,17 @@ def test_distributions_have_normalised_names() -> None:
     assert paths.distributions(evidence(lambda fields: fields.pop("exercise"))) == {}
 
 
+def test_top_level_name_is_the_first_part_in_a_folder_of_packages() -> None:
+    for path, name in (
+        (f"{SITE}/cffi/api.py", "cffi"),
+        (f"{SITE}/one.py", "one.py"),
+        ("/usr/lib/python3/dist-packages/cffi/api.py", "cffi"),
+        ("/usr/lib/python3.13/json/decoder.py", None),
+        (SITE, None),
+    ):
+        assert paths.top_level_name(PurePosixPath(path)) == name
+
+
 def test_installed_version_uses_the_normalised_name() -> None:
     observed = distributions({"Quiver_DB": {"version": "1.0", "folder": SITE}})
     assert paths.installed_version(observed, "quiver.db") == "1.0"

@@ -136,7 +136,7 @@ def failed_import(kind: str, message: str, *files: str) -> tuple[str, dict[str, 
     return fault.name, dict(fault.facts)
 
 
-def test_attribute_that_a_dependency_has_lost_names_its_release() -> None:
+def test_attribute_that_a_dependency_no_longer_has_names_its_release() -> None:
     message = "module 'pycares' has no attribute 'ares_query_a_result'"
     facts = {"dependency": "pycares", "version": "5.0.1", "module": "pycares"}
     expected = ("dependency-broken", facts | {"attribute": "ares_query_a_result"})
@@ -160,6 +160,18 @@ def test_dependency_that_fails_itself_is_named() -> None:
     )
 
 
+def test_dependency_in_the_packages_of_debian_is_named() -> None:
+    file = "/usr/local/lib/python3.13/dist-packages/pycares/utils.py"
+    error = StepError(
+        type="AttributeError",
+        message="type object 'Channel' has no attribute 'x'",
+        trace=f'Traceback:\n  File "{file}", line 1, in <module>\n    x = y\n',
+    )
+    observed = evidence(with_dependency, lambda fields: fields["installed"]["added"].append(file))
+    fault = step_error(Failure.of("import", error), observed, EXPECTATION)
+    assert (fault.name, fault.facts.get("dependency")) == ("dependency-broken", "pycares")
+
+
 @pytest.mark.parametrize(
     ("kind", "message", "name"),
     [
@@ -181,6 +193,8 @@ def test_error_in_the_package_does_not_blame_a_dependency(
 
 NO_HOME = "Could not determine home directory."
 """The message of `Path.home()` without HOME."""
+DEBIAN_FILE = "/usr/local/lib/python3.13/dist-packages/quiverdb/a.json"
+"""A file that Debian's Python does not find."""
 
 
 @pytest.mark.parametrize(
@@ -228,6 +242,10 @@ NO_HOME = "Could not determine home directory."
             "FileNotFoundError", f"[Errno 2] No such file or directory: '{PACKAGE}/a.json'", "",
             ("missing-data-file", {"sought": f"{PACKAGE}/a.json"}),
         ),
+        (
+            "FileNotFoundError", f"[Errno 2] No such file or directory: '{DEBIAN_FILE}'", "",
+            ("missing-data-file", {"sought": DEBIAN_FILE}),
+        ),
     ],
 )  # fmt: skip
 def test_assumption_about_the_machine_has_a_name(
@@ -258,6 +276,10 @@ def test_encoding_of_the_system_has_a_name(kind: str, message: str, codec: str |
         ("KeyError", "'HOME'"),  # not from the environment
         ("FileNotFoundError", "[Errno 2] No such file or directory: 'data.csv'"),
         ("FileNotFoundError", "[Errno 2] No such file or directory: '/home/user/a.json'"),
+        (
+            "FileNotFoundError",
+            f"[Errno 2] No such file or directory: '/quiverdb{SITE}/other/a.json'",
+        ),
         ("FileNotFoundError", f"[Errno 2] No such file or directory: '{FILES[0]}'"),
     ],
 )

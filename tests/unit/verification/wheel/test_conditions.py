@@ -5,12 +5,12 @@ import ast
 import pytest
 
 from verification.models.subject import PlatformTarget
-from verification.wheel.conditions import Scope, UnknownValue, evaluate, is_true
+from verification.wheel.conditions import KnownValues, UnknownValue, evaluate, is_true
 from verification.wheel.dependencies import marker_environment
 
 
-def scope(tag: str = "manylinux_2_28_x86_64", **constants: object) -> Scope:
-    return Scope(marker_environment(PlatformTarget.of(tag), (3, 13)), constants)
+def known_values(tag: str = "manylinux_2_28_x86_64", **constants: object) -> KnownValues:
+    return KnownValues(marker_environment(PlatformTarget.of(tag), (3, 13)), constants)
 
 
 def expression(code: str) -> ast.expr:
@@ -42,7 +42,7 @@ def expression(code: str) -> ast.expr:
     ],
 )
 def test_condition_of_the_system_has_a_value(code: str, expected: object) -> None:
-    assert evaluate(expression(code), scope(FLAG=7)) == expected
+    assert evaluate(expression(code), known_values(FLAG=7)) == expected
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_condition_of_the_system_has_a_value(code: str, expected: object) -> Non
 )
 def test_other_conditions_are_unknown(code: str) -> None:
     with pytest.raises(UnknownValue):
-        evaluate(expression(code), scope())
-    assert is_true(expression(code), scope()) is None
+        evaluate(expression(code), known_values())
+    assert is_true(expression(code), known_values()) is None
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_other_conditions_are_unknown(code: str) -> None:
     [("win_amd64", True, True), ("win32", True, False), ("macosx_11_0_arm64", False, True)],
 )
 def test_condition_is_evaluated_for_the_platform(tag: str, windows: bool, is_64_bit: bool) -> None:
-    assert is_true(expression("sys.platform == 'win32'"), scope(tag)) is windows
-    assert is_true(expression("os.name == 'nt'"), scope(tag)) is windows
-    assert is_true(expression("sys.maxsize > 2**32"), scope(tag)) is is_64_bit
+    assert is_true(expression("sys.platform == 'win32'"), known_values(tag)) is windows
+    assert is_true(expression("os.name == 'nt'"), known_values(tag)) is windows
+    assert is_true(expression("sys.maxsize > 2**32"), known_values(tag)) is is_64_bit
 
 
 def test_system_of_a_wheel_for_any_platform_is_unknown() -> None:
-    unknown = Scope({"python_version": "3.13"})
+    unknown = KnownValues({"python_version": "3.13"})
     assert is_true(expression("os.name == 'nt'"), unknown) is None
     assert is_true(expression("sys.version_info < (3,)"), unknown) is False

@@ -13,14 +13,15 @@ from tests.helpers.sample_wheels import (
     windows_wheel,
 )
 from verification.models.cause import Cause
+from verification.models.subject import Subject
 from verification.wheel import file_names
 from verification.wheel.archive import open_wheel
 from verification.wheel.identity import identify
 
 
-def causes_of(wheel: Path) -> list[Cause]:
+def causes_of(wheel: Path, subject: Subject = SUBJECT) -> list[Cause]:
     archive = open_wheel(wheel)
-    return list(file_names.causes(archive, identify(archive, SUBJECT)))
+    return list(file_names.causes(archive, identify(archive, subject), subject))
 
 
 def test_name_that_leads_out_of_the_environment_is_reported(tmp_path: Path) -> None:
@@ -102,6 +103,16 @@ def test_path_that_is_too_long_only_for_the_store_python_is_flawed(tmp_path: Pat
         assert [cause.severity for cause in causes] == ["flawed"] * is_too_long
         assert causes_of(linux_wheel(tmp_path / str(length), files)) == []
     assert causes[0].facts == {"length": 325, "files": 1, "python": file_names.STORE_PYTHON}
+
+
+def test_longest_path_depends_on_the_python(tmp_path: Path) -> None:
+    # The folder Python39 has a name of one character less, and the Store's folder two less.
+    python = SUBJECT.model_copy(update={"python": "cp39"})
+    for length, severity in ((98, None), (99, "flawed"), (163, "flawed"), (164, "broken")):
+        (tmp_path / str(length)).mkdir()
+        wheel = windows_wheel(tmp_path / str(length), {"quiverdb/" + "x" * length: ""})
+        causes = causes_of(wheel, python)
+        assert [cause.severity for cause in causes] == ([severity] if severity else []), length
 
 
 def test_paths_that_are_too_long_for_the_store_python_have_one_cause(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,7 @@ def test_library_that_only_an_environment_puts_next_to_the_package_is_flawed(
         ("quiverdb-1.0.0.data/platlib/other/a.DLL", True),
         ("quiverdb-1.0.0.data/data/lib/site-packages/quiverdb/a.dll", True),
         ("other.pyd", False),
+        ("quiverdb-1.0.0.data/platlib/quiverdb/a.dll", False),
     ],
 )
 def test_dll_outside_the_package_is_detected(tmp_path: Path, path: str, outside: bool) -> None:
@@ -249,6 +251,14 @@ def test_files_that_are_no_windows_wheel_have_no_dll_outside(tmp_path: Path) -> 
     broken.write_bytes(b"no archive")
     linux = linux_wheel(tmp_path, {"quiverdb.libs/a.dll": b"MZ"})
     assert not has_libraries_outside([broken, linux], "quiverdb")
+
+
+def test_damaged_windows_wheel_has_no_dll_outside(tmp_path: Path) -> None:
+    wheel = windows_wheel(tmp_path, {"a.dll": b"MZ"})
+    # The central directory is damaged. The record that ends the archive is intact.
+    wheel.write_bytes(wheel.read_bytes().replace(b"PK\1\2", b"PK\0\0"))
+    assert zipfile.is_zipfile(wheel)
+    assert not has_libraries_outside([wheel], "quiverdb")
 
 
 def test_additional_copy_outside_the_search_folders_is_accepted(tmp_path: Path) -> None:
