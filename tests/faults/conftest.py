@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option that writes the recordings."""
     help_text = "write the evidence that the recorded tests judge (with -m long)"
     parser.addoption("--record-evidence", action="store_true", help=help_text)
+
+
+def pytest_configure() -> None:
+    """Remove the width that tox sets, because it wraps the lines of the started gates."""
+    os.environ.pop("COLUMNS", None)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

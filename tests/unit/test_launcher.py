@@ -59,7 +59,7 @@ class _Programs:
             _install(Path(command[0]).parents[1], "tox")
         if "exec" in command and not failed:
             _install(_work() / command[command.index("-e") + 1], "pydantic")
-        output = json.dumps(["/gate/bin/python", {"PATH": "/gate/bin"}])
+        output = json.dumps(["/gate/bin/python", {"PATH": "/gate/bin", "COLUMNS": "80"}])
         return subprocess.CompletedProcess(
             command, int(failed), f"noise\n{output}\n  gate: OK\n", self.error
         )
@@ -533,6 +533,19 @@ def test_environments_get_the_variables_of_the_terminal() -> None:
     settings.read(LAUNCHER.with_name("tox.ini"), "utf-8")
     passed = settings["testenv"]["pass_env"].split()
     assert {"COLUMNS", "TERM", "NO_COLOR", "FORCE_COLOR"} <= set(passed)
+
+
+@pytest.mark.parametrize("columns", ["60", None])
+def test_width_of_tox_is_not_the_width_of_a_command(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, columns: str | None
+) -> None:
+    if columns is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", columns)
+    _Programs(launcher)
+    _, variables = launcher.environment(Path("/tox"), "gate")
+    assert ("COLUMNS" in variables) is (columns is not None)
 
 
 @pytest.mark.parametrize("name", ["gate", "shell"])
