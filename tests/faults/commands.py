@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from verification.commands.gate import WITHOUT_WARNINGS
 from verification.models.report import Report
 from verification.report import results_json
 
@@ -31,7 +32,7 @@ class FinishedCommand:
 
 def gate_command(report: Path, *options: str) -> list[str]:
     """Return the command that ``./e2e gate`` runs in its tox environment."""
-    command = [sys.executable, "-m", "pytest", *SUITE, "--profile=gate"]
+    command = [sys.executable, "-m", "pytest", *SUITE, "--profile=gate", *WITHOUT_WARNINGS]
     return [*command, f"--report={report}", *options]
 
 

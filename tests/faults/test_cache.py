@@ -43,11 +43,12 @@ def test_truncated_release_that_cannot_be_downloaded_is_a_testbed_failure(
     finished = gate(tmp_path / "report", f"--release={RELEASE}", **OFFLINE)
 
     assert finished.code == ExitCode.TESTBED_FAILED, finished.output
-    assert read_report(tmp_path / "report").verdict is Verdict.TESTBED
+    report = read_report(tmp_path / "report")
+    assert report.verdict is Verdict.TESTBED
     assert len(_lines_about(finished.output, name)) == 1
-    (line,) = finished.error_lines()
-    assert "cache-damaged" in line
-    assert name in line
+    (cause,) = {cause for item in report.items for cause in item.causes}
+    assert cause.name == "cache-damaged"
+    assert name in f"{cause.where} {cause.message}"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -70,7 +70,7 @@ def test_next_run_removes_the_objects_of_a_killed_run(
     assert remaining_objects(client, runs), "the killed run had no objects"
 
     wheels = f"--wheels={tmp_path / 'wheels'}"
-    next_run = gate(tmp_path / "next", wheels, "-k", "nothing")
+    next_run = gate(tmp_path / "next", wheels, "-k", "wheels")
 
     assert remaining_objects(client, runs) == [], next_run.output
 
@@ -121,7 +121,7 @@ def test_run_that_is_interrupted_between_its_phases_has_a_complete_report(
     folder, report, log = tmp_path / "wheels", tmp_path / "report", tmp_path / "log"
     folder.mkdir()
     linux_wheel(folder)
-    options = ["-n1"] if phase == "workers" else ["-k", "nothing"]
+    options = ["-n1"] if phase == "workers" else ["-k", "wheels"]
     command = gate_command(report, f"--wheels={folder}", "--machine=debian-13", *options)
     with log.open("wb") as output:
         process = subprocess.Popen(
