@@ -281,6 +281,7 @@ def test_image_is_not_built_from_a_changed_program(
     recipes = tmp_path / "containers" / "images"
     shutil.copytree(recipe_module.RECIPES, recipes)
     (recipes / RECIPE / "planted").write_text("changes the tag of the image\n")
+    shutil.copytree(Path(__file__).parents[2] / "verification", tmp_path / "verification")
     monkeypatch.setattr(recipe_module, "RECIPES", recipes)
     monkeypatch.setattr(images, "download_wheels", lambda *_, **__: tampered)
     tag = recipe_module.load(RECIPE).tag()
