@@ -12,19 +12,7 @@ from typing import NamedTuple
 from verification.commands import parser
 from verification.models.errors import ExitCode
 
-_BASH = """\
-# Completion of ./e2e for bash. Read it with: source <(./e2e completion bash)
-_e2e() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}
-    local command=${{COMP_WORDS[1]}} words=""
-    # bash separates --option=value into three words.
-    if [ "$current" = "=" ]; then
-        current=""
-    elif [ "$previous" = "=" ]; then
-        previous=${{COMP_WORDS[COMP_CWORD-2]}}
-    fi
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        words="{commands}"
+_CHOICE = """\
     else
         case "$command $previous" in
 {values}
@@ -34,7 +22,22 @@ _e2e() {{
                 esac
         esac
     fi
-    COMPREPLY=($(compgen -W "$words" -- "$current"))
+"""
+"""The end of both scripts: choose the names after a command or an option."""
+_BASH = """\
+# Completion of ./e2e for bash. Read it with: source <(./e2e completion bash)
+_e2e() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}
+    local command=${{COMP_WORDS[1]}} names=""
+    # bash separates --option=value into three words.
+    if [ "$current" = "=" ]; then
+        current=""
+    elif [ "$previous" = "=" ]; then
+        previous=${{COMP_WORDS[COMP_CWORD-2]}}
+    fi
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        names="{commands}"
+{choice}    COMPREPLY=($(compgen -W "$names" -- "$current"))
 }}
 complete -o default -F _e2e e2e
 """
@@ -49,16 +52,7 @@ _e2e() {{
     fi
     if (( CURRENT == 2 )); then
         names="{commands}"
-    else
-        case "$command $previous" in
-{values}
-            *)
-                case "$command" in
-{options}
-                esac
-        esac
-    fi
-    compadd -- ${{=names}} || _files
+{choice}    compadd -- ${{=names}} || _files
 }}
 (( $+functions[compdef] )) || {{ autoload -Uz compinit; compinit; }}
 compdef _e2e e2e
@@ -82,15 +76,15 @@ def run(options: argparse.Namespace) -> int:
 
 def script(shell: str) -> str:
     """Return the completion script for bash or zsh."""
-    template, variable = (_BASH, "words") if shell == "bash" else (_ZSH, "names")
     _, commands = parser.build_parsers()
     options = [_Names(name, _words(name, tree)) for name, tree in commands.items()]
     values = [entry for name, tree in commands.items() for entry in _values(name, tree)]
-    return template.format(
-        commands=" ".join([*commands, "--help", "--version"]),
-        values="\n".join(_case(entry, variable, " " * 12) for entry in values),
-        options="\n".join(_case(entry, variable, " " * 20) for entry in options),
+    choice = _CHOICE.format(
+        values="\n".join(_case(entry, " " * 12) for entry in values),
+        options="\n".join(_case(entry, " " * 20) for entry in options),
     )
+    template = _BASH if shell == "bash" else _ZSH
+    return template.format(commands=" ".join([*commands, "--help", "--version"]), choice=choice)
 
 
 def _words(command: str, tree: argparse.ArgumentParser) -> list[str]:
@@ -110,5 +104,5 @@ def _values(command: str, tree: argparse.ArgumentParser) -> Iterator[_Names]:
             yield _Names(pattern, [str(choice) for choice in action.choices or ()])
 
 
-def _case(entry: _Names, variable: str, indent: str) -> str:
-    return f'{indent}{entry.pattern}) {variable}="{" ".join(entry.names)}" ;;'
+def _case(entry: _Names, indent: str) -> str:
+    return f'{indent}{entry.pattern}) names="{" ".join(entry.names)}" ;;'

@@ -287,7 +287,7 @@ def pytest_configure(config: pytest.Config) -> None:
     elif HANDOVER_KEY in worker:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover
-        request.plan_cells(handover.prepared.release.wheel_paths)
+        request.plan_cells(outside_libraries=handover.outside_libraries)
 
 
 def request_of(config: pytest.Config) -> GateRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.report import Conclusion, Report, Reproduction
 from verification.report import markdown
 from verification.report.scrub import Scrubber
@@ -65,11 +65,8 @@ def _table(report: Report, reproduction: Reproduction, package: str) -> Iterator
 
 
 def _causes(report: Report) -> list[Cause]:
-    causes = {cause for cell in report.cells for cause in cell.causes if not cause.follows}
-    return sorted(
-        (cause for cause in causes if cause.severity is not Severity.NOTE),
-        key=lambda cause: (list(Severity).index(cause.severity), cause.name),
-    )
+    causes = sorted_causes(cause for cell in report.cells for cause in cell.causes)
+    return [c for c in causes if not c.follows and c.severity is not Severity.NOTE]
 
 
 def _list(title: str, lines: list[str] | tuple[str, ...]) -> Iterator[str]:

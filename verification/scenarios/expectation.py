@@ -10,12 +10,12 @@ from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.subject import Subject
+from verification.wheel.tags import PATCHES
 
 _OLDEST_GLIBC = 5
 """The minor version of the oldest glibc that a manylinux tag for x86_64 names (PEP 600)."""
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 """The manylinux tags from before PEP 600, by the minor version of their glibc."""
-_PATCHES = range(100)
 
 
 def refusal(
@@ -86,7 +86,7 @@ def allows_python(requires_python: str, version: tuple[int, int], full: str = ""
     if full:
         return specifiers.contains(full, prereleases=True)
     minor = ".".join(map(str, version))
-    return any(specifiers.contains(f"{minor}.{patch}") for patch in _PATCHES)
+    return any(specifiers.contains(f"{minor}.{patch}") for patch in PATCHES)
 
 
 def linux_platforms(libc: str, version: tuple[int, int], processor: str) -> Iterator[str]:

@@ -7,7 +7,6 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from containers import progress
@@ -62,15 +61,19 @@ class GateRequest:
             )
         folder.check(report)
 
-    def plan_cells(self, wheels: Iterable[Path] = ()) -> None:
-        """Choose the cells. The wheels exist after the set-up, before pytest collects the tests."""
+    def plan_cells(self, *, outside_libraries: bool = False) -> None:
+        """Choose the cells.
+
+        ``outside_libraries`` is True if a Windows wheel has a DLL outside its package. This is
+        known after the set-up, before pytest collects the tests.
+        """
         possible = tuple(
             cell
             for cell in plan.cells(
                 self.selection.machines,
                 self.subject,
                 self.selection.profile,
-                outside_libraries=has_libraries_outside(wheels, self.subject.import_package),
+                outside_libraries=outside_libraries,
             )
             if self.selection.history != "none" or not cell.scenario.needs_previous
         )
@@ -87,6 +90,7 @@ class GateRun:
         self.setup: RunSetup | None = None
         """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
         self._began = time.time()
+        self._outside_libraries = False
         self._stack = contextlib.ExitStack()
         self._lock = contextlib.ExitStack()
         self._before: folder.FolderState | None = None
@@ -142,7 +146,10 @@ class GateRun:
         self.setup = setup
 
     def _keep(self, setup: RunSetup) -> None:
-        self.request.plan_cells(setup.prepared.release.wheel_paths)
+        self._outside_libraries = has_libraries_outside(
+            setup.prepared.release.wheel_paths, self.request.subject.import_package
+        )
+        self.request.plan_cells(outside_libraries=self._outside_libraries)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
@@ -170,6 +177,7 @@ class GateRun:
             prepared=self.setup.prepared,
             run_plan=self.recorder.run_plan,
             pipeline=run_plan.pipeline_result(self.setup.pipeline),
+            outside_libraries=self._outside_libraries,
         )
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:

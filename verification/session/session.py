@@ -35,6 +35,8 @@ class Handover(Model):
     prepared: PreparedRun
     run_plan: RunResult
     pipeline: PipelineResult | None = None
+    outside_libraries: bool = False
+    """True if a Windows wheel has a DLL outside its package, which adds cells."""
 
 
 class CellRun(NamedTuple):

@@ -49,7 +49,7 @@ def ca(server: issuers.Issuer) -> Path:
 
 @pytest.fixture
 def issuer(server: issuers.Issuer, ca: Path) -> Iterator[Issuer]:
-    """The index's client of the issuer. It has not fetched keys."""
+    """The index's client of the issuer, before it fetches keys."""
     server.requests.clear()
     RELEASED.clear()
     yield Issuer(server.url, ca, cooldown=COOLDOWN, seconds=SECONDS)
