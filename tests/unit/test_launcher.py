@@ -247,6 +247,7 @@ def test_doctor_needs_no_environment(
     assert missing.startswith("missing ")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_before_the_command_ends_the_running_program(
     launcher: Any, tmp_path: Path
 ) -> None:

@@ -304,6 +304,7 @@ def test_build_is_stopped_at_the_time_limit(
     assert "last line" in caught.value.message
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupt_ends_the_program_and_removes_its_container(
     source: Path, cibuildwheel: Cibuildwheel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
