@@ -38,18 +38,12 @@ from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES, Verdict
 from verification.report import folder as folders
 from verification.report import reply_md, stand_in_limits, writer
-from verification.scenarios import (
-    installers,
-    machines,
-    pasted_report,
-    reproduction_answer,
-    scenarios,
-    similar_machine,
-    substitutes,
-)
-from verification.scenarios.release_files import FilesAnswer, files_answer
-from verification.scenarios.reproduction_answer import Answer, MachineRun
-from verification.scenarios.similar_machine import BugReport, RankedMachine
+from verification.reproduction import answer as reproduction_answer
+from verification.reproduction import pasted_report, similar_machine, substitutes
+from verification.reproduction.answer import Answer, MachineRun
+from verification.reproduction.release_files import FilesAnswer, files_answer
+from verification.reproduction.similar_machine import BugReport, RankedMachine
+from verification.scenarios import installers, machines, scenarios
 from verification.session import replay_inputs, reporting
 from verification.session.prepare import PreparedRun, prepare, prepare_files
 from verification.session.published_files import published_files

@@ -8,7 +8,7 @@ import stat
 import time
 
 from containers.progress import print_line
-from verification.scenarios import pasted_report
+from verification.reproduction import pasted_report
 
 _MAX_BYTES = 8_000_000
 _WAIT_SECONDS = 5.0

@@ -8,7 +8,7 @@ from containers import upstream_releases
 from containers.upstream_releases import IndexFile, UpstreamUnavailable
 from verification.models.inspection import ReleaseInspection
 from verification.models.release import Release
-from verification.scenarios.release_files import IndexedFile, ReleaseFiles
+from verification.reproduction.release_files import IndexedFile, ReleaseFiles
 
 
 def published_files(

@@ -11,10 +11,10 @@ from verification.models.machine import MachineSpec
 from verification.models.report import AnswerKind, Conclusion
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
+from verification.reproduction.release_files import FilesAnswer
+from verification.reproduction.similar_machine import BugReport, RankedMachine, observed_differences
 from verification.rules.catalogue import catalogue
 from verification.rules.reported_error import agrees
-from verification.scenarios.release_files import FilesAnswer
-from verification.scenarios.similar_machine import BugReport, RankedMachine, observed_differences
 
 _WORDS = {
     Outcome.WORKS: "works",

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import pytest
 
-from verification.scenarios import system_names
-from verification.scenarios.system_names import named_system
+from verification.reproduction import system_names
+from verification.reproduction.system_names import named_system
 from verification.suggestions import did_you_mean
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from verification.scenarios import installers, scenarios, substitutes
+from verification.reproduction import substitutes
+from verification.scenarios import installers, scenarios
 
 
 @pytest.mark.parametrize(

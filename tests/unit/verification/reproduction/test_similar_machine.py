@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from verification.models.errors import WrongUse
-from verification.scenarios import machines, similar_machine
-from verification.scenarios.similar_machine import RankedMachine
+from verification.reproduction import similar_machine
+from verification.reproduction.similar_machine import RankedMachine
+from verification.scenarios import machines
 
 
 def _ranked(**options: str) -> list[RankedMachine]:

@@ -15,9 +15,9 @@ from packaging.version import InvalidVersion, Version
 
 from verification.models.report import ReportedFact, ReportedName
 from verification.report.scrub import Scrubber
+from verification.reproduction import substitutes
+from verification.reproduction.system_names import PROCESSORS, named_system
 from verification.rules import reported_error
-from verification.scenarios import substitutes
-from verification.scenarios.system_names import PROCESSORS, named_system
 
 _NAMES: tuple[ReportedName, ...] = get_args(ReportedName)
 _MAX_LINE = 1000

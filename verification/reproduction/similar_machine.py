@@ -10,9 +10,15 @@ from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.machine import MachineSpec
-from verification.scenarios import substitutes, system_names
-from verification.scenarios.substitutes import Substitute
-from verification.scenarios.system_names import PROCESSORS, Difference, NamedSystem, System, systems
+from verification.reproduction import substitutes, system_names
+from verification.reproduction.substitutes import Substitute
+from verification.reproduction.system_names import (
+    PROCESSORS,
+    Difference,
+    NamedSystem,
+    System,
+    systems,
+)
 from verification.suggestions import unknown
 
 _PROCESSOR = "x86_64"

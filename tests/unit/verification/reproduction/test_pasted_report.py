@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from verification.scenarios import pasted_report, similar_machine
-from verification.scenarios.system_names import named_system
+from verification.reproduction import pasted_report, similar_machine
+from verification.reproduction.system_names import named_system
 
 PIP_LOG = """\
 $ pip --version

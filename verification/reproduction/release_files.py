@@ -9,8 +9,8 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from verification.models.base import Model
+from verification.reproduction.similar_machine import BugReport
 from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
-from verification.scenarios.similar_machine import BugReport
 
 # The assumed versions if the bug report names none. A file that does not fit the newest version
 # does not fit an older one either.

@@ -10,11 +10,12 @@ from verification.models.evidence import CellEvidence
 from verification.models.inspection import ReleaseInspection
 from verification.models.report import AnswerKind, Conclusion
 from verification.models.verdict import EXIT_CODES, Outcome
+from verification.reproduction import similar_machine
+from verification.reproduction.answer import MachineRun, answer, conclusion, workarounds
+from verification.reproduction.release_files import FilesAnswer
+from verification.reproduction.similar_machine import BugReport, ranked_machines
 from verification.rules.catalogue import catalogue
-from verification.scenarios import machines, similar_machine
-from verification.scenarios.release_files import FilesAnswer
-from verification.scenarios.reproduction_answer import MachineRun, answer, conclusion, workarounds
-from verification.scenarios.similar_machine import BugReport, ranked_machines
+from verification.scenarios import machines
 
 MACHINES = machines.load()
 FITS = FilesAnswer(works=None, text="a wheel fits")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from verification.scenarios.release_files import IndexedFile, ReleaseFiles, files_answer
-from verification.scenarios.similar_machine import bug_report
+from verification.reproduction.release_files import IndexedFile, ReleaseFiles, files_answer
+from verification.reproduction.similar_machine import bug_report
 
 LINUX = "cp313-cp313-manylinux_2_28_x86_64"
 TAGS = (
