@@ -294,11 +294,11 @@ def _not_fetched(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
 
 
 def _declared_wheel_not_served(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
-    """Yield `Unverified` if machines downloaded a wheel, but none downloaded the declared one."""
+    """Yield `Unverified` if machines that a declared wheel fits downloaded only others."""
     served = {
         cell.wheel
         for planned, cell in _cells(run, spec)
-        if planned.expectation is ExpectationKind.WORKS and cell.wheel
+        if planned.expectation is ExpectationKind.WORKS and planned.fits_declared and cell.wheel
     }
     for summary in _systems(run, spec):
         declared = {wheel.file for wheel in summary.wheels if not wheel.additional}

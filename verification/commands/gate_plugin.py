@@ -288,6 +288,7 @@ def pytest_configure(config: pytest.Config) -> None:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover
         request.plan_cells(outside_libraries=handover.outside_libraries)
+        request.expect_release(handover.prepared)
 
 
 def request_of(config: pytest.Config) -> GateRequest:

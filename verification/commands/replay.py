@@ -25,7 +25,7 @@ from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.testbed import Image, ImageRecord
-from verification.models.verdict import Outcome, Verdict
+from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.scenarios import cells, machines
 from verification.session import own_tests, replay_inputs
 from verification.session.prepare import Host, PreparedRun, open_host, start_testbed
@@ -103,9 +103,12 @@ def cell_of(recorded: CellResult, subject: Subject) -> Cell:
     if spec is None:
         raise Unverified(f"machines.toml no longer has the machine {recorded.machine}")
     try:
-        return cells.cell(spec, subject, recorded.installer, recorded.scenario)
+        cell = cells.cell(spec, subject, recorded.installer, recorded.scenario)
     except KeyError as error:
         raise Unverified(f"the installer or scenario {error} no longer exists") from None
+    if recorded.expectation is ExpectationKind.WORKS:
+        return cell.model_copy(update={"refusal": ""})  # an additional wheel fitted the machine
+    return cell
 
 
 class RecordedImages:

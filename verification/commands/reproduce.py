@@ -235,6 +235,7 @@ def _run_on(
     cell, selection = _cell(request, machine), common.select_for(options, machine.spec)
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
+    cell = prepared.with_expectation(cell)
     common.image_of(prepared, machine.spec.name)
     session = Session(prepared, subject, request.folder)
     cell_run = session.run(cell, tests=selection.tests)

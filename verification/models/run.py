@@ -22,6 +22,8 @@ class PlannedCell(Model):
     expectation: ExpectationKind
     comparable: bool = True
     """True if the cell and the static inspection must agree about loading."""
+    fits_declared: bool = True
+    """True if a declared wheel fits the machine. Otherwise only an additional wheel may fit it."""
 
 
 class WheelSummary(Model):

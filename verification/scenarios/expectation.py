@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
+from verification.models.inspection import WheelInspection
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.subject import Subject
-from verification.wheel.tags import PATCHES
+from verification.wheel.tags import PATCHES, parse_tags
 
 _OLDEST_GLIBC = 5
 """The minor version of the oldest glibc that a manylinux tag for x86_64 names (PEP 600)."""
@@ -69,12 +70,17 @@ def declared_tags(subject: Subject) -> frozenset[Tag]:
 def declared_refusal(subject: Subject, machine: MachineSpec) -> Refusal | None:
     """Return the cause for which an installer on ``machine`` must refuse the declared wheels.
 
-    Return None if one of them fits.
-
-    A release can also have additional wheels. If the installer selects one, it does not refuse, and
-    this wheel must work.
+    Return None if one of them fits. A release can also have additional wheels (`fits_release`).
     """
     return refusal(declared_tags(subject), "", machine)
+
+
+def fits_release(wheels: Iterable[WheelInspection], machine: MachineSpec) -> bool:
+    """Return True if tags and Requires-Python of one of the wheels fit a machine."""
+    return any(
+        refusal(parse_tags(wheel.tags), wheel.requires_python or "", machine) is None
+        for wheel in wheels
+    )
 
 
 def allows_python(requires_python: str, version: tuple[int, int], full: str = "") -> bool:

@@ -22,7 +22,7 @@ from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
 from verification.session import crash, kept_machines, replay_inputs, reporting, run_plan
-from verification.session.prepare import RunSetup, prepare
+from verification.session.prepare import PreparedRun, RunSetup, prepare
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
@@ -79,6 +79,10 @@ class GateRequest:
         )
         self.cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
         self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
+
+    def expect_release(self, prepared: PreparedRun) -> None:
+        """Give each cell the expectation that follows from the wheels of the release."""
+        self.cells = tuple(map(prepared.with_expectation, self.cells))
 
 
 class GateRun:
@@ -150,6 +154,7 @@ class GateRun:
             setup.prepared.release.wheel_paths, self.request.subject.import_package
         )
         self.request.plan_cells(outside_libraries=self._outside_libraries)
+        self.request.expect_release(setup.prepared)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)

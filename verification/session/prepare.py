@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from packaging.utils import parse_wheel_filename
 
@@ -26,7 +26,7 @@ from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import ReleaseInspection
-from verification.models.machine import MachineSpec
+from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import Subject
@@ -60,6 +60,17 @@ class PreparedRun(Model):
     """The seed of the smoke test's values."""
     no_history: str = ""
     """Why the index does not have the earlier releases that it should have, or empty."""
+    additional_machines: tuple[str, ...] = ()
+    """The machines that no declared wheel fits, and on which another wheel must work."""
+
+    def with_expectation(self, cell: Cell) -> Cell:
+        """Return the cell with the expectation that follows from the wheels of the release.
+
+        Before the wheels are known, a cell has the expectation of the declared wheels.
+        """
+        if cell.machine.name in self.additional_machines and cell.refusal in get_args(Refusal):
+            return cell.model_copy(update={"refusal": ""})
+        return cell
 
     def reason_not_run(self, cell: Cell, selection: Selection) -> str:
         """Return why a cell cannot run in this run, or an empty string."""
@@ -220,6 +231,9 @@ def prepare(
         infrastructure=(parts.index, parts.publisher),
         seed=chosen_values.new_seed(),
         no_history=no_history,
+        additional_machines=required_files.additional_machines(
+            release, inspection, subject, selection
+        ),
     )
     return RunSetup(prepared, inspection, parts.pipeline)
 

@@ -23,7 +23,7 @@ from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
 from verification.models.release import Release, project_and_version
 from verification.models.subject import PlatformTarget, Subject
-from verification.scenarios.expectation import declared_refusal, supported_tags
+from verification.scenarios.expectation import declared_refusal, fits_release, supported_tags
 from verification.session.selection import Selection
 from verification.subjects import subject as subjects
 from verification.wheel.dependencies import marker_environment, requirements
@@ -62,6 +62,23 @@ def check(
                 raise WrongUse(_message(unserved, subject, selection))
             unpublished.add(canonicalize_name(unserved.requirement.name))
     return release.model_copy(update={"unpublished": tuple(sorted(unpublished))})
+
+
+def additional_machines(
+    release: Release, inspection: ReleaseInspection, subject: Subject, selection: Selection
+) -> tuple[str, ...]:
+    """Return the names of the machines that no declared wheel fits, and on which the release works.
+
+    Tags and Requires-Python of another wheel fit such a machine, and the index of the run has files
+    for all its requirements. An abi3 wheel fits many Pythons, for example.
+    """
+    return tuple(
+        machine.name
+        for machine in selection.machines
+        if declared_refusal(subject, machine)
+        and fits_release(inspection.wheels, machine)
+        and not any(unserved_requirements(inspection, release.dependencies, machine))
+    )
 
 
 def unserved_requirements(

@@ -24,6 +24,7 @@ from verification.models.run import (
 from verification.models.subject import Platform, Subject
 from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
 from verification.rules.catalogue import catalogue
+from verification.scenarios.expectation import declared_refusal
 from verification.session.prepare import RunSetup
 from verification.session.selection import Selection
 from verification.wheel.release_inspection import narrow
@@ -48,7 +49,7 @@ def before_setup(request: GateRequest) -> RunResult:
             PlatformResult(tag=platform.tag, coverage=coverage(platform, selection))
             for platform in request.subject.platforms
         ),
-        planned=tuple(planned(request.cells)),
+        planned=tuple(planned(request.cells, request.subject)),
         pipeline=PipelineSummary(not_run=_NOT_RUN) if selection.pipeline else None,
     )
 
@@ -138,7 +139,7 @@ def _undeclared(setup: RunSetup, subject: Subject) -> Iterator[PlatformResult]:
             )
 
 
-def planned(cells: Iterable[Cell]) -> Iterator[PlannedCell]:
+def planned(cells: Iterable[Cell], subject: Subject) -> Iterator[PlannedCell]:
     """Yield the cells in the form that the verdict is computed from."""
     for cell in cells:
         yield PlannedCell(
@@ -149,6 +150,7 @@ def planned(cells: Iterable[Cell]) -> Iterator[PlannedCell]:
             system=cell.machine.os,
             expectation=cell.expectation,
             comparable=is_comparable(cell),
+            fits_declared=declared_refusal(subject, cell.machine) is None,
         )
 
 

@@ -656,6 +656,18 @@ def test_a_declared_wheel_that_no_machine_downloaded_is_unverified(
     assert verdicts(judgement)["linux-install"] is expected
 
 
+def test_a_machine_that_no_declared_wheel_fits_needs_none() -> None:
+    linux = SystemSummary(
+        system="linux",
+        wheels=(WheelSummary(file=WHEELS["linux"]), WheelSummary(file=ADDITIONAL, additional=True)),
+    )
+    other = LINUX.model_copy(update={"fits_declared": False})
+    judgement = verdict.judge(
+        run(systems=(linux,), planned=(other,), cells=(result(other, wheel=ADDITIONAL),))
+    )
+    assert judgement.verdict is Verdict.VERIFIED
+
+
 def test_a_release_without_a_declared_wheel_needs_none() -> None:
     linux = SystemSummary(system="linux", wheels=(WheelSummary(file=ADDITIONAL, additional=True),))
     cells = (result(LINUX, wheel=ADDITIONAL),)

@@ -18,7 +18,7 @@ from verification.commands.replay import RecordedImages, ReplayResult
 from verification.models.errors import ExitCode, WrongUse
 from verification.models.results import CellResult, CellSummary, TestsSummary
 from verification.models.testbed import Image, ImageRecord
-from verification.models.verdict import Outcome
+from verification.models.verdict import ExpectationKind, Outcome
 from verification.report import results_json
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers
@@ -99,6 +99,15 @@ def test_cell_that_cannot_run_again_is_unverified_with_the_reason(
 ) -> None:
     with pytest.raises(Unverified, match=name):
         replay.cell_of(recorded, SUBJECT)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "refusal"),
+    [(ExpectationKind.WORKS, ""), (ExpectationKind.REFUSES, "unsupported-python")],
+)
+def test_cell_has_its_recorded_expectation(recorded: ExpectationKind, refusal: str) -> None:
+    result = GOOD.model_copy(update={"machine": "debian-12-python-3.11", "expectation": recorded})
+    assert replay.cell_of(result, SUBJECT).refusal == refusal
 
 
 def test_cell_with_a_named_version_of_pip_is_found() -> None:

@@ -4,11 +4,13 @@ import pytest
 from packaging.tags import Tag, parse_tag
 
 from tests.helpers.sample_machines import sample_machine
+from verification.models.inspection import WheelInspection
 from verification.models.machine import MachineSpec
 from verification.scenarios import machines
 from verification.scenarios.expectation import (
     declared_refusal,
     declared_tags,
+    fits_release,
     refusal,
     supported_tags,
 )
@@ -102,6 +104,51 @@ def test_requires_python_decides_before_the_tags(
     requires_python: str, expected: str | None
 ) -> None:
     assert _refusal("py3-none-any", _machine(), requires_python) == expected
+
+
+def _machines_of_release(wheels: dict[str, str | None]) -> set[str]:
+    """Return the Pythons of the machines that these wheels (tag to Requires-Python) fit."""
+    inspected = [
+        WheelInspection(
+            file=f"a-1-{tag}.whl",
+            sha256="0" * 64,
+            size=1,
+            name="a",
+            version="1",
+            tags=tuple(map(str, parse_tag(tag))),
+            platform=None,
+            requires_python=requires_python,
+        )
+        for tag, requires_python in wheels.items()
+    ]
+    known = machines.load().values()
+    return {spec.python for spec in known if spec.os == "linux" and fits_release(inspected, spec)}
+
+
+ORDINARY = {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15"}
+PLATFORM = "manylinux_2_17_x86_64"
+
+
+@pytest.mark.parametrize(
+    ("wheels", "pythons"),
+    [
+        ({f"cp39-abi3-{PLATFORM}": None}, ORDINARY),
+        ({f"cp312-abi3-{PLATFORM}": None}, {"3.12", "3.13", "3.14", "3.15"}),
+        ({f"cp39-abi3-{PLATFORM}": ">=3.10"}, ORDINARY - {"3.9"}),
+        ({f"cp39-abi3-{PLATFORM}": ">=3.10", "py3-none-any": "<3.10"}, ORDINARY),
+        ({"py3-none-any": None}, ORDINARY | {"3.13t", "3.14t"}),
+        (
+            {f"cp3{n}-cp3{n}-{PLATFORM}": None for n in (9, 11, 13)},
+            {"3.9", "3.11", "3.13"},
+        ),
+        ({f"cp314-cp314t-{PLATFORM}": None, f"cp314-cp314-{PLATFORM}": None}, {"3.14", "3.14t"}),
+        ({"cp311-abi3-win_amd64": None}, set()),
+    ],
+)
+def test_tags_of_the_wheels_decide_on_which_pythons_a_release_works(
+    wheels: dict[str, str | None], pythons: set[str]
+) -> None:
+    assert _machines_of_release(wheels) == pythons
 
 
 def test_windows_accepts_only_wheels_for_windows() -> None:

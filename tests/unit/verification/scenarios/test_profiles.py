@@ -75,11 +75,14 @@ def test_each_profile_contains_the_smaller_one() -> None:
     assert quick < gate < full < everywhere
 
 
-def test_full_has_exactly_the_machines_that_need_no_registry() -> None:
+def test_full_has_exactly_the_machines_that_every_host_can_build() -> None:
     known = machines.load().values()
     from_registry = {spec.name for spec in known if recipes.load(spec.image).registry}
+    # Mirrors of Debian list the source of Python 3.14, and not all of them have it.
+    source_missing = {"debian-12-python-3.14t"}
     assert {"almalinux-8", "alpine", "windows-servercore"} <= from_registry
-    assert {spec.name for spec in known if "full" not in spec.profiles} == from_registry
+    outside = {spec.name for spec in known if "full" not in spec.profiles}
+    assert outside == from_registry | source_missing
 
 
 def test_machines_name_only_known_profiles() -> None:

@@ -17,7 +17,7 @@ from verification.models.base import DataError, parse_json
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import ReplayInputs
-from verification.models.verdict import Outcome, Verdict
+from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.report import results_json, writer
 from verification.report.folder import REPORT_MARKER
 from verification.session import gate_run, replay_inputs
@@ -135,6 +135,27 @@ def test_cells_are_planned_again_when_the_wheels_exist(
     assert ("windows-wine-pip-user" in [cell.id for cell in run.request.cells]) is has_user
     planned = {cell.id for cell in run.recorder.run_plan.planned}
     assert planned == {cell.id for cell in run.request.cells}
+
+
+def test_cells_expect_what_the_wheels_of_the_release_promise(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
+) -> None:
+    setup = run_setup()
+    other = "debian-12-python-3.11"
+    prepared = setup.prepared.model_copy(update={"additional_machines": (other,)})
+    replace_set_up(lambda: setup._replace(prepared=prepared))
+    run = GateRun(request(tmp_path, profile="full", machines=("debian-13-musl", other)))
+    assert {cell.refusal for cell in run.request.cells if cell.machine.name == other} == {
+        "unsupported-python"
+    }
+    run.begin()
+    run.set_up()
+    planned = {(cell.machine, cell.expectation) for cell in run.recorder.run_plan.planned}
+    assert planned == {
+        ("debian-13-musl", ExpectationKind.REFUSES),
+        (other, ExpectationKind.WORKS),
+    }
+    assert not any(cell.fits_declared for cell in run.recorder.run_plan.planned)
 
 
 def test_named_tests_that_no_cell_runs_are_wrong_use(tmp_path: Path) -> None:

@@ -144,6 +144,22 @@ def test_expected_refusal_is_the_one_of_the_machine() -> None:
     assert (expected.kind, expected.refusal) == (ExpectationKind.REFUSES, "unsupported-python")
 
 
+@pytest.mark.parametrize(
+    ("scenario", "additional", "refusal"),
+    [
+        ("venv", ("debian-12-python-3.11",), ""),
+        ("venv", ("debian-forky-python-3.14",), "unsupported-python"),
+        ("no-binary", ("debian-12-python-3.11",), "no-binary"),
+    ],
+)
+def test_release_must_work_on_the_machines_of_its_additional_wheels(
+    scenario: str, additional: tuple[str, ...], refusal: str
+) -> None:
+    ready = READY.model_copy(update={"additional_machines": additional})
+    cell = cells.cell(machines.load()["debian-12-python-3.11"], SUBJECT, "pip", scenario)
+    assert ready.with_expectation(cell).refusal == refusal
+
+
 def test_expected_libraries_of_a_windows_cell_are_those_of_windows() -> None:
     cell = cells.cell(machines.load()["windows-wine"], SUBJECT, "pip", "system")
     assert READY.expectation(SUBJECT, cell, _evidence()).libraries == (

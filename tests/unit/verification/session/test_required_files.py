@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import pytest
@@ -30,7 +30,9 @@ DEBIAN = MACHINES["debian-13"]
 WINE = MACHINES["windows-wine"]
 
 
-def _inspection(*requires: str) -> ReleaseInspection:
+def _inspection(
+    *requires: str, tags: Sequence[str] = (LINUX, WINDOWS), python: str | None = None
+) -> ReleaseInspection:
     wheels = tuple(
         WheelInspection(
             file=f"quiverdb-1.0-{tag}.whl",
@@ -41,8 +43,9 @@ def _inspection(*requires: str) -> ReleaseInspection:
             tags=tuple(map(str, parse_tags([tag]))),
             platform=None,
             requires=requires,
+            requires_python=python,
         )
-        for tag in (LINUX, WINDOWS)
+        for tag in tags
     )
     return ReleaseInspection(wheels=wheels)
 
@@ -189,3 +192,41 @@ def test_machine_on_which_the_release_need_not_work_is_not_checked(
     upstream.projects = ("numpy",)
     selection = _selection(tmp_path, "debian-forky-python-3.14", "debian-13-musl")
     assert _check(selection, "numpy").unpublished == ()
+
+
+# ---- machines that only an additional wheel fits ----
+
+OTHERS = ("debian-11-python-3.9", "debian-12-python-3.11", "debian-12-python-3.13t")
+ABI3 = "cp39-abi3-manylinux_2_17_x86_64"
+
+
+@pytest.mark.parametrize(
+    ("tags", "python", "names"),
+    [
+        ((LINUX,), None, ()),
+        ((ABI3,), None, OTHERS[:2]),
+        ((ABI3,), ">=3.10", OTHERS[1:2]),
+        ((LINUX, "cp311-cp311-manylinux_2_28_x86_64"), None, OTHERS[1:2]),
+        ((LINUX, "cp313-cp313t-manylinux_2_28_x86_64"), None, OTHERS[2:]),
+        (("py3-none-any",), None, OTHERS),
+    ],
+)
+def test_release_must_work_where_one_of_its_wheels_fits(
+    tmp_path: Path, tags: tuple[str, ...], python: str | None, names: tuple[str, ...]
+) -> None:
+    release = Release(origin="wheels", location="x", version="1.0", wheels=())
+    inspection = _inspection(tags=tags, python=python)
+    selection = _selection(tmp_path, "debian-13", *OTHERS)
+    additional = required_files.additional_machines(release, inspection, SUBJECT, selection)
+    assert additional == names
+
+
+def test_release_need_not_work_where_a_dependency_has_no_file(tmp_path: Path, cffi: Path) -> None:
+    release = Release(origin="wheels", location="x", version="1.0", wheels=(), dependencies=(cffi,))
+    inspection = _inspection("cffi", tags=(ABI3,))
+    selection = _selection(tmp_path, *OTHERS)
+    assert not required_files.additional_machines(release, inspection, SUBJECT, selection)
+    pure = _wheel(tmp_path, "cffi-2.1.1")
+    release = release.model_copy(update={"dependencies": (pure,)})
+    additional = required_files.additional_machines(release, inspection, SUBJECT, selection)
+    assert additional == OTHERS[:2]

@@ -89,7 +89,8 @@ def test_planned_cells_have_their_expectation() -> None:
                 cells.cell(specs["debian-13"], SUBJECT, "pip", "venv"),
                 cells.cell(specs["debian-12-python-3.11"], SUBJECT, "uv", "venv"),
                 cells.cell(specs["windows-wine"], SUBJECT, "pip", "system"),
-            ]
+            ],
+            SUBJECT,
         )
     )
     assert [(cell.id, cell.machine, cell.installer, cell.scenario) for cell in planned] == [
