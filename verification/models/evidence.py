@@ -334,6 +334,8 @@ class Exercise(CommandRun):
 
     trace: str
     """The stacks of a crash or a hang (faulthandler)."""
+    loaded: tuple[str, ...] = ()
+    """The libraries that Python began to load, in order: extension modules, and those of ctypes."""
     steps: Steps
     """The steps that began."""
 

@@ -26,6 +26,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Typ
 _dumps = json.dumps
 _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
+_LOADED = open(os.environ["E2E_LOADED"], "a", encoding="utf-8")  # noqa: SIM115
 
 Values = Dict[str, object]
 Action = Callable[[], object]
@@ -376,6 +377,22 @@ def file_version(path: str) -> List[int]:
     return [numbers[5], numbers[4], numbers[7], numbers[6]]
 
 
+def record_loading(event: str, arguments: Tuple[object, ...]) -> None:
+    """Write the path of a library before Python loads it: an audit hook (PEP 578).
+
+    The events are those of extension modules and of ctypes. After a crash, the last line is the
+    library that Python loaded last.
+    """
+    path = None
+    if event == "import" and len(arguments) > 1:
+        path = arguments[1]  # the file of an extension module; None for other modules
+    elif event == "ctypes.dlopen":
+        path = arguments[0]
+    if isinstance(path, str) and path:
+        _LOADED.write(f"{path}\n")
+        _LOADED.flush()
+
+
 # ---- what is installed ----
 
 
@@ -473,6 +490,8 @@ def process_state() -> Dict[str, str]:
         # A library linked with -ffast-math makes subnormal numbers zero in the whole process.
         "half of the smallest normal number": repr(sys.float_info.min / 2),
     }
+    if hasattr(sys, "_is_gil_enabled"):  # CPython 3.13 and later
+        state["GIL"] = "enabled" if sys._is_gil_enabled() else "disabled"
     for number in (signal.SIGINT, signal.SIGTERM):
         state[f"handler of {number.name}"] = repr(signal.getsignal(number))
     if sys.platform == "linux":  # Python does not know handlers set by native code: proc(5), status
@@ -515,6 +534,7 @@ def steps() -> None:
 def main() -> None:
     """Run the steps within the time limit, in the main thread or in another one."""
     faulthandler.enable(file=_TRACE, all_threads=True)
+    sys.addaudithook(record_loading)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
     if os.environ.get("E2E_IN") == "thread":

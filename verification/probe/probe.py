@@ -518,7 +518,9 @@ def exercise(instructions: Instructions, env: Environment, cwd: str) -> Evidence
     limit = instructions["seconds"]["exercise"] + 10
     result = run(which(exercise_command(instructions), env), environment, cwd, limit)
     trace = _read(environment["E2E_TRACE"])[:_OUTPUT_CHARACTERS]
-    return {**result, "trace": trace, "steps": read_steps(environment["E2E_STEPS"])}
+    loaded = _read(environment["E2E_LOADED"]).splitlines()
+    steps = read_steps(environment["E2E_STEPS"])
+    return {**result, "trace": trace, "loaded": loaded, "steps": steps}
 
 
 def exercise_environment(instructions: Instructions, scratch: str) -> Dict[str, str]:
@@ -526,6 +528,7 @@ def exercise_environment(instructions: Instructions, scratch: str) -> Dict[str, 
     return {
         "E2E_STEPS": os.path.join(scratch, "steps.jsonl"),
         "E2E_TRACE": os.path.join(scratch, "trace.txt"),
+        "E2E_LOADED": os.path.join(scratch, "loaded.txt"),
         "E2E_SUBJECT": instructions["subject"],
         "E2E_PACKAGE": instructions["package"],
         "E2E_LIMIT_SECONDS": str(instructions["seconds"]["exercise"]),

@@ -20,8 +20,8 @@ _BUS_ERROR = (-7, 135)
 """The exit codes after SIGBUS: the process read beyond the end of a mapped file."""
 # The innermost frame of a process that loads a library by cffi, ctypes or the import system.
 _LOADING = re.compile(
-    r'cffi/api\.py", line \d+ in (_load_backend_lib|dlopen)|'
-    r'ctypes/__init__\.py", line \d+ in (__init__|_load_library)|'
+    r'cffi[\\/]api\.py", line \d+ in (_load_backend_lib|dlopen)|'
+    r'ctypes[\\/]__init__\.py", line \d+ in (__init__|_load_library)|'
     r'_bootstrap>", line \d+ in _call_with_frames_removed\n.*_external>", line \d+ in create_module'
 )
 _NTSTATUS_ERROR = 0xC0000000  # the first NTSTATUS of severity error ([MS-ERREF] 2.3)
@@ -120,8 +120,12 @@ def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
         return finding("damaged-library", "loading", **facts)
     if not is_illegal_instruction(code) and _ILLEGAL_TRACE not in (trace or ""):
         return finding("crash", form, **facts)
-    processor = evidence.cell.processor or evidence.processor or evidence.machine
-    return finding("illegal-instruction", form, **facts, processor=processor)
+    facts["processor"] = evidence.cell.processor or evidence.processor or evidence.machine
+    if library := _last_library(evidence):
+        facts["library"] = library
+        facts["loading"] = _is_loading(trace or _exercise_trace(evidence))
+        form = "while-loading" if facts["loading"] else f"{form}-after"
+    return finding("illegal-instruction", form, **facts)
 
 
 def is_illegal_instruction(code: int) -> bool:
@@ -141,6 +145,13 @@ def _signal(code: int) -> str:
 def _exercise_trace(evidence: CellEvidence) -> str:
     """Return the stacks of the exercise. It also imports the package."""
     return evidence.exercise.trace if evidence.exercise else ""
+
+
+def _last_library(evidence: CellEvidence) -> str:
+    """Return the name of the last installed library that Python began to load; empty if none."""
+    kind, installed = paths.path_type(evidence), paths.added_paths(evidence)
+    loaded = map(kind, evidence.exercise.loaded if evidence.exercise else ())
+    return next((path.name for path in reversed(list(loaded)) if path in installed), "")
 
 
 def _is_loading(trace: str) -> bool:

@@ -214,8 +214,10 @@ def _dependency(
     return {"dependency": names[0], "version": installed[names[0]].version}
 
 
-def _time_zones(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
-    if match := _NO_TIME_ZONE.search(failure.message):
+def _time_zones(failure: Failure, evidence: CellEvidence, _: Expectation) -> Finding | None:
+    match = _NO_TIME_ZONE.search(failure.message)
+    # With the time zones of tzdata, the package asks for one that does not exist.
+    if match and "tzdata" not in paths.distributions(evidence):
         return finding("missing-dependency", "time-zones", key=match[1], module="tzdata")
     return None
 
@@ -275,7 +277,8 @@ def _data_file(
 
 
 def _bytecode(failure: Failure, _: CellEvidence, __: Expectation) -> Finding | None:
-    if match := _BAD_MAGIC.search(failure.message):
+    match = _BAD_MAGIC.search(failure.message)
+    if match and failure.type == "ImportError":  # other formats of files have a magic number too
         return finding("stale-bytecode", "magic", module=match[1])
     return None
 

@@ -96,6 +96,7 @@ def exercise(
             "PYTHONPATH": str(installed),
             "E2E_STEPS": str(folder / "steps.jsonl"),
             "E2E_TRACE": str(folder / "trace.txt"),
+            "E2E_LOADED": str(folder / "loaded.txt"),
             "E2E_SUBJECT": "sample-package",
             "E2E_PACKAGE": "sample",
             "E2E_LIMIT_SECONDS": "30",
@@ -336,6 +337,28 @@ def test_the_steps_run_in_the_chosen_thread(
     )
     steps = exercise(tmp_path, installed, smoke, E2E_IN=thread).steps
     assert value(steps.native_call).version == str(is_main)
+
+
+def test_libraries_are_recorded_before_python_loads_them(tmp_path: Path, installed: Path) -> None:
+    library = tmp_path / "libx.so"
+    library.write_bytes(b"no library")
+    smoke = f"def native_call():\n    import _sqlite3, ctypes\n    ctypes.CDLL({str(library)!r})\n"
+    steps = exercise(tmp_path, installed, smoke).steps
+    assert steps.native_call is not None
+    assert steps.native_call.error is not None
+    loaded = [Path(line) for line in (tmp_path / "loaded.txt").read_text().splitlines()]
+    assert library in loaded
+    assert [path for path in loaded if path.name.startswith(("_sqlite3.", "_ctypes."))]
+
+
+def test_an_enabled_gil_is_a_change_of_the_process(tmp_path: Path, installed: Path) -> None:
+    smoke = (
+        "import sys\ngil = [False]\nsys._is_gil_enabled = lambda: gil[0]\n"
+        "def native_call():\n    gil[0] = True\n    return {'version': '1'}"
+    )
+    before = "import sys\nsys._is_gil_enabled = lambda: False\n"
+    changes = exercise(tmp_path, installed, smoke, E2E_PRELUDE=before).steps.process_state
+    assert value(changes) == {"GIL": ("disabled", "enabled")}
 
 
 def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path, installed: Path) -> None:

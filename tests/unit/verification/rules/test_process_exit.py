@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_evidence import (
+    API,
     CELL,
+    CORE,
     DLL,
     Change,
     Fields,
@@ -142,6 +144,50 @@ def test_illegal_instruction_is_reported_with_the_processor(
         facts | {"frame": FRAME},
     )
     assert is_illegal_instruction(code)
+
+
+@pytest.mark.parametrize(
+    ("trace", "loading"),
+    [(LOADING_TRACES["extension"], True), (LOADING_TRACES["ctypes"], True), (TRACE, False)],
+    ids=["extension", "ctypes", "call"],
+)
+def test_illegal_instruction_names_the_library(trace: str, *, loading: bool) -> None:
+    loaded = ["/usr/lib/python3.13/lib-dynload/_ctypes.so", CORE, API, "/usr/lib/libc.so.6"]
+    trace = f"Fatal Python error: Illegal instruction\n\nCurrent thread 0x1 [x]:\n  {trace}"
+    (cause,) = ends(stops_in("native-call", code=-4, trace=trace, loaded=loaded))
+    assert cause.name == "illegal-instruction"
+    assert (cause.facts["library"], cause.facts["loading"]) == ("libquiver_c.so", loading)
+    assert "libquiver_c.so" in cause.message
+    # The separate import of the package dies in the same library, without a trace of its own.
+    at_import = (
+        lambda fields: fields["import"].update(code=-4),
+        stops_in("import", code=-4, trace=trace, loaded=loaded),
+    )
+    (cause,) = ends(*at_import)
+    assert cause.where == f"{CELL}: import"
+    assert (cause.facts["library"], cause.facts["loading"]) == ("libquiver_c.so", loading)
+
+
+def test_library_of_windows_is_named_while_it_is_loaded() -> None:
+    trace = (
+        "Windows fatal exception: code 0xc000001d\n\nCurrent thread 0x1 [x]:\n"
+        '  File "C:\\Python313\\Lib\\ctypes\\__init__.py", line 390 in __init__\n'
+    )
+
+    def change(fields: Fields) -> None:
+        fields["os"] = "windows"
+        fields["installed"]["added"].append(DLL)
+
+    stop = stops_in("native-call", code=0xC000001D, trace=trace, loaded=[DLL])
+    (cause,) = ends(change, stop)
+    assert cause.name == "illegal-instruction"
+    assert (cause.facts["library"], cause.facts["loading"]) == ("libquiver_c.dll", True)
+
+
+def test_library_of_the_machine_is_not_named() -> None:
+    loaded = ["/usr/lib/python3.13/lib-dynload/_ctypes.so"]
+    (cause,) = ends(stops_in("native-call", code=-4, trace=TRACE, loaded=loaded))
+    assert "library" not in cause.facts
 
 
 def test_architecture_replaces_an_unknown_processor_name() -> None:

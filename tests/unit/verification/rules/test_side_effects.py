@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers.sample_evidence import CELL, Change, Fields, evidence, failed_step, step
+from tests.helpers.sample_evidence import (
+    CELL,
+    PACKAGE,
+    Change,
+    Fields,
+    evidence,
+    failed_step,
+    step,
+)
 from tests.helpers.sample_expectation import Summary, summary
 from verification.models.cause import Cause
 from verification.rules.side_effects import side_effects
@@ -57,6 +65,59 @@ def test_changed_process_state_is_reported() -> None:
             "changes": "umask from 0o22 to 0o0; locale from C to de_DE.UTF-8",
         },
     )
+
+
+def enabled_gil(*tags: str, module: str = "quiverdb._fast") -> Change:
+    """Return a change after which the import of a module enables the GIL."""
+
+    def change(fields: Fields) -> None:
+        steps = fields["exercise"]["steps"]
+        steps["process-state"] = step("process-state", {"GIL": ["disabled", "enabled"]})
+        steps["record"]["value"]["tags"] = list(tags)
+        steps["record"]["value"]["files"].append(
+            f"{PACKAGE}/_fast.cpython-313t-x86_64-linux-gnu.so"
+        )
+        fields["exercise"]["stderr"] = (
+            "<frozen importlib._bootstrap>:488: RuntimeWarning: The global interpreter lock (GIL) "
+            f"has been enabled to load module '{module}', which has not declared that it can run "
+            "safely without the GIL.\n"
+        )
+
+    return change
+
+
+FREE_THREADED = "cp313-cp313t-manylinux_2_28_x86_64"
+
+
+@pytest.mark.parametrize(
+    ("tags", "module", "severity"),
+    [
+        ((FREE_THREADED,), "quiverdb._fast", "flawed"),
+        (("cp315-abi3t-win_amd64",), "quiverdb._fast", "flawed"),
+        ((FREE_THREADED,), "_cffi_backend", "note"),
+        (("py3-none-any",), "quiverdb._fast", "note"),
+        ((), "quiverdb._fast", "note"),
+    ],
+)
+def test_module_that_enables_the_gil_is_reported(
+    tags: tuple[str, ...], module: str, severity: str
+) -> None:
+    (cause,) = effects(enabled_gil(*tags, module=module))
+    assert summary(cause) == ("gil-enabled", f"{CELL}: {module}", {"module": module})
+    assert cause.severity == severity
+
+
+def test_enabled_gil_is_reported_separately_from_other_changes() -> None:
+    changed = {"umask": ["0o22", "0o0"], "GIL": ["disabled", "enabled"]}
+    state = of_step("process-state", step("process-state", changed))
+    causes = {cause.name: cause for cause in effects(enabled_gil(FREE_THREADED), state)}
+    assert set(causes) == {"process-changed", "gil-enabled"}
+    assert causes["process-changed"].facts["changed"] == ("umask",)
+
+
+def test_disabled_gil_is_no_side_effect() -> None:
+    state = {"GIL": ["enabled", "disabled"]}
+    assert effects(of_step("process-state", step("process-state", state))) == []
 
 
 def test_unreadable_process_state_is_reported() -> None:

@@ -287,6 +287,25 @@ def test_other_error_is_unclassified(kind: str, message: str) -> None:
     assert explained(message, kind)[0] == "unclassified"
 
 
+@pytest.mark.parametrize("kind", ["ValueError", "RuntimeError"])
+def test_magic_number_of_another_file_format_is_no_bytecode(kind: str) -> None:
+    assert explained("bad magic number in 'quiverdb.db'", kind)[0] == "unclassified"
+
+
+def test_unknown_time_zone_is_no_missing_dependency_if_tzdata_is_installed() -> None:
+    error = StepError(
+        type="ZoneInfoNotFoundError", message="'No time zone found with key Europe/Olso'", trace=""
+    )
+
+    def install(fields: Fields) -> None:
+        installed = fields["exercise"]["steps"]["distributions"]["value"]
+        installed["tzdata"] = {"version": "2026.1", "folder": SITE}
+
+    failure = Failure.of("import", error)
+    assert step_error(failure, evidence(install), EXPECTATION).name == "unclassified"
+    assert step_error(failure, evidence(), EXPECTATION).name == "missing-dependency"
+
+
 # ---- other errors ----
 
 
