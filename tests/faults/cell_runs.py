@@ -98,16 +98,18 @@ class ScenarioRunner:
         earlier: Sequence[Path] = (),
         index_files: Sequence[Path] = (),
         planted: PlantedFault | None = None,
+        subject: Subject | None = None,
     ) -> dict[str, tuple[Cause, ...]]:
         """Publish the wheel and return the causes of each scenario, by the name of the scenario.
 
         ``additional`` wheels belong to the same release, and ``earlier`` wheels to earlier
-        releases. ``index_files`` are on the index without belonging to a release.
+        releases. ``index_files`` are on the index without belonging to a release. ``subject``
+        replaces the description of the default subject.
         """
+        described = subject or load_subject()
 
         def run_cells() -> Observations:
             spec = machines.load()[self.machine]
-            subject = load_subject()
             release = planted_release(wheel, *additional)
             release = release.model_copy(update={"earlier": tuple(earlier)})
             known = {path.name for path in release.dependencies}
@@ -115,9 +117,10 @@ class ScenarioRunner:
             with self.start_testbed(release.wheel_paths, dependencies=extra) as testbed:
                 cells = {}
                 for name in scenarios:
-                    cell = plan.cell(spec, subject, self.installer, name)
+                    cell = plan.cell(spec, described, self.installer, name)
                     request = cell_request(self.container_engine, testbed, cell, release)
-                    cells[name] = observe_cell(request._replace(planted=planted or PlantedFault()))
+                    request = request._replace(subject=described, planted=planted or PlantedFault())
+                    cells[name] = observe_cell(request)
                 return Observations(cells, testbed.hosts)
 
         cells = self.evidence_source.observe(scenarios, run_cells)
