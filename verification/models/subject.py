@@ -99,7 +99,8 @@ class Subject(Model):
     libs_dir: str = ""
     """The folder of the native libraries, inside the import package. If it is empty, the libraries
     can have any path in the wheel."""
-    python: str = Field(pattern=r"^cp3\d+$", description="The interpreter tag, such as cp313.")
+    python: str = Field(pattern=r"^cp3\d+$")
+    """The interpreter tag of the Python for which each release must have a wheel, such as cp313."""
     platforms: tuple[Platform, ...] = Field(min_length=1)
     embedded: tuple[str, ...] = ()
     """The symbol prefixes of third-party code in the libraries."""
