@@ -148,10 +148,16 @@ def _exercise_trace(evidence: CellEvidence) -> str:
 
 
 def _last_library(evidence: CellEvidence) -> str:
-    """Return the name of the last installed library that Python began to load; empty if none."""
+    """Return the name of the last installed library that the exercise began to load.
+
+    It is empty if there is none, or if the exercise did not die by an illegal instruction.
+    """
+    run = evidence.exercise
+    if not run or not (is_illegal_instruction(run.code) or _ILLEGAL_TRACE in run.trace):
+        return ""
     kind, installed = paths.path_type(evidence), paths.added_paths(evidence)
-    loaded = map(kind, evidence.exercise.loaded if evidence.exercise else ())
-    return next((path.name for path in reversed(list(loaded)) if path in installed), "")
+    loaded = map(kind, reversed(run.loaded))
+    return next((path.name for path in loaded if path in installed), "")
 
 
 def _is_loading(trace: str) -> bool:

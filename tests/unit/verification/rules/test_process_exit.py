@@ -190,6 +190,11 @@ def test_library_of_the_machine_is_not_named() -> None:
     assert "library" not in cause.facts
 
 
+def test_library_of_another_process_is_not_named() -> None:
+    observed = evidence(lambda fields: fields["exercise"].update(loaded=[API]))
+    assert "library" not in crash(-4, TRACE, observed).facts
+
+
 def test_architecture_replaces_an_unknown_processor_name() -> None:
     observed = evidence(lambda fields: fields.update(processor=""))
     assert crash(-4, None, observed).facts["processor"] == "x86_64"
