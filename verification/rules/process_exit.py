@@ -124,7 +124,8 @@ def crash(code: int, trace: str | None, evidence: CellEvidence) -> Finding:
     if library := _last_library(evidence):
         facts["library"] = library
         facts["loading"] = _is_loading(trace or _exercise_trace(evidence))
-        form = "while-loading" if facts["loading"] else f"{form}-after"
+        after = "signal-after" if trace is None else "signal-at-after"
+        form = "while-loading" if facts["loading"] else after
     return finding("illegal-instruction", form, **facts)
 
 

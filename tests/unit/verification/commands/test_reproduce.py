@@ -68,9 +68,9 @@ def pasted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (("--os", "Ubuntu 24.04", "--python", "3.12"), 1),
-        (("--os", "windows-11", "--python", "3.12"), 1),
-        (("--os", "alpine", "--python", "3.12"), 1),
+        (("--os", "Ubuntu 20.04", "--python", "3.8"), 1),
+        (("--os", "windows-11", "--python", "3.8"), 1),
+        (("--os", "alpine", "--python", "3.8"), 1),
         (("--python", "9.9"), 1),
         (("--python", "3.13", "--arch", "arm64"), 1),
         (("--os", "macos", "--python", "3.13"), 1),
