@@ -171,15 +171,15 @@ def test_reproduction_of_a_bug_report_can_be_replayed(tmp_path: Path) -> None:
 
 
 def _for_older_python(wheel: Path, folder: Path) -> Path:
-    """Return the wheel with a Requires-Python that also allows Python 3.12."""
-    change = edits.metadata(wheel, b"Requires-Python: >=3.13", b"Requires-Python: >=3.12")
+    """Return the wheel with a Requires-Python that also allows Python 3.8."""
+    change = edits.metadata(wheel, b"Requires-Python: >=3.13", b"Requires-Python: >=3.8")
     return wheels.mutate(wheel, folder, **change)
 
 
 @pytest.mark.parametrize(
     ("options", "code"),
     [
-        (("--os", "Ubuntu 24.04", "--python", "3.12"), ExitCode.PACKAGE_FAILED),
+        (("--os", "Ubuntu 20.04", "--python", "3.8"), ExitCode.PACKAGE_FAILED),
         (("--os", "windows-11", "--python", "3.14"), ExitCode.PACKAGE_FAILED),
         (("--os", "macos", "--python", "3.13"), ExitCode.PACKAGE_FAILED),
         (("--os", "ubuntu-24.04", "--arch", "arm64"), ExitCode.UNVERIFIED),
