@@ -33,6 +33,7 @@ from containers.index import IndexContents
 from containers.testbed import Testbed
 from verification.commands.gate_plugin import workers
 from verification.models.cell import Cell
+from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
 from verification.models.release import Release
 from verification.probe import probe
@@ -42,6 +43,7 @@ from verification.scenarios.instructions import ProbeInstructions, instructions,
 from verification.session.run_cell import probe_files
 from verification.subjects import chosen_values
 from verification.subjects.subject import load as load_subject
+from verification.wheel.release_inspection import bundled_libraries
 
 
 def compared_cells(keyword: str) -> list[Cell]:
@@ -107,7 +109,8 @@ def script(cell: Cell, plan: ProbeInstructions, *, exercised: bool) -> str:
             lines.append(line(probe.exercise_command(spec)))
         lines += map(line, (*plan.before_uninstall, plan.uninstall))
     as_user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
-    as_root = [shlex.join(command) for command in root_commands(cell, load_subject())]
+    libraries = bundled_libraries(ReleaseInspection(), load_subject())[cell.machine.os]
+    as_root = [shlex.join(words) for words in root_commands(cell, load_subject(), libraries)]
     commands = "\n".join(lines)
     return "\n".join(["set -e", *as_root, f"exec {as_user} sh -c {shlex.quote(commands)}"])
 

@@ -17,6 +17,7 @@ from verification.models.cause import Cause, FactValue
 from verification.models.cell import Cell
 from verification.models.diagnosis import Diagnosis
 from verification.models.evidence import CellEvidence
+from verification.models.inspection import ReleaseInspection
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.rules import diagnose
@@ -26,6 +27,7 @@ from verification.scenarios.instructions import TIME_LIMITS
 from verification.session.prepare import PreparedRun
 from verification.session.run_cell import CellRequest, PlantedFault, run
 from verification.subjects.subject import load as load_subject
+from verification.wheel.release_inspection import bundled_libraries
 
 System = str
 """linux or windows."""
@@ -159,6 +161,7 @@ def cell_request(engine: Engine, testbed: Testbed, cell: Cell, release: Release)
     prepared = PreparedRun(
         testbed=testbed,
         release=release,
+        bundled=bundled_libraries(ReleaseInspection(), load_subject()),
         machines={cell.machine.name: images.ensure(engine, cell.machine.image)},
         unavailable={},
         infrastructure=(),

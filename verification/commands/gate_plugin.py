@@ -287,7 +287,9 @@ def pytest_configure(config: pytest.Config) -> None:
     elif HANDOVER_KEY in worker:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover
-        request.plan_cells(outside_libraries=handover.outside_libraries)
+        request.plan_cells(
+            outside_libraries=handover.outside_libraries, bundled=handover.prepared.bundled
+        )
         request.expect_release(handover.prepared)
 
 

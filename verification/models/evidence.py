@@ -308,6 +308,8 @@ class Steps(Model):
         default=None, alias="entry-points"
     )
     """The entry points that cannot be loaded."""
+    written_files: ExerciseStep[tuple[str, ...]] | None = Field(default=None, alias="written-files")
+    """The full paths of the files and folders that the smoke test itself made."""
     end: ExerciseStep[EndValue] | None = None
     """The interpreter at the end."""
     garbled: ExerciseStep[None] | None = None
@@ -324,7 +326,7 @@ class Steps(Model):
             *(self.prelude, self.import_package, self.native_call, self.run_times, self.round_trip),
             *(self.closed_file, self.failing_calls),
             *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
-            *(self.end, self.garbled),
+            *(self.written_files, self.end, self.garbled),
         )
         return {step.step: step for step in (*known, *self.uses.values()) if step}
 

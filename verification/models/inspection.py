@@ -9,8 +9,11 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause, Severity, sorted_causes
+from verification.models.machine import OperatingSystem
 
 LibraryFormat = Literal["elf", "pe", "mach-o"]
+BundledLibraries = Mapping[OperatingSystem, tuple[str, ...]]
+"""The file names of native libraries that are no extension modules, by operating system."""
 
 
 class Import(Model):

@@ -58,10 +58,10 @@ class Scenario(Model):
     - ``{subject}``: the package under test;
     - ``{version}``: the version under test;
     - ``{previous}``: the version of the newest earlier release;
-    - ``{libraries}``: the names of the package's native libraries;
+    - ``{libraries}``: the names of the package's native libraries, without extension modules;
     - ``{older_dependency}``: an older version of a dependency, which the release does not accept;
     - ``{suite}``: the folder with the files of the suite;
-    - ``{actions}``: the statement that defines the functions of uses.py.
+    - ``{actions}``: the statement that defines the actions.
     """
 
     name: str
@@ -97,9 +97,10 @@ class Scenario(Model):
     code_before_import: str = ""
     """Code that runs in the interpreter before the package is imported."""
     actions: tuple[str, ...] = ()
-    """The uses that are tried after the exercise: functions of uses.py."""
-    package_specific: bool = False
-    """True if it needs actions or libraries that only the default subject has."""
+    """The uses that are tried after the exercise: functions of ``verification/probe/uses.py`` or of
+    the subject. The scenario has no cell for a subject that does not offer them all."""
+    additional_actions: tuple[str, ...] = ()
+    """The uses that are tried if the subject offers them."""
     after_install: tuple[Command, ...] = ()
     before_uninstall: tuple[Command, ...] = ()
     uninstall: Command = ()
@@ -131,6 +132,17 @@ class Scenario(Model):
         if self.user == "root" or self.system == "windows":
             return self.ignored
         return (*self.ignored, *SYSTEM_FOLDERS)
+
+    @property
+    def needs_libraries(self) -> bool:
+        """True if it needs a native library that is no extension module."""
+        words = (word for command in self.as_root for word in command)
+        return "decoys" in self.files or any("{libraries}" in word for word in words)
+
+    @property
+    def needs_older_dependency(self) -> bool:
+        """True if it needs an older version of a dependency, which the release does not accept."""
+        return any("{older_dependency}" in command for command in self.before_install)
 
     @property
     def pinned(self) -> bool:

@@ -109,7 +109,7 @@ class Subject(Model):
     values: Path | None = None
     """The file with the tables that the smoke test writes. The host chooses their values."""
     actions: Path | None = None
-    """The file with the scenario actions. Without it, scenarios that name an action do not run."""
+    """The file with its own scenario actions, which extend or replace those of every package."""
     dependencies: Path
     """The lock file of its dependencies and of the installers. The index serves these files."""
     older_dependencies: tuple[Path, ...] = ()
@@ -129,7 +129,7 @@ class Subject(Model):
     @property
     def machine_files(self) -> Mapping[str, Path]:
         """The files that the probe needs on a machine, by their file names on the machine."""
-        files = {"smoke.py": self.exercise, "uses.py": self.actions}
+        files = {"smoke.py": self.exercise, "own_uses.py": self.actions}
         return {name: path for name, path in files.items() if path}
 
     @property

@@ -5,8 +5,9 @@ then first on the import path, as for a user. Standard library only. Each step i
 in the file E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier
 steps.
 
-Two files of the subject are in the same folder. ``smoke.py`` has the functions ``native_call``,
+The file ``smoke.py`` of the subject is in the same folder. It has the functions ``native_call``,
 ``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
+``written.py`` records the files that the smoke test writes.
 """
 
 from __future__ import annotations
@@ -79,12 +80,12 @@ _FOLDER = os.path.dirname(step.__code__.co_filename)  # code of ``python -c`` ha
 
 
 @functools.lru_cache(maxsize=None)
-def subject_module(name: str) -> types.ModuleType:
-    """Execute a file of the subject once, and return it as a module."""
+def module_of(name: str) -> types.ModuleType:
+    """Execute a file of the same folder once, and return it as a module."""
     source = os.path.join(_FOLDER, f"{name}.py")
     module = types.ModuleType(name)
     with open(source, "rb") as file:
-        exec(compile(file.read(), source, "exec"), module.__dict__)  # noqa: S102  (the subject's)
+        exec(compile(file.read(), source, "exec"), module.__dict__)  # noqa: S102  (our own file)
     return module
 
 
@@ -119,7 +120,7 @@ def native_call() -> Values:
     Raises:
         TypeError: the subject's function returned no version.
     """
-    value = _mapping("native_call", subject_module("smoke").native_call())
+    value = _mapping("native_call", module_of("smoke").native_call())
     if value is None or "version" not in value:
         raise TypeError("native_call of the subject returned no version")
     source, lacking = value.get("source"), value.get("lacking")
@@ -141,7 +142,7 @@ def round_trip() -> Optional[Values]:
         TypeError: the subject's function returned nothing, although there are tables.
     """
     tables = instructions().get("tables")
-    action = subject_module("smoke").round_trip
+    action = module_of("smoke").round_trip
     value = _mapping("round_trip", action() if tables is None else action(tables))
     if tables is None:
         return None  # the subject reports a fault only by an exception
@@ -220,7 +221,7 @@ class FailingCall(TypedDict):
 
 def failing_calls() -> List[FailingCall]:
     """Make the subject's calls that must fail, and return the exception of each."""
-    calls = getattr(subject_module("smoke"), "failing_calls", None)
+    calls = getattr(module_of("smoke"), "failing_calls", None)
     values: List[FailingCall] = []
     for name, expected, call in calls() if calls else ():
         value: FailingCall = {
@@ -248,7 +249,7 @@ def _mapping(name: str, value: object) -> Optional[Values]:
 
 def use(name: str) -> object:
     """Run one of the actions of the scenario, and return its observations."""
-    action: Action = getattr(subject_module("uses"), name)
+    action: Action = getattr(module_of("uses"), name)
     return action()
 
 
@@ -513,6 +514,8 @@ def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
 
 def steps() -> None:
     """Run the steps in the order of a user. A failed step does not stop the later ones."""
+    written = module_of("written")
+    written.record()
     if os.environ.get("E2E_PRELUDE"):
         step("prelude", code_before_import)
     before = process_state()
@@ -529,6 +532,7 @@ def steps() -> None:
     step("entry-points", entry_points)
     for name in os.environ.get("E2E_USES", "").split():
         step(name, functools.partial(use, name))
+    step("written-files", written.paths)
 
 
 def main() -> None:

@@ -85,12 +85,14 @@ def damaged_files(evidence: CellEvidence) -> list[str]:
 def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """Return the leftovers: files of the package, and files that appeared in use.
 
-    Dependencies with their bytecode, the caches of installers, and the folders of these files are
-    no leftovers. Empty folders that the installation made are none either: pip leaves them. A
-    cache is a leftover if the installer keeps the package in it.
+    Dependencies with their bytecode, the caches of installers, what the smoke test itself wrote,
+    and the folders of these files are no leftovers. Empty folders that the installation made are
+    none either: pip leaves them. A cache is a leftover if the installer keeps the package in it.
     """
     kind = paths.path_type(evidence)
     package, installed = _package_paths(evidence), paths.added_paths(evidence)
+    step = evidence.steps.written_files
+    written = frozenset(map(kind, step.value if step and step.value else ()))
     leftover: list[str] = []
     ignored: list[str] = []
     for name in evidence.left.added:
@@ -100,7 +102,7 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
         is_new = path not in installed and "__pycache__" not in path.parts
         is_package_file = path in installed and path in package
         is_leftover = paths.is_within(path, expectation.module) or is_new or is_package_file
-        (leftover if is_leftover else ignored).append(name)
+        (leftover if is_leftover and path not in written else ignored).append(name)
     used_folders = _folders(map(kind, ignored))
     candidates = frozenset(map(kind, leftover)) - used_folders
     remaining = _without_empty_folders(candidates, _folders(installed))

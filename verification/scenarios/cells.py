@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable, Iterator
 
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
+from verification.models.inspection import BundledLibraries
 from verification.models.machine import MachineSpec
+from verification.models.scenario import Scenario
 from verification.models.subject import Subject
 from verification.scenarios import installers, scenarios
 from verification.scenarios.expectation import declared_refusal
 from verification.scenarios.profiles import Profile
+from verification.subjects.subject import offered_actions
 
 
 def cells(
@@ -19,10 +22,14 @@ def cells(
     profile: Profile | None = None,
     *,
     outside_libraries: bool = False,
+    bundled: BundledLibraries | None = None,
 ) -> list[Cell]:
     """Return the cells of ``machines``, in their order; with a profile, only the cells it selects.
 
-    ``outside_libraries``: a Windows wheel of the release has libraries outside its package.
+    A scenario has no cell if it needs an action or an older dependency that the subject does not
+    have, or a native library that the wheels for the system do not have. ``bundled`` has these
+    libraries; it is None if the wheels are not known yet. ``outside_libraries``: a Windows wheel of
+    the release has libraries outside its package.
 
     Raises:
         WrongUse: a machine names an unknown installer or scenario.
@@ -31,6 +38,7 @@ def cells(
         cell
         for machine in machines
         for cell in _of_machine(machine, subject)
+        if bundled is None or bundled.get(machine.os) or not cell.scenario.needs_libraries
         if profile is None
         or profile.selects(
             cell.installer.name,
@@ -47,6 +55,9 @@ def cell(machine: MachineSpec, subject: Subject, installer: str, scenario: str) 
         KeyError: the installer is unknown, or the machine's system has no such scenario.
     """
     known = scenarios.load()[machine.os][scenario]
+    offered = [name for name in known.additional_actions if name in offered_actions(subject)]
+    if offered:
+        known = known.model_copy(update={"actions": (*known.actions, *offered)})
     return Cell(
         machine=machine,
         installer=installers.named(installer),
@@ -60,11 +71,19 @@ def _of_machine(machine: MachineSpec, subject: Subject) -> Iterator[Cell]:
     _check(machine, "scenario", machine.scenarios, scenarios.load()[machine.os])
     for installer in machine.installers:
         for scenario in machine.scenarios:
+            if not _is_offered(scenarios.load()[machine.os][scenario], subject):
+                continue
             combination = cell(machine, subject, installer, scenario)
             installers_of_scenario = combination.scenario.installers or machine.installers
             scenarios_of_installer = combination.installer.scenarios or machine.scenarios
             if installer in installers_of_scenario and scenario in scenarios_of_installer:
                 yield combination
+
+
+def _is_offered(scenario: Scenario, subject: Subject) -> bool:
+    """Return whether the subject has the actions and the older dependency of a scenario."""
+    has_dependency = bool(subject.older_dependencies) or not scenario.needs_older_dependency
+    return has_dependency and offered_actions(subject).issuperset(scenario.actions)
 
 
 def _check(machine: MachineSpec, kind: str, names: Iterable[str], known: Collection[str]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Iterable, Mapping
 
 from verification.models.base import Model
 from verification.models.cell import Cell
@@ -147,18 +148,22 @@ def instructions(
     )
 
 
-def root_commands(cell: Cell, subject: Subject) -> tuple[Command, ...]:
-    """Return the commands of a cell that run as root before the first command of the user."""
-    return _expand_all(cell.scenario.as_root, _values(cell, subject))
+def root_commands(
+    cell: Cell, subject: Subject, libraries: Iterable[str] = ()
+) -> tuple[Command, ...]:
+    """Return the commands of a cell that run as root before the first command of the user.
+
+    ``libraries`` are the native libraries for the machine that are no extension modules.
+    """
+    values = {**_values(cell, subject), "libraries": shlex.join(libraries)}
+    return _expand_all(cell.scenario.as_root, values)
 
 
 def _values(cell: Cell, subject: Subject) -> dict[str, str]:
     """Return the values of the placeholders in commands, by name."""
-    platforms = [item for item in subject.platforms if item.target.system == cell.machine.os]
     return {
         "actions": _ACTIONS,
         "subject": subject.name,
-        "libraries": " ".join(platforms[0].libraries if platforms else ()),
         "older_dependency": older_dependency(subject),
         "suite": cell.machine.layout.user_folder,
     }

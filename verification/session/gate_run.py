@@ -16,6 +16,7 @@ from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.inspection import BundledLibraries
 from verification.models.report import ReplayInputs, Report
 from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
@@ -61,11 +62,14 @@ class GateRequest:
             )
         folder.check(report)
 
-    def plan_cells(self, *, outside_libraries: bool = False) -> None:
+    def plan_cells(
+        self, *, outside_libraries: bool = False, bundled: BundledLibraries | None = None
+    ) -> None:
         """Choose the cells.
 
-        ``outside_libraries`` is True if a Windows wheel has a DLL outside its package. This is
-        known after the set-up, before pytest collects the tests.
+        ``outside_libraries`` is True if a Windows wheel has a DLL outside its package. ``bundled``
+        are the native libraries of the release. Both are known after the set-up, before pytest
+        collects the tests.
         """
         possible = tuple(
             cell
@@ -74,6 +78,7 @@ class GateRequest:
                 self.subject,
                 self.selection.profile,
                 outside_libraries=outside_libraries,
+                bundled=bundled,
             )
             if self.selection.history != "none" or not cell.scenario.needs_previous
         )
@@ -153,7 +158,9 @@ class GateRun:
         self._outside_libraries = has_libraries_outside(
             setup.prepared.release.wheel_paths, self.request.subject.import_package
         )
-        self.request.plan_cells(outside_libraries=self._outside_libraries)
+        self.request.plan_cells(
+            outside_libraries=self._outside_libraries, bundled=setup.prepared.bundled
+        )
         self.request.expect_release(setup.prepared)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
         if setup.pipeline:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from packaging.utils import parse_wheel_filename
+from pydantic import Field
 
 from containers import engine as engines
 from containers import images, testbed, upstream_releases, wheelhouse
@@ -25,7 +26,7 @@ from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
-from verification.models.inspection import ReleaseInspection
+from verification.models.inspection import BundledLibraries, ReleaseInspection
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
@@ -40,7 +41,7 @@ from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
 from verification.wheel.modules import top_level_modules
-from verification.wheel.release_inspection import inspect_release
+from verification.wheel.release_inspection import bundled_libraries, inspect_release
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
 INFRASTRUCTURE = ("index", "publisher")
@@ -56,6 +57,8 @@ class PreparedRun(Model):
     unavailable: Mapping[str, str]
     """The reason why a machine cannot run on this host, by the machine's name."""
     infrastructure: tuple[Image, ...]
+    bundled: BundledLibraries = Field(default_factory=dict)
+    """The native libraries of the release that are no extension modules."""
     seed: int = 0
     """The seed of the smoke test's values."""
     no_history: str = ""
@@ -76,8 +79,6 @@ class PreparedRun(Model):
         """Return why a cell cannot run in this run, or an empty string."""
         if reason := self.unavailable.get(cell.machine.name):
             return reason
-        if selection.subject and cell.scenario.package_specific:
-            return f"{selection.subject} has no actions for the scenario {cell.scenario.name}"
         if self.no_history and cell.refusal and not cell.scenario.pinned:
             return f"the installer falls back to an unknown earlier release: {self.no_history}"
         if cell.scenario.needs_previous and not self.release.previous:
@@ -229,6 +230,7 @@ def prepare(
         machines=parts.machines,
         unavailable=parts.unavailable,
         infrastructure=(parts.index, parts.publisher),
+        bundled=bundled_libraries(inspection, subject),
         seed=chosen_values.new_seed(),
         no_history=no_history,
         additional_machines=required_files.additional_machines(

@@ -14,6 +14,7 @@ from containers.state import state_folder
 from verification.models.release import Release, file_sha256
 from verification.models.scenario import ProjectFileKind
 from verification.models.subject import Subject
+from verification.wheel.library_names import has_hash
 
 _OLD_RUNTIME = "windows-wine-vcredist-old"
 _RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
@@ -63,15 +64,18 @@ def _requirements(wheels: Iterable[Path]) -> bytes:
 
 
 def _decoys(release: Release) -> dict[str, bytes]:
-    """Return files with the names of the package's libraries, in the folder and in `decoy`."""
+    """Return files with the names of the package's libraries, in the folder and in `decoy`.
+
+    Another package has no library with the same name if the name has a hash.
+    """
     files: dict[str, bytes] = {}
     for path in release.wheel_paths:
         if not path.name.endswith("win_amd64.whl"):
             continue
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():
-                if member.endswith(".dll"):
-                    name = Path(member).name
+                name = Path(member).name
+                if member.endswith(".dll") and not has_hash(name):
                     files |= dict.fromkeys((name, f"decoy/{name}"), archive.read(member))
     return files
 

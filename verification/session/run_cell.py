@@ -218,7 +218,7 @@ def _read_evidence(cell: Cell, result: CommandResult) -> RawEvidence:
 
 def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the contents of the files that the probe needs on the machine, by name."""
-    names = ("probe.py", "exercise.py")
+    names = ("probe.py", "exercise.py", "uses.py", "written.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},
         **{name: path.read_bytes() for name, path in subject.machine_files.items()},
@@ -240,7 +240,8 @@ def prepare_machine(
     for path, content in request.planted.files.items():
         folder, _, name = path.rpartition("/")
         machine.put({name: content}, folder, mode=0o755)
-    for command in root_commands(request.cell, request.subject):
+    libraries = request.prepared.bundled.get(request.cell.machine.os, ())
+    for command in root_commands(request.cell, request.subject, libraries):
         done = machine.run(list(command), user="root")
         if done.code:
             raise TestbedFailure(

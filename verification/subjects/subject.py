@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -22,6 +24,7 @@ _FILES = (
     "verification",
 )
 _VERIFICATION = "verification.toml"
+_GENERAL_ACTIONS = Path(__file__).parents[1] / "probe" / "uses.py"
 
 
 def load(path: Path = DEFAULT_SUBJECT) -> Subject:
@@ -36,9 +39,7 @@ def load(path: Path = DEFAULT_SUBJECT) -> Subject:
     """
     data = load_toml(path)
     if "dependencies" not in data and path != DEFAULT_SUBJECT:
-        default = load()
-        data["dependencies"] = str(default.dependencies)
-        data["older_dependencies"] = [str(lock) for lock in default.older_dependencies]
+        data["dependencies"] = str(load().dependencies)
     if "verification" not in data and path.with_name(_VERIFICATION).is_file():
         data["verification"] = _VERIFICATION
     for key in _FILES:
@@ -51,6 +52,27 @@ def older_dependency(subject: Subject) -> str:
     """Return the first requirement in the locks of older dependencies; empty if there is none."""
     words = (lock.read_text("utf-8").split() for lock in subject.older_dependencies)
     return next((requirement for requirement, *_ in filter(None, words)), "")
+
+
+def offered_actions(subject: Subject) -> frozenset[str]:
+    """Return the names of the scenario actions of every package and of the subject."""
+    own = _functions(subject.actions) if subject.actions else frozenset()
+    return _functions(_GENERAL_ACTIONS) | own
+
+
+@functools.cache
+def _functions(path: Path) -> frozenset[str]:
+    """Return the names of the public functions of a file.
+
+    Raises:
+        DataError: it is no Python code.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise DataError(f"{path}: line {error.lineno}: {error.msg}; correct the file") from None
+    names = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
+    return frozenset(name for name in names if not name.startswith("_"))
 
 
 def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:

@@ -24,6 +24,11 @@ def is_extension_module(path: str) -> bool:
     return _EXTENSION_MODULE.search(name.lower()) is not None and all(map(str.isidentifier, names))
 
 
+def has_hash(name: str) -> bool:
+    """Return whether auditwheel or delvewheel has added a hash to the name of a library."""
+    return _HASH.search(name.lower().partition(".")[0]) is not None
+
+
 def is_same_library(first: str, second: str) -> bool:
     """Return whether two file names differ only in version, ABI tag, hash and suffix."""
     kinds = {

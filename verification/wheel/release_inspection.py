@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,10 +11,16 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from verification.models.cause import Cause, FactValue, sorted_causes
-from verification.models.inspection import ReleaseInspection, WheelInspection
-from verification.models.subject import Subject
+from verification.models.inspection import (
+    BundledLibraries,
+    ReleaseInspection,
+    WheelInspection,
+)
+from verification.models.machine import OperatingSystem
+from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import open_wheel
+from verification.wheel.library_names import has_hash, is_extension_module, is_library_name
 from verification.wheel.sources import is_public
 from verification.wheel.tags import (
     declared_platform,
@@ -54,6 +61,47 @@ def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection
         wheel for wheel in inspection.wheels if may_fit(parse_tags(wheel.tags), subject.platforms)
     )
     return ReleaseInspection(wheels=wheels, causes=release_causes(wheels, subject))
+
+
+def bundled_libraries(inspection: ReleaseInspection, subject: Subject) -> BundledLibraries:
+    """Return the libraries that a program could confuse with others of the same name.
+
+    They are the declared libraries of a system, or else those in the wheels for it. The interpreter
+    opens extension modules by their paths, and no other package has a name with a hash.
+    """
+    declared = {
+        (platform.target.machine_system, posixpath.basename(library))
+        for platform in subject.platforms
+        for library in platform.libraries
+        if _is_shared(library)
+    }
+    in_wheels = {
+        (PlatformTarget.of(tag.rpartition("-")[2]).machine_system, posixpath.basename(path))
+        for wheel in inspection.wheels
+        for tag in wheel.tags
+        for library in wheel.libraries
+        for path in library.paths
+        if _is_shared(path, library.soname)
+    }
+    systems: tuple[OperatingSystem, ...] = ("linux", "windows")
+    return {
+        system: tuple(
+            sorted(name for owner, name in declared if owner == system)
+            or sorted(name for owner, name in in_wheels if owner == system)
+        )
+        for system in systems
+    }
+
+
+def _is_shared(path: str, soname: str | None = None) -> bool:
+    """Return whether a system's loader searches for a library by its name.
+
+    A file with the suffix ``.so`` alone can be an extension module, which has no SONAME.
+    """
+    name = posixpath.basename(path)
+    if is_extension_module(path) or not is_library_name(name) or has_hash(name):
+        return False
+    return bool(soname) or name.startswith("lib") or not name.endswith(".so")
 
 
 def release_causes(wheels: Sequence[WheelInspection], subject: Subject) -> tuple[Cause, ...]:

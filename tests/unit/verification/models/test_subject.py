@@ -111,7 +111,7 @@ def test_a_machine_needs_the_smoke_test_and_the_actions_if_there_are_any() -> No
     assert subject().machine_files == {"smoke.py": Path("smoke.py")}
     assert subject(actions=Path("mine.py")).machine_files == {
         "smoke.py": Path("smoke.py"),
-        "uses.py": Path("mine.py"),
+        "own_uses.py": Path("mine.py"),
     }
 
 

@@ -2,70 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from verification import probe
-from verification.models.evidence import ClosedFile, EntryPointFault, ExerciseStep, FileFault, Steps
+from tests.helpers.sample_exercise import FILES, Result, exercise, install, value
+from verification.models.evidence import ClosedFile, EntryPointFault, FileFault
 
-EXERCISE = Path(probe.__file__).with_name("exercise.py")
-ValueT = TypeVar("ValueT")
-FILES = {
-    "sample/__init__.py": "__version__ = '1.2'\n",
-    "sample/core.py": "def run(): ...\n",
-    "sample_package-1.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: sample-package\n"
-    "Version: 1.2\n",
-    "sample_package-1.2.dist-info/WHEEL": "Wheel-Version: 1.0\nTag: py3-none-any\n",
-    "sample_package-1.2.dist-info/entry_points.txt": "[console_scripts]\n"
-    "sample = sample.core:run\n",
-}
-"""The files of the installed package, by path. `install` adds RECORD with their hashes."""
-SMOKE = """
-calls = []
-def native_call():
-    import sample
-    calls.append(1)
-    return {"version": sample.__version__, "more": 1}
-def round_trip(tables):
-    rows = [[len(calls), tables["Plant"]["rows"][0][0]]]
-    return {"returned": {"Plant": {"columns": ["calls", "x"], "rows": rows}}}
-"""
-INSTRUCTIONS = {"tables": {"Plant": {"columns": ["x"], "rows": [[2**63 - 1]]}}}
 NAMES = [
     "import", "native-call", "run-times", "round-trip", "closed-file", "failing-calls",
     "process-state", "mapped", "distributions", "record", "entry-points",
 ]  # fmt: skip
-
-
-class Result(NamedTuple):
-    """The exit code of an exercise, the lines of its steps file, its steps, and its trace."""
-
-    code: int
-    lines: list[dict[str, Any]]
-    steps: Steps
-    trace: str
-
-
-def install(folder: Path) -> Path:
-    """Write the files of the package and its RECORD into a folder, and return the folder."""
-    record = ""
-    for name, text in FILES.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=")
-        record += f"{name},sha256={digest.decode()},{len(text)}\n"
-    (folder / "sample_package-1.2.dist-info" / "RECORD").write_text(record, "utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -74,60 +22,16 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("installed"))
 
 
-def exercise(
-    folder: Path, installed: Path, smoke: str = SMOKE, uses: str = "", **environment: str
-) -> Result:
-    """Run the exercise in a folder. `smoke` and `uses` are the texts of the subject's files."""
-    files = {
-        "exercise.py": EXERCISE.read_text("utf-8"),
-        "smoke.py": smoke,
-        "uses.py": uses,
-        "instructions.json": json.dumps(INSTRUCTIONS if "tables" in smoke else {}),
-    }
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
-    source = str(folder / "exercise.py")
-    code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
-    result = subprocess.run(
-        [sys.executable, "-S", "-c", code],  # -S: without the packages of this environment
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(installed),
-            "E2E_STEPS": str(folder / "steps.jsonl"),
-            "E2E_TRACE": str(folder / "trace.txt"),
-            "E2E_LOADED": str(folder / "loaded.txt"),
-            "E2E_SUBJECT": "sample-package",
-            "E2E_PACKAGE": "sample",
-            "E2E_LIMIT_SECONDS": "30",
-            **environment,
-        },
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
-    steps = Steps.model_validate({line["step"]: line for line in lines})
-    return Result(result.returncode, lines, steps, (folder / "trace.txt").read_text())
-
-
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Result:
     """Return the result of an exercise without a fault."""
     return exercise(tmp_path_factory.mktemp("exercise"), installed)
 
 
-def value(step: ExerciseStep[ValueT] | None) -> ValueT:
-    """Return the value of a successful step."""
-    assert step is not None
-    assert step.value is not None
-    return step.value
-
-
 def test_all_steps_are_recorded_in_order(result: Result) -> None:
     assert result.code == 0
     started = [line["step"] for line in result.lines if line.get("begun")]
-    assert started == [*NAMES, "end"]
+    assert started == [*NAMES, "written-files", "end"]
     assert [line["step"] for line in result.lines if "ok" in line] == started
     assert all(step.ok for step in result.steps.by_name().values())
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from verification.models.machine import OperatingSystem
 from verification.models.scenario import Scenario
 from verification.rules.catalogue import catalogue
 from verification.scenarios import installers, machines, scenarios
-from verification.subjects.quiverdb import uses
+from verification.subjects.subject import load, offered_actions
 
 ROOT = Path(__file__).parents[4]
 SCENARIOS = [scenario for known in scenarios.load().values() for scenario in known.values()]
@@ -103,7 +104,8 @@ def test_scenarios_have_known_causes_installers_machines_and_actions() -> None:
         assert set(scenario.installers) <= set(installers.load()), name
         known = [spec for spec in machines.load().values() if spec.os == scenario.system]
         assert any(scenario.name in spec.scenarios for spec in known), name
-        assert set(scenario.actions) <= set(dir(uses)), name
+        actions = {*scenario.actions, *scenario.additional_actions}
+        assert actions <= offered_actions(load()), name
 
 
 @pytest.mark.parametrize("system", ["linux", "windows"])
@@ -134,14 +136,20 @@ def test_all_scenarios_and_installers_are_documented() -> None:
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
-def test_scenarios_with_actions_of_the_package_are_specific_to_it() -> None:
-    specific = {item.name for item in SCENARIOS if item.package_specific}
-    with_actions = {item.name for item in SCENARIOS if item.actions or item.before_install}
+def test_only_these_scenarios_need_a_package_with_own_actions_or_libraries() -> None:
+    other = load().model_copy(update={"actions": None, "older_dependencies": ()})
+    general = offered_actions(other)
+    own = {item.name for item in SCENARIOS if not set(item.actions) <= general}
+    assert own == {"other-sqlite", "preloaded-sqlite"}
+    assert {item.name for item in SCENARIOS if item.needs_older_dependency} == {"old-cffi"}
+    assert {item.name for item in SCENARIOS if item.needs_libraries} == {"decoy"}
 
-    assert with_actions <= specific
-    assert {"upgrade", "fork", "zip", "decoy"} <= specific
-    assert not {"venv", "system", "pinned", "offline", "isolated"} & specific
-    assert not LINUX["user"].package_specific
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda item: f"{item.system}-{item.name}")
+def test_commands_call_only_actions_of_every_package(scenario: Scenario) -> None:
+    calls = re.findall(r"\{actions\}; (\w+)\(\)", str(scenario.before_install))
+    assert len(calls) == str(scenario.before_install).count("{actions}")
+    assert offered_actions(load().model_copy(update={"actions": None})).issuperset(calls)
 
 
 def test_only_these_scenarios_name_the_version() -> None:

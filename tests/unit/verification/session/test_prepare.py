@@ -214,16 +214,6 @@ def test_machine_without_an_image_runs_no_cell() -> None:
     assert ready.reason_not_run(_cell("debian-12", "venv"), _selection()) == ""
 
 
-def test_another_package_does_not_run_package_specific_scenarios() -> None:
-    reason = prepared_run().reason_not_run(_cell("debian-13", "fork"), _selection(subject="other"))
-    assert "other" in reason
-    assert "fork" in reason
-    assert (
-        prepared_run().reason_not_run(_cell("debian-13", "venv"), _selection(subject="other")) == ""
-    )
-    assert prepared_run().reason_not_run(_cell("debian-13", "fork"), _selection()) == ""
-
-
 def _with_earlier() -> PreparedRun:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
     return prepared_run(release().model_copy(update={"earlier": earlier}))

@@ -97,7 +97,7 @@ def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
     (tmp_path / "use.py").touch()
     assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
-    assert [path.name for path in load().machine_files.values()] == ["smoke.py", "uses.py"]
+    assert [path.name for path in load().machine_files.values()] == ["smoke.py", "own_uses.py"]
 
 
 def test_texts_of_the_verification_are_found_next_to_the_description(tmp_path: Path) -> None:
