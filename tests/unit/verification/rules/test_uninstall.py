@@ -159,6 +159,21 @@ def test_leftovers_without_a_record_are_identified_by_name() -> None:
     assert leftovers(evidence(change)) == [CORE]
 
 
+def test_only_what_the_smoke_test_wrote_itself_is_no_leftover() -> None:
+    own, folder, other = "/home/user/own/data", "/home/user/own", "/home/user/.quiverdb.log"
+
+    def change(fields: Fields) -> None:
+        fields["exercise"]["steps"]["written-files"] = {
+            "step": "written-files",
+            "ok": True,
+            "value": [folder, own],
+        }
+
+    assert leftovers(remaining(folder, own)) == [folder, own]
+    observed = evidence(change, lambda fields: fields["left"]["added"].extend([folder, own, other]))
+    assert leftovers(observed) == [other]
+
+
 def test_file_of_record_outside_the_package_is_a_leftover() -> None:
     script = "/home/user/venv/bin/quiver"
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from verification.models.errors import WrongUse
+from verification.models.inspection import BundledLibraries
 from verification.models.machine import MachineSpec
+from verification.models.subject import Subject
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
 from verification.subjects.subject import load
@@ -31,6 +33,40 @@ def test_a_scenario_runs_only_with_its_installers() -> None:
         "debian-13-pip-fork",
         "debian-13-uv-venv",
     ]
+
+
+OTHER = SUBJECT.model_copy(update={"actions": None, "older_dependencies": ()})
+"""A subject without actions of its own."""
+
+
+def _scenarios(subject: Subject, bundled: BundledLibraries | None = None) -> set[str]:
+    known = machines.load().values()
+    return {cell.scenario.name for cell in cells.cells(known, subject, bundled=bundled)}
+
+
+def test_another_package_has_all_scenarios_that_need_no_action_of_its_own() -> None:
+    assert _scenarios(SUBJECT) - _scenarios(OTHER) == {
+        "other-sqlite",
+        "preloaded-sqlite",
+        "old-cffi",
+    }
+    general = {"root", "space-path", "non-ascii-path", "long-path", "non-ascii-home", "user"}
+    general |= {"interrupted", "decoy", "other-cpp-runtime", "preloaded-cpp-runtime"}
+    general |= {"other-folder", "fork", "spawn", "two-interpreters", "zip", "frozen"}
+    general |= {"upgrade", "downgrade", "upgrade-in-use"}
+    assert general <= _scenarios(OTHER)
+
+
+def test_additional_actions_run_if_the_subject_has_them() -> None:
+    assert cells.cell(DEBIAN, SUBJECT, "pip", "upgrade").scenario.actions == ("old_data",)
+    assert cells.cell(DEBIAN, OTHER, "pip", "upgrade").scenario.actions == ()
+
+
+def test_decoys_need_a_library_that_is_no_extension_module() -> None:
+    assert "decoy" in _scenarios(OTHER, {"linux": ("libx.so",)})
+    assert "decoy" not in _scenarios(OTHER, {"linux": (), "windows": ()})
+    linux_only = cells.cells(machines.load().values(), OTHER, bundled={"linux": ("libx.so",)})
+    assert {cell.machine.os for cell in linux_only if cell.scenario.name == "decoy"} == {"linux"}
 
 
 @pytest.mark.parametrize("kind", ["installer", "scenario"])

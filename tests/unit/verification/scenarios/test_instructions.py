@@ -100,5 +100,6 @@ def test_the_older_dependency_has_the_version_of_its_lock() -> None:
 
 
 def test_the_decoys_have_the_names_of_the_packages_libraries() -> None:
-    commands = root_commands(cells.cell(DEBIAN, SUBJECT, "pip", "decoy"), SUBJECT)
-    assert any("for name in libquiver.so libquiver_c.so; do" in word for word in commands[-1])
+    names = ("libquiver.so", "lib other.so")
+    commands = root_commands(cells.cell(DEBIAN, SUBJECT, "pip", "decoy"), SUBJECT, names)
+    assert any("for name in libquiver.so 'lib other.so'; do" in word for word in commands[-1])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from containers import recipe as recipes
 from verification.models.base import DataError
 from verification.scenarios import cells, machines, profiles
 from verification.subjects.subject import load
+from verification.wheel.windows import has_libraries_outside
 
 GOOD = '[gate]\ntitle = "t"\ncells = ["pip-venv"]\nhistory = "all"\n'
 
@@ -61,12 +64,33 @@ def test_the_gate_has_the_cells_of_most_users() -> None:
     ]
 
 
-def test_gate_has_user_installations_on_windows_for_libraries_outside_the_package() -> None:
+@pytest.mark.parametrize(
+    ("library", "additional"),
+    [
+        ("MeCab.libs/mecab.dll", {"windows-wine-pip-user"}),
+        ("mecab-1.0.0.data/data/lib/site-packages/mecab.dll", {"windows-wine-pip-user"}),
+        ("MeCab/mecab.dll", set()),
+        ("MeCab/_mecab.pyd", set()),
+    ],
+)
+def test_gate_has_user_installations_on_windows_for_libraries_outside_the_package(
+    tmp_path: Path, library: str, additional: set[str]
+) -> None:
+    changes: dict[str, Any] = {"actions": None, "import_package": "MeCab"}
+    subject = load().model_copy(update=changes)
+    wheel = tmp_path / "mecab-1.0.0-cp313-cp313-win_amd64.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(library, b"MZ")
+    outside = has_libraries_outside([wheel], "MeCab")
     selected = [spec for spec in machines.load().values() if "gate" in spec.profiles]
     gate = profiles.load()["gate"]
-    planned = cells.cells(selected, load(), gate, outside_libraries=True)
-    additional = {cell.id for cell in planned} - set(_cells("gate"))
-    assert additional == {"windows-wine-pip-user"}
+    ordinary, planned = (
+        cells.cells(selected, subject, gate, outside_libraries=is_outside)
+        for is_outside in (False, outside)
+    )
+    new = [cell for cell in planned if cell not in ordinary]
+    assert {cell.id for cell in new} == additional
+    assert all(cell.scenario.actions == ("absolute_paths",) for cell in new)
 
 
 def test_each_profile_contains_the_smaller_one() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from verification.models.base import DataError
-from verification.subjects.subject import load
+from verification.subjects.subject import load, offered_actions
 
 GOOD = """
 name = "pkg"
@@ -97,7 +97,32 @@ def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
     (tmp_path / "use.py").touch()
     assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
-    assert [path.name for path in load().machine_files.values()] == ["smoke.py", "own_uses.py"]
+    assert list(load().machine_files) == ["smoke.py", "own_uses.py"]
+
+
+def test_actions_are_those_of_every_package_and_of_the_subject(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(f'actions = "own.py"\n{OTHER}', "utf-8")
+    (tmp_path / "use.py").touch()
+    (tmp_path / "own.py").write_text("def own(): ...\ndef _helper(): ...\n")
+    subject = load(tmp_path / "other.toml")
+
+    general = offered_actions(subject.model_copy(update={"actions": None}))
+    assert {"absolute_paths", "as_another_user", "from_zip", "own_symbols"} <= general
+    assert "own_sqlite" not in general
+    assert offered_actions(subject) - general == {"own"}
+
+
+def test_actions_that_are_no_python_code_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("def\n")
+    with pytest.raises(DataError, match=r"own\.py: line 1: "):
+        offered_actions(load().model_copy(update={"actions": tmp_path / "own.py"}))
+
+
+def test_older_dependencies_belong_only_to_the_subject_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").touch()
+    other = load(tmp_path / "other.toml")
+    assert (other.older_dependencies, other.dependencies) == ((), load().dependencies)
 
 
 def test_texts_of_the_verification_are_found_next_to_the_description(tmp_path: Path) -> None:

@@ -20,7 +20,12 @@ from verification.models.subject import Subject
 from verification.wheel import release_inspection as releases
 from verification.wheel.archive import Archive, open_wheel
 from verification.wheel.errors import BadWheel
-from verification.wheel.release_inspection import inspect_release, narrow, release_causes
+from verification.wheel.release_inspection import (
+    bundled_libraries,
+    inspect_release,
+    narrow,
+    release_causes,
+)
 
 METADATA = "quiverdb-1.0.0.dist-info/METADATA"
 ADDITIONAL_TAGS = (
@@ -435,3 +440,55 @@ def test_causes_of_a_release_depend_only_on_the_inspections(tmp_path: Path) -> N
     other = second.model_copy(update={"version": "2.0"})
     assert release_causes(release.wheels, SUBJECT) == ()
     assert only(release_causes([first, other], SUBJECT)).name == "version-mismatch"
+
+
+# ---- the libraries that a program could confuse ----
+
+
+def undeclared(*systems: str, libraries: tuple[str, ...] = ()) -> Subject:
+    """Return the subject with these systems, whose platforms declare only these libraries."""
+    subject = for_systems(*systems)
+    platforms = [p.model_copy(update={"libraries": libraries}) for p in subject.platforms]
+    return subject.model_copy(update={"platforms": tuple(platforms)})
+
+
+def test_declared_libraries_are_known_without_a_wheel() -> None:
+    assert bundled_libraries(ReleaseInspection(), SUBJECT) == {
+        "linux": ("libquiver.so", "libquiver_c.so"),
+        "windows": ("libquiver.dll", "libquiver_c.dll"),
+    }
+
+
+@pytest.mark.parametrize("declared", [(), ("_x.cpython-313-x86_64-linux-gnu.so",)])
+def test_undeclared_libraries_are_those_of_the_wheels(
+    tmp_path: Path, declared: tuple[str, ...]
+) -> None:
+    subject = undeclared("linux", libraries=declared)
+    release = inspect(linux_wheel(tmp_path), subject=subject)
+    assert bundled_libraries(release, subject) == {
+        "linux": ("libquiver.so", "libquiver_c.so"),
+        "windows": (),
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "soname", "is_library"),
+    [
+        ("quiverdb/libx.so", None, True),
+        ("quiverdb.libs/libx.so.1", "libx.so.1", True),
+        ("quiverdb/x.so", "x.so", True),
+        ("quiverdb/_x.so", None, False),
+        ("quiverdb/_x.abi3.so", None, False),
+        ("quiverdb/_x.cpython-313-x86_64-linux-gnu.so", None, False),
+        ("quiverdb.libs/libx-0a1b2c3d.so.1", "libx-0a1b2c3d.so.1", False),
+    ],
+)
+def test_extension_modules_and_names_with_a_hash_cannot_be_confused(
+    tmp_path: Path, path: str, soname: str | None, is_library: bool
+) -> None:
+    subject = undeclared("linux")
+    wheel = inspect(linux_wheel(tmp_path), subject=subject).wheels[0]
+    library = wheel.libraries[0].model_copy(update={"paths": (path,), "soname": soname})
+    release = ReleaseInspection(wheels=(wheel.model_copy(update={"libraries": (library,)}),))
+    names = bundled_libraries(release, subject)["linux"]
+    assert names == ((path.rpartition("/")[2],) if is_library else ())
