@@ -23,6 +23,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple, Un
 
 Observations = Dict[str, object]
 _NATIVE = re.compile(r"\.(so(\.\d+[a-z]?)*|dll|pyd|dylib)$", re.IGNORECASE)
+_THROW = re.compile(r"_ZSt\d+__throw_")
+"""The functions of the C++ run-time that only throw an exception. A compiler for an older run-time
+links the newer ones into each library. It does not matter which copy throws."""
 _CHILD_SECONDS = 30
 _REPORT = "e2e: "
 """The beginning of the line with the value of `report`."""
@@ -407,7 +410,8 @@ def _bindings() -> Tuple[Dict[str, Dict[str, int]], List[Tuple[str, str, str]]]:
             owner = next((p for start, end, p in mappings if start <= address < end), "nobody")
             key = os.path.basename(owner) + (", weak" if weak else "")
             owners[key] = owners.get(key, 0) + 1
-            if name in defined and not weak and address and owner not in load_addresses:
+            is_own = name in defined and not weak and not _THROW.match(name)
+            if is_own and address and owner not in load_addresses:
                 foreign.append((name, os.path.basename(path), owner))
         counts[os.path.basename(path)] = owners
     return counts, foreign
@@ -467,27 +471,37 @@ def _symbols(path: str) -> Tuple[Set[str], List[Tuple[str, bool, int, int]]]:
 def in_forked_child() -> Union[int, Observations]:
     """Run the smoke test in a forked child; its exit code must be 0.
 
-    A child has only the thread that forks, so a library with other threads may hang in it (POSIX,
-    fork). If the package has started threads, a process forks that has only imported it. If the
-    import starts threads too, the fork is ``not_offered``.
+    A child has only the thread that forks, so a library with other threads may fail in it (POSIX,
+    fork). If the package has started threads and fails, a process forks that has only imported it.
+    If the import starts threads too, the fork is ``not_offered``.
     """
     import faulthandler
 
     faulthandler.cancel_dump_traceback_later()  # it has a thread
-    if _threads() == 1:
-        return _fork()
-    code = f"import {_instructions()['package']}; report(_fork() if _threads() == 1 else None)"
+    try:
+        return _fork("forked")
+    except RuntimeError as error:
+        if _threads() == 1:
+            raise
+        reason = str(error)
+    fork = "report(_fork('forked-after-import') if _threads() == 1 else None)"
+    code = f"import {_instructions()['package']}; {fork}"
     if _result_of("the process that forks", code) is None:
-        return {"not_offered": "a fork: the import starts threads"}
+        return {"not_offered": f"a fork after the import has started threads: {reason}"}
     return 0
 
 
 def _threads() -> int:
+    """Return the number of threads. A thread that has just ended stays for a moment."""
+    for _ in range(20):
+        if len(os.listdir("/proc/self/task")) == 1:
+            break
+        time.sleep(0.01)
     return len(os.listdir("/proc/self/task"))
 
 
-def _fork() -> int:
-    folder = _new_folder("forked")
+def _fork(name: str) -> int:
+    folder = _new_folder(name)
     child = os.fork()
     if child == 0:
         try:

@@ -111,8 +111,18 @@ THREAD = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
 HANGS = "import os, threading\nos.register_at_fork(after_in_child=lambda: os._exit(3))\n"
 
 
-def test_a_package_with_threads_forks_after_the_import(tmp_path: Path) -> None:
-    code = f"import threading\ndef version(): {THREAD}; return '1.2'\n"
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"import threading\n{THREAD}\n",
+        # The child of a process with threads fails, and that of the process without succeeds.
+        "import os, threading\n_pid = os.getpid()\ndef version():\n"
+        "    if os.getpid() != _pid and hasattr(os, 'used'): os._exit(3)\n"
+        f"    os.used = 1; {THREAD}; return '1.2'\n",
+    ],
+    ids=["works", "fails after use"],
+)
+def test_a_package_with_threads_passes(tmp_path: Path, code: str) -> None:
     assert act(tmp_path, "in_forked_child", code) == 0
 
 
