@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         image = common.image_of(prepared, spec.name)
         request = CellRequest(prepared, subject, cell, selection.tests)
         probe_plan = instructions(
-            cell, subject, version=prepared.release.version, previous=prepared.release.previous
+            cell, subject, version=prepared.release.version, previous=prepared.previous(spec)
         )
         setup = MachineSetup(tmpfs=cell.scenario.tmpfs, files=probe_files(probe_plan, subject))
         machine = stack.enter_context(prepared.testbed.machine(spec, image, setup))

@@ -31,7 +31,7 @@ def diagnose(evidence: CellEvidence, expectation: Expectation) -> Diagnosis:
     outcome = _outcome(evidence, expectation, causes)
     reason = ""
     if outcome is Outcome.UNVERIFIED:
-        reason = f"its evidence has no {', '.join(_missing(evidence))}"
+        reason = f"its evidence has no {', '.join(_missing(evidence, expectation))}"
     return Diagnosis(outcome=outcome, causes=causes, reason=reason)
 
 
@@ -50,7 +50,7 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
     for is_outcome, outcome in (
         (Severity.TESTBED in severities, Outcome.TESTBED),
         (Severity.BROKEN in severities, Outcome.FAILS),
-        (bool(_missing(evidence)), Outcome.UNVERIFIED),
+        (bool(_missing(evidence, expectation)), Outcome.UNVERIFIED),
         (refused, Outcome.REFUSED),
         (is_fallback(evidence, expectation), Outcome.FALLS_BACK),
         (Severity.FLAWED in severities, Outcome.WORKS_FLAWED),
@@ -60,8 +60,10 @@ def _outcome(evidence: CellEvidence, expectation: Expectation, causes: Sequence[
     return Outcome.WORKS
 
 
-def _missing(evidence: CellEvidence) -> list[str]:
+def _missing(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """Return the names of the parts that are missing in the evidence and required for a verdict."""
+    if install.no_earlier_release(evidence, expectation):
+        return ["installation of the earlier release"]
     parts = {"python": evidence.python or None, "install": evidence.install}
     if evidence.install is None or evidence.install.code == 0:
         parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
@@ -72,7 +74,7 @@ def _missing(evidence: CellEvidence) -> list[str]:
 def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     if testbed_failures := list(_testbed_failures(evidence)):
         yield from testbed_failures
-    elif evidence.install is None or _missing(evidence):
+    elif evidence.install is None or _missing(evidence, expectation):
         return
     elif expectation.kind is ExpectationKind.WORKS:
         yield from _release_causes(evidence, expectation, evidence.install)

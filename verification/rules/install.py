@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from verification.rules import install_paths as paths
 from verification.rules import loader_messages
 from verification.rules.finding import Finding, finding
 from verification.rules.index_requests import installer_requests
+from verification.rules.install_error import nothing_fits
 from verification.rules.process_exit import crash, is_illegal_instruction, last_error
 
 
@@ -35,6 +37,20 @@ def failed_commands(evidence: CellEvidence, expectation: Expectation) -> Iterato
         for run in runs:
             if run.code:
                 yield _failed_command(evidence, expectation, run).at(evidence, location)
+
+
+def no_earlier_release(evidence: CellEvidence, expectation: Expectation) -> bool:
+    """Return whether the earlier release that the scenario needs cannot be installed.
+
+    Its dependencies can be missing on the index, for example. If the release under test is
+    installed, only an installer that finds no file for the earlier one says nothing about it.
+    """
+    version = re.compile(rf"{re.escape(expectation.project)}==(.+)", re.IGNORECASE)
+    for number, run in enumerate(evidence.first):
+        match = version.fullmatch(run.command[-1])
+        if match and run.code and paths.is_other_version(match[1], expectation.version):
+            return number == 0 or nothing_fits(run.output)
+    return False
 
 
 def _failed_command(evidence: CellEvidence, expectation: Expectation, run: CommandRun) -> Finding:

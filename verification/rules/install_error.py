@@ -108,6 +108,11 @@ def _first_match(output: str) -> re.Match[str] | None:
 # ---- nothing fits ----
 
 
+def nothing_fits(output: str) -> bool:
+    """Return whether an installer reports that no file fits a requirement."""
+    return _first_match(output) is not None
+
+
 def _nothing_fits(
     evidence: CellEvidence, expectation: Expectation, match: re.Match[str]
 ) -> Finding:

@@ -35,7 +35,7 @@ from verification.models.testbed import Image
 from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
-from verification.scenarios.expectation import declared_refusal
+from verification.scenarios.expectation import declared_refusal, supported_tags
 from verification.session import origin, required_files
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
@@ -81,10 +81,23 @@ class PreparedRun(Model):
             return reason
         if self.no_history and cell.refusal and not cell.scenario.pinned:
             return f"the installer falls back to an unknown earlier release: {self.no_history}"
-        if cell.scenario.needs_previous and not self.release.previous:
+        if cell.scenario.needs_previous and not self.previous(cell.machine):
             reason = self.no_history or f"--history {selection.history}"
-            return f"the index has no earlier release ({reason})"
+            return f"the index has no earlier release for the machine ({reason})"
         return ""
+
+    def previous(self, machine: MachineSpec) -> str:
+        """Return the newest earlier release with a wheel that fits the machine, or an empty string.
+
+        A release can require another Python than its tags say. Its installation then fails.
+        """
+        wheels = [
+            parse_wheel_filename(path.name)
+            for path in self.release.earlier
+            if path.suffix == ".whl"
+        ]
+        fitting = [version for _, version, _, tags in wheels if tags & supported_tags(machine)]
+        return str(max(fitting)) if fitting else ""
 
     def served_wheel(self, evidence: CellEvidence) -> str:
         """Return the file name of the release's wheel that the machine got, or an empty string.

@@ -146,7 +146,7 @@ def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawE
         cell,
         request.subject,
         version=release.version,
-        previous=release.previous,
+        previous=request.prepared.previous(cell.machine),
         chosen=chosen,
         seconds=request.seconds,
     )

@@ -283,6 +283,32 @@ def with_tests(fields: Fields) -> None:
     fields["tests"] = own_tests(failures=[failure], code=1)
 
 
+NOTHING = "ERROR: No matching distribution found for other>=1\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "outcome"),
+    [
+        ([("quiverdb==1.1.0", 1, "any error")], Outcome.UNVERIFIED),
+        ([("quiverdb==1.2.0", 0, ""), ("quiverdb==1.1.0", 1, NOTHING)], Outcome.UNVERIFIED),
+        # The release under test cannot be removed.
+        ([("quiverdb==1.2.0", 0, ""), ("quiverdb==1.1.0", 1, "no RECORD")], Outcome.FAILS),
+        ([("quiverdb==1.2.0", 1, NOTHING)], Outcome.FAILS),
+        ([("quiverdb==1.1.0", 0, ""), ("use()", 1, "any error")], Outcome.FAILS),
+    ],
+)
+def test_earlier_release_that_cannot_be_installed_says_nothing_about_the_release(
+    commands: list[tuple[str, int, str]], outcome: Outcome
+) -> None:
+    runs = [
+        command_run("pip", "install", word, code=code, stderr=error)
+        for word, code, error in commands
+    ]
+    diagnosis = diagnosed(lambda fields: fields.update(first=runs))
+    assert diagnosis.outcome is outcome
+    assert bool(diagnosis.causes) is (outcome is Outcome.FAILS)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -233,6 +233,18 @@ def test_upgrade_needs_an_earlier_release(ready: PreparedRun, history: str, word
     assert (word in reason) if word else reason == ""
 
 
+def test_an_earlier_release_must_fit_the_machine() -> None:
+    names = ("quiverdb-0.3.0-py3-none-any.whl", "quiverdb-0.4.0-cp313-cp313-win_amd64.whl")
+    earlier = release().model_copy(update={"earlier": tuple(map(Path, names))})
+    ready = prepared_run(earlier)
+    assert ready.previous(machines.load()["debian-13"]) == "0.3.0"
+    assert ready.previous(machines.load()["windows-wine"]) == "0.4.0"
+    only_windows = prepared_run(earlier.model_copy(update={"earlier": (Path(names[1]),)}))
+    assert "no earlier release" in only_windows.reason_not_run(
+        _cell("debian-13", "upgrade"), _selection(history="all")
+    )
+
+
 # ---- before an engine is needed ----
 
 
