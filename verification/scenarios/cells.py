@@ -8,7 +8,6 @@ from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.inspection import BundledLibraries
 from verification.models.machine import MachineSpec
-from verification.models.scenario import Scenario
 from verification.models.subject import Subject
 from verification.scenarios import installers, scenarios
 from verification.scenarios.expectation import declared_refusal
@@ -26,26 +25,62 @@ def cells(
 ) -> list[Cell]:
     """Return the cells of ``machines``, in their order; with a profile, only the cells it selects.
 
-    A scenario has no cell if it needs an action or an older dependency that the subject does not
-    have, or a native library that the wheels for the system do not have. ``bundled`` has these
-    libraries; it is None if the wheels are not known yet. ``outside_libraries``: a Windows wheel of
-    the release has libraries outside its package.
+    The cells of `not_offered` are left out. ``outside_libraries``: a Windows wheel of the release
+    has libraries outside its package.
 
     Raises:
         WrongUse: a machine names an unknown installer or scenario.
     """
-    return [
-        cell
-        for machine in machines
-        for cell in _of_machine(machine, subject)
-        if bundled is None or bundled.get(machine.os) or not cell.scenario.needs_libraries
-        if profile is None
-        or profile.selects(
-            cell.installer.name,
-            cell.scenario.name,
-            outside_libraries=outside_libraries and machine.os == "windows",
-        )
-    ]
+    selected = _selected(machines, subject, profile, outside_libraries=outside_libraries)
+    return [cell for cell in selected if not _reason_not_offered(cell, subject, bundled)]
+
+
+def not_offered(
+    machines: Iterable[MachineSpec],
+    subject: Subject,
+    profile: Profile | None = None,
+    *,
+    bundled: BundledLibraries | None = None,
+) -> dict[str, str]:
+    """Return why cells have nothing to try with the subject, by the name of the cell.
+
+    They need an action, an older dependency or a native library. ``bundled`` has the libraries of
+    the wheels; it is None if the wheels are not known yet.
+    """
+    reasons = {
+        cell.id: _reason_not_offered(cell, subject, bundled)
+        for cell in _selected(machines, subject, profile)
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _selected(
+    machines: Iterable[MachineSpec],
+    subject: Subject,
+    profile: Profile | None,
+    *,
+    outside_libraries: bool = False,
+) -> Iterator[Cell]:
+    for machine in machines:
+        for cell in _of_machine(machine, subject):
+            if profile is None or profile.selects(
+                cell.installer.name,
+                cell.scenario.name,
+                outside_libraries=outside_libraries and machine.os == "windows",
+            ):
+                yield cell
+
+
+def _reason_not_offered(cell: Cell, subject: Subject, bundled: BundledLibraries | None) -> str:
+    """Return why a cell has nothing to try with the subject, or an empty string."""
+    scenario = cell.scenario
+    if missing := [name for name in scenario.actions if name not in offered_actions(subject)]:
+        return f"{subject.name} has no action {', '.join(missing)}"
+    if scenario.needs_older_dependency and not subject.older_dependencies:
+        return f"{subject.name} names no older dependency"
+    if scenario.needs_libraries and bundled is not None and not bundled.get(cell.machine.os):
+        return "no wheel for the system has a library that is no extension module"
+    return ""
 
 
 def cell(machine: MachineSpec, subject: Subject, installer: str, scenario: str) -> Cell:
@@ -71,19 +106,11 @@ def _of_machine(machine: MachineSpec, subject: Subject) -> Iterator[Cell]:
     _check(machine, "scenario", machine.scenarios, scenarios.load()[machine.os])
     for installer in machine.installers:
         for scenario in machine.scenarios:
-            if not _is_offered(scenarios.load()[machine.os][scenario], subject):
-                continue
             combination = cell(machine, subject, installer, scenario)
             installers_of_scenario = combination.scenario.installers or machine.installers
             scenarios_of_installer = combination.installer.scenarios or machine.scenarios
             if installer in installers_of_scenario and scenario in scenarios_of_installer:
                 yield combination
-
-
-def _is_offered(scenario: Scenario, subject: Subject) -> bool:
-    """Return whether the subject has the actions and the older dependency of a scenario."""
-    has_dependency = bool(subject.older_dependencies) or not scenario.needs_older_dependency
-    return has_dependency and offered_actions(subject).issuperset(scenario.actions)
 
 
 def _check(machine: MachineSpec, kind: str, names: Iterable[str], known: Collection[str]) -> None:

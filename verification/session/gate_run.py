@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from containers import progress
@@ -54,6 +55,8 @@ class GateRequest:
         """The cells of the selected machines that can run with the selected files."""
         self.without_tests: tuple[Cell, ...]
         """The cells that do not run because there are no own tests."""
+        self.not_offered: Mapping[str, str]
+        """The reasons why cells have nothing to try with the subject, by the name of the cell."""
         self.plan_cells()
         if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
             raise WrongUse(
@@ -84,6 +87,9 @@ class GateRequest:
         )
         self.cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
         self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
+        self.not_offered = plan.not_offered(
+            self.selection.machines, self.subject, self.selection.profile, bundled=bundled
+        )
 
     def expect_release(self, prepared: PreparedRun) -> None:
         """Give each cell the expectation that follows from the wheels of the release."""

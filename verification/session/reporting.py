@@ -227,6 +227,8 @@ def _out_of_scope(
         yield OutOfScope(id=name, reason="none of the machine's cells is selected")
     for cell in request.without_tests:
         yield OutOfScope(id=cell.id, reason=selection.no_tests_reason)
+    for name, reason in request.not_offered.items():
+        yield OutOfScope(id=name, reason=reason)
 
 
 def remarks(setup: RunSetup | None, report: Report) -> tuple[str, ...]:

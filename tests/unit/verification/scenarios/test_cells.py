@@ -69,6 +69,16 @@ def test_decoys_need_a_library_that_is_no_extension_module() -> None:
     assert {cell.machine.os for cell in linux_only if cell.scenario.name == "decoy"} == {"linux"}
 
 
+def test_the_reason_is_known_for_each_cell_that_is_not_offered() -> None:
+    reasons = cells.not_offered([DEBIAN], OTHER, bundled={})
+    assert reasons.keys() == {
+        f"debian-13-pip-{name}"
+        for name in ("other-sqlite", "preloaded-sqlite", "old-cffi", "decoy")
+    } | {"debian-13-uv-old-cffi"}
+    assert "own_sqlite" in reasons["debian-13-pip-other-sqlite"]
+    assert cells.not_offered([DEBIAN], SUBJECT) == {}
+
+
 @pytest.mark.parametrize("kind", ["installer", "scenario"])
 def test_an_unknown_name_is_reported_with_the_known_names(kind: str) -> None:
     spec = DEBIAN.model_copy(update={f"{kind}s": ("magic",)})

@@ -210,6 +210,14 @@ def test_own_tests_that_cannot_run_are_out_of_scope(tmp_path: Path) -> None:
     assert scope(build(gate))["debian-13-pip-own-tests"] == gate.selection.no_tests_reason
 
 
+def test_scenarios_without_their_actions_are_out_of_scope(tmp_path: Path) -> None:
+    gate = request(tmp_path, profile="full")
+    assert "debian-13-pip-other-sqlite" not in scope(build(gate))
+    other = SUBJECT.model_copy(update={"name": "other", "actions": None})
+    entries = scope(build(GateRequest(gate.selection, other, tmp_path)))
+    assert "own_sqlite" in entries["debian-13-pip-other-sqlite"]
+
+
 @pytest.mark.parametrize("origin", [{"wheels": Path("dist")}, {"release": "0.13.5"}])
 def test_reason_for_missing_own_tests_is_in_the_report_and_in_a_line(
     tmp_path: Path, origin: dict[str, object]
