@@ -158,6 +158,22 @@ def test_cells_expect_what_the_wheels_of_the_release_promise(
     assert not any(cell.fits_declared for cell in run.recorder.run_plan.planned)
 
 
+@pytest.mark.parametrize("libraries", [(), ("libquiver.so",)])
+def test_decoys_are_planned_only_for_libraries_of_the_wheels(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, libraries: tuple[str, ...]
+) -> None:
+    setup = run_setup()
+    bundled = {"linux": libraries, "windows": ()}
+    prepared = setup.prepared.model_copy(update={"bundled": bundled})
+    replace_set_up(lambda: setup._replace(prepared=prepared))
+    run = GateRun(request(tmp_path / "report", profile="full"))
+    assert "debian-13-pip-decoy" in [cell.id for cell in run.request.cells]
+    run.begin()
+    run.set_up()
+    assert ("debian-13-pip-decoy" in [cell.id for cell in run.request.cells]) is bool(libraries)
+    assert ("debian-13-pip-decoy" in run.request.not_offered) is (not libraries)
+
+
 def test_named_tests_that_no_cell_runs_are_wrong_use(tmp_path: Path) -> None:
     tests = tmp_path / "tests"
     tests.mkdir()

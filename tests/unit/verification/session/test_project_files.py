@@ -71,6 +71,16 @@ def test_kind_decoys_has_the_names_of_the_packages_libraries(release: Release) -
     assert files["libquiver.dll"].startswith(b"MZ")
 
 
+def test_kind_decoys_has_no_name_with_a_hash(release: Release, tmp_path: Path) -> None:
+    name = "quiverdb.libs/zlib1-0a1b2c3d.dll"
+    folder = tmp_path / "hashed"
+    folder.mkdir()
+    wheel = ReleaseFile.read(windows_wheel(folder, {name: b"MZ"}))
+    files = collect(release.model_copy(update={"wheels": (wheel,)}), "decoys")
+    assert [path for path in files if "zlib1" in path] == []
+    assert "libquiver.dll" in files
+
+
 def test_kind_old_runtime_has_the_libraries_of_the_recipe(
     release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

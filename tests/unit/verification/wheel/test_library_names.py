@@ -4,6 +4,7 @@ import pytest
 
 from verification.wheel.library_names import (
     base_name,
+    has_hash,
     is_extension_module,
     is_library_name,
     is_same_library,
@@ -25,6 +26,19 @@ def test_base_name_has_no_prefix_version_abi_hash_and_suffix() -> None:
     }
     assert {name: base_name(name) for name in base_names} == base_names
     assert [name for name in base_names if not is_library_name(name)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("libquiver-0a1b2c3d.so.1", True),
+        ("msvcp140-1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d.dll", True),
+        ("libquiver-core.so", False),
+        ("libquiver.so.1", False),
+    ],
+)
+def test_hash_is_the_last_part_of_a_name(name: str, expected: bool) -> None:
+    assert has_hash(name) is expected
 
 
 def test_other_suffix_is_not_a_library_name() -> None:
