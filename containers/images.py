@@ -352,21 +352,28 @@ def download_wheels(lock: Path, into: Path, *, python: str, platforms: Iterable[
     platforms = tuple(platforms) or LINUX_PLATFORMS
     inputs = lock.read_bytes() + repr((python, platforms)).encode()
     into = into.with_name(f"{into.name}-{hashlib.sha256(inputs).hexdigest()[:12]}")
-    version = python.replace(".", "")
-    command = ["download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    return cache.cached_folder(into, lambda folder: fetch_wheels(lock, folder, python, platforms))
+
+
+def fetch_wheels(lock: Path, folder: Path, python: str, platforms: Iterable[str]) -> None:
+    """Download the files that ``lock`` lists into ``folder``, without the cache.
+
+    Raises:
+        NoMatchingFile: the upstream index has no file of a package for this Python and platform.
+        TestbedFailure: ``image-build-failed`` or ``disk-full`` with pip's last line.
+    """
+    abis = [f"cp{python.replace('.', '')}", "none"]
+    if not python.endswith("t"):
+        abis.insert(1, "abi3")  # a free-threaded Python has no stable ABI (PEP 703)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--require-hashes", "--only-binary=:all:"]
     command += [f"--python-version={python.removesuffix('t')}", "--implementation=cp"]
-    command += [f"--abi={abi}" for abi in (f"cp{version}", "abi3", "none")]
+    command += [f"--abi={abi}" for abi in abis]
     command += [f"--platform={name}" for name in platforms]
-    command += [f"--requirement={lock}"]
-
-    def fetch(folder: Path) -> None:
-        pip = [sys.executable, "-m", "pip", *command, f"--dest={folder}"]
-        pip += ["--quiet", "--disable-pip-version-check"]
-        result = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise _download_failure(result.stderr, result.returncode, lock)
-
-    return cache.cached_folder(into, fetch)
+    command += [f"--requirement={lock}", f"--dest={folder}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise _download_failure(result.stderr, result.returncode, lock)
 
 
 def _download_failure(errors: str, code: int, lock: Path) -> TestbedFailure:

@@ -17,10 +17,12 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
+from typing import Literal
 
 import pypi_simple
 import requests
 from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
@@ -29,7 +31,7 @@ from packaging.utils import (
     parse_sdist_filename,
     parse_wheel_filename,
 )
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 from pydantic import Field
 
 from containers import cache, wheelhouse
@@ -44,6 +46,7 @@ _LISTING_ERRORS = (requests.RequestException, ValueError, pypi_simple.Unsupporte
 _MACHINE_PLATFORM = re.compile(r"(?:many|musl)?linux\w*_x86_64|win_amd64|any")
 """The platform tags of the machines of machines.toml."""
 _TIMEOUT_SECONDS = 20
+FileKind = Literal["wheel", "source"]
 _LISTING_FILE = "files.json"
 _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
@@ -131,7 +134,6 @@ def earlier_releases(project: str, version: str, *, url: str | None = None) -> E
 def release(
     version: str,
     project: str,
-    locks: Sequence[Path],
     platforms: Sequence[Platform],
     *,
     url: str | None = None,
@@ -148,7 +150,7 @@ def release(
         TestbedFailure: ``cache-damaged``, or ``index-unreachable``: the upstream index does not
             answer.
     """
-    declared = wheelhouse.from_release(version, project, locks)
+    declared = wheelhouse.from_release(version, project)
     folder = state_folder() / "releases" / project / f"{declared.version}-others"
     wheels = list(declared.wheels)
     declared_names = set(declared.digests())
@@ -183,8 +185,8 @@ def release(
     )
 
 
-def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Path, ...]:
-    """Return the source distribution of each project in ``versions`` (project to version).
+def sources(versions: Iterable[tuple[str, str]], *, url: str | None = None) -> tuple[Path, ...]:
+    """Return the source distribution of each version (the project and its version).
 
     A project without a source distribution is omitted. Published files do not change, so each is
     downloaded once and the index is not asked again. ``url`` names another index.
@@ -195,7 +197,7 @@ def sources(versions: Mapping[str, str], *, url: str | None = None) -> tuple[Pat
         TestbedFailure: ``cache-damaged``.
     """
     paths: list[Path] = []
-    for project, version in versions.items():
+    for project, version in versions:
         folder = state_folder() / "releases" / "sources" / f"{project}-{version}"
         with contextlib.suppress(_NoSource):
             cache.cached_folder(folder, functools.partial(_fetch_source, project, version, url))
@@ -219,28 +221,43 @@ def _fetch_source(project: str, version: str, url: str | None, folder: Path) -> 
         (folder / file.name).write_bytes(_fetch(file))
 
 
-def has_file(requirement: Requirement, tags: Set[Tag], *, url: str | None = None) -> bool:
-    """Return True if the upstream index has a file for a requirement and one of these tags.
+def file_kinds(
+    requirement: Requirement, tags: Set[Tag], python: str, *, url: str | None = None
+) -> frozenset[FileKind]:
+    """Return the kinds of the files that the upstream index has for a requirement on a machine.
 
-    A source distribution fits all tags. ``url`` names another index.
+    ``tags`` are the tags of the machine and ``python`` is the version of its Python, such as 3.13.
+    A yanked file does not count, nor does a file whose Requires-Python excludes this Python.
+    ``url`` names another index.
 
     Raises:
         UpstreamUnavailable: the index does not answer.
     """
-    versions: set[Version] = set()
+    versions: dict[FileKind, set[Version]] = {"wheel": set(), "source": set()}
     try:
-        for package in _project_page(requirement.name, url or _index_url()):
-            with contextlib.suppress(InvalidWheelFilename, InvalidSdistFilename, InvalidVersion):
-                if package.filename.endswith(".whl"):
-                    _, version, _, file_tags = parse_wheel_filename(package.filename)
-                    versions |= {version} if file_tags & tags else set()
-                else:
-                    versions.add(parse_sdist_filename(package.filename)[1])
+        packages = _project_page(requirement.name, url or index_url())
     except pypi_simple.NoSuchProjectError:
-        return False
+        return frozenset()
     except _LISTING_ERRORS as error:
         raise _not_listed(requirement.name, error) from error
-    return any(requirement.specifier.filter(versions))
+    fitting = {"sdist", *map(str, tags)}
+    for file in _index_files(packages):
+        is_usable = file.yanked is None and _allows(file.requires_python, python)
+        if is_usable and not fitting.isdisjoint(file.fits):
+            kind: FileKind = "source" if "sdist" in file.fits else "wheel"
+            versions[kind].add(Version(file.version))
+    return frozenset(
+        kind for kind, found in versions.items() if any(requirement.specifier.filter(found))
+    )
+
+
+def _allows(requires_python: str, python: str) -> bool:
+    """Return False if Requires-Python excludes every patch release of a Python."""
+    try:
+        specifiers = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True  # installers ignore an invalid value as well
+    return any(specifiers.contains(f"{python}.{patch}") for patch in range(100))
 
 
 def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
@@ -275,7 +292,7 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     """
     folder = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
-        files = tuple(_index_files(_project_page(project, url or _index_url())))
+        files = tuple(_index_files(_project_page(project, url or index_url())))
     except (*_LISTING_ERRORS, pypi_simple.NoSuchProjectError) as error:
         # A damaged list is not used. Only the index could replace it.
         with contextlib.suppress(DataError):
@@ -328,15 +345,25 @@ def _index_files(packages: Iterable[pypi_simple.DistributionPackage]) -> Iterato
         )
 
 
+def pip_setting(name: str) -> str:
+    """Return a setting of pip on this host, such as ``find-links``; empty if it has none."""
+    settings = _pip_settings()
+    return settings.get(f":env:.{name}") or settings.get(f"global.{name}", "")
+
+
 @functools.cache
-def _index_url() -> str:
-    """Return the URL of the index that pip uses on this host: from its settings, or the default."""
+def _pip_settings() -> Mapping[str, str]:
     pip = [sys.executable, "-m", "pip", "config", "list"]
     result = subprocess.run(pip, capture_output=True, text=True, check=False)
-    settings = dict(line.partition("=")[::2] for line in result.stdout.splitlines())
-    for name in (":env:.index-url", "global.index-url"):
-        if name in settings:
-            return str(ast.literal_eval(settings[name]))
+    settings = (line.partition("=")[::2] for line in result.stdout.splitlines())
+    return {name: str(ast.literal_eval(value)) for name, value in settings}
+
+
+@functools.cache
+def index_url() -> str:
+    """Return the URL of the index that pip uses on this host: from its settings, or the default."""
+    if url := pip_setting("index-url"):
+        return url
     default = subprocess.run(
         [sys.executable, "-c", _DEFAULT_INDEX], capture_output=True, text=True, check=True
     )

@@ -6,7 +6,9 @@ import functools
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.utils import (
     InvalidSdistFilename,
@@ -17,43 +19,82 @@ from packaging.utils import (
 from packaging.version import InvalidVersion, Version
 
 from containers import cache
-from containers.images import NoMatchingFile, download_wheels
+from containers.images import NoMatchingFile, download_wheels, fetch_wheels
 from containers.progress import step
 from containers.recipe import LINUX_PLATFORMS, MUSL_PLATFORMS
 from containers.state import state_folder
+from verification.models import lock_file
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.lock_file import LockedRelease
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
 
-OLDEST_PIP = Path(__file__).with_name("locks") / "pip-oldest.txt"
+_LOCKS = Path(__file__).with_name("locks")
+OLDEST_PIP = _LOCKS / "pip-oldest.txt"
 """The lock of the oldest pip that runs on the subject's Python. The index serves this pip too."""
-_PYTEST = Path(__file__).with_name("locks") / "pytest.txt"
-_INSTALLERS = ("pip", "uv")  # in the lock of a subject, but not dependencies
+_INSTALLERS = _LOCKS / "installers.txt"
+_PYTEST = _LOCKS / "pytest.txt"
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
 
 
-def dependencies(locks: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the files of these locks for all platforms and the oldest pip, downloaded once.
+class Target(NamedTuple):
+    """The Python of a machine, and the platform tags that it accepts."""
 
-    If two locks have the same file, that of the last one is returned.
+    python: str
+    """The version, followed by ``t`` if it is free-threaded."""
+    platforms: tuple[str, ...]
+    """The best tag comes first."""
+
+
+def installers() -> tuple[Path, ...]:
+    """Return the locked pip and uv for all machines, and the oldest pip, downloaded once.
 
     Raises:
         TestbedFailure: a file cannot be downloaded from the configured upstream index.
     """
     files: dict[str, Path] = {}
-    for lock in (OLDEST_PIP, *locks):
-        for name, platforms in _PLATFORMS.items():
+    for lock in (OLDEST_PIP, _INSTALLERS):
+        for name, platforms in {**_PLATFORMS, "musl": MUSL_PLATFORMS}.items():
             folder = state_folder() / "downloads" / f"{lock.stem}-{name}"
             folder = download_wheels(lock, folder, python="3.13", platforms=platforms)
             files |= {path.name: path for path in sorted(folder.glob("[!.]*"))}
     return tuple(files.values())
 
 
-def locked_versions(lock: Path) -> dict[str, str]:
-    """Return the locked version of each dependency, by name. Installers are omitted."""
-    lines = lock.read_text("utf-8").splitlines()
-    versions = dict(line.split(" ")[0].split("==") for line in lines if "==" in line)
-    return {name: version for name, version in versions.items() if name not in _INSTALLERS}
+def dependencies(releases: Sequence[LockedRelease], target: Target) -> tuple[Path, ...]:
+    """Return one wheel of each locked dependency for a target, downloaded once.
+
+    If a dependency has several versions, the wheel is that of the newest version with a wheel for
+    the target. A dependency without such a version is omitted.
+
+    Raises:
+        TestbedFailure: a file cannot be downloaded from the configured upstream index.
+    """
+    if not releases:
+        return ()
+    digest = sha256(repr((releases, target)).encode()).hexdigest()[:12]
+    folder = state_folder() / "downloads" / f"dependencies-{target.python}-{digest}"
+    cache.cached_folder(folder, functools.partial(_download_dependencies, releases, target))
+    return tuple(sorted(folder.glob("*.whl")))
+
+
+def _download_dependencies(releases: Sequence[LockedRelease], target: Target, folder: Path) -> None:
+    versions: dict[str, list[LockedRelease]] = {}
+    for release in sorted(releases, key=lambda entry: Version(entry.version), reverse=True):
+        versions.setdefault(release.name, []).append(release)
+    lock = folder / "dependencies.txt"
+
+    def fetch(*entries: LockedRelease) -> bool:
+        lock.write_text(lock_file.format_text(entries), "utf-8")
+        try:
+            fetch_wheels(lock, folder, target.python, target.platforms)
+        except NoMatchingFile:
+            return False
+        return True
+
+    if not fetch(*(newest for newest, *_ in versions.values())):
+        for candidates in versions.values():
+            any(map(fetch, candidates))
 
 
 def tools() -> tuple[Path, ...]:
@@ -63,24 +104,6 @@ def tools() -> tuple[Path, ...]:
         TestbedFailure: a file cannot be downloaded from the configured upstream index.
     """
     folder = download_wheels(_PYTEST, state_folder() / "downloads" / _PYTEST.stem, python="3.13")
-    return tuple(sorted(folder.glob("[!.]*")))
-
-
-def dependencies_for(
-    lock: Path, python: str, platforms: tuple[str, ...] = LINUX_PLATFORMS
-) -> tuple[Path, ...]:
-    """Return the files of the lock for another Python on Linux. Empty if a package has no file.
-
-    If an installer selects an older release for this Python, that release needs these files.
-
-    Raises:
-        TestbedFailure: a file cannot be downloaded from the configured upstream index.
-    """
-    folder = state_folder() / "downloads" / f"{lock.stem}-linux-{python}"
-    try:
-        folder = download_wheels(lock, folder, python=python, platforms=platforms)
-    except NoMatchingFile:
-        return ()
     return tuple(sorted(folder.glob("[!.]*")))
 
 
@@ -134,14 +157,11 @@ def _download_error(program: str, version: str, errors: str) -> WrongUse | Testb
 def from_folder(
     folder: Path,
     project: str,
-    locks: Sequence[Path],
     *,
     origin: Origin = "wheels",
     location: str = "",
 ) -> Release:
     """Return the release of ``project`` whose wheels are in ``folder``.
-
-    ``locks`` are the locks of the subject's dependencies, which the index serves as well.
 
     Raises:
         WrongUse: the folder does not exist or has no wheel, more than one version, an invalid file
@@ -174,12 +194,11 @@ def from_folder(
         location=location or str(folder),
         version=str(versions.pop()),
         wheels=tuple(map(ReleaseFile.read, wheels)),
-        dependencies=dependencies(locks),
         additional=tuple(sorted(files - set(wheels))),
     )
 
 
-def from_files(files: Iterable[Path], locks: Sequence[Path], *, location: str) -> Release:
+def from_files(files: Iterable[Path], *, location: str) -> Release:
     """Return the release whose wheels were built from the source at ``location``."""
     wheels = tuple(files)
     # If the versions of the wheels differ, the static inspection reports this.
@@ -189,7 +208,6 @@ def from_files(files: Iterable[Path], locks: Sequence[Path], *, location: str) -
         location=location,
         version=version,
         wheels=tuple(map(ReleaseFile.read, wheels)),
-        dependencies=dependencies(locks),
     )
 
 
@@ -198,7 +216,7 @@ def platforms(path: Path) -> frozenset[str]:
     return frozenset(tag.platform for tag in parse_wheel_filename(path.name)[3])
 
 
-def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
+def from_release(version: str, project: str) -> Release:
     """Download the published wheels of one release from the configured upstream index, once.
 
     Raises:
@@ -211,7 +229,7 @@ def from_release(version: str, project: str, locks: Sequence[Path]) -> Release:
         raise WrongUse(f"--release {version}: not a version; use a version such as 1.2.0") from None
     folder = state_folder() / "releases" / project / normalized
     cache.cached_folder(folder, functools.partial(_download, normalized, project))
-    return from_folder(folder, project, locks, origin="release", location=normalized)
+    return from_folder(folder, project, origin="release", location=normalized)
 
 
 def _download(version: str, project: str, folder: Path) -> None:

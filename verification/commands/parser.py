@@ -169,6 +169,25 @@ def _add_origin(parser: argparse.ArgumentParser) -> None:
     _add_no_provision(parser)
 
 
+def _add_lock(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--subject",
+        metavar="FILE",
+        help="the description of the package, a TOML file (default: quiverdb)",
+    )
+    add(
+        "--wheels",
+        metavar="DIR",
+        help="read the dependencies of the wheels in DIR; this or --release is needed",
+    )
+    add(
+        "--release",
+        metavar="VERSION",
+        help="read the dependencies of a published release; this or --wheels is needed",
+    )
+
+
 def _add_no_provision(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-provision",
@@ -363,6 +382,15 @@ COMMANDS: Mapping[str, _Command] = {
         "run with the one before it. With one RUN, compare it with the one before it. With two, "
         "compare the second with the first. The exit code is 1 if there is a regression.",
         _add_compare,
+    ),
+    "lock": _Command(
+        "[OPTIONS]",
+        "lock the dependencies of a release for all machines",
+        "Resolve what the wheels of a release require, with uv, for the Python and the platform of "
+        "each machine. Write the newest versions with their hashes to a lock file next to the "
+        "description of the package. The index of a run serves the locked files. uv uses the index "
+        "that pip is set to use. A machine without a solution is named and left out.",
+        _add_lock,
     ),
     "shell": _Command(
         "MACHINE",

@@ -59,6 +59,8 @@ class Release(Model):
     fetched."""
     unpublished: tuple[str, ...] = ()
     """The dependencies that the release declares and that no index has, by normalised name."""
+    without_wheel: Mapping[str, str] = Field(default_factory=dict)
+    """The machines for which a dependency exists only as a source: the reason by machine."""
     compilers: tuple[str, ...] = ()
     """The compilers that built the wheels in this run, one for each system."""
     not_fetched: Mapping[str, str] = Field(default_factory=dict)

@@ -94,6 +94,8 @@ class Platform(Model):
 class Subject(Model):
     """The description of the package under test, from `subject.toml`."""
 
+    file: Path = Path("subject.toml")
+    """The file of this description."""
     name: str
     import_package: str
     libs_dir: str = ""
@@ -110,8 +112,8 @@ class Subject(Model):
     """The file with the tables that the smoke test writes. The host chooses their values."""
     actions: Path | None = None
     """The file with its own scenario actions, which extend or replace those of every package."""
-    dependencies: Path
-    """The lock file of its dependencies and of the installers. The index serves these files."""
+    dependencies: Path | None = None
+    """The lock file of its dependencies. The index serves these files."""
     older_dependencies: tuple[Path, ...] = ()
     """Lock files of older dependencies that the release does not accept."""
     publishers: Path | None = None
@@ -124,7 +126,7 @@ class Subject(Model):
     @property
     def locks(self) -> tuple[Path, ...]:
         """The lock files. The index serves the locked files. ``dependencies`` comes last."""
-        return (*self.older_dependencies, self.dependencies)
+        return (*self.older_dependencies, *filter(None, (self.dependencies,)))
 
     @property
     def machine_files(self) -> Mapping[str, Path]:

@@ -31,7 +31,7 @@ def refusal(
         return "unsupported-python"
     if tags & supported_tags(machine):
         return None
-    platforms = {"any", *_platforms(machine)}
+    platforms = {"any", *machine_platforms(machine)}
     for_platform = any(tag.platform in platforms for tag in tags)
     return "unsupported-python" if for_platform else "unsupported-platform"
 
@@ -39,7 +39,7 @@ def refusal(
 @functools.cache
 def supported_tags(machine: MachineSpec) -> frozenset[Tag]:
     """Return the tags of the wheels that an installer on ``machine`` accepts."""
-    platforms = tuple(_platforms(machine))
+    platforms = tuple(machine_platforms(machine))
     return python_tags(machine.python_version, platforms, free_threaded=machine.free_threaded)
 
 
@@ -111,7 +111,7 @@ def linux_platforms(libc: str, version: tuple[int, int], processor: str) -> Iter
     yield f"linux_{processor}"
 
 
-def _platforms(machine: MachineSpec) -> Iterator[str]:
+def machine_platforms(machine: MachineSpec) -> Iterator[str]:
     """Yield the platform tags that fit the machine, the most specific first."""
     if machine.os == "windows":
         yield "win_amd64"

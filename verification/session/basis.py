@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from containers import wheelhouse
+from verification.models import lock_file
 from verification.models.release import Release
 from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
 from verification.models.results import Coverage, PlatformResult
@@ -67,7 +67,8 @@ def _github(pipeline: PipelinePart) -> str:
 
 
 def _index() -> str:
-    version = wheelhouse.locked_versions(_INDEX_LOCK)["pypiserver"]
+    versions = {release.name: release.version for release in lock_file.read(_INDEX_LOCK)}
+    version = versions["pypiserver"]
     return f"pypiserver {version} behind an HTTPS server of this suite"
 
 

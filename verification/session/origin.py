@@ -18,7 +18,7 @@ from verification.models.errors import WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import PlatformTarget, Subject
-from verification.session import release_pipeline
+from verification.session import dependencies, release_pipeline
 from verification.session.selection import DEFAULT_SOURCE, Selection
 
 if TYPE_CHECKING:
@@ -32,13 +32,23 @@ def existing_release(selection: Selection, subject: Subject) -> Release | None:
 
     Raises:
         WrongUse: the folder or the release cannot be used.
+        TestbedFailure: the upstream index does not answer.
+    """
+    release = existing_wheels(selection, subject)
+    return release and _with_dependencies(release, selection, subject)
+
+
+def existing_wheels(selection: Selection, subject: Subject) -> Release | None:
+    """Return the release of ``--wheels`` or ``--release`` without its dependencies, or None.
+
+    Raises:
+        WrongUse: the folder or the release cannot be used.
+        TestbedFailure: the upstream index does not answer.
     """
     if selection.wheels:
-        return wheelhouse.from_folder(selection.wheels, subject.name, subject.locks)
+        return wheelhouse.from_folder(selection.wheels, subject.name)
     if selection.release:
-        return upstream_releases.release(
-            selection.release, subject.name, subject.locks, subject.platforms
-        )
+        return upstream_releases.release(selection.release, subject.name, subject.platforms)
     return None
 
 
@@ -59,11 +69,16 @@ def make_release(
         TestbedFailure: an image or the builder failed.
     """
     if selection.pipeline:
-        return _released(host, selection, subject, stack)
-    return _built(host, selection, subject), None
+        release, outcome = _released(host, selection, subject, stack)
+        return _with_dependencies(release, selection, subject), outcome
+    return _with_dependencies(_built(host, selection), selection, subject), None
 
 
-def _built(host: Host, selection: Selection, subject: Subject) -> Release:
+def _with_dependencies(release: Release, selection: Selection, subject: Subject) -> Release:
+    return release.with_dependencies(*dependencies.files(subject, selection.machines))
+
+
+def _built(host: Host, selection: Selection) -> Release:
     assert selection.source is not None
     image = os.environ.get("QUIVERDB_E2E_MANYLINUX") or None
     wheels = [
@@ -76,7 +91,7 @@ def _built(host: Host, selection: Selection, subject: Subject) -> Release:
         )
         for system in selection.systems
     ]
-    release = wheelhouse.from_files(wheels, subject.locks, location=str(selection.source))
+    release = wheelhouse.from_files(wheels, location=str(selection.source))
     return _with_compilers(release, image)
 
 
@@ -94,12 +109,12 @@ def _released(
     push = TagPush(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
     published = release_pipeline.run(host.engine, host.run, subject, push, selection.actions_from)
     if not published.files:
-        return _built(host, selection, subject), published.outcome
+        return _built(host, selection), published.outcome
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
     for name, content in published.files.items():
         (folder / name).write_bytes(content)
     wheels = sorted(folder.iterdir())
-    release = wheelhouse.from_files(wheels, subject.locks, location="the pipeline")
+    release = wheelhouse.from_files(wheels, location="the pipeline")
     # The builds of the workflow do not use the named image.
     return _with_compilers(release, None), published.outcome
 

@@ -20,7 +20,6 @@ from containers import images, testbed, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
 from containers.index import IndexContents
 from containers.progress import PROGRESS, print_line, step
-from containers.recipe import MUSL_PLATFORMS
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
@@ -36,7 +35,7 @@ from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal, supported_tags
-from verification.session import origin, required_files
+from verification.session import dependencies, origin, required_files
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
@@ -81,6 +80,8 @@ class PreparedRun(Model):
             return reason
         if self.no_history and cell.refusal and not cell.scenario.pinned:
             return f"the installer falls back to an unknown earlier release: {self.no_history}"
+        if reason := self.release.without_wheel.get(cell.machine.name):
+            return reason
         if cell.scenario.needs_previous and not self.previous(cell.machine):
             reason = self.no_history or f"--history {selection.history}"
             return f"the index has no earlier release for the machine ({reason})"
@@ -135,7 +136,7 @@ class PreparedRun(Model):
             version=self.release.version,
             package=subject.import_package,
             digests=self.release.digests(),
-            locked=self.release.locked(),
+            locked=dependencies.fitting_versions(self.release.dependencies, cell.machine),
             unpublished=self.release.unpublished,
             libraries=libraries_of(subject, cell, self.served_wheel(evidence)),
             refused_upload=self.refused_upload(),
@@ -230,7 +231,7 @@ def prepare(
     if inspection is None:
         inspection = _inspect(release, subject)
         release = required_files.check(release, inspection, subject, selection)
-    release = release.with_dependencies(*extra_files, *_for_other_pythons(selection, subject))
+    release = release.with_dependencies(*extra_files)
     release, no_history = _with_history(release, subject, selection)
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
@@ -394,26 +395,9 @@ def _with_history(release: Release, subject: Subject, selection: Selection) -> t
     return release.model_copy(update={"earlier": earlier.files, "yanked": earlier.yanked}), ""
 
 
-def _for_other_pythons(selection: Selection, subject: Subject) -> list[Path]:
-    """Return the dependencies for machines without a declared wheel.
-
-    Users get them from the live index, so the index of the run serves them too. An older release
-    or an additional wheel may need them.
-    """
-    pythons = {spec.python for spec in selection.machines if spec.os == "linux"} - {"3.13"}
-    lock = subject.dependencies
-    with ThreadPoolExecutor() as pool:
-        futures = [
-            pool.submit(wheelhouse.dependencies_for, lock, python) for python in sorted(pythons)
-        ]
-        if any(spec.musl for spec in selection.machines):
-            futures.append(pool.submit(wheelhouse.dependencies_for, lock, "3.13", MUSL_PLATFORMS))
-    return [path for future in futures for path in future.result()]
-
-
 def _sources(subject: Subject) -> tuple[Path, ...]:
     try:
-        return upstream_releases.sources(wheelhouse.locked_versions(subject.dependencies))
+        return upstream_releases.sources(dependencies.locked_versions(subject))
     except upstream_releases.UpstreamUnavailable as reason:
         print_line(f"the index of this run has no sources of the dependencies: {reason}")
         return ()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from containers import images, wheelhouse
+from containers import images
 from containers import recipe as recipes
 from containers.state import state_folder
+from verification.models.machine import MachineSpec
 from verification.models.release import Release, file_sha256
 from verification.models.scenario import ProjectFileKind
 from verification.models.subject import Subject
+from verification.session import dependencies
 from verification.wheel.library_names import has_hash
 
 _OLD_RUNTIME = "windows-wine-vcredist-old"
@@ -21,14 +23,14 @@ _RUNTIME_LIBRARIES = ("msvcp140.dll", "vcruntime140.dll", "vcruntime140_1.dll")
 
 
 def collect(
-    kinds: Iterable[ProjectFileKind], release: Release, subject: Subject
+    kinds: Iterable[ProjectFileKind], release: Release, subject: Subject, machine: MachineSpec
 ) -> dict[str, bytes]:
-    """Return the contents of the files of these kinds, by their path in the folder.
+    """Return the contents of the files of these kinds for a machine, by their path in the folder.
 
     Raises:
         TestbedFailure: the upstream index does not serve a file that is needed.
     """
-    wheels = [*release.wheel_paths, *_locked_wheels(release, subject)]
+    wheels = [*release.wheel_paths, *_locked_wheels(release, subject, machine)]
     files: dict[str, bytes] = {}
     for kind in kinds:
         match kind:
@@ -43,14 +45,19 @@ def collect(
     return files
 
 
-def _locked_wheels(release: Release, subject: Subject) -> list[Path]:
-    """Return the wheels of the locked dependencies. The release may have other versions too."""
-    locked_versions = wheelhouse.locked_versions(subject.dependencies)
+def _locked_wheels(release: Release, subject: Subject, machine: MachineSpec) -> list[Path]:
+    """Return the wheels of the locked dependencies, in the versions that the machine installs.
+
+    The wheels of such a version for other machines are included. The release may have other
+    versions too.
+    """
+    locked = {name for name, _ in dependencies.locked_versions(subject)}
+    versions = dependencies.fitting_versions(release.dependencies, machine)
     wheels = []
     for path in release.dependencies:
         if path.suffix == ".whl":
             name, version, *_ = parse_wheel_filename(path.name)
-            if locked_versions.get(name) == str(version):
+            if name in locked and versions.get(name) == str(version):
                 wheels.append(path)
     return wheels
 

@@ -13,11 +13,13 @@ from packaging.utils import parse_wheel_filename
 from containers import cache, file_store, upstream_releases, wheelhouse
 from containers.state import state_folder
 from containers.upstream_releases import UpstreamUnavailable
+from verification.models.base import DataError
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.report import FileRecord, ReplayInputs, Report
 from verification.models.subject import Subject
 from verification.scenarios import machines
+from verification.session import dependencies
 
 InputKind = Literal["wheels", "dependencies", "earlier", "tools"]
 KINDS: tuple[InputKind, ...] = ("wheels", "dependencies", "earlier", "tools")
@@ -178,7 +180,7 @@ def _fetch_again(kind: InputKind, recorded: _RecordedRun) -> tuple[list[Path], s
     for source in _SOURCES[kind]:
         try:
             files += source(recorded)
-        except (TestbedFailure, UpstreamUnavailable, WrongUse, OSError) as error:
+        except (TestbedFailure, UpstreamUnavailable, WrongUse, DataError, OSError) as error:
             reasons.append(" ".join(str(error).split())[:200])
     return files, "; ".join(reasons)
 
@@ -188,7 +190,7 @@ def _release(recorded: _RecordedRun) -> Iterable[Path]:
         return ()
     subject = recorded.subject
     return upstream_releases.release(
-        recorded.report.version, subject.name, subject.locks, subject.platforms
+        recorded.report.version, subject.name, subject.platforms
     ).wheel_paths
 
 
@@ -202,18 +204,15 @@ def _folder(recorded: _RecordedRun) -> Iterable[Path]:
 
 
 def _locked(recorded: _RecordedRun) -> Iterable[Path]:
-    files = list(wheelhouse.dependencies(recorded.subject.locks))
     specs = machines.load()
     selected = [specs[name] for name in recorded.report.selection.machines if name in specs]
-    for python in sorted({spec.python for spec in selected if spec.os == "linux"} - {"3.13"}):
-        files += wheelhouse.dependencies_for(recorded.subject.dependencies, python)
-    return files
+    return dependencies.files(recorded.subject, selected)
 
 
 def _sources(recorded: _RecordedRun) -> Iterable[Path]:
     if all(file.name.endswith(".whl") for file in recorded.inputs.dependencies):
         return ()
-    return upstream_releases.sources(wheelhouse.locked_versions(recorded.subject.dependencies))
+    return upstream_releases.sources(dependencies.locked_versions(recorded.subject))
 
 
 def _installers(recorded: _RecordedRun) -> Iterable[Path]:

@@ -5,32 +5,25 @@ Without these files no machine can install the release. This says nothing about 
 
 from __future__ import annotations
 
-import zipfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.metadata import parse_email
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
-from packaging.version import Version
+from packaging.utils import canonicalize_name
 
 from containers import upstream_releases
-from containers.upstream_releases import UpstreamUnavailable
+from containers.upstream_releases import FileKind, UpstreamUnavailable
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import MachineSpec
-from verification.models.release import Release, project_and_version
-from verification.models.subject import PlatformTarget, Subject
+from verification.models.release import Release
+from verification.models.subject import Subject
 from verification.scenarios.expectation import declared_refusal, fits_release, supported_tags
+from verification.session import dependencies
 from verification.session.selection import Selection
-from verification.subjects import subject as subjects
-from verification.wheel.dependencies import marker_environment, requirements
+from verification.wheel.dependencies import requirements
 from verification.wheel.tags import parse_tags
-
-Files = Mapping[str, Sequence[tuple[Version, Path]]]
-"""Version and path of each file that fits a machine, by the normalized name of the project."""
 
 
 class UnservedRequirement(NamedTuple):
@@ -45,23 +38,29 @@ class UnservedRequirement(NamedTuple):
 def check(
     release: Release, inspection: ReleaseInspection, subject: Subject, selection: Selection
 ) -> Release:
-    """Return the release with the names of the dependencies that no index has.
+    """Return the release with the dependencies that no index has, or only as a source.
 
     The check covers the selected machines on which the release must work.
 
     Raises:
-        WrongUse: the upstream index has a dependency, and the subject's lock file does not.
+        WrongUse: the upstream index has a wheel of a dependency, and the subject's lock does not.
         TestbedFailure: ``dependency-not-served``: the upstream index does not answer.
     """
     unpublished: set[str] = set()
+    without_wheel: dict[str, str] = {}
     for machine in selection.machines:
         if declared_refusal(subject, machine):
             continue
         for unserved in unserved_requirements(inspection, release.dependencies, machine):
-            if _is_published(unserved):
+            kinds = _kinds(unserved)
+            if "wheel" in kinds:
                 raise WrongUse(_message(unserved, subject, selection))
-            unpublished.add(canonicalize_name(unserved.requirement.name))
-    return release.model_copy(update={"unpublished": tuple(sorted(unpublished))})
+            if "source" in kinds:
+                without_wheel[machine.name] = f"{unserved.requirement} has no wheel for it"
+            else:
+                unpublished.add(canonicalize_name(unserved.requirement.name))
+    update = {"unpublished": tuple(sorted(unpublished)), "without_wheel": without_wheel}
+    return release.model_copy(update=update)
 
 
 def additional_machines(
@@ -88,9 +87,8 @@ def unserved_requirements(
 
     For a dependency, its newest file that fits the machine declares the requirements.
     """
-    target = PlatformTarget(system=machine.os, machine="x86_64")
-    environment = marker_environment(target, machine.python_version)
-    files = _fitting_files(paths, machine)
+    environment = dependencies.environment(machine)
+    files = dependencies.fitting_files(paths, machine)
     release_names = {canonicalize_name(wheel.name) for wheel in inspection.wheels}
     pending = [
         (requirement, wheel.file)
@@ -112,47 +110,32 @@ def unserved_requirements(
             yield UnservedRequirement(requirement, wheel_name, machine)
             continue
         _, newest = max(matching)
-        for dependency in requirements(_requires(newest), environment, requirement.extras):
+        for dependency in requirements(
+            dependencies.metadata(newest).get("requires_dist", ()), environment, requirement.extras
+        ):
             if str(dependency) not in processed:
                 processed.add(str(dependency))
                 pending.append((dependency, newest.name))
 
 
-def _fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
-    tags = supported_tags(machine)
-    files: dict[str, list[tuple[Version, Path]]] = defaultdict(list)
-    for path in paths:
-        if path.suffix == ".whl" and not parse_wheel_filename(path.name)[3] & tags:
-            continue
-        name, version = project_and_version(path)
-        files[name].append((version, path))
-    return files
-
-
-def _requires(path: Path) -> Sequence[str]:
-    """Return the Requires-Dist of a wheel. For a source distribution return nothing."""
-    if path.suffix != ".whl":
-        return ()
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
-                return parse_email(archive.read(name))[0].get("requires_dist", ())
-    return ()
-
-
-def _is_published(unserved: UnservedRequirement) -> bool:
+def _kinds(unserved: UnservedRequirement) -> frozenset[FileKind]:
+    """Return the kinds of the upstream index's files for a requirement on its machine."""
+    requirement, wheel, machine = unserved
     try:
-        return upstream_releases.has_file(unserved.requirement, supported_tags(unserved.machine))
+        python = ".".join(map(str, machine.python_version))
+        return upstream_releases.file_kinds(requirement, supported_tags(machine), python)
     except UpstreamUnavailable as reason:
-        message = f"the index of the run does not have {unserved.requirement}: {reason}"
-        raise TestbedFailure("dependency-not-served", unserved.wheel, message) from None
+        message = f"the index of the run does not have {requirement}: {reason}"
+        raise TestbedFailure("dependency-not-served", wheel, message) from None
 
 
 def _message(unserved: UnservedRequirement, subject: Subject, selection: Selection) -> str:
     requirement, wheel, machine = unserved
     option = "--subject: " if selection.subject else ""
-    line = f"{option}{wheel} requires {requirement}, and the lock file {subject.dependencies} has "
-    line += f"no file of it for {machine.name}; "
-    if selection.subject and subject.dependencies == subjects.load().dependencies:
-        return line + "set `dependencies` in the description to a lock file with it, pip and uv"
-    return line + "add it and its dependencies to this lock file, with their hashes"
+    lacking = "the description names no lock file"
+    if subject.dependencies:
+        lacking = f"the lock file {subject.dependencies} has no file of it for {machine.name}"
+    command = f"./e2e lock --subject {subject.file} "
+    command += f"--release {selection.release}" if selection.release else "--wheels "
+    command += "" if selection.release else str(selection.wheels or "DIR")
+    return f"{option}{wheel} requires {requirement}, and {lacking}; run {command}"

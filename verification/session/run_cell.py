@@ -248,7 +248,9 @@ def prepare_machine(
                 "machine-lost", request.cell.id, f"{command}: {done.output[-200:]}"
             )
     if scenario.files:
-        files = project_files.collect(scenario.files, request.prepared.release, request.subject)
+        files = project_files.collect(
+            scenario.files, request.prepared.release, request.subject, request.cell.machine
+        )
         machine.put(files, machine.layout.as_engine(scenario.cwd))
     if tests is not None:
         plugin = {"plugin/e2e_test_events.py": (_PROBE / "own_tests_plugin.py").read_bytes()}

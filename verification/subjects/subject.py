@@ -27,25 +27,37 @@ _VERIFICATION = "verification.toml"
 _GENERAL_ACTIONS = Path(__file__).parents[1] / "probe" / "uses.py"
 
 
-def load(path: Path = DEFAULT_SUBJECT) -> Subject:
+def load(path: Path = DEFAULT_SUBJECT, *, locked: bool = True) -> Subject:
     """Read the description of a subject.
 
-    The paths in it are relative to its folder. If it has no ``dependencies``, the locks of the
-    default subject are used, because they contain the installers that the index serves. If it has
-    no ``verification``, a file ``verification.toml`` next to it is used.
+    The paths in it are relative to its folder. If it has no ``verification``, a file
+    ``verification.toml`` next to it is used. ``locked=False`` omits the lock of its dependencies,
+    whose file may not exist yet.
 
     Raises:
         DataError: the description does not fit the model, or a file cannot be read.
     """
     data = load_toml(path)
-    if "dependencies" not in data and path != DEFAULT_SUBJECT:
-        data["dependencies"] = str(load().dependencies)
+    if not locked:
+        data.pop("dependencies", None)
     if "verification" not in data and path.with_name(_VERIFICATION).is_file():
         data["verification"] = _VERIFICATION
     for key in _FILES:
         if key in data:
             data[key] = _resolve(path, key, data[key])
-    return validate(Subject, data, path.name)
+    if "file" in data:
+        raise DataError(f"{path.name}: remove the key file")
+    return validate(Subject, {**data, "file": str(path)}, path.name, supplied="file")
+
+
+def lock_path(path: Path) -> tuple[Path, bool]:
+    """Return the file for the lock of the dependencies, and if the description names it.
+
+    Raises:
+        DataError: the description cannot be read.
+    """
+    name = load_toml(path).get("dependencies")
+    return path.parent / (name if isinstance(name, str) else "dependencies.txt"), name is not None
 
 
 def older_dependency(subject: Subject) -> str:
@@ -83,5 +95,6 @@ def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:
         return value  # the model reports the wrong type
     file = (path.parent / value).resolve()
     if not file.is_file():
-        raise DataError(f"{path.name}: {key}: {file} does not exist; correct the path")
+        fix = "make it with ./e2e lock" if key == "dependencies" else "correct the path"
+        raise DataError(f"{path.name}: {key}: {file} does not exist; {fix}")
     return str(file)
