@@ -242,7 +242,7 @@ def file_kinds(
         raise _not_listed(requirement.name, error) from error
     fitting = {"sdist", *map(str, tags)}
     for file in _index_files(packages):
-        is_usable = file.yanked is None and _allows(file.requires_python, python)
+        is_usable = file.yanked is None and allows_python(file.requires_python, python)
         if is_usable and not fitting.isdisjoint(file.fits):
             kind: FileKind = "source" if "sdist" in file.fits else "wheel"
             versions[kind].add(Version(file.version))
@@ -251,8 +251,8 @@ def file_kinds(
     )
 
 
-def _allows(requires_python: str, python: str) -> bool:
-    """Return False if Requires-Python excludes every patch release of a Python."""
+def allows_python(requires_python: str, python: str) -> bool:
+    """Return False if Requires-Python excludes every patch release of a Python, such as 3.13."""
     try:
         specifiers = SpecifierSet(requires_python)
     except InvalidSpecifier:
@@ -359,11 +359,13 @@ def _pip_settings() -> Mapping[str, str]:
     return {name: str(ast.literal_eval(value)) for name, value in settings}
 
 
-@functools.cache
 def index_url() -> str:
     """Return the URL of the index that pip uses on this host: from its settings, or the default."""
-    if url := pip_setting("index-url"):
-        return url
+    return pip_setting("index-url") or _default_index()
+
+
+@functools.cache
+def _default_index() -> str:
     default = subprocess.run(
         [sys.executable, "-c", _DEFAULT_INDEX], capture_output=True, text=True, check=True
     )

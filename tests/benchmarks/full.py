@@ -40,6 +40,7 @@ from verification.probe import probe
 from verification.scenarios import cells as cell_factory
 from verification.scenarios import machines, profiles
 from verification.scenarios.instructions import ProbeInstructions, instructions, root_commands
+from verification.session import dependencies
 from verification.session.run_cell import probe_files
 from verification.subjects import chosen_values
 from verification.subjects.subject import load as load_subject
@@ -191,14 +192,9 @@ def build_release(docker: engine.Engine, run: Run) -> Release:
     source = ROOT / "bindings" / "python"
     platforms: tuple[OperatingSystem, ...] = ("linux", "windows")
     wheels = [builder.build(docker, source, run, platform=name) for name in platforms]
-    release = wheelhouse.from_files(wheels, subject.locks, location=str(source))
-    for_newer_pythons = [
-        path
-        for python in ("3.14", "3.15")
-        for path in wheelhouse.dependencies_for(subject.dependencies, python)
-    ]
+    release = wheelhouse.from_files(wheels, location=str(source))
     earlier = upstream_releases.earlier_releases(subject.name, release.version).files
-    release = release.with_dependencies(*for_newer_pythons)
+    release = release.with_dependencies(*dependencies.files(subject, machines.load().values()))
     return release.model_copy(update={"earlier": earlier})
 
 

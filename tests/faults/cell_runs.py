@@ -18,12 +18,14 @@ from verification.models.cell import Cell
 from verification.models.diagnosis import Diagnosis
 from verification.models.evidence import CellEvidence
 from verification.models.inspection import ReleaseInspection
+from verification.models.machine import MachineSpec
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import TIME_LIMITS
+from verification.session import dependencies
 from verification.session.prepare import PreparedRun
 from verification.session.run_cell import CellRequest, PlantedFault, run
 from verification.subjects.subject import load as load_subject
@@ -112,10 +114,9 @@ class ScenarioRunner:
 
         def run_cells() -> Observations:
             spec = machines.load()[self.machine]
-            release = planted_release(wheel, *additional)
+            release = planted_release(wheel, *additional, machine=spec)
             release = release.model_copy(update={"earlier": tuple(earlier)})
-            known = {path.name for path in release.dependencies}
-            extra = [path for path in (*earlier, *index_files) if path.name not in known]
+            extra = (*release.dependencies, *earlier, *index_files)
             with self.start_testbed(release.wheel_paths, dependencies=extra) as testbed:
                 cells = {}
                 for name in scenarios:
@@ -151,9 +152,14 @@ def has_facts(cause: Cause, **facts: FactValue) -> bool:
     return facts.items() <= cause.facts.items()
 
 
-def planted_release(*wheels: Path) -> Release:
-    """Return the release of these wheels."""
-    return wheelhouse.from_files(wheels, load_subject().locks, location="planted")
+def planted_release(*wheels: Path, machine: MachineSpec | None = None) -> Release:
+    """Return the release of these wheels, with the dependencies for one machine of each system.
+
+    ``machine`` is that of its system. By default, the first machine is used.
+    """
+    release = wheelhouse.from_files(wheels, location="planted")
+    specs = [machine] if machine else []
+    return release.with_dependencies(*dependencies.files(load_subject(), specs))
 
 
 def cell_request(engine: Engine, testbed: Testbed, cell: Cell, release: Release) -> CellRequest:

@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 from packaging.utils import NormalizedName
 
-from containers import builder, engine, images, testbed, wheelhouse
+from containers import builder, engine, images, testbed
 from containers.engine import Engine, Run
 from containers.index import IndexContents, IndexFault
 from containers.testbed import Testbed
@@ -44,6 +44,7 @@ from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.instructions import TIME_LIMITS
+from verification.session import dependencies as locked_dependencies
 from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
 from verification.wheel.modules import top_level_modules
@@ -183,9 +184,10 @@ def start_testbed(container_engine: Engine, run: Run) -> StartTestbed:
         internal: bool = True,
         prove: bool = False,
     ) -> Iterator[Testbed]:
+        files = (*locked_dependencies.files(load_subject(), ()), *dependencies)
         contents = IndexContents(
             project="quiverdb",
-            files=(*wheelhouse.dependencies(load_subject().locks), *dependencies),
+            files=tuple({path.name: path for path in files}.values()),
             faults=tuple(faults),
         )
         index, publisher = (
@@ -234,7 +236,7 @@ def compile_library(
 @functools.cache
 def dependency_modules() -> Mapping[NormalizedName, frozenset[str]]:
     """Return the top-level modules of the dependencies, by distribution."""
-    return top_level_modules(wheelhouse.dependencies(load_subject().locks))
+    return top_level_modules(locked_dependencies.files(load_subject(), ()))
 
 
 @pytest.fixture

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from containers import wheelhouse
 from tests.faults import edits
 from tests.faults.cell_runs import PIP, UV, WINDOWS, ScenarioRunner, has_facts
 from tests.helpers import wheel_builder as wheels
 from verification.models.cause import Cause
-from verification.subjects.subject import load as load_subject
 
 pytestmark = pytest.mark.recorded
 
@@ -56,16 +54,13 @@ def test_additional_wheel_for_another_python_must_work(
     scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path, installer: str
 ) -> None:
     runner = scenario_runner.on("debian-forky-python-3.14", installer)
-    dependencies = wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
     later = edits.retagged(good_wheel, tmp_path, "cp313-cp313", "cp314-cp314")
     (tmp_path / "planted").mkdir()
     # Python 3.14 does not have this name.
     planted = wheels.mutate(later, tmp_path / "planted", **edits.added(b"from ast import Num"))
 
     def cause_names(*additional: Path) -> dict[str, set[str]]:
-        return runner.cause_names(
-            good_wheel, ["venv"], additional=additional, index_files=dependencies
-        )
+        return runner.cause_names(good_wheel, ["venv"], additional=additional)
 
     assert cause_names(later) == {"venv": {"unexpected-support"}}
     assert cause_names(planted) == {"venv": {"unexpected-support", "standard-library-mismatch"}}
@@ -91,7 +86,6 @@ def test_wheel_tagged_for_every_python_must_work(
         return runner.cause_names(
             wheel,
             ["venv"],
-            index_files=wheelhouse.dependencies_for(load_subject().dependencies, "3.14"),
         )
 
     assert cause_names("good", b"") == {"venv": {"unexpected-support"}}
@@ -144,12 +138,9 @@ def test_fallback_to_an_earlier_release_is_reported(
     scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path, machine: str, installer: str
 ) -> None:
     runner = scenario_runner.on(machine, installer)
-    dependencies = wheelhouse.dependencies_for(load_subject().dependencies, "3.14")
 
     def severities(old: Path) -> dict[str, dict[str, str]]:
-        scenarios = runner.causes(
-            good_wheel, ["venv", "pinned"], earlier=[old], index_files=dependencies
-        )
+        scenarios = runner.causes(good_wheel, ["venv", "pinned"], earlier=[old])
         return {
             name: {cause.name: cause.severity for cause in causes}
             for name, causes in scenarios.items()

@@ -13,7 +13,6 @@ from tests.faults import edits
 from tests.faults.cell_runs import PIP, UV, WINDOWS, WINDOWS_PIP, ScenarioRunner
 from tests.helpers import wheel_builder as wheels
 from verification.session.run_cell import PlantedFault
-from verification.subjects.subject import load as load_subject
 
 pytestmark = pytest.mark.recorded
 
@@ -277,7 +276,7 @@ def test_library_from_the_search_path_is_reported(
 
 
 def _released(platform: str) -> Path:
-    release = wheelhouse.from_release("0.13.5", "quiverdb", load_subject().locks)
+    release = wheelhouse.from_release("0.13.5", "quiverdb")
     (wheel,) = (path for path in release.wheel_paths if platform in path.name)
     return wheel
 

@@ -179,12 +179,12 @@ def _add_lock(parser: argparse.ArgumentParser) -> None:
     add(
         "--wheels",
         metavar="DIR",
-        help="read the dependencies of the wheels in DIR; this or --release is needed",
+        help="read the requirements of the wheels in DIR; needed without --release",
     )
     add(
         "--release",
         metavar="VERSION",
-        help="read the dependencies of a published release; this or --wheels is needed",
+        help="read the requirements of a published release; needed without --wheels",
     )
 
 

@@ -113,8 +113,13 @@ class MachineSpec(Model):
     @property
     def python_version(self) -> tuple[int, int]:
         """The version of its CPython."""
-        major, minor = self.python.removesuffix("t").split(".")
+        major, minor = self.python_minor.split(".")
         return int(major), int(minor)
+
+    @property
+    def python_minor(self) -> str:
+        """The version of its CPython without a mark for free threading, such as 3.13."""
+        return self.python.removesuffix("t")
 
     @property
     def free_threaded(self) -> bool:

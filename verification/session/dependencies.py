@@ -13,6 +13,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import wheelhouse
+from containers.upstream_releases import allows_python
 from containers.wheelhouse import Target
 from verification.models import lock_file
 from verification.models.lock_file import LockedRelease
@@ -20,7 +21,7 @@ from verification.models.machine import MachineSpec
 from verification.models.release import project_and_version
 from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios import machines
-from verification.scenarios.expectation import allows_python, machine_platforms, supported_tags
+from verification.scenarios.expectation import machine_platforms, supported_tags
 from verification.wheel.dependencies import marker_environment, requirements
 
 Files = Mapping[str, Sequence[tuple[Version, Path]]]
@@ -97,7 +98,7 @@ def fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
         if path.suffix == ".whl":
             if not parse_wheel_filename(path.name)[3] & tags:
                 continue
-            if not allows_python(metadata(path).get("requires_python", ""), machine.python_version):
+            if not allows_python(metadata(path).get("requires_python", ""), machine.python_minor):
                 continue
         name, version = project_and_version(path)
         found[name].append((version, path))

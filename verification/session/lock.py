@@ -25,6 +25,7 @@ from packaging.version import Version
 from containers import upstream_releases
 from containers.progress import step
 from containers.state import state_folder
+from containers.upstream_releases import UpstreamUnavailable, allows_python
 from verification.models import lock_file
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.lock_file import LockedRelease
@@ -73,6 +74,7 @@ def resolve(release: Release, subject: Subject) -> Resolution:
         WrongUse: a file is not a wheel, or the requirements have no solution for any machine.
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
+    project = canonicalize_name(subject.name)
     groups: dict[object, list[MachineSpec]] = defaultdict(list)
     for spec in dependencies.machines_of(subject):
         groups[dependencies.target(spec)].append(spec)
@@ -88,17 +90,15 @@ def resolve(release: Release, subject: Subject) -> Resolution:
             except _NoSolution as reason:
                 refusals[str(reason)] += names
                 continue
-            solutions |= {name: [p for p in pins if p.name != subject.name] for name in names}
+            solutions |= dict.fromkeys(names, tuple(pin for pin in pins if pin.name != project))
     if not solutions:
-        reason, names = next(iter(refusals.items()))
-        raise WrongUse(
-            f"{subject.name} {release.version}: no dependencies for {names[0]}: {reason}"
-        )
+        line, names = next(iter(refusals.items()))
+        raise WrongUse(f"{subject.name} {release.version}: no dependencies for {names[0]}: {line}")
     systems = {spec.name: _system(spec) for specs in groups.values() for spec in specs}
     return Resolution(
         tuple(_releases(solutions, systems, resolver.wheels)),
         tuple(solutions),
-        {reason: tuple(names) for reason, names in refusals.items()},
+        {line: tuple(names) for line, names in refusals.items()},
     )
 
 
@@ -128,7 +128,9 @@ def _requirements(release: Release, subject: Subject, machine: MachineSpec) -> l
             raise WrongUse(f"{path}: this file is not a complete wheel; give a complete .whl file")
         texts = required.get("requires_dist", ())
         for requirement in requirements(texts, dependencies.environment(machine)):
-            if not requirement.url and canonicalize_name(requirement.name) != subject.name:
+            if not requirement.url and canonicalize_name(requirement.name) != canonicalize_name(
+                subject.name
+            ):
                 requirement.marker = None
                 lines.add(str(requirement))
     return sorted(lines)
@@ -145,12 +147,14 @@ class _Resolver:
         self.wheels: dict[Pin, dict[str, str]] = defaultdict(dict)
         """The sha256 of each wheel of a version, by file name."""
         self._listed: set[tuple[Pin, str]] = set()
+        self._requires_python: dict[str, Mapping[str, str]] = {}
 
     def pins(self, declared: Sequence[str], machine: MachineSpec) -> list[Pin]:
         """Return the versions of the dependencies for a machine.
 
-        uv knows neither free-threaded Pythons nor the newest glibc. A version whose wheels do not
-        fit the machine is therefore excluded, and uv resolves again.
+        uv knows neither free-threaded Pythons nor the newest glibc, and ignores upper bounds in
+        Requires-Python. A version whose wheels do not fit the machine is therefore excluded, and uv
+        resolves again.
 
         Raises:
             _NoSolution: the requirements have no solution.
@@ -166,7 +170,11 @@ class _Resolver:
             unfit = [
                 pin
                 for pin in pins
-                if not any(parse_wheel_filename(name)[3] & tags for name in self.wheels[pin])
+                if not any(
+                    parse_wheel_filename(file)[3] & tags
+                    and allows_python(self._pythons(pin.name).get(file, ""), machine.python_minor)
+                    for file in self.wheels[pin]
+                )
             ]
             if not unfit:
                 break
@@ -183,6 +191,12 @@ class _Resolver:
         for pin, wheels in _packages(listed).items():
             self.wheels[pin] |= wheels
         self._listed |= unlisted
+
+    def _pythons(self, project: str) -> Mapping[str, str]:
+        """Return the Requires-Python of each file of a project."""
+        if project not in self._requires_python:
+            self._requires_python[project] = dict(_requires_python(project))
+        return self._requires_python[project]
 
     def _compile(
         self,
@@ -202,7 +216,7 @@ class _Resolver:
         command = [sys.executable, "-m", "uv", "pip", "compile", "requirements.in", "--quiet"]
         command += ["--constraint=excluded.txt", "--format=pylock.toml", "--no-header", *options]
         command += ["--no-config", "--no-python-downloads", f"--python={sys.executable}"]
-        command += [f"--python-version={machine.python.removesuffix('t')}", *_index_options()]
+        command += [f"--python-version={machine.python_minor}", *_index_options()]
         result = subprocess.run(
             [*command, f"--cache-dir={state_folder() / 'uv'}"],
             cwd=self.folder,
@@ -214,6 +228,24 @@ class _Resolver:
         if result.returncode:
             raise _failure(result.stderr)
         return result.stdout
+
+
+def _requires_python(project: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the Requires-Python of each file of a project.
+
+    Raises:
+        TestbedFailure: the upstream index does not answer.
+    """
+    if folders := _folders():
+        for path in (path for folder in folders for path in Path(folder).glob("*.whl")):
+            if parse_wheel_filename(path.name)[0] == project:
+                yield path.name, dependencies.metadata(path).get("requires_python", "")
+        return
+    try:
+        files = upstream_releases.listing(project)
+    except UpstreamUnavailable as reason:
+        raise TestbedFailure("index-unreachable", "upstream index", str(reason)) from None
+    yield from ((file.name, file.requires_python) for file in files)
 
 
 def _packages(pylock: str) -> dict[Pin, dict[str, str]]:
@@ -258,10 +290,15 @@ def _index_options() -> list[str]:
 
     Additional indexes of this host are left out, because users do not have them.
     """
-    setting = upstream_releases.pip_setting
-    if setting("no-index").lower() not in ("1", "true", "yes", "on"):
-        return [f"--default-index={upstream_releases.index_url()}"]
-    return ["--no-index", *(f"--find-links={name}" for name in setting("find-links").split())]
+    if folders := _folders():
+        return ["--no-index", *(f"--find-links={folder}" for folder in folders)]
+    return [f"--default-index={upstream_releases.index_url()}"]
+
+
+def _folders() -> list[str]:
+    """Return the folders that pip is set to use instead of an index."""
+    has_no_index = upstream_releases.pip_setting("no-index").lower() in ("1", "true", "yes", "on")
+    return upstream_releases.pip_setting("find-links").split() if has_no_index else []
 
 
 def _environment() -> dict[str, str]:

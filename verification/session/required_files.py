@@ -122,8 +122,8 @@ def _kinds(unserved: UnservedRequirement) -> frozenset[FileKind]:
     """Return the kinds of the upstream index's files for a requirement on its machine."""
     requirement, wheel, machine = unserved
     try:
-        python = ".".join(map(str, machine.python_version))
-        return upstream_releases.file_kinds(requirement, supported_tags(machine), python)
+        tags = supported_tags(machine)
+        return upstream_releases.file_kinds(requirement, tags, machine.python_minor)
     except UpstreamUnavailable as reason:
         message = f"the index of the run does not have {requirement}: {reason}"
         raise TestbedFailure("dependency-not-served", wheel, message) from None

@@ -214,7 +214,7 @@ def test_release_has_its_wheels_for_other_pythons_and_for_musl(
     index.add("quiverdb-0.5.0.tar.gz", b"source")
     index.add(_wheel("0.5.0", "cp313-cp313-macosx_11_0_arm64"))
     for _ in range(2):
-        release = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
+        release = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
         assert [path.name for path in release.wheels] == [_wheel("0.5.0"), *additional]
         assert all(path.read_bytes() == b"wheel" for path in release.wheel_paths)
     assert declared.wheels[0] in release.wheels
@@ -233,7 +233,7 @@ def test_release_has_its_wheels_for_declared_platforms_without_a_machine(
     for name in (_wheel("0.5.0"), arm, mac):
         index.add(name)
     platform = Platform(tag="manylinux_2_17_aarch64", libraries=())
-    release = upstream_releases.release("0.5.0", "quiverdb", (), (platform,), url=index.url)
+    release = upstream_releases.release("0.5.0", "quiverdb", (platform,), url=index.url)
     assert {path.name for path in release.wheels} == {_wheel("0.5.0"), arm}
     assert release.undeclared == (mac,)
 
@@ -242,7 +242,7 @@ def test_release_without_a_list_of_its_files_has_the_declared_wheels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = _declare_release(monkeypatch, tmp_path)
-    release = upstream_releases.release("0.5.0", "quiverdb", (), (), url=UNREACHABLE)
+    release = upstream_releases.release("0.5.0", "quiverdb", (), url=UNREACHABLE)
     assert release.wheels == declared.wheels
     (reason,) = release.not_fetched.values()
     assert "quiverdb" in reason
@@ -258,7 +258,7 @@ def test_release_has_the_reason_of_each_wheel_that_cannot_be_downloaded(
         index.add(name)
     index.files[changed] = b"other bytes"
     index.entries[without_hash]["hashes"] = {}
-    release = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
+    release = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
     assert [path.name for path in release.wheels] == [_wheel("0.5.0"), correct]
     assert set(release.not_fetched) == {changed, without_hash}
     digest = hashlib.sha256(b"other bytes").hexdigest()[:16]
@@ -284,45 +284,54 @@ def test_source_of_a_dependency_has_its_version_and_is_downloaded_once(index: _I
     index.add("cffi-2.1.0.tar.gz", b"older")
     index.add("cffi-2.1.1.tar.gz", b"source")
     index.add(f"cffi-2.1.1-{LINUX}.whl")
-    (path,) = upstream_releases.sources({"cffi": "2.1.1"}, url=index.url)
+    (path,) = upstream_releases.sources([("cffi", "2.1.1")], url=index.url)
     assert (path.name, path.read_bytes()) == ("cffi-2.1.1.tar.gz", b"source")
     request_count = len(index.requests)
-    assert upstream_releases.sources({"cffi": "2.1.1"}, url=index.url) == (path,)
+    assert upstream_releases.sources([("cffi", "2.1.1")], url=index.url) == (path,)
     assert len(index.requests) == request_count
 
 
 def test_dependency_without_a_source_distribution_is_omitted(index: _Index) -> None:
     index.add(f"cffi-2.1.1-{LINUX}.whl")
-    assert upstream_releases.sources({"cffi": "2.1.1"}, url=index.url) == ()
+    assert upstream_releases.sources([("cffi", "2.1.1")], url=index.url) == ()
 
 
 @pytest.mark.parametrize(
-    ("requirement", "is_published"),
+    ("requirement", "kinds"),
     [
-        ("cffi", True),
-        ("cffi>=2", True),
-        ("cffi==3.0", False),  # only for another Python
-        ("cffi>=4", True),  # a source distribution
-        ("cffi>=99", False),
-        ("numpy", False),
+        ("cffi", {"wheel", "source"}),
+        ("cffi>=2", {"wheel", "source"}),
+        ("cffi==3.0", set()),  # only for another Python
+        ("cffi>=4,<5", {"source"}),
+        ("cffi==5.0", set()),  # for a newer Python
+        ("cffi==6.0", set()),  # yanked
+        ("cffi==7.0", {"wheel"}),  # an invalid Requires-Python does not count
+        ("cffi>=99", set()),
+        ("numpy", set()),
     ],
 )
-def test_has_file_compares_the_version_and_the_tags(
-    index: _Index, requirement: str, *, is_published: bool
+def test_kinds_of_files_are_those_that_an_installer_on_the_machine_can_use(
+    index: _Index, requirement: str, kinds: set[str]
 ) -> None:
     for version, tag in (("2.1.1", LINUX), ("3.0", "cp314-cp314-win_amd64")):
         index.add(f"cffi-{version}-{tag}.whl")
     index.add("cffi-4.0.tar.gz")
     index.add("cffi-no-version.whl")
+    for version, entry in (
+        ("5.0", {"requires-python": ">=3.14"}),
+        ("6.0", {"yanked": True}),
+        ("7.0", {"requires-python": "three"}),
+    ):
+        index.add(f"cffi-{version}-py3-none-any.whl", b"wheel", **entry)
     index.absent = ("/simple/numpy/",)
-    tags = parse_tag(LINUX)
-    has_file = upstream_releases.has_file(Requirement(requirement), tags, url=index.url)
-    assert has_file is is_published
+    tags = parse_tag(LINUX) | parse_tag("py3-none-any")
+    found = upstream_releases.file_kinds(Requirement(requirement), tags, "3.13", url=index.url)
+    assert found == kinds
 
 
-def test_has_file_is_unknown_without_an_answer() -> None:
+def test_kinds_of_files_are_unknown_without_an_answer() -> None:
     with pytest.raises(UpstreamUnavailable, match="cffi"):
-        upstream_releases.has_file(Requirement("cffi"), parse_tag(LINUX), url=UNREACHABLE)
+        upstream_releases.file_kinds(Requirement("cffi"), parse_tag(LINUX), "3.13", url=UNREACHABLE)
 
 
 # ---- damage in the cache ----
@@ -347,7 +356,7 @@ def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(
     for name in (additional, _wheel("0.4.0")):
         index.add(name)
     (earlier,) = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files
-    release = upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
+    release = upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
     (path,) = (path for path in release.wheel_paths if path.name == additional)
     index.files.clear()
     for damaged in (earlier, path):
@@ -356,15 +365,15 @@ def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(
         upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", earlier.name)
     with pytest.raises(TestbedFailure) as raised:
-        upstream_releases.release("0.5.0", "quiverdb", (), (), url=index.url)
+        upstream_releases.release("0.5.0", "quiverdb", (), url=index.url)
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", additional)
 
 
 def test_damaged_source_distribution_is_downloaded_again(index: _Index) -> None:
     index.add("cffi-2.1.1.tar.gz", b"source")
-    (path,) = upstream_releases.sources({"cffi": "2.1.1"}, url=index.url)
+    (path,) = upstream_releases.sources([("cffi", "2.1.1")], url=index.url)
     path.unlink()
-    assert upstream_releases.sources({"cffi": "2.1.1"}, url=index.url) == (path,)
+    assert upstream_releases.sources([("cffi", "2.1.1")], url=index.url) == (path,)
     assert path.read_bytes() == b"source"
 
 
@@ -381,12 +390,12 @@ def test_damaged_cached_list_is_not_used(index: _Index, isolated: Path, content:
 def test_upstream_index_is_the_configured_index_of_pip(
     index: _Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    upstream_releases._index_url.cache_clear()
+    upstream_releases._pip_settings.cache_clear()
     monkeypatch.setenv("PIP_INDEX_URL", index.url)
     index.add(_wheel("0.4.0"))
     assert upstream_releases.earlier_releases("quiverdb", "0.5.0").versions == ("0.4.0",)
     assert index.requests[0] == "/simple/quiverdb/"
-    upstream_releases._index_url.cache_clear()
+    upstream_releases._pip_settings.cache_clear()
 
 
 def test_page_in_html_can_be_read(index: _Index, monkeypatch: pytest.MonkeyPatch) -> None:

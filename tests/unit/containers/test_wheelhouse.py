@@ -2,26 +2,21 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from containers import wheelhouse
 from containers.images import NoMatchingFile
-from containers.wheelhouse import from_files, from_folder, from_release
+from containers.wheelhouse import Target, from_files, from_folder, from_release
+from verification.models import lock_file
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.lock_file import LockedRelease
 from verification.models.release import Release
 
 LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
-LOCKS = (Path("dependencies.txt"),)
-
-
-@pytest.fixture(autouse=True)
-def no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replace the download of dependencies. It returns two file names."""
-    paths = (Path("cffi-2.0.0-cp313-cp313-win_amd64.whl"), Path("Typing_Ext-4.1.tar.gz"))
-    monkeypatch.setattr(wheelhouse, "dependencies", lambda _: paths)
 
 
 def _folder(folder: Path, *names: str) -> Path:
@@ -34,7 +29,7 @@ def _folder(folder: Path, *names: str) -> Path:
 
 
 def test_release_from_a_folder_has_its_wheels(tmp_path: Path) -> None:
-    release = from_folder(_folder(tmp_path, WINDOWS, LINUX, "README.txt"), "quiverdb", LOCKS)
+    release = from_folder(_folder(tmp_path, WINDOWS, LINUX, "README.txt"), "quiverdb")
     assert (release.origin, release.location, release.version) == ("wheels", str(tmp_path), "1.2.0")
     assert [path.name for path in release.wheels] == [LINUX, WINDOWS]
 
@@ -42,13 +37,13 @@ def test_release_from_a_folder_has_its_wheels(tmp_path: Path) -> None:
 def test_other_files_of_the_folder_are_additional(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     names = ("quiverdb-1.2.0.tar.gz", LINUX, "README.txt", ".hidden")
-    additional = from_folder(_folder(tmp_path, *names), "quiverdb", LOCKS).additional
+    additional = from_folder(_folder(tmp_path, *names), "quiverdb").additional
     assert [path.name for path in additional] == ["README.txt", "quiverdb-1.2.0.tar.gz"]
-    assert from_files([tmp_path / LINUX], LOCKS, location="source").additional == ()
+    assert from_files([tmp_path / LINUX], location="source").additional == ()
 
 
 def test_project_names_are_normalized(tmp_path: Path) -> None:
-    release = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db", LOCKS)
+    release = from_folder(_folder(tmp_path, "Quiver_DB-1.2-py3-none-any.whl"), "quiver.db")
     assert release.version == "1.2"
 
 
@@ -77,7 +72,7 @@ def test_folder_without_a_release_is_wrong_use(
     tmp_path: Path, names: tuple[str, ...], expected: list[str]
 ) -> None:
     with pytest.raises(WrongUse) as raised:
-        from_folder(_folder(tmp_path, *names), "quiverdb", LOCKS)
+        from_folder(_folder(tmp_path, *names), "quiverdb")
     option, _, reason = str(raised.value).partition(f"--wheels {tmp_path}: ")
     assert option == ""
     assert [fact for fact in expected if fact not in reason] == []
@@ -88,7 +83,7 @@ def test_folder_without_a_release_is_wrong_use(
 def test_path_that_is_not_a_folder_is_wrong_use(tmp_path: Path, name: str) -> None:
     _folder(tmp_path, LINUX)
     with pytest.raises(WrongUse, match=f"--wheels {tmp_path / name}"):
-        from_folder(tmp_path / name, "quiverdb", LOCKS)
+        from_folder(tmp_path / name, "quiverdb")
 
 
 # ---- from files ----
@@ -96,7 +91,7 @@ def test_path_that_is_not_a_folder_is_wrong_use(tmp_path: Path, name: str) -> No
 
 def test_release_from_built_files_has_the_origin_source(tmp_path: Path) -> None:
     wheel = _folder(tmp_path, LINUX) / LINUX
-    release = from_files([wheel], LOCKS, location="bindings/python")
+    release = from_files([wheel], location="bindings/python")
     assert (release.origin, release.location, release.version) == (
         "source",
         "bindings/python",
@@ -106,12 +101,12 @@ def test_release_from_built_files_has_the_origin_source(tmp_path: Path) -> None:
 
 
 def test_digests_of_a_release_are_those_of_its_files(tmp_path: Path) -> None:
-    release = from_folder(_folder(tmp_path, LINUX, WINDOWS), "quiverdb", LOCKS)
+    release = from_folder(_folder(tmp_path, LINUX, WINDOWS), "quiverdb")
     assert release.digests() == {
         name: hashlib.sha256(name.encode()).hexdigest() for name in (LINUX, WINDOWS)
     }
     (tmp_path / LINUX).write_text("changed")
-    changed = from_folder(tmp_path, "quiverdb", LOCKS)
+    changed = from_folder(tmp_path, "quiverdb")
     assert changed.digests()[LINUX] == hashlib.sha256(b"changed").hexdigest()
 
 
@@ -166,16 +161,16 @@ def _names(release: Release) -> list[str]:
 
 def test_release_is_downloaded_once_for_each_system(monkeypatch: pytest.MonkeyPatch) -> None:
     requirements = _replace_pip(monkeypatch)
-    first = from_release("1.2.0", "quiverdb", LOCKS)
+    first = from_release("1.2.0", "quiverdb")
     assert (first.origin, first.location, first.version) == ("release", "1.2.0", "1.2.0")
     assert _names(first) == [LINUX, WINDOWS]
-    assert from_release("v1.2.0", "quiverdb", LOCKS) == first
+    assert from_release("v1.2.0", "quiverdb") == first
     assert requirements == ["quiverdb==1.2.0"] * 2
 
 
 def test_release_can_have_wheels_for_one_system_only(monkeypatch: pytest.MonkeyPatch) -> None:
     _replace_pip(monkeypatch, windows=OTHER_VERSIONS)
-    assert _names(from_release("1.2.0", "quiverdb", LOCKS)) == [LINUX]
+    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX]
 
 
 @pytest.mark.parametrize(
@@ -186,14 +181,14 @@ def test_unknown_release_is_wrong_use_that_lists_the_newest_versions(
 ) -> None:
     _replace_pip(monkeypatch, linux=error, windows=error)
     with pytest.raises(WrongUse, match=rf"(?=.*--release 1\.2\.0)(?=.*quiverdb)(?=.*{versions})"):
-        from_release("1.2.0", "quiverdb", LOCKS)
+        from_release("1.2.0", "quiverdb")
 
 
 @pytest.mark.parametrize("version", ["", "latest", "1.2.0 or so"])
 def test_invalid_version_is_wrong_use(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     requirements = _replace_pip(monkeypatch)
     with pytest.raises(WrongUse, match=f"--release {version}"):
-        from_release(version, "quiverdb", LOCKS)
+        from_release(version, "quiverdb")
     assert requirements == []
 
 
@@ -211,7 +206,7 @@ def test_unreachable_index_is_a_testbed_failure_with_the_error_of_pip(
 ) -> None:
     _replace_pip(monkeypatch, linux=error, windows=error)
     with pytest.raises(TestbedFailure) as raised:
-        from_release("1.2.0", "quiverdb", LOCKS)
+        from_release("1.2.0", "quiverdb")
     assert raised.value.cause == "index-unreachable"
     assert reason in raised.value.message
 
@@ -221,10 +216,10 @@ def test_incomplete_download_leaves_no_files_and_is_repeated(
 ) -> None:
     _replace_pip(monkeypatch, windows=NO_CONNECTION)
     with pytest.raises(TestbedFailure):
-        from_release("1.2.0", "quiverdb", LOCKS)
+        from_release("1.2.0", "quiverdb")
     assert list((isolated / "releases" / "quiverdb").iterdir()) == []
     _replace_pip(monkeypatch)
-    assert _names(from_release("1.2.0", "quiverdb", LOCKS)) == [LINUX, WINDOWS]
+    assert _names(from_release("1.2.0", "quiverdb")) == [LINUX, WINDOWS]
     assert [p.name for p in (isolated / "releases" / "quiverdb").iterdir()] == ["1.2.0"]
 
 
@@ -233,12 +228,12 @@ def test_damaged_wheel_of_a_release_is_downloaded_again_and_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     requirements = _replace_pip(monkeypatch)
-    first = from_release("1.2.0", "quiverdb", LOCKS)
+    first = from_release("1.2.0", "quiverdb")
     path = first.wheels[0].path
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert from_release("1.2.0", "quiverdb", LOCKS) == first
+    assert from_release("1.2.0", "quiverdb") == first
     assert len(requirements) == 4
     assert capsys.readouterr().out.count(f"{LINUX}: ") == 1
 
@@ -247,10 +242,10 @@ def test_damaged_wheel_that_cannot_be_downloaded_again_is_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _replace_pip(monkeypatch)
-    from_release("1.2.0", "quiverdb", LOCKS).wheels[0].path.write_bytes(b"other")
+    from_release("1.2.0", "quiverdb").wheels[0].path.write_bytes(b"other")
     _replace_pip(monkeypatch, linux=OTHER_VERSIONS, windows=OTHER_VERSIONS)
     with pytest.raises(TestbedFailure) as raised:
-        from_release("1.2.0", "quiverdb", LOCKS)
+        from_release("1.2.0", "quiverdb")
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", LINUX)
 
 
@@ -302,27 +297,65 @@ def test_unknown_version_of_an_installer_is_wrong_use(
         wheelhouse.installer_wheels(program, "new")
 
 
-# ---- the dependencies for another Python ----
+# ---- the locked dependencies ----
+
+TARGET = Target("3.13", ("manylinux_2_28_x86_64",))
 
 
-def _fail_downloads(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def download(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(wheelhouse, "download_wheels", download)
+def _locked(name: str, version: str) -> LockedRelease:
+    return LockedRelease(name=name, version=version, hashes=("0" * 64,))
 
 
-def test_dependencies_for_a_python_without_a_file_are_empty(
+class _Upstream:
+    """A fake upstream index with these files, by requirement."""
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        self.files = files
+        self.downloads = 0
+
+    def fetch(self, lock: Path, folder: Path, python: str, platforms: Iterable[str]) -> None:
+        self.downloads += 1
+        assert (python, tuple(platforms)) == TARGET
+        requirements = [entry.requirement for entry in lock_file.read(lock)]
+        if not set(requirements) <= set(self.files):
+            raise NoMatchingFile("image-build-failed", "pip", "No matching distribution")
+        for requirement in requirements:
+            (folder / self.files[requirement]).touch()
+
+
+def _dependencies(
+    monkeypatch: pytest.MonkeyPatch, upstream: _Upstream, *releases: LockedRelease
+) -> list[str]:
+    monkeypatch.setattr(wheelhouse, "fetch_wheels", upstream.fetch)
+    return [path.name for path in wheelhouse.dependencies(releases, TARGET)]
+
+
+def test_newest_version_with_a_wheel_for_the_machine_is_mirrored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    error = NoMatchingFile("image-build-failed", "pip", "No matching distribution")
-    _fail_downloads(monkeypatch, error)
-    assert wheelhouse.dependencies_for(LOCKS[0], "3.15") == ()
+    upstream = _Upstream({"a==9": "a-9-py3-none-any.whl", "b==1": "b-1-py3-none-any.whl"})
+    releases = (_locked("a", "9"), _locked("a", "10"), _locked("b", "1"), _locked("c", "1"))
+    names = ["a-9-py3-none-any.whl", "b-1-py3-none-any.whl"]
+    assert _dependencies(monkeypatch, upstream, *releases) == names
+    downloads = upstream.downloads
+    assert _dependencies(monkeypatch, upstream, *releases) == names
+    assert upstream.downloads == downloads, "also a missing wheel is asked for only once"
+
+
+def test_target_without_any_wheel_has_no_dependencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    upstream = _Upstream({})
+    for _ in range(2):
+        assert _dependencies(monkeypatch, upstream, _locked("a", "1")) == []
+    assert _dependencies(monkeypatch, upstream) == []
+    assert upstream.downloads == 2
 
 
 def test_dependencies_that_cannot_be_downloaded_are_a_testbed_failure(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _fail_downloads(monkeypatch, TestbedFailure("image-build-failed", "pip", "no answer"))
+    def fail(*_: object) -> None:
+        raise TestbedFailure("image-build-failed", "pip", "no answer")
+
+    monkeypatch.setattr(wheelhouse, "fetch_wheels", fail)
     with pytest.raises(TestbedFailure):
-        wheelhouse.dependencies_for(LOCKS[0], "3.15")
+        wheelhouse.dependencies([_locked("a", "1")], TARGET)

@@ -105,6 +105,7 @@ def test_the_lock_file_of_the_dependencies_comes_last() -> None:
     older = (Path("old.txt"), Path("older.txt"))
     assert subject(older_dependencies=older).locks == (*older, Path("lock.txt"))
     assert subject().locks == (Path("lock.txt"),)
+    assert subject(dependencies=None).locks == ()
 
 
 def test_a_machine_needs_the_smoke_test_and_the_actions_if_there_are_any() -> None:

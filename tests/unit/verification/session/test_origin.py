@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import WrongUse
 from verification.models.release import Release
 from verification.models.subject import Subject
-from verification.session import origin, release_pipeline
+from verification.session import dependencies, origin, release_pipeline
 from verification.session.prepare import Host
 from verification.session.release_pipeline import PublishedRelease
 from verification.session.selection import DEFAULT_SOURCE, Options, Selection, select
@@ -49,14 +48,18 @@ def test_folder_of_wheels_and_published_release_are_existing_releases(
         calls.append(arguments)
         return release()
 
+    cffi = Path("cffi-2.0-py3-none-any.whl")
+    monkeypatch.setattr(dependencies, "files", lambda *_: (cffi,))
     monkeypatch.setattr(wheelhouse, "from_folder", existing)
     monkeypatch.setattr(upstream_releases, "release", existing)
-    assert origin.existing_release(selection(wheels=Path("dist")), SUBJECT) == release()
-    assert origin.existing_release(selection(release="0.5.0"), SUBJECT) == release()
+    with_cffi = release().with_dependencies(cffi)
+    assert origin.existing_release(selection(wheels=Path("dist")), SUBJECT) == with_cffi
+    assert origin.existing_release(selection(release="0.5.0"), SUBJECT) == with_cffi
+    assert origin.existing_wheels(selection(release="0.5.0"), SUBJECT) == release()
     assert origin.existing_release(selection(), SUBJECT) is None
     assert calls == [
-        (Path("dist"), "quiverdb", SUBJECT.locks),
-        ("0.5.0", "quiverdb", SUBJECT.locks, SUBJECT.platforms),
+        (Path("dist"), "quiverdb"),
+        *[("0.5.0", "quiverdb", SUBJECT.platforms)] * 2,
     ]
 
 
@@ -84,11 +87,8 @@ def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, s
         wheel.write_bytes(platform.encode())
         return wheel
 
-    def no_dependencies(_locks: Sequence[Path]) -> tuple[Path, ...]:
-        return ()
-
     monkeypatch.setattr(builder, "build", build)
-    monkeypatch.setattr(wheelhouse, "dependencies", no_dependencies)
+    monkeypatch.setattr(dependencies, "files", lambda *_: ())
     return log
 
 

@@ -27,7 +27,7 @@ from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import Upload
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
-from verification.session import origin, prepare
+from verification.session import dependencies, origin, prepare
 from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
 
@@ -214,6 +214,13 @@ def test_machine_without_an_image_runs_no_cell() -> None:
     assert ready.reason_not_run(_cell("debian-12", "venv"), _selection()) == ""
 
 
+def test_machine_without_a_wheel_of_a_dependency_runs_no_cell() -> None:
+    files = release().model_copy(update={"without_wheel": {"debian-13": "docopt has no wheel"}})
+    ready = prepared_run(files)
+    assert ready.reason_not_run(_cell("debian-13", "venv"), _selection()) == "docopt has no wheel"
+    assert ready.reason_not_run(_cell("debian-12", "venv"), _selection()) == ""
+
+
 def _with_earlier() -> PreparedRun:
     earlier = (Path("quiverdb-0.4.0-py3-none-any.whl"),)
     return prepared_run(release().model_copy(update={"earlier": earlier}))
@@ -254,7 +261,7 @@ def test_file_that_is_no_wheel_is_wrong_use_before_an_engine_is_needed(
     def no_engine(**_: bool) -> None:
         raise TestbedFailure("engine-unreachable", "engine", "a request")
 
-    monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: ())
+    monkeypatch.setattr(dependencies, "files", lambda *_: ())
     monkeypatch.setattr(engines, "ensure", no_engine)
     (tmp_path / f"quiverdb-1.0-{LINUX_TAG}.whl").write_bytes(b"no archive")
     selection = select(Options(wheels=tmp_path), tmp_path, SUBJECT.platforms)
@@ -314,6 +321,7 @@ def test_files_of_existing_wheels_need_no_engine(
     wheel = linux_wheel(tmp_path)
     served = release(wheel.name, folder=wheel.parent)
     monkeypatch.setattr(wheelhouse, "from_folder", lambda *_, **__: served)
+    monkeypatch.setattr(dependencies, "files", lambda *_: ())
     monkeypatch.setattr(engines, "ensure", lambda **_: pytest.fail("no engine is needed"))
     selection = select(
         Options(wheels=wheel.parent, machines=("debian-13",)), Path.cwd(), SUBJECT.platforms

@@ -11,6 +11,7 @@ from containers import images
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
 from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.scenario import ProjectFileKind
+from verification.scenarios import machines
 from verification.session import project_files
 
 
@@ -18,7 +19,7 @@ from verification.session import project_files
 def release(tmp_path: Path) -> Release:
     """Return a release with dependencies: the locked cffi, other files of cffi, and pip."""
     lock = tmp_path / "lock.txt"
-    lock.write_text("cffi==2.0.0 \\\n    --hash=sha256:0\npip==26.0 \\\n")
+    lock.write_text("cffi==2.0.0 \\\n    --hash=sha256:0\n")
     names = ("cffi-2.0.0-py3-none-any.whl", "cffi-1.0.0-py3-none-any.whl", "cffi-2.0.0.tar.gz")
     paths = tuple(tmp_path / name for name in (*names, "pip-26.0-py3-none-any.whl"))
     for path in paths:
@@ -35,7 +36,7 @@ def release(tmp_path: Path) -> Release:
 def collect(release: Release, *kinds: ProjectFileKind) -> dict[str, bytes]:
     lock = release.dependencies[0].parent / "lock.txt"
     subject = SUBJECT.model_copy(update={"dependencies": lock})
-    return project_files.collect(kinds, release, subject)
+    return project_files.collect(kinds, release, subject, machines.load()["debian-13"])
 
 
 def test_a_scenario_without_kinds_of_files_has_no_project_files(release: Release) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from containers import file_store, upstream_releases, wheelhouse
+from containers import file_store, upstream_releases
 from containers.state import state_folder
 from tests.helpers.sample_run import report
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.release import Release, ReleaseFile, file_sha256
 from verification.models.report import Report
-from verification.session import replay_inputs
+from verification.session import dependencies, replay_inputs
 from verification.session.replay_inputs import KINDS, InputKind, RestoredInputs
 
 WHEEL = "quiverdb-1.0-py3-none-any.whl"
@@ -170,7 +170,7 @@ def test_missing_dependency_is_named_with_the_reason(
     run: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _remove(run, "dependencies")
-    monkeypatch.setattr(wheelhouse, "dependencies", _unreachable)
+    monkeypatch.setattr(dependencies, "files", _unreachable)
     (line,) = _restore(run).missing
     assert "cffi-2.0" in line
     assert "no answer" in line
@@ -181,7 +181,7 @@ def test_missing_dependency_is_fetched_again(
 ) -> None:
     _remove(run, "dependencies")
     fetched = _file(tmp_path / "fetched", "cffi-2.0-py3-none-any.whl", b"cffi")
-    monkeypatch.setattr(wheelhouse, "dependencies", lambda _locks: (fetched,))
+    monkeypatch.setattr(dependencies, "files", lambda *_: (fetched,))
     restored = _restore(run)
     assert restored.missing == ()
     assert restored.release.dependencies == (fetched,)

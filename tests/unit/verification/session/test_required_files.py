@@ -18,6 +18,7 @@ from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseInspection, WheelInspection
 from verification.models.machine import MachineSpec
 from verification.models.release import Release
+from verification.models.subject import Subject
 from verification.scenarios import machines
 from verification.session import required_files
 from verification.session.selection import Options, Selection, select
@@ -113,6 +114,13 @@ def test_source_distribution_fits_every_machine(tmp_path: Path) -> None:
     assert _unserved("cffi", files=(tmp_path / "cffi-2.1.1.tar.gz",), machine=WINE) == []
 
 
+def test_file_whose_requires_python_excludes_the_machine_does_not_fit(tmp_path: Path) -> None:
+    newer = _wheel(tmp_path, "cffi-2.1.1")
+    with zipfile.ZipFile(newer, "w") as archive:
+        archive.writestr("cffi-2.1.1.dist-info/METADATA", "Requires-Python: >=3.14\n")
+    assert _unserved("cffi", files=(newer,)) == ["cffi"]
+
+
 def test_requirements_of_a_dependency_are_checked_with_its_extras(tmp_path: Path) -> None:
     newest = _wheel(tmp_path, "cffi-2.1.1", "pycparser", 'ply; extra == "yacc"')
     older = _wheel(tmp_path, "cffi-1.0", "six")
@@ -127,21 +135,23 @@ def test_requirements_of_a_dependency_are_checked_with_its_extras(tmp_path: Path
 
 @dataclasses.dataclass
 class _Upstream:
-    """A fake upstream index with files of some projects, or one that gives no answer."""
+    """A fake upstream index with wheels or sources of projects, or one that gives no answer."""
 
     projects: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     answers: bool = True
 
-    def has_file(self, requirement: Requirement, _tags: Set[Tag]) -> bool:
+    def file_kinds(self, requirement: Requirement, _tags: Set[Tag], _python: str) -> Set[str]:
         if not self.answers:
             raise UpstreamUnavailable("no answer")
-        return requirement.name in self.projects
+        kinds = {"wheel": self.projects, "source": self.sources}
+        return {kind for kind, names in kinds.items() if requirement.name in names}
 
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> _Upstream:
     index = _Upstream()
-    monkeypatch.setattr(upstream_releases, "has_file", index.has_file)
+    monkeypatch.setattr(upstream_releases, "file_kinds", index.file_kinds)
     return index
 
 
@@ -151,9 +161,9 @@ def _selection(tmp_path: Path, *names: str, subject: str = "") -> Selection:
     return select(options, tmp_path, SUBJECT.platforms)
 
 
-def _check(selection: Selection, *requires: str) -> Release:
+def _check(selection: Selection, *requires: str, subject: Subject = SUBJECT) -> Release:
     release = Release(origin="wheels", location="x", version="1.0", wheels=())
-    return required_files.check(release, _inspection(*requires), SUBJECT, selection)
+    return required_files.check(release, _inspection(*requires), subject, selection)
 
 
 @pytest.mark.parametrize(("subject", "prefix"), [("", "quiverdb-1.0-"), ("quiverdb", "--subject")])
@@ -166,6 +176,27 @@ def test_published_dependency_that_is_not_in_the_lock_file_is_wrong_use(
     assert str(raised.value).startswith(prefix)
     assert str(SUBJECT.dependencies) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_command_that_locks_the_dependency_is_named(tmp_path: Path, upstream: _Upstream) -> None:
+    upstream.projects = ("numpy",)
+    description = tmp_path / "subject.toml"
+    unlocked = SUBJECT.model_copy(update={"dependencies": None, "file": description})
+    with pytest.raises(WrongUse, match="numpy") as raised:
+        _check(_selection(tmp_path, "debian-13", subject="x"), "numpy", subject=unlocked)
+    command = f"./e2e lock --subject {description} --wheels {tmp_path / 'wheels'}"
+    assert str(raised.value).endswith(command)
+
+
+def test_dependency_without_a_wheel_leaves_the_cells_of_the_machine_unverified(
+    tmp_path: Path, upstream: _Upstream
+) -> None:
+    upstream.sources = ("docopt",)
+    requirement = 'docopt>=0.6; sys_platform == "win32"'
+    release = _check(_selection(tmp_path, "debian-13", "windows-wine"), requirement)
+    assert (release.unpublished, list(release.without_wheel)) == ((), ["windows-wine"])
+    assert "docopt" in release.without_wheel["windows-wine"]
+    assert _check(_selection(tmp_path, "debian-13"), requirement).without_wheel == {}
 
 
 def test_dependency_that_no_index_has_is_recorded_as_unpublished(
