@@ -56,7 +56,8 @@ def check(
             if "wheel" in kinds:
                 raise WrongUse(_message(unserved, subject, selection))
             if "source" in kinds:
-                without_wheel[machine.name] = f"{unserved.requirement} has no wheel for it"
+                line = f"{unserved.requirement} has no wheel for {machine.name}, only a source"
+                without_wheel.setdefault(machine.name, line)
             else:
                 unpublished.add(canonicalize_name(unserved.requirement.name))
     update = {"unpublished": tuple(sorted(unpublished)), "without_wheel": without_wheel}

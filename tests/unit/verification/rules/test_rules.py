@@ -398,3 +398,22 @@ def test_independent_faults_are_all_reported_by_severity() -> None:
         "fails",
         ["record-mismatch", "version-mismatch", "uninstall-leftover"],
     )
+
+
+def test_newest_release_of_a_dependency_without_an_attribute_is_the_only_cause() -> None:
+    message = "module 'pycares' has no attribute 'ares_query_a_result'"
+
+    def newest_dependency(fields: Fields) -> None:
+        failure = failed_step("import", message, "AttributeError")
+        fields["exercise"]["steps"]["import"] = failure
+        installed = fields["exercise"]["steps"]["distributions"]["value"]
+        folder = installed["quiverdb"]["folder"]
+        installed["pycares"] = {"version": "5.2.1", "folder": folder}
+        fields["installed"]["added"].append(f"{folder}/pycares/__init__.py")
+
+    locked = {**EXPECTATION.locked, "pycares": "5.2.1"}
+    expectation = EXPECTATION.model_copy(update={"locked": locked})
+    (cause,) = diagnosed(newest_dependency, expectation=expectation).causes
+    assert cause.name == "dependency-broken"
+    facts = {"dependency": "pycares", "version": "5.2.1", "attribute": "ares_query_a_result"}
+    assert facts.items() <= cause.facts.items()
