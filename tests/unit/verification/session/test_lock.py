@@ -12,7 +12,7 @@ from tests.helpers import wheel_builder
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.lock_file import LockedRelease
-from verification.models.release import Release
+from verification.models.release import Release, ReleaseFile
 from verification.scenarios import machines
 from verification.session import dependencies, lock
 from verification.session.lock import Resolution
@@ -103,7 +103,7 @@ def test_newest_version_for_all_machines_has_no_marker_and_all_hashes(
 ) -> None:
     select_machines(DEBIAN, WINE)
     files = [wheel(index, "alpha-1.0", tag) for tag in (LINUX, WINDOWS)]
-    hashes = tuple(sorted(wheelhouse.ReleaseFile.read(path).sha256 for path in files))
+    hashes = tuple(sorted(ReleaseFile.read(path).sha256 for path in files))
     resolution = resolve(tmp_path, "alpha")
     assert resolution.releases == (LockedRelease(name="alpha", version="1.0", hashes=hashes),)
 
