@@ -64,6 +64,7 @@ def installers() -> tuple[Path, ...]:
 def dependencies(releases: Sequence[LockedRelease], target: Target) -> tuple[Path, ...]:
     """Return one wheel of each locked dependency for a target, downloaded once.
 
+    The markers of ``releases`` select the target.
     If a dependency has several versions, the wheel is that of the newest version with a wheel for
     the target. A dependency without such a version is omitted.
 
@@ -85,7 +86,9 @@ def _download_dependencies(releases: Sequence[LockedRelease], target: Target, fo
     lock = folder / "dependencies.txt"
 
     def fetch(*entries: LockedRelease) -> bool:
-        lock.write_text(lock_file.format_text(entries), "utf-8")
+        # pip compares markers with its own Python and system, not with the target.
+        unconditional = [entry.model_copy(update={"marker": ""}) for entry in entries]
+        lock.write_text(lock_file.format_text(unconditional), "utf-8")
         try:
             fetch_wheels(lock, folder, target.python, target.platforms)
         except NoMatchingFile:

@@ -303,7 +303,9 @@ TARGET = Target("3.13", ("manylinux_2_28_x86_64",))
 
 
 def _locked(name: str, version: str) -> LockedRelease:
-    return LockedRelease(name=name, version=version, hashes=("0" * 64,))
+    # pip would compare the marker with the Python of the host.
+    marker = "python_version <= '3.1'"
+    return LockedRelease(name=name, version=version, marker=marker, hashes=("0" * 64,))
 
 
 class _Upstream:
