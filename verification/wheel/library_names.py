@@ -17,10 +17,11 @@ def is_library_name(name: str) -> bool:
 def is_extension_module(path: str) -> bool:
     """Return whether CPython can import a file with this path as an extension module.
 
-    CPython cannot import from a folder whose name is not an identifier, such as ``.debug``.
+    CPython cannot import from a folder whose name is not an identifier, such as ``.debug``. The
+    name of a module can start with a digit: mypyc makes such modules, and imports them by name.
     """
     *folders, name = path.split("/")
-    names = (*folders, name.partition(".")[0])
+    names = (*folders, f"_{name.partition('.')[0]}")
     return _EXTENSION_MODULE.search(name.lower()) is not None and all(map(str.isidentifier, names))
 
 

@@ -44,8 +44,8 @@ def causes(
     """Yield one cause for each top-level file or folder that a wheel should not install.
 
     A second package or module is allowed if its name is one that other projects do not use, with
-    its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. A `.pth` file is
-    a risk: each start of Python reads it.
+    its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. Other files with
+    the name of the package are a risk, and so is a `.pth` file: each start of Python reads it.
 
     ``modules`` are the top-level modules of the other distributions. A file or folder with the
     same name overwrites them.
@@ -75,9 +75,8 @@ def causes(
             )
         elif not _is_importable(top, names, archive, groups):
             message = f"is installed next to the package: {files}"
-            yield catalogue().cause(
-                "stray-top-level", where, message, risk=top.endswith(".pth"), files=len(names)
-            )
+            own = top.endswith(".pth") or _has_own_name(top, identity, subject)
+            yield catalogue().cause("stray-top-level", where, message, risk=own, files=len(names))
 
 
 def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:
@@ -127,6 +126,14 @@ def _is_misplaced_data(name: str) -> bool:
     )
 
 
+def _has_own_name(top: str, identity: WheelIdentity, subject: Subject) -> bool:
+    """Return whether the name of the project or of its package is a word of a file's name."""
+    words = re.split(r"[\W_]+", top.lower())
+    return any(
+        name.lower() in (top.lower(), *words) for name in (identity.name, subject.import_package)
+    )
+
+
 def _is_importable(
     top: str, names: Sequence[str], archive: Archive, groups: Mapping[str, list[str]]
 ) -> bool:
@@ -134,6 +141,8 @@ def _is_importable(
     stem = top.partition(".")[0]
     if stem.lower() in _COMMON_NAMES:
         return False
+    if is_extension_module(top):
+        return True
     if top.endswith("-stubs"):  # PEP 561
         modules = {other.partition(".")[0] for other in groups}
         return top.removesuffix("-stubs") in modules

@@ -54,6 +54,7 @@ def test_extension_module_has_a_suffix_and_a_path_that_python_imports() -> None:
         "quiverdb/_fast.cpython-313-x86_64-linux-gnu.so": True,
         "_fast.cpython-313t-darwin.so": True,
         "quiverdb/_fast.abi3.so": True,
+        "0a1b__mypyc.cpython-313-x86_64-linux-gnu.so": True,
         "quiverdb/_fast.cp313-win_amd64.pyd": True,
         "quiverdb/_Fast.PYD": True,
         "quiverdb/.debug/_fast.cpython-313-x86_64-linux-gnu.so": False,

@@ -81,6 +81,7 @@ def test_data_folder_has_files_for_install_paths(
         "other.py",
         "quiverdb-stubs/__init__.pyi",
         "other.cpython-313-x86_64-linux-gnu.so",
+        "0a1b2c3d__mypyc.cpython-313-x86_64-linux-gnu.so",
         "quiverdb.dylibs/x.txt",
         "libx-0a1b2c3d4e.so.1",
     ],
@@ -113,9 +114,12 @@ def test_name_that_other_packages_use_is_stray(tmp_path: Path, path: str) -> Non
     assert [cause.severity for cause in causes if cause.name == "stray-top-level"] == ["flawed"]
 
 
-def test_path_file_is_a_note(tmp_path: Path) -> None:
-    cause = only_cause(linux_wheel(tmp_path, {"quiverdb.pth": "import x"}))
-    assert (cause.name, cause.severity, cause.where) == ("stray-top-level", "note", "quiverdb.pth")
+@pytest.mark.parametrize("path", ["other.pth", "org.quiverdb.jar", "quiverdb_data/x.bin"])
+def test_path_file_or_file_with_the_name_of_the_package_is_a_note(
+    tmp_path: Path, path: str
+) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {path: "import x"}))
+    assert (cause.name, cause.severity) == ("stray-top-level", "note")
 
 
 def test_platlib_files_are_checked_by_their_install_paths(tmp_path: Path) -> None:
