@@ -21,8 +21,8 @@ _FOR_SOME_SYSTEMS = re.compile(
 def digests(archive: Archive, package: str) -> dict[str, str]:
     """Return the sha256 of each module of the package, by its path.
 
-    Line ends, blank lines and the patch of delvewheel do not count. Modules that a build generates
-    are left out.
+    Line ends, blank lines, the order of imports and the patch of delvewheel do not count. Modules
+    that a build generates are left out.
     """
     hashes = {}
     for install_path, data in archive.installed.items():
@@ -30,9 +30,19 @@ def digests(archive: Archive, package: str) -> dict[str, str]:
         if path.parts[:1] != (package,) or path.suffix != ".py":
             continue
         if not _GENERATED.search(path.name):
-            lines = (line.rstrip() for line in _DELVEWHEEL_PATCH.sub(b"", data).splitlines())
+            lines = [line.rstrip() for line in _DELVEWHEEL_PATCH.sub(b"", data).splitlines()]
+            lines.sort(key=_import_first)
             hashes[install_path] = hashlib.sha256(b"\n".join(filter(None, lines))).hexdigest()
     return hashes
+
+
+def _import_first(line: bytes) -> tuple[bool, bytes]:
+    """Return a sort key: imports at the left margin come first, the other lines keep their order.
+
+    Generators write imports in the order of a set.
+    """
+    is_import = line.startswith((b"import ", b"from "))
+    return not is_import, line if is_import else b""
 
 
 def is_public(path: str) -> bool:

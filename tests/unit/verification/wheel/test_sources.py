@@ -25,6 +25,12 @@ def test_digest_ignores_line_ends_blank_lines_and_the_delvewheel_patch(tmp_path:
     assert len({digest(tmp_path, code) for code in codes}) == 1
 
 
+def test_digest_ignores_the_order_of_imports_only(tmp_path: Path) -> None:
+    first, other = "import a\nfrom b import c\nx = 1\n", "from b import c\nx = 1\nimport a\n"
+    assert digest(tmp_path, first) == digest(tmp_path, other)
+    assert digest(tmp_path, first) != digest(tmp_path, first.replace("import a", "import d"))
+
+
 def test_digest_changes_with_the_code(tmp_path: Path) -> None:
     codes = [
         "x = 1\ny = 2\n",
