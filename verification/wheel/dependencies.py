@@ -195,6 +195,8 @@ class _Imports:
     """The files that may run when the package is imported."""
     always_run_on_import: frozenset[str]
     """Those of `run_on_import` whose imports are under no condition."""
+    compiled: frozenset[str]
+    """The files that an extension module of the same name replaces."""
 
     @classmethod
     def of(cls, code: PackageCode, package: str) -> _Imports:
@@ -219,6 +221,7 @@ class _Imports:
             always_run_in_use=files(in_functions=True, certain=True),
             run_on_import=files(in_functions=False, certain=False),
             always_run_on_import=files(in_functions=False, certain=True),
+            compiled=code.compiled,
         )
 
 
@@ -267,7 +270,8 @@ def _undeclared(
         module = imported.module.partition(".")[0]
         if module == package or imported.in_function or module in available:
             continue
-        certain = imported.certain and path in imports.always_run_on_import
+        is_compiled = path in imports.compiled
+        certain = imported.certain and path in imports.always_run_on_import and not is_compiled
         if not certain and (
             module in required.optional | stdlib.OTHER_PYTHON_MODULES or is_for_developers(path)
         ):
@@ -275,7 +279,10 @@ def _undeclared(
         note = f"but the wheel requires only {requires}"
         if required.unknown:
             note += f"; {', '.join(required.unknown)} may provide it: its modules are unknown"
-        note += _condition(certain=certain, executed=path in imports.run_on_import)
+        if is_compiled:
+            note += "; an extension module replaces this file"
+        else:
+            note += _condition(certain=certain, executed=path in imports.run_on_import)
         yield _Missing(path, module, note, risk=not certain or bool(required.unknown))
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from verification.wheel.archive import Archive
 from verification.wheel.conditions import KnownValues, UnknownValue, evaluate, is_true
+from verification.wheel.library_names import is_extension_module
 
 # Names in a condition that may depend on the system or the Python.
 _RUN_CONDITION = re.compile(
@@ -56,6 +57,8 @@ class PackageCode:
     """The names that each `__init__.py` may define; None if it defines names at run time."""
     unparsed: Mapping[str, str]
     """The reason for each file that cannot be parsed."""
+    compiled: frozenset[str]
+    """The files that an extension module of the same name replaces: Python prefers it."""
 
 
 def read_package(archive: Archive, package: str, environment: Mapping[str, str]) -> PackageCode:
@@ -86,7 +89,9 @@ def read_package(archive: Archive, package: str, environment: Mapping[str, str])
         links[path] = frozenset(_links(tree, path))
         if path.endswith("/__init__.py"):
             names[path] = _names(tree, path)
-    return PackageCode(imports, links, names, unparsed)
+    extensions = {path.partition(".")[0] for path in archive.installed if is_extension_module(path)}
+    compiled = frozenset(path for path in trees if path.removesuffix(".py") in extensions)
+    return PackageCode(imports, links, names, unparsed, compiled)
 
 
 def reachable_modules(links: Mapping[str, Iterable[str]], package: str) -> set[str]:
@@ -155,6 +160,8 @@ class _Reader(NamedTuple):
                 return inner, in_function and not _reads_constant(test)
             case ast.Try() | ast.TryStar() if _handles_import_error(statement):
                 return statement.finalbody, True
+            case ast.Try() | ast.TryStar() if in_function and _explains_import_error(statement):
+                return [*statement.body, *statement.orelse, *statement.finalbody], False
             case ast.Try() | ast.TryStar():
                 return [*statement.body, *statement.orelse, *statement.finalbody], True
             case _:
@@ -219,6 +226,18 @@ def _handles_import_error(statement: ast.Try | ast.TryStar) -> bool:
         _may_catch_import_error(handler) and not isinstance(handler.body[-1], ast.Raise)
         for handler in statement.handlers
     )
+
+
+def _explains_import_error(statement: ast.Try | ast.TryStar) -> bool:
+    """Return whether a handler of ImportError raises another exception: the part is optional."""
+    return any(
+        _may_catch_import_error(handler) and _raises_new_exception(handler.body[-1])
+        for handler in statement.handlers
+    )
+
+
+def _raises_new_exception(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Raise) and isinstance(statement.exc, ast.Call)
 
 
 def _may_catch_import_error(handler: ast.ExceptHandler) -> bool:

@@ -49,9 +49,12 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
 def _is_module(path: str) -> bool:
     """Return whether a file is a module that Python could import from another path.
 
-    A native library, and a script whose name is no identifier, are used by their paths.
+    A native library, and a script whose name is no identifier, are used by their paths. A package
+    whose name is a keyword, such as a language code, is imported with importlib.
     """
-    name = path.rpartition("/")[2]
+    *folders, name = path.split("/")
+    if all(map(str.isidentifier, folders)) and any(map(keyword.iskeyword, folders)):
+        return False
     stem = name.removesuffix(".py")
     is_python = stem != name and stem.isidentifier() and not keyword.iskeyword(stem)
     return is_extension_module(name) or is_python

@@ -257,6 +257,21 @@ def test_import_under_a_constant_in_a_function_is_a_note(tmp_path: Path) -> None
     assert causes_of(wheel) == [("note", LOADER, facts)]
 
 
+def test_import_in_a_function_whose_failure_is_explained_is_a_note(tmp_path: Path) -> None:
+    code = "    try:\n        from . import _gone\n    except ImportError:\n        raise"
+    facts: dict[str, FactValue] = {"module": "quiverdb._gone", "in_function": True}
+    explained = with_loader(tmp_path, f"def f():\n{code} RuntimeError('no _gone')")
+    assert causes_of(explained) == [("note", LOADER, facts)]
+    assert causes_of(with_loader(tmp_path, f"def f():\n{code}")) == [("broken", LOADER, facts)]
+
+
+def test_import_of_a_file_that_an_extension_module_replaces_is_a_note(tmp_path: Path) -> None:
+    files: dict[str, bytes | str] = {LOADER: f"{GOOD_LOADER}import cython\n"}
+    assert only_cause(linux_wheel(tmp_path, files)).severity == "broken"
+    files[LOADER.replace(".py", ".cpython-313-x86_64-linux-gnu.so")] = elf()
+    assert only_cause(linux_wheel(tmp_path, files)).severity == "note"
+
+
 def test_import_in_a_module_for_some_systems_is_a_note(tmp_path: Path) -> None:
     files = {
         "quiverdb/__init__.py": "import quiverdb._loader\nif WINDOWS:\n    from . import _w\n",

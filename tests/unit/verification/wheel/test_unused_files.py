@@ -29,6 +29,10 @@ def test_unused_file_is_a_note(tmp_path: Path, path: str, check: str) -> None:
     assert cause.facts == {"check": check}
 
 
+def test_package_whose_name_is_a_keyword_is_used(tmp_path: Path) -> None:
+    assert unused(linux_wheel(tmp_path, {"quiverdb/lang/is/__init__.py": ""})) == []
+
+
 def test_each_unused_file_is_reported(tmp_path: Path) -> None:
     assert unused(linux_wheel(tmp_path, {BYTECODE: "", "quiverdb/a-b/c.py": ""})) == [
         BYTECODE,

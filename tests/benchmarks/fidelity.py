@@ -1,0 +1,422 @@
+"""Run the gate on the newest releases of well-known packages, and write docs/fidelity.md.
+
+Run ``python3 -m tests.benchmarks.fidelity`` in the root folder of the repository, in the
+environment of the suite. ``fidelity.toml`` has the packages, and ``fidelity_alarms.toml`` the
+judgement of each alarm. Results are kept for each package in the state folder: a further run
+continues, and only makes the page again if all results are there. ``--again NAME`` runs a package
+again.
+
+The exit code is 0 if each alarm is judged and true, 1 if an alarm is false or not judged, 3 if a
+package has no result, and 4 for wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import fnmatch
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from containers import wheelhouse
+from containers.progress import step
+from containers.state import state_folder
+from verification.models.base import Model, load_toml, read_json, validate
+from verification.models.cause import Cause, Severity
+from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.report import Report
+from verification.models.results import CellResult
+from verification.models.verdict import SIGNS, Outcome
+from verification.subjects import subject as subjects
+from verification.subjects.generate import generate
+from verification.wheel.archive import open_wheel
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = Path(__file__).with_name("fidelity.toml")
+ALARMS = Path(__file__).with_name("fidelity_alarms.toml")
+PAGE = ROOT / "docs" / "fidelity.md"
+MACHINES = ("debian-13", "debian-11", "debian-forky", "windows-wine", "windows-wine-vcredist")
+SIZE = 40
+"""The number of packages in the table."""
+_CELLS = "uv-venv or uv-system"
+_JOBS = 2
+_SECONDS = 3600
+"""The time limit of the gate of one package."""
+_LOCK = "dependencies.txt"
+# The facts of a cause that say what it is about, the most exact first.
+_SUBJECTS = ("symbol", "library", "module", "distribution", "function", "path", "part")
+
+
+class PinnedRelease(Model):
+    """A release of the sample."""
+
+    name: str
+    version: str
+
+
+class LeftPackage(Model):
+    """A drawn package without a wheel that a machine can use."""
+
+    name: str
+    reason: str = Field(min_length=1)
+
+
+class Source(Model):
+    """Where the list of packages comes from."""
+
+    title: str
+    repository: str
+    commit: str
+    file: str
+    date: datetime.date
+    ranking: str
+
+
+class Sample(Model):
+    """The content of ``fidelity.toml``."""
+
+    drawn: datetime.date
+    seed: int
+    left: tuple[LeftPackage, ...]
+    list: tuple[str, ...]
+    source: Source
+    release: tuple[PinnedRelease, ...]
+
+    @property
+    def packages(self) -> tuple[PinnedRelease, ...]:
+        """The releases of the table.
+
+        Raises:
+            WrongUse: the releases are not those that the seed draws.
+        """
+        order = random.Random(self.seed).sample(self.list, len(self.list))  # noqa: S311  (no secret)
+        left = {package.name for package in self.left}
+        drawn = [name for name in order if name not in left][:SIZE]
+        releases = {release.name: release for release in self.release}
+        if unknown := [name for name in drawn if name not in releases]:
+            raise WrongUse(f"{SAMPLE.name}: the seed draws {unknown[0]}; add its release")
+        return tuple(releases[name] for name in drawn)
+
+
+class Judgement(Model):
+    """The judgement of an alarm: a table of ``fidelity_alarms.toml``."""
+
+    package: str
+    cause: str
+    about: tuple[str, ...] = Field(min_length=1)
+    """Shell patterns of what the cause is about."""
+    machines: tuple[str, ...] = ("*",)
+    """Shell patterns of the machines."""
+    verdict: Literal["true", "false", "wine"]
+    """``wine`` if Wine is at fault, and the alarm does not blame the package."""
+    evidence: str = Field(min_length=1)
+    """A public issue, or what was measured and how."""
+
+    def fits(self, alarm: Alarm) -> bool:
+        """Return True if this is the judgement of an alarm."""
+        return (self.package, self.cause) == (alarm.package, alarm.cause) and all(
+            any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns)
+            for value, patterns in ((alarm.about, self.about), (alarm.machine, self.machines))
+        )
+
+
+class _Judgements(Model):
+    judgement: tuple[Judgement, ...] = ()
+
+
+class Alarm(NamedTuple):
+    """What the suite says against a wheel on a machine, without notes."""
+
+    package: str
+    machine: str
+    cause: str
+    about: str
+    """What the cause is about, such as a library."""
+
+
+class Row(NamedTuple):
+    """The result of one wheel on one machine."""
+
+    wheel: str
+    machine: str
+    outcome: Outcome
+    alarms: tuple[Alarm, ...]
+
+
+Judge = Mapping[Alarm, Judgement | None]
+
+
+def load_sample(path: Path = SAMPLE) -> Sample:
+    """Return the packages. Raise a `DataError` if the file does not fit the model."""
+    return validate(Sample, load_toml(path), path.name)
+
+
+def load_judgements(path: Path = ALARMS) -> tuple[Judgement, ...]:
+    """Return the judgements. Raise a `DataError` if the file does not fit the model."""
+    return validate(_Judgements, load_toml(path), path.name).judgement
+
+
+# ---- one package ----
+
+
+def prepare(release: PinnedRelease, folder: Path) -> Path:
+    """Write the description of a package, and return its path.
+
+    Raises:
+        TestbedFailure: the package index does not serve the release or a dependency.
+    """
+    wheels = wheelhouse.from_release(release.version, release.name, ()).wheel_paths
+    description = generate(map(open_wheel, wheels)).write(folder)
+    lock_dependencies(release, description)
+    return description
+
+
+def lock_dependencies(release: PinnedRelease, description: Path) -> None:
+    """Lock the dependencies of a release next to the description of the package.
+
+    Raises:
+        TestbedFailure: the dependencies have no solution, or the index does not answer.
+    """
+    lock = description.with_name(_LOCK)
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-", f"--output-file={lock}"]
+    command += ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--universal"]
+    command += ["--python-version=3.13", "--only-binary=:all:", f"--no-emit-package={release.name}"]
+    result = subprocess.run(
+        command, input=f"{release.name}=={release.version}\n", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if result.returncode:
+        raise TestbedFailure("index-unreachable", release.name, result.stderr.strip()[-300:])
+    installers = subjects.load().dependencies.read_text("utf-8")
+    start = installers.index("\npip==")
+    with lock.open("a", encoding="utf-8") as file:
+        file.write(installers[start:])
+    text = description.read_text("utf-8")
+    line = f'dependencies = "{lock.name}"\n'
+    description.write_text(text.replace("\n[[platforms]]", f"{line}\n[[platforms]]", 1), "utf-8")
+
+
+def run_gate(release: PinnedRelease, description: Path, report: Path, log: Path) -> None:
+    """Run the gate of a release on the machines of the table.
+
+    Raises:
+        TestbedFailure: the gate wrote no report, or did not end in time.
+    """
+    tags = description.read_text("utf-8")
+    systems = {"debian": "linux_", "windows": "win_amd64"}
+    machines = [name for name in MACHINES if systems[name.partition("-")[0]] in tags]
+    command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={description}"]
+    command += [f"--release={release.version}", "--history=none", "--no-provision", "-n1"]
+    command += [f"--report={report}", "--profile=full", "-k", _CELLS]
+    command += [f"--machine={name}" for name in machines]
+    environment = {**os.environ, "QUIVERDB_E2E_HISTORY": ""}
+    with log.open("w", encoding="utf-8") as output:
+        try:
+            subprocess.run(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, timeout=_SECONDS, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise TestbedFailure("machine-lost", release.name, f"no end in {_SECONDS} s") from None
+    if not (report / "results.json").is_file():
+        lines = log.read_text("utf-8").strip().splitlines() or ["no output"]
+        raise TestbedFailure("machine-lost", release.name, lines[-1][:300])
+
+
+def result_of(release: PinnedRelease, *, again: bool) -> Report | str:
+    """Return the kept or new report of the gate, or the failure in one line."""
+    folder = state_folder() / "fidelity" / f"{release.name}-{release.version}"
+    kept = folder / "results.json"
+    if again or not kept.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        report = folder / "report"
+        try:
+            with step(f"fidelity: {release.name} {release.version}"):
+                run_gate(release, prepare(release, folder / "subject"), report, folder / "log")
+        except (TestbedFailure, WrongUse, ValueError) as error:
+            return " ".join(str(error).split())
+        if not read_json(Report, report / "results.json").finished:
+            return f"the gate did not finish; its log is {folder / 'log'}"
+        shutil.copy2(report / "results.json", kept)
+    return read_json(Report, kept)
+
+
+# ---- alarms ----
+
+
+def rows(package: str, report: Report) -> Iterator[Row]:
+    """Yield the result of each wheel on each machine, with the causes of its inspection."""
+    inspections = {wheel.file: wheel for wheel in report.static.wheels}
+    for cell in report.cells:
+        inspection = inspections.get(cell.wheel)
+        static = inspection.causes if inspection else ()
+        causes = (*report.static.causes, *static, *cell.causes)
+        yield Row(cell.wheel, cell.machine, cell.outcome, tuple(_alarms(package, cell, causes)))
+
+
+def _alarms(package: str, cell: CellResult, causes: Iterable[Cause]) -> Iterator[Alarm]:
+    alarms = {
+        Alarm(package, cell.machine, cause.name, about(cause)): None
+        for cause in causes
+        if cause.severity is not Severity.NOTE and not cause.follows
+    }
+    if not alarms and cell.outcome not in (Outcome.WORKS, Outcome.REFUSED):
+        alarms[Alarm(package, cell.machine, cell.outcome, cell.reason)] = None
+    return iter(alarms)
+
+
+def about(cause: Cause) -> str:
+    """Return what a cause is about: a symbol, library, module ... or else its location."""
+    facts = (cause.facts.get(name) for name in _SUBJECTS)
+    return next((str(fact) for fact in facts if fact), cause.where)
+
+
+def judge(alarms: Iterable[Alarm], judgements: Sequence[Judgement]) -> Judge:
+    """Return the judgement of each alarm; None if it has none."""
+    return {
+        alarm: next((judgement for judgement in judgements if judgement.fits(alarm)), None)
+        for alarm in alarms
+    }
+
+
+# ---- the page ----
+
+
+def page(
+    sample: Sample,
+    results: Mapping[PinnedRelease, Sequence[Row] | str],
+    judged: Judge,
+    facts: Mapping[str, str],
+) -> str:
+    """Return the text of docs/fidelity.md."""
+    table = [row for result in results.values() if not isinstance(result, str) for row in result]
+    counts = Counter(_verdict(judged[alarm]) for row in table for alarm in row.alarms)
+    source = sample.source
+    lines = [
+        "# Verdicts about packages of others",
+        "",
+        f"{len(results)} packages, {len(table)} pairs of wheel and machine. Alarms: "
+        f"{counts['true']} true, **{counts['false']} false**, {counts['wine']} that name Wine as "
+        f"the obstacle, {counts['not judged']} not judged.",
+        "",
+        "`python3 -m tests.benchmarks.fidelity` makes this page. "
+        + " ".join(f"{name}: {value}." for name, value in facts.items()),
+        "",
+        f"- **Packages**: drawn on {sample.drawn} with the seed {sample.seed} from the "
+        f"{len(sample.list)} most downloaded packages with native wheels, before any of them ran "
+        "(`tests/benchmarks/fidelity.toml`). The list is the first part of "
+        f"`{source.file}` of {source.repository}, commit {source.commit[:12]}, {source.date}.",
+        "- **Run**: the suite's own gate with a subject and a smoke test that are made from the "
+        "wheels. The smoke test imports each package and each extension module, and imports them "
+        "again in a new process. It makes no call that is specific to a package.",
+        f"- **Cells**: uv on {', '.join(MACHINES)}; only machines with a wheel for their system.",
+        "- **Alarm**: a cause of severity *broken* or *flawed*, of the inspection or of the cell. "
+        "It is *true* if a public report or a measurement confirms it. The evidence is below the "
+        "table. Notes are not in the table.",
+        "",
+    ]
+    lines += [f"- {package.name} left the sample: {package.reason}" for package in sample.left]
+    lines += ["| wheel | machine | outcome | alarms |", "|---|---|---|---|"]
+    for release, result in results.items():
+        if isinstance(result, str):
+            lines.append(f"| {release.name} {release.version} | | no result | {_cell(result)} |")
+            continue
+        for row in result:
+            alarms = "; ".join(
+                f"{alarm.cause} `{_cell(alarm.about)}`: **{_verdict(judged[alarm])}**"
+                for alarm in row.alarms
+            )
+            wheel = f"`{row.wheel}`" if row.wheel else f"{release.name} {release.version}"
+            outcome = f"{SIGNS[row.outcome]} {row.outcome}"
+            lines.append(f"| {wheel} | {row.machine} | {outcome} | {alarms} |")
+    lines += ["", "## Evidence", "", "| package | cause | about | verdict | evidence |"]
+    lines.append("|---|---|---|---|---|")
+    used = {judgement: None for judgement in judged.values() if judgement}
+    lines += [
+        f"| {judgement.package} | {judgement.cause} | {_cell(', '.join(judgement.about))} | "
+        f"{judgement.verdict} | {_cell(judgement.evidence)} |"
+        for judgement in sorted(used, key=lambda judgement: (judgement.package, judgement.cause))
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(judgement: Judgement | None) -> str:
+    return judgement.verdict if judgement else "not judged"
+
+
+def _cell(text: str) -> str:
+    """Return a text for a cell of a table."""
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Run the packages, write the page, and return the exit code.
+
+    Raises:
+        WrongUse: the sample has no such package, or not the releases that the seed draws.
+    """
+    sample, judgements = load_sample(), load_judgements()
+    packages = sample.packages
+    names = {package.name for package in packages}
+    if unknown := sorted({*options.only, *options.again} - names):
+        raise WrongUse(f"{unknown[0]}: not in the sample; its packages: {', '.join(sorted(names))}")
+    selected = [package for package in packages if package.name in (options.only or names)]
+    with ThreadPoolExecutor(options.jobs) as pool:
+        reports = pool.map(
+            lambda package: result_of(package, again=package.name in options.again), selected
+        )
+        found = dict(zip(selected, reports, strict=True))
+    results: dict[PinnedRelease, Sequence[Row] | str] = {
+        package: report if isinstance(report, str) else tuple(rows(package.name, report))
+        for package, report in found.items()
+    }
+    table = [row for result in results.values() if not isinstance(result, str) for row in result]
+    judged = judge((alarm for row in table for alarm in row.alarms), judgements)
+    for alarm, judgement in judged.items():
+        if judgement is None:
+            print(f"not judged: {', '.join(alarm)}")
+    for package, result in results.items():
+        if isinstance(result, str):
+            print(f"no result: {package.name}: {result}")
+    if not options.only:
+        reports_of = [report for report in found.values() if not isinstance(report, str)]
+        days = sorted(report.started[:10] for report in reports_of)
+        PAGE.write_text(page(sample, results, judged, {"Runs": _range(days)}), "utf-8")
+    verdicts = {_verdict(judgement) for judgement in judged.values()}
+    if verdicts & {"false", "not judged"}:
+        return ExitCode.PACKAGE_FAILED
+    failed = any(isinstance(result, str) for result in results.values())
+    return ExitCode.TESTBED_FAILED if failed else ExitCode.VERIFIED
+
+
+def _range(days: Sequence[str]) -> str:
+    return " to ".join(sorted({days[0], days[-1]})) if days else "none"
+
+
+def main() -> int:
+    """Run the benchmark; print a failure in one line."""
+    summary = __doc__.partition("\n")[0] if __doc__ else ""
+    parser = argparse.ArgumentParser(description=summary)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="no page")
+    parser.add_argument("--again", action="append", default=[], metavar="NAME")
+    parser.add_argument("--jobs", type=int, default=_JOBS, help="packages at the same time")
+    try:
+        return measure(parser.parse_args())
+    except (TestbedFailure, WrongUse) as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
