@@ -177,11 +177,11 @@ def prepare(release: PinnedRelease, folder: Path) -> Path:
     """
     wheels = wheelhouse.from_release(release.version, release.name, ()).wheel_paths
     description = generate(map(open_wheel, wheels)).write(folder)
-    lock_dependencies(release, description)
+    lock_dependencies(release.name, release.version, description)
     return description
 
 
-def lock_dependencies(release: PinnedRelease, description: Path) -> None:
+def lock_dependencies(name: str, version: str, description: Path) -> None:
     """Lock the dependencies of a release next to the description of the package.
 
     Raises:
@@ -190,13 +190,13 @@ def lock_dependencies(release: PinnedRelease, description: Path) -> None:
     lock = description.with_name(_LOCK)
     command = [sys.executable, "-m", "uv", "pip", "compile", "-", f"--output-file={lock}"]
     command += ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--universal"]
-    command += ["--python-version=3.13", "--only-binary=:all:", f"--no-emit-package={release.name}"]
+    command += ["--python-version=3.13", "--only-binary=:all:", f"--no-emit-package={name}"]
     result = subprocess.run(
-        command, input=f"{release.name}=={release.version}\n", capture_output=True, text=True,
+        command, input=f"{name}=={version}\n", capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     if result.returncode:
-        raise TestbedFailure("index-unreachable", release.name, result.stderr.strip()[-300:])
+        raise TestbedFailure("index-unreachable", name, result.stderr.strip()[-300:])
     installers = subjects.load().dependencies.read_text("utf-8")
     start = installers.index("\npip==")
     with lock.open("a", encoding="utf-8") as file:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from verification.models.base import DataError
@@ -53,11 +52,15 @@ class Modules(NamedTuple):
     """The extension modules that the package does without if their import fails."""
 
 
-def generate(wheels: Iterable[Archive], python: str = "cp313") -> GeneratedSubject:
+def generate(
+    wheels: Iterable[Archive], python: str = "cp313", platforms: Sequence[str] = ()
+) -> GeneratedSubject:
     """Return the description and the smoke test of the release with these wheels.
 
     Wheels for another Python than ``python`` are left out. So are musllinux wheels, because a
     subject has no platform for them: a machine with musl uses them as additional wheels.
+    ``platforms`` are the tags of more platforms that the release promises. A wheel for any
+    platform is described for each of them.
 
     Raises:
         DataError: no wheel is for this Python and a known platform.
@@ -65,7 +68,7 @@ def generate(wheels: Iterable[Archive], python: str = "cp313") -> GeneratedSubje
     subjects = [
         (wheel, _subject(wheel, tag, python))
         for wheel in sorted(wheels, key=lambda wheel: wheel.name)
-        if (tag := _platform_tag(wheel, python)) is not None
+        for tag in _platform_tags(wheel, python, platforms)
     ]
     if not subjects:
         raise DataError(f"no wheel has native code for {python}; add one to the folder")
@@ -74,8 +77,10 @@ def generate(wheels: Iterable[Archive], python: str = "cp313") -> GeneratedSubje
         system = _SYS_PLATFORM[subject.platforms[0].target.system]
         modules.setdefault(system, read_modules(wheel, subject))
     first = subjects[0][1]
+    declared = [subject.platforms[0] for _, subject in subjects]
+    declared += map(_platform, platforms)
     return GeneratedSubject(
-        _description(first, _platforms(subject.platforms[0] for _, subject in subjects)),
+        _description(first, _one_of_each_kind(declared)),
         _smoke_test(first.name, modules),
     )
 
@@ -163,24 +168,32 @@ def _main_package(name: str, wheel: Archive, packages: Iterable[str]) -> str:
     )
 
 
-def _platform_tag(wheel: Archive, python: str) -> str | None:
-    """Return the platform tag of a wheel that this Python can install, or None."""
+def _platform_tags(wheel: Archive, python: str, platforms: Sequence[str]) -> Sequence[str]:
+    """Return the platform tag of a wheel that this Python can install.
+
+    The result has no tag for another Python, and ``platforms`` for a wheel for any platform.
+    """
     tags = parse_wheel_filename(wheel.name)[3]
     subject = Subject.model_construct(python=python)
-    usable: set[Tag] = tags & python_tags(subject, {tag.platform for tag in tags})
+    usable = tags & python_tags(subject, {tag.platform for tag in tags})
     known = {tag for tag in usable if PlatformTarget.of(tag.platform).system in _SYS_PLATFORM}
-    return oldest_platform_tag(known) if known else None
+    if known:
+        return [oldest_platform_tag(known)]
+    return platforms if any(tag.platform == "any" for tag in usable) else ()
+
+
+def _platform(tag: str) -> Platform:
+    return Platform(tag=tag, execute=PlatformTarget.of(tag).machine_system is not None)
 
 
 def _subject(wheel: Archive, tag: str, python: str) -> Subject:
     """Return the subject with the only platform of a wheel."""
     name = parse_wheel_filename(wheel.name)[0]
-    runs = PlatformTarget.of(tag).machine_system is not None
     subject = Subject(
         name=name,
         import_package=name,
         python=python,
-        platforms=(Platform(tag=tag, execute=runs),),
+        platforms=(_platform(tag),),
         exercise=Path("smoke.py"),
         dependencies=Path(),
     )
@@ -188,7 +201,7 @@ def _subject(wheel: Archive, tag: str, python: str) -> Subject:
     return subject.model_copy(update={"import_package": _main_package(name, wheel, packages)})
 
 
-def _platforms(platforms: Iterable[Platform]) -> list[Platform]:
+def _one_of_each_kind(platforms: Iterable[Platform]) -> list[Platform]:
     """Return one platform for each system and processor: the one with the newest C library."""
     chosen: list[Platform] = []
     for platform in platforms:

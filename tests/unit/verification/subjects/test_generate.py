@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import importlib.metadata
-import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,7 +118,7 @@ def test_each_layout_is_read_from_the_wheel(
 
 def test_module_whose_failure_the_package_handles_is_optional(tmp_path: Path) -> None:
     source = "try:\n    from . import _fast\nexcept ImportError:\n    pass\nfrom . import _core\n"
-    files = {"thing/__init__.py": source, "thing/tests/__init__.py": ""}
+    files: dict[str, bytes | str] = {"thing/__init__.py": source, "thing/tests/__init__.py": ""}
     files |= {f"thing/{name}{SUFFIX}": module(name) for name in ("_fast", "_core", "_other")}
     files |= {f"thing/tests/_x{SUFFIX}": module("_x")}
     test = smoke(generated(tmp_path, files))
@@ -162,74 +160,15 @@ def test_wheel_without_native_code_for_the_python_is_refused(tmp_path: Path) -> 
         generated(tmp_path, {"thing.py": ""}, tag="py3-none-any")
 
 
-# ---- the generated smoke test ----
+def test_promised_platforms_are_declared_and_read_from_a_wheel_for_any(tmp_path: Path) -> None:
+    files = {"thing.py": ""}
+    wheel = wheel_builder.build(tmp_path, files, name="thing", tag="py3-none-any", requires=())
+    promised = ("manylinux_2_28_x86_64", "manylinux_2_28_aarch64")
+    result = generate([open_wheel(wheel)], platforms=promised)
+    platforms = load(result.write(tmp_path / "subject")).platforms
 
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
-    """Return a smoke test whose extension modules are Python files on the import path."""
-    for name, source in {
-        "good": "",
-        "needs_other": "import not_installed_anywhere",
-        "needs_own": "import generated_thing.absent",
-        "broken": "raise ImportError('x: undefined symbol: y')",
-    }.items():
-        (tmp_path / "generated_thing").mkdir(exist_ok=True)
-        (tmp_path / "generated_thing" / f"{name}.py").write_text(source, "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    loaded = smoke(generated(tmp_path, {f"generated_thing{SUFFIX}": module("generated_thing")}))
-    monkeypatch.setitem(loaded.PACKAGES, sys.platform, ["generated_thing"])
-    return loaded
-
-
-def use(test: types.ModuleType, *extensions: str, optional: bool = False) -> list[str]:
-    names = [f"generated_thing.{name}" for name in extensions]
-    test.EXTENSIONS[sys.platform] = names
-    test.OPTIONAL[sys.platform] = names if optional else []
-    imported: list[str] = test.import_all()
-    return imported
-
-
-def test_module_that_needs_another_distribution_is_no_error(package: types.ModuleType) -> None:
-    assert use(package, "good", "needs_other") == ["generated_thing.good"]
-
-
-@pytest.mark.parametrize("name", ["broken", "needs_own"])
-def test_module_that_cannot_be_loaded_is_an_error(package: types.ModuleType, name: str) -> None:
-    with pytest.raises(ImportError):
-        use(package, name)
-    assert use(package, name, optional=True) == []
-
-
-def test_version_is_that_of_the_installed_distribution(
-    package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(importlib.metadata, "version", {"thing": "7.0"}.__getitem__)
-    use(package, "good")
-    assert package.native_call() == {"version": "7.0"}
-
-
-def test_round_trip_compares_the_imports_of_a_new_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    wheel = {f"generated_pair{SUFFIX}": module("generated_pair")}
-    source = generated(tmp_path, wheel, name="generated_pair").smoke_test
-    source = source.replace('"linux"', f'"{sys.platform}"')
-    (tmp_path / "smoke.py").write_text(source, "utf-8")
-    (tmp_path / "generated_pair.py").write_text("", "utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    test = types.ModuleType("smoke")
-    exec(compile(source, str(tmp_path / "smoke.py"), "exec"), test.__dict__)  # noqa: S102
-    test.round_trip()
-
-    different = "import os\nif os.environ.setdefault('FIRST', str(os.getpid())) != "
-    different += "str(os.getpid()):\n    import not_installed_anywhere\n"
-    (tmp_path / "different.py").write_text(different, "utf-8")
-    monkeypatch.delenv("FIRST", raising=False)
-    test.EXTENSIONS[sys.platform] = ["different"]
-    source = '"different"\n'.join(source.rsplit('"generated_pair"\n', 1))
-    (tmp_path / "smoke.py").write_text(source, "utf-8")
-    with pytest.raises(ValueError, match="different"):
-        test.round_trip()
+    assert [(platform.tag, platform.execute) for platform in platforms] == [
+        ("manylinux_2_28_x86_64", True),
+        ("manylinux_2_28_aarch64", False),
+    ]
+    assert smoke(result).PACKAGES == {"linux": ["thing"]}

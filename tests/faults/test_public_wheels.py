@@ -1,0 +1,219 @@
+"""Published wheels of others: the suite says what is true of each, and nothing else.
+
+``public_wheels.toml`` has the wheels by hash, and what is true of them. The tests that are marked
+`long` fetch the wheels from the configured package index. If it does not have one, the test fails.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pydantic
+import pytest
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from containers import images, wheelhouse
+from containers.state import state_folder
+from tests.benchmarks.fidelity import lock_dependencies
+from tests.faults.commands import gate, read_report
+from tests.faults.recording import (
+    FOLDER,
+    RECORD_COMMAND,
+    EvidenceSource,
+    Observations,
+    ObservedCell,
+)
+from verification.models.base import Model, load_toml, validate
+from verification.models.cause import Cause, Severity
+from verification.models.evidence import read_evidence
+from verification.models.expectation import Expectation
+from verification.models.subject import Subject
+from verification.models.testbed import IndexHosts
+from verification.models.verdict import Outcome
+from verification.rules import diagnose
+from verification.scenarios import cells as plan
+from verification.scenarios import machines
+from verification.scenarios.conditions import conditions
+from verification.session.prepare import libraries_of
+from verification.subjects.generate import generate
+from verification.subjects.subject import load as load_subject
+from verification.wheel.archive import open_wheel
+from verification.wheel.release_inspection import inspect_release
+
+TABLE = Path(__file__).with_name("public_wheels.toml")
+_CAUSES = pydantic.TypeAdapter(list[Cause])
+
+
+class PublicCell(Model):
+    """A run on a machine, and what it must show."""
+
+    machine: str
+    installer: str
+    scenario: str
+    outcome: Outcome
+    causes: tuple[str, ...]
+    """The names of the causes, without notes."""
+
+    @property
+    def id(self) -> str:
+        """Machine, installer and scenario."""
+        return f"{self.machine}-{self.installer}-{self.scenario}"
+
+
+class PublicCase(Model):
+    """Wheels of one release, and what is true of them; see the first lines of the table."""
+
+    name: str
+    truth: str
+    version: str
+    wheels: Mapping[str, str]
+    inspection: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    platforms: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    provides: Mapping[str, tuple[str, ...]] = {}
+    cell: tuple[PublicCell, ...] = ()
+
+    @property
+    def project(self) -> str:
+        """The name of the project."""
+        return parse_wheel_filename(next(iter(self.wheels)))[0]
+
+
+class _Table(Model):
+    case: tuple[PublicCase, ...]
+
+
+class Described(NamedTuple):
+    """The files of a case, and the description that is made from them."""
+
+    wheels: Sequence[Path]
+    description: Path
+    subject: Subject
+
+
+CASES = {case.name: case for case in validate(_Table, load_toml(TABLE), TABLE.name).case}
+CELLS = [
+    pytest.param(case, cell, id=f"{case.name}-{cell.id}")
+    for case in CASES.values()
+    for cell in case.cell
+]
+
+
+def describe(case: PublicCase, folder: Path) -> Described:
+    """Fetch the wheels of a case by hash, and describe them. Fail if the index lacks one."""
+    (folder / "wheels").mkdir()
+    wheels = [_fetch(case, name, digest, folder) for name, digest in case.wheels.items()]
+    generated = generate(map(open_wheel, wheels), platforms=case.platforms)
+    modules = f"\nfor _names in PACKAGES.values():\n    _names += {list(case.modules)!r}\n"
+    generated = generated._replace(smoke_test=generated.smoke_test + modules)
+    description = generated.write(folder / "subject")
+    return Described(wheels, description, load_subject(description))
+
+
+def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
+    lock = folder / f"{case.name}.txt"
+    lock.write_text(f"{case.project}=={case.version} --hash=sha256:{digest}\n", "utf-8")
+    tags = sorted(tag.platform for tag in parse_wheel_filename(name)[3])
+    target = state_folder() / "downloads" / "public-wheels" / case.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        fetched = images.download_wheels(lock, target, python="3.13", platforms=tags)
+    except Exception as error:  # noqa: BLE001  (whatever the reason, the case did not run)
+        pytest.fail(f"not run: {name} cannot be fetched from the package index: {error}")
+    return Path(shutil.copy2(fetched / name, folder / "wheels" / name))
+
+
+# ---- the inspection ----
+
+
+@pytest.mark.parametrize("source", ["recorded", pytest.param("index", marks=pytest.mark.long)])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_inspection_finds_what_is_true_of_the_wheels(
+    case: PublicCase, source: str, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    recording = FOLDER / Path(__file__).stem / f"inspection-{case.name}.json.gz"
+    if source == "recorded":
+        if not recording.is_file():
+            pytest.fail(f"{recording.name} is not recorded; {RECORD_COMMAND}")
+        causes = _CAUSES.validate_json(gzip.decompress(recording.read_bytes()))
+    else:
+        described = describe(case, tmp_path)
+        modules = {canonicalize_name(name): frozenset(of) for name, of in case.provides.items()}
+        causes = list(inspect_release(described.wheels, described.subject, modules).all_causes)
+        if pytestconfig.getoption("--record-evidence"):
+            recording.parent.mkdir(parents=True, exist_ok=True)
+            recording.write_bytes(gzip.compress(_CAUSES.dump_json(causes), mtime=0))
+
+    assert _names(causes) == set(case.inspection), causes
+    assert set(case.notes) <= {cause.name for cause in causes}
+
+
+def _names(causes: Sequence[Cause]) -> set[str]:
+    return {cause.name for cause in causes if cause.severity is not Severity.NOTE}
+
+
+# ---- the machines ----
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize(("case", "cell"), CELLS)
+def test_machine_shows_what_is_true_of_the_wheel(
+    case: PublicCase, cell: PublicCell, evidence_source: EvidenceSource, tmp_path: Path
+) -> None:
+    def run_cells() -> Observations:
+        described = describe(case, tmp_path)
+        lock_dependencies(case.project, case.version, described.description)
+        subject = load_subject(described.description)
+        options = [
+            f"--subject={described.description}",
+            f"--wheels={tmp_path / 'wheels'}",
+            "--history=none",
+        ]
+        options += ["--profile=full", f"--machine={cell.machine}", "-k", cell.id]
+        finished = gate(tmp_path / "report", *options)
+        results = {result.id: result for result in read_report(tmp_path / "report").cells}
+        assert cell.id in results, finished.output
+        result = results[cell.id]
+        evidence = read_evidence(tmp_path / "report" / "evidence" / f"{result.evidence}.json")
+        planned = plan.cell(machines.load()[cell.machine], subject, cell.installer, cell.scenario)
+        release = wheelhouse.from_files(described.wheels, subject.locks, location="public")
+        expectation = Expectation(
+            kind=planned.expectation,
+            refusal=planned.refusal,
+            project=subject.name,
+            version=release.version,
+            package=subject.import_package,
+            digests=release.digests(),
+            locked=release.locked(),
+            libraries=libraries_of(subject, planned, result.wheel),
+            conditions=conditions(planned),
+        )
+        cells = {cell.id: ObservedCell(evidence, expectation)}
+        return Observations(cells, _default_hosts())
+
+    diagnosis = diagnose(*evidence_source.observe([cell.id], run_cells)[cell.id])
+    assert (diagnosis.outcome, _names(diagnosis.causes)) == (cell.outcome, set(cell.causes))
+
+
+def _default_hosts() -> IndexHosts:
+    """Return the host names in the defaults of pip and twine. A recording does not have them."""
+    pip = importlib.import_module("pip._internal.models.index").PyPI
+    upload = importlib.import_module("twine.utils").DEFAULT_REPOSITORY
+    hosts = [urlsplit(url).hostname or "" for url in (pip.url, upload)]
+    return IndexHosts(index=hosts[0], files=pip.file_storage_domain, upload=hosts[1])
+
+
+# ---- the table ----
+
+
+def test_every_case_says_where_its_truth_comes_from() -> None:
+    assert [case.name for case in CASES.values() if not case.truth] == []
+    digests = [digest for case in CASES.values() for digest in case.wheels.values()]
+    assert all(len(digest) == 64 for digest in digests)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import wheel_builder
+from tests.helpers.binaries import elf
+from verification.subjects.generate import generate
+from verification.wheel.archive import open_wheel
+
+
+def source_of(folder: Path, name: str) -> str:
+    """Return the smoke test of a wheel with one extension module."""
+    files = {f"{name}.abi3.so": elf(exports=[f"PyInit_{name}"])}
+    wheel = wheel_builder.build(folder, files, name=name, requires=())
+    return generate([open_wheel(wheel)]).smoke_test
+
+
+def load(source: str, path: Path) -> types.ModuleType:
+    """Return a smoke test as the probe loads it."""
+    loaded = types.ModuleType("smoke")
+    exec(compile(source, str(path), "exec"), loaded.__dict__)  # noqa: S102
+    return loaded
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Return a smoke test whose extension modules are Python files on the import path."""
+    for name, source in {
+        "good": "",
+        "needs_other": "import not_installed_anywhere",
+        "needs_own": "import generated_thing.absent",
+        "broken": "raise ImportError('x: undefined symbol: y')",
+    }.items():
+        (tmp_path / "generated_thing").mkdir(exist_ok=True)
+        (tmp_path / "generated_thing" / f"{name}.py").write_text(source, "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    loaded = load(source_of(tmp_path, "generated_thing"), tmp_path / "smoke.py")
+    monkeypatch.setitem(loaded.PACKAGES, sys.platform, ["generated_thing"])
+    return loaded
+
+
+def use(test: types.ModuleType, *extensions: str, optional: bool = False) -> list[str]:
+    names = [f"generated_thing.{name}" for name in extensions]
+    test.EXTENSIONS[sys.platform] = names
+    test.OPTIONAL[sys.platform] = names if optional else []
+    imported: list[str] = test.import_all()
+    return imported
+
+
+def test_module_that_needs_another_distribution_is_no_error(package: types.ModuleType) -> None:
+    assert use(package, "good", "needs_other") == ["generated_thing.good"]
+
+
+@pytest.mark.parametrize("name", ["broken", "needs_own"])
+def test_module_that_cannot_be_loaded_is_an_error(package: types.ModuleType, name: str) -> None:
+    with pytest.raises(ImportError):
+        use(package, name)
+    assert use(package, name, optional=True) == []
+
+
+def test_version_is_that_of_the_installed_distribution(
+    package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.metadata, "version", {"generated-thing": "7.0"}.__getitem__)
+    use(package, "good")
+    assert package.native_call() == {"version": "7.0"}
+
+
+def test_round_trip_compares_the_imports_of_a_new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(tmp_path, "generated_pair")
+    source = source.replace('"linux"', f'"{sys.platform}"')
+    (tmp_path / "smoke.py").write_text(source, "utf-8")
+    (tmp_path / "generated_pair.py").write_text("", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    test = load(source, tmp_path / "smoke.py")
+    test.round_trip()
+
+    different = "import os\nif os.environ.setdefault('FIRST', str(os.getpid())) != "
+    different += "str(os.getpid()):\n    import not_installed_anywhere\n"
+    (tmp_path / "different.py").write_text(different, "utf-8")
+    monkeypatch.delenv("FIRST", raising=False)
+    test.EXTENSIONS[sys.platform] = ["different"]
+    source = '"different"\n'.join(source.rsplit('"generated_pair"\n', 1))
+    (tmp_path / "smoke.py").write_text(source, "utf-8")
+    with pytest.raises(ValueError, match="different"):
+        test.round_trip()
