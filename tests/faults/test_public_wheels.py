@@ -9,13 +9,14 @@ from __future__ import annotations
 import gzip
 import importlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pydantic
 import pytest
+from _pytest.mark.structures import ParameterSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from containers import images, wheelhouse
@@ -25,6 +26,7 @@ from tests.faults.commands import gate, read_report
 from tests.faults.recording import (
     FOLDER,
     RECORD_COMMAND,
+    SOURCES,
     EvidenceSource,
     Observations,
     ObservedCell,
@@ -59,6 +61,8 @@ class PublicCell(Model):
     outcome: Outcome
     causes: tuple[str, ...]
     """The names of the causes, without notes."""
+    recorded: bool = True
+    """False if only the machines can judge it, because its evidence is not recorded."""
 
     @property
     def id(self) -> str:
@@ -73,7 +77,7 @@ class PublicCase(Model):
     truth: str
     version: str
     wheels: Mapping[str, str]
-    inspection: tuple[str, ...]
+    inspection: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
@@ -99,11 +103,20 @@ class Described(NamedTuple):
 
 
 CASES = {case.name: case for case in validate(_Table, load_toml(TABLE), TABLE.name).case}
-CELLS = [
-    pytest.param(case, cell, id=f"{case.name}-{cell.id}")
-    for case in CASES.values()
-    for cell in case.cell
-]
+INSPECTED = [case for case in CASES.values() if case.inspection is not None]
+
+
+def _cells() -> Iterator[ParameterSet]:
+    """Yield each cell with the recorded evidence, and with the machines (marked `long`)."""
+    recorded, on_machines = SOURCES
+    for case in CASES.values():
+        for cell in case.cell:
+            name = f"{case.name}-{cell.id}"
+            if cell.recorded:
+                yield pytest.param(case, cell, recorded, id=f"{recorded}-{name}")
+            yield pytest.param(
+                case, cell, on_machines, id=f"{on_machines}-{name}", marks=pytest.mark.long
+            )
 
 
 def describe(case: PublicCase, folder: Path) -> Described:
@@ -134,7 +147,7 @@ def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("source", ["recorded", pytest.param("index", marks=pytest.mark.long)])
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("case", INSPECTED, ids=[case.name for case in INSPECTED])
 def test_inspection_finds_what_is_true_of_the_wheels(
     case: PublicCase, source: str, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
@@ -151,7 +164,7 @@ def test_inspection_finds_what_is_true_of_the_wheels(
             recording.parent.mkdir(parents=True, exist_ok=True)
             recording.write_bytes(gzip.compress(_CAUSES.dump_json(causes), mtime=0))
 
-    assert _names(causes) == set(case.inspection), causes
+    assert _names(causes) == set(case.inspection or ()), causes
     assert set(case.notes) <= {cause.name for cause in causes}
 
 
@@ -162,8 +175,9 @@ def _names(causes: Sequence[Cause]) -> set[str]:
 # ---- the machines ----
 
 
-@pytest.mark.recorded
-@pytest.mark.parametrize(("case", "cell"), CELLS)
+@pytest.mark.parametrize(
+    ("case", "cell", "evidence_source"), [*_cells()], indirect=["evidence_source"]
+)
 def test_machine_shows_what_is_true_of_the_wheel(
     case: PublicCase, cell: PublicCell, evidence_source: EvidenceSource, tmp_path: Path
 ) -> None:
