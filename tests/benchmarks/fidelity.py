@@ -34,9 +34,11 @@ from containers.state import state_folder
 from verification.models.base import Model, load_toml, read_json, validate
 from verification.models.cause import Cause, Severity
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.release import Release
 from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.verdict import SIGNS, Outcome
+from verification.session import lock
 from verification.subjects import subject as subjects
 from verification.subjects.generate import generate
 from verification.wheel.archive import open_wheel
@@ -52,7 +54,6 @@ _CELLS = "uv-venv or uv-system"
 _JOBS = 2
 _SECONDS = 3600
 """The time limit of the gate of one package."""
-_LOCK = "dependencies.txt"
 # The facts of a cause that say what it is about, the most exact first.
 _SUBJECTS = ("symbol", "library", "module", "distribution", "function", "path", "part")
 
@@ -174,35 +175,29 @@ def prepare(release: PinnedRelease, folder: Path) -> Path:
 
     Raises:
         TestbedFailure: the package index does not serve the release or a dependency.
+        WrongUse: the dependencies have no solution.
     """
-    wheels = wheelhouse.from_release(release.version, release.name, ()).wheel_paths
-    description = generate(map(open_wheel, wheels)).write(folder)
-    lock_dependencies(release.name, release.version, description)
+    files = wheelhouse.from_release(release.version, release.name)
+    description = generate(map(open_wheel, files.wheel_paths)).write(folder)
+    lock_dependencies(files, description)
     return description
 
 
-def lock_dependencies(name: str, version: str, description: Path) -> None:
-    """Lock the dependencies of a release next to the description of the package.
+def lock_dependencies(release: Release, description: Path) -> None:
+    """Lock the dependencies of a release next to the description of its package, and name the lock.
 
     Raises:
-        TestbedFailure: the dependencies have no solution, or the index does not answer.
+        TestbedFailure: the package index does not answer.
+        WrongUse: the dependencies have no solution.
     """
-    lock = description.with_name(_LOCK)
-    command = [sys.executable, "-m", "uv", "pip", "compile", "-", f"--output-file={lock}"]
-    command += ["--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--universal"]
-    command += ["--python-version=3.13", "--only-binary=:all:", f"--no-emit-package={name}"]
-    result = subprocess.run(
-        command, input=f"{name}=={version}\n", capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    if result.returncode:
-        raise TestbedFailure("index-unreachable", name, result.stderr.strip()[-300:])
-    installers = subjects.load().dependencies.read_text("utf-8")
-    start = installers.index("\npip==")
-    with lock.open("a", encoding="utf-8") as file:
-        file.write(installers[start:])
+    subject = subjects.load(description)
+    resolution = lock.resolve(release, subject)
+    if not resolution.releases:
+        return
+    path, _ = subjects.lock_path(description)
+    lock.write(path, resolution, subject, release.version)
     text = description.read_text("utf-8")
-    line = f'dependencies = "{lock.name}"\n'
+    line = f'dependencies = "{path.name}"\n'
     description.write_text(text.replace("\n[[platforms]]", f"{line}\n[[platforms]]", 1), "utf-8")
 
 

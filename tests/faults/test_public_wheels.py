@@ -1,12 +1,11 @@
 """Published wheels of others: the suite says what is true of each, and nothing else.
 
-``public_wheels.toml`` has the wheels by hash, and what is true of them. The tests that are marked
-`long` fetch the wheels from the configured package index. If it does not have one, the test fails.
+``public_wheels.toml`` has the wheels by hash, and what is true of them. The tests fetch the wheels
+from the configured package index. If it does not have one, the test fails.
 """
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import pydantic
 import pytest
 from _pytest.mark.structures import ParameterSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -24,8 +22,6 @@ from containers.state import state_folder
 from tests.benchmarks.fidelity import lock_dependencies
 from tests.faults.commands import gate, read_report
 from tests.faults.recording import (
-    FOLDER,
-    RECORD_COMMAND,
     SOURCES,
     EvidenceSource,
     Observations,
@@ -42,6 +38,7 @@ from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.scenarios.conditions import conditions
+from verification.session import dependencies
 from verification.session.prepare import libraries_of
 from verification.subjects.generate import generate
 from verification.subjects.subject import load as load_subject
@@ -49,7 +46,6 @@ from verification.wheel.archive import open_wheel
 from verification.wheel.release_inspection import inspect_release
 
 TABLE = Path(__file__).with_name("public_wheels.toml")
-_CAUSES = pydantic.TypeAdapter(list[Cause])
 
 
 class PublicCell(Model):
@@ -77,6 +73,7 @@ class PublicCase(Model):
     truth: str
     version: str
     wheels: Mapping[str, str]
+    large: bool = False
     inspection: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     platforms: tuple[str, ...] = ()
@@ -103,7 +100,14 @@ class Described(NamedTuple):
 
 
 CASES = {case.name: case for case in validate(_Table, load_toml(TABLE), TABLE.name).case}
-INSPECTED = [case for case in CASES.values() if case.inspection is not None]
+
+
+def _inspected() -> Iterator[ParameterSet]:
+    """Yield the cases with native code. The large ones are marked `long`."""
+    for case in CASES.values():
+        if case.inspection is not None:
+            marks = (pytest.mark.long,) if case.large else ()
+            yield pytest.param(case, id=case.name, marks=marks)
 
 
 def _cells() -> Iterator[ParameterSet]:
@@ -146,24 +150,11 @@ def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
 # ---- the inspection ----
 
 
-@pytest.mark.parametrize("source", ["recorded", pytest.param("index", marks=pytest.mark.long)])
-@pytest.mark.parametrize("case", INSPECTED, ids=[case.name for case in INSPECTED])
-def test_inspection_finds_what_is_true_of_the_wheels(
-    case: PublicCase, source: str, tmp_path: Path, pytestconfig: pytest.Config
-) -> None:
-    recording = FOLDER / Path(__file__).stem / f"inspection-{case.name}.json.gz"
-    if source == "recorded":
-        if not recording.is_file():
-            pytest.fail(f"{recording.name} is not recorded; {RECORD_COMMAND}")
-        causes = _CAUSES.validate_json(gzip.decompress(recording.read_bytes()))
-    else:
-        described = describe(case, tmp_path)
-        modules = {canonicalize_name(name): frozenset(of) for name, of in case.provides.items()}
-        causes = list(inspect_release(described.wheels, described.subject, modules).all_causes)
-        if pytestconfig.getoption("--record-evidence"):
-            recording.parent.mkdir(parents=True, exist_ok=True)
-            recording.write_bytes(gzip.compress(_CAUSES.dump_json(causes), mtime=0))
-
+@pytest.mark.parametrize("case", _inspected())
+def test_inspection_finds_what_is_true_of_the_wheels(case: PublicCase, tmp_path: Path) -> None:
+    described = describe(case, tmp_path)
+    modules = {canonicalize_name(name): frozenset(of) for name, of in case.provides.items()}
+    causes = list(inspect_release(described.wheels, described.subject, modules).all_causes)
     assert _names(causes) == set(case.inspection or ()), causes
     assert set(case.notes) <= {cause.name for cause in causes}
 
@@ -183,7 +174,8 @@ def test_machine_shows_what_is_true_of_the_wheel(
 ) -> None:
     def run_cells() -> Observations:
         described = describe(case, tmp_path)
-        lock_dependencies(case.project, case.version, described.description)
+        release = wheelhouse.from_files(described.wheels, location="public")
+        lock_dependencies(release, described.description)
         subject = load_subject(described.description)
         options = [
             f"--subject={described.description}",
@@ -197,7 +189,6 @@ def test_machine_shows_what_is_true_of_the_wheel(
         result = results[cell.id]
         evidence = read_evidence(tmp_path / "report" / "evidence" / f"{result.evidence}.json")
         planned = plan.cell(machines.load()[cell.machine], subject, cell.installer, cell.scenario)
-        release = wheelhouse.from_files(described.wheels, subject.locks, location="public")
         expectation = Expectation(
             kind=planned.expectation,
             refusal=planned.refusal,
@@ -205,7 +196,9 @@ def test_machine_shows_what_is_true_of_the_wheel(
             version=release.version,
             package=subject.import_package,
             digests=release.digests(),
-            locked=release.locked(),
+            locked=dependencies.fitting_versions(
+                dependencies.files(subject, [planned.machine]), planned.machine
+            ),
             libraries=libraries_of(subject, planned, result.wheel),
             conditions=conditions(planned),
         )
