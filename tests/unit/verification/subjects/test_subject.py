@@ -118,11 +118,11 @@ def test_actions_that_are_no_python_code_are_reported(tmp_path: Path) -> None:
         offered_actions(load().model_copy(update={"actions": tmp_path / "own.py"}))
 
 
-def test_older_dependencies_belong_only_to_the_subject_that_names_them(tmp_path: Path) -> None:
+def test_locks_belong_only_to_the_subject_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
     (tmp_path / "use.py").touch()
     other = load(tmp_path / "other.toml")
-    assert (other.older_dependencies, other.dependencies) == ((), load().dependencies)
+    assert (other.older_dependencies, other.dependencies) == ((), None)
 
 
 def test_texts_of_the_verification_are_found_next_to_the_description(tmp_path: Path) -> None:
