@@ -51,8 +51,11 @@ def commit(root: Path = _ROOT) -> str:
 def checkout(root: Path = _ROOT) -> str:
     """Return a hash of the checkout's folder and of the address of its repository.
 
-    It stays equal from commit to commit. Another folder or repository has another hash.
+    It stays equal from commit to commit. Another folder or repository has another hash. In GitHub
+    Actions it is a hash of the repository's name only, because each runner has its own folders.
     """
+    if os.environ.get("GITHUB_ACTIONS") == "true" and (name := os.environ.get("GITHUB_REPOSITORY")):
+        return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     address = _git(root, "config", "--get", "remote.origin.url") or ""
     return hashlib.sha256(os.fsencode(f"{root.resolve()}\n{address}")).hexdigest()[:16]
 

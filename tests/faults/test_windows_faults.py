@@ -14,6 +14,7 @@ from tests.faults.cell_runs import has_facts
 from tests.faults.conftest import Judge, assert_missing_library
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
+from verification.scenarios.instructions import TIME_LIMITS
 from verification.session.run_cell import PlantedFault
 
 pytestmark = pytest.mark.recorded
@@ -214,14 +215,21 @@ def test_wheel_tagged_win32_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("code", "cause"), [(CRASHES, "crash"), (NEVER_ENDS, "hang")], ids=["crash", "hang"]
+    ("code", "cause", "seconds"),
+    [(CRASHES, "crash", TIME_LIMITS["exercise"]), (NEVER_ENDS, "hang", 5)],
+    ids=["crash", "hang"],
 )
 def test_failure_while_a_library_loads_is_reported(
-    windows_judge: Judge, good_windows_wheel: Path, tmp_path: Path, code: bytes, cause: str
+    windows_judge: Judge,
+    good_windows_wheel: Path,
+    tmp_path: Path,
+    code: bytes,
+    cause: str,
+    seconds: int,
 ) -> None:
     failing = binaries.pe(name="libquiver.dll", exports=["quiver_version"], entry=code)
     wheel = wheels.mutate(good_windows_wheel, tmp_path, edit={CORE: _content(failing)})
-    judged = windows_judge(wheel, exercise=5)
+    judged = windows_judge(wheel, exercise=seconds)
 
     assert judged.names == {cause}
     assert judged.evidence.import_run

@@ -492,7 +492,8 @@ class Report(Model):
     command: str = Field(default="", description="The command line of the run, as typed.")
     checkout: str = Field(
         default="",
-        description="A hash of the folder and the repository of the checkout of quiverdb-e2e.",
+        description="A hash of the folder and the repository of the checkout of quiverdb-e2e; in "
+        "GitHub Actions of the repository only.",
     )
     template: ReportTemplate | None = None
     """The texts of VERIFICATION.md that do not come from the run; null for generic texts."""

@@ -84,13 +84,16 @@ def test_title_has_the_version_and_the_commit() -> None:
 # ---- the checkout and the command line ----
 
 
-def test_checkout_is_equal_from_commit_to_commit_and_differs_by_folder_and_repository(
-    checkout: Path,
-) -> None:
-    def hash_of(folder: Path) -> str:
-        suite.checkout.cache_clear()
-        return suite.checkout(folder)
+def hash_of(folder: Path) -> str:
+    """Return the hash of a checkout in the present environment."""
+    suite.checkout.cache_clear()
+    return suite.checkout(folder)
 
+
+def test_checkout_is_equal_from_commit_to_commit_and_differs_by_folder_and_repository(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     first = hash_of(checkout)
     _git(checkout, "commit", "--allow-empty", "-m", "x")
     assert hash_of(checkout) == first
@@ -98,6 +101,17 @@ def test_checkout_is_equal_from_commit_to_commit_and_differs_by_folder_and_repos
     shutil.copytree(checkout, other)
     assert hash_of(other) != first
     _git(checkout, "remote", "add", "origin", "/elsewhere")
+    assert hash_of(checkout) != first
+
+
+def test_checkout_on_a_runner_of_github_differs_by_repository_only(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/one")
+    first = hash_of(checkout)
+    assert hash_of(tmp_path) == first
+    monkeypatch.setenv("GITHUB_REPOSITORY", "owner/two")
     assert hash_of(checkout) != first
 
 
