@@ -150,7 +150,7 @@ def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
 # ---- the inspection ----
 
 
-@pytest.mark.parametrize("case", _inspected())
+@pytest.mark.parametrize("case", [*_inspected()])
 def test_inspection_finds_what_is_true_of_the_wheels(case: PublicCase, tmp_path: Path) -> None:
     described = describe(case, tmp_path)
     modules = {canonicalize_name(name): frozenset(of) for name, of in case.provides.items()}
