@@ -36,8 +36,8 @@ from verification.models.cause import Cause, Severity
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.report import Report
-from verification.models.results import CellResult
 from verification.models.verdict import SIGNS, Outcome
+from verification.scenarios import machines
 from verification.session import lock
 from verification.subjects import subject as subjects
 from verification.subjects.generate import generate
@@ -48,6 +48,8 @@ SAMPLE = Path(__file__).with_name("fidelity.toml")
 ALARMS = Path(__file__).with_name("fidelity_alarms.toml")
 PAGE = ROOT / "docs" / "fidelity.md"
 MACHINES = ("debian-13", "debian-11", "debian-forky", "windows-wine", "windows-wine-vcredist")
+INSPECTION = "(inspected)"
+"""In the place of a machine: no machine of the table installs the wheel."""
 SIZE = 40
 """The number of packages in the table."""
 _CELLS = "uv-venv or uv-system"
@@ -207,13 +209,12 @@ def run_gate(release: PinnedRelease, description: Path, report: Path, log: Path)
     Raises:
         TestbedFailure: the gate wrote no report, or did not end in time.
     """
-    tags = description.read_text("utf-8")
-    systems = {"debian": "linux_", "windows": "win_amd64"}
-    machines = [name for name in MACHINES if systems[name.partition("-")[0]] in tags]
+    systems = {platform.target.machine_system for platform in subjects.load(description).platforms}
+    selected = [name for name in MACHINES if machines.load()[name].os in systems]
     command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={description}"]
     command += [f"--release={release.version}", "--history=none", "--no-provision", "-n1"]
     command += [f"--report={report}", "--profile=full", "-k", _CELLS]
-    command += [f"--machine={name}" for name in machines]
+    command += [f"--machine={name}" for name in selected]
     environment = {**os.environ, "QUIVERDB_E2E_HISTORY": ""}
     with log.open("w", encoding="utf-8") as output:
         try:
@@ -251,24 +252,31 @@ def result_of(release: PinnedRelease, *, again: bool) -> Report | str:
 
 
 def rows(package: str, report: Report) -> Iterator[Row]:
-    """Yield the result of each wheel on each machine, with the causes of its inspection."""
+    """Yield the result of each wheel on each machine, with the causes of its inspection.
+
+    A wheel that no machine of the table installs is listed if its inspection raises an alarm.
+    """
     inspections = {wheel.file: wheel for wheel in report.static.wheels}
     for cell in report.cells:
         inspection = inspections.get(cell.wheel)
         static = inspection.causes if inspection else ()
         causes = (*report.static.causes, *static, *cell.causes)
-        yield Row(cell.wheel, cell.machine, cell.outcome, tuple(_alarms(package, cell, causes)))
+        alarms = _alarms(package, cell.machine, causes)
+        if not alarms and cell.outcome not in (Outcome.WORKS, Outcome.REFUSED):
+            alarms = (Alarm(package, cell.machine, cell.outcome, cell.reason),)
+        yield Row(cell.wheel, cell.machine, cell.outcome, alarms)
+    for file in inspections.keys() - {cell.wheel for cell in report.cells}:
+        if alarms := _alarms(package, INSPECTION, inspections[file].causes):
+            yield Row(file, INSPECTION, Outcome.UNVERIFIED, alarms)
 
 
-def _alarms(package: str, cell: CellResult, causes: Iterable[Cause]) -> Iterator[Alarm]:
-    alarms = {
-        Alarm(package, cell.machine, cause.name, about(cause)): None
+def _alarms(package: str, machine: str, causes: Iterable[Cause]) -> tuple[Alarm, ...]:
+    alarms = (
+        Alarm(package, machine, cause.name, about(cause))
         for cause in causes
         if cause.severity is not Severity.NOTE and not cause.follows
-    }
-    if not alarms and cell.outcome not in (Outcome.WORKS, Outcome.REFUSED):
-        alarms[Alarm(package, cell.machine, cell.outcome, cell.reason)] = None
-    return iter(alarms)
+    )
+    return tuple(dict.fromkeys(alarms))
 
 
 def about(cause: Cause) -> str:

@@ -162,6 +162,8 @@ def _python(
         yield _fault("unsupported-python", archive, message, python=python)
     requires = identity.metadata.get("requires_python")
     if requires is not None and (excluded := _excluded_patches(requires, python)):
+        if additional and len(excluded) < len(PATCHES):
+            return  # the release promises no patch releases of the other Pythons
         version = f"{python}.{excluded[0]}" if len(excluded) < len(PATCHES) else python
         message = f"has Requires-Python: {requires}, which excludes Python {version}"
         facts = {"requires_python": requires, "python": version}

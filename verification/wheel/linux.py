@@ -32,6 +32,10 @@ _ROOT = "/python/site-packages/"
 # The dynamic linker is on every system, because it loads all other libraries.
 _LINKER = re.compile(r"ld-linux.*|ld64\.so\.\d|ld-musl-.*")
 
+# These libraries are the dynamic linker of musl itself (musl, ldso/dynlink.c, load_library). It
+# ignores what follows the first dot. A number there belongs to a library of glibc.
+_MUSL_ITSELF = re.compile(r"lib(c|pthread|rt|m|dl|util|xnet)\.(so|musl-\w+\.so\.1)")
+
 # All symbols of these libraries have a version. A library that is linked with one of them needs its
 # symbols with their version, so these libraries do not provide a symbol without a version.
 _VERSIONED = {
@@ -195,6 +199,7 @@ def _system_libraries(code: NativeCode, policy: Policy | None) -> Callable[[str]
     def find(name: str) -> str | None:
         is_present = (
             _LINKER.fullmatch(name)
+            or (code.target.system == "musl" and _MUSL_ITSELF.fullmatch(name))
             or (name in policy.whitelist if policy else not _bundled(code, name))
             # `native_code` reports this missing library
             or re.sub(r"\.so\..*", ".so", name) in code.absent

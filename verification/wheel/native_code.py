@@ -144,16 +144,24 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
 
 
 def causes(
-    archive: Archive, identity: WheelIdentity, subject: Subject, code: NativeCode
+    archive: Archive,
+    identity: WheelIdentity,
+    subject: Subject,
+    code: NativeCode,
+    *,
+    additional: bool = False,
 ) -> Iterator[Cause]:
-    """Yield the causes of a wheel's libraries that do not depend on the system."""
+    """Yield the causes of a wheel's libraries that do not depend on the system.
+
+    An ``additional`` wheel for any platform can be without native code.
+    """
     yield from _copies(code.libraries)
     yield from _build_files(archive)
     if identity.platform:
         yield from _absent(archive, code)
         yield from _wrong_architecture(code)
     elif identity.pure:
-        yield from _pure(archive, subject, code.libraries)
+        yield from _pure(archive, subject, code.libraries, additional=additional)
 
 
 @dataclass(frozen=True)
@@ -252,7 +260,9 @@ def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
             )
 
 
-def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> Iterator[Cause]:
+def _pure(
+    archive: Archive, subject: Subject, libraries: Iterable[Library], *, additional: bool
+) -> Iterator[Cause]:
     folder = f"{subject.libs_path}/" if subject.libs_dir else ""
     native = next(
         (
@@ -266,7 +276,7 @@ def _pure(archive: Archive, subject: Subject, libraries: Iterable[Library]) -> I
     if native:
         message = f"has a tag for any platform, but contains the native library {native}"
         yield catalogue().cause("tag-mismatch", archive.name, message, native=native)
-    else:
+    elif not additional:
         where = f" in {folder}" if folder else ""
         yield _missing(archive.name, f"is a pure wheel without a native library{where}")
 

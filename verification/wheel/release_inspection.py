@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from verification.models.cause import Cause, FactValue, sorted_causes
 from verification.models.inspection import (
@@ -120,10 +120,15 @@ def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
 
     An undeclared wheel is additional if the release has the declared wheel for each of its
     platforms, or if the subject declares none of them. Otherwise it is a fault: it can be a
-    declared wheel with a wrong tag.
+    declared wheel with a wrong tag. A wheel for any platform is additional if the release has all
+    required wheels and the package has code in Python to use instead of its native code, which is
+    assumed if the subject declares no libraries.
     """
     declared = {name: declared_platform(name, subject) for name in names}
     provided = {platform for platform in declared.values() if platform}
+    required = {platform for platform in subject.platforms if platform.required}
+    has_libraries = any(platform.libraries for platform in subject.platforms)
+    may_be_pure = not has_libraries and provided >= required
     additional = set()
     for name in (name for name, platform in declared.items() if platform is None):
         try:
@@ -131,7 +136,8 @@ def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
         except InvalidWheelFilename:
             continue
         matching = {matching_platform(tag.platform, subject.platforms) for tag in tags}
-        if provided.issuperset(matching) or undeclared_platforms(tags, subject):
+        is_pure = all(tag.platform == "any" for tag in tags) and may_be_pure
+        if is_pure or provided.issuperset(matching) or undeclared_platforms(tags, subject):
             additional.add(name)
     return frozenset(additional)
 
@@ -139,7 +145,7 @@ def _additional(names: Sequence[str], subject: Subject) -> frozenset[str]:
 def _incomplete(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[Cause]:
     provided = {wheel.platform for wheel in wheels}
     for wheel in wheels:
-        if wheel.platform is None:
+        if wheel.platform is None and not wheel.additional:
             message = "fits no platform of the release"
             yield catalogue().cause("incomplete-release", wheel.file, message)
     for platform in subject.platforms:
@@ -205,8 +211,9 @@ def _differences(
 
 
 def _normalized(text: str | None) -> str:
-    """Return a line of METADATA without characters that do not change its meaning."""
-    return re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
+    """Return a line of METADATA in a form that is equal for lines with the same meaning."""
+    line = re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
+    return re.sub(r"^[\w.-]+", lambda name: canonicalize_name(name[0]), line)
 
 
 def _release_cause(name: str, subject: Subject, message: str, **facts: FactValue) -> Cause:

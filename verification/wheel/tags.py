@@ -42,10 +42,15 @@ def python_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
     }
 
 
+def has_cpython(tags: Iterable[Tag]) -> bool:
+    """Return whether a tag is for CPython or for every Python, and not for PyPy or GraalPy."""
+    return any(tag.interpreter[:2] in ("cp", "py") for tag in tags)
+
+
 def may_fit(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:
     """Return whether a CPython on one of these platforms may install a wheel with these tags."""
     platforms, tags = tuple(platforms), tuple(tags)
-    return any(tag.interpreter[:2] in ("cp", "py") for tag in tags) and any(
+    return has_cpython(tags) and any(
         tag.platform == "any" or matching_platform(tag.platform, platforms) for tag in tags
     )
 

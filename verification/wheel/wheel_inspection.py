@@ -29,14 +29,18 @@ from verification.wheel import (
     windows,
 )
 from verification.wheel.archive import Archive
+from verification.wheel.identity import WheelIdentity
 from verification.wheel.native_code import NativeCode
-from verification.wheel.tags import subject_for_wheel
+from verification.wheel.tags import has_cpython, parse_tags, subject_for_wheel
 
 CHECKS = (
     *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
     *("entry-points", "dependencies", "native-code", "python-abi"),
 )
 """The names of the checks of every wheel: the modules with their rules."""
+_CPYTHON_CHECKS = ("dependencies", "python-abi")
+"""The checks that need to know the libraries and the names of modules of the interpreter."""
+_OTHER_INTERPRETER = "imports and needed libraries: the wheel is for another interpreter"
 _SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
 Modules = Mapping[NormalizedName, frozenset[str]]
 """The top-level modules of the distributions that the wheel may depend on, by name."""
@@ -67,18 +71,13 @@ def inspect_wheel(
         *unused_files.causes(archive, wheel_identity),
         *private_files.causes(archive),
         *entry_points.causes(archive, wheel_identity, subject),
-        *dependencies.causes(archive, wheel_identity, subject, modules, code),
-        *native_code.causes(archive, wheel_identity, subject, native),
-        *python_abi.causes(native, wheel_identity.tags),
+        *native_code.causes(archive, wheel_identity, subject, native, additional=additional),
     ]
-    match native.target.system if wheel_identity.platform else None:
-        case "linux" | "musl":
-            causes += linux.causes(native)
-            causes += linux.interposition(native.matching, subject.embedded)
-        case "windows":
-            causes += windows.causes(archive, native, subject, wheel_identity.tags)
-        case _:
-            pass
+    is_for_cpython = has_cpython(wheel_identity.tags)
+    if is_for_cpython:
+        causes += dependencies.causes(archive, wheel_identity, subject, modules, code)
+        causes += python_abi.causes(native, wheel_identity.tags)
+        causes += _system_causes(archive, wheel_identity, subject, native)
     return WheelInspection(
         file=archive.name,
         sha256=archive.sha256,
@@ -97,13 +96,30 @@ def inspect_wheel(
         unverified=(
             *(f"imports of {path}: {reason}" for path, reason in code.unparsed.items()),
             *(f"{library.path}: {library.unread}" for library in libraries if library.unread),
+            *(() if is_for_cpython else (_OTHER_INTERPRETER,)),
         ),
         causes=sorted_causes(_located(causes, archive.name) if additional else causes),
     )
 
 
+def _system_causes(
+    archive: Archive, identity: WheelIdentity, subject: Subject, native: NativeCode
+) -> Iterator[Cause]:
+    """Yield the reasons why the libraries cannot load on the system of the wheel."""
+    match native.target.system if identity.platform else None:
+        case "linux" | "musl":
+            yield from linux.causes(native)
+            yield from linux.interposition(native.matching, subject.embedded)
+        case "windows":
+            yield from windows.causes(archive, native, subject, identity.tags)
+        case _:
+            pass
+
+
 def check_names(wheel: WheelInspection) -> tuple[str, ...]:
     """Return the names of the checks that the inspection of a wheel made."""
+    if not has_cpython(parse_tags(wheel.tags)):
+        return tuple(name for name in CHECKS if name not in _CPYTHON_CHECKS)
     system = PlatformTarget.of(wheel.platform).system if wheel.platform else ""
     return (*CHECKS, *filter(None, [_SYSTEM_CHECKS.get(system)]))
 

@@ -308,6 +308,14 @@ def test_requires_python_of_an_additional_wheel_must_include_its_python(
     assert (cause.name, cause.facts["python"]) == ("unsupported-python", "3.14")
 
 
+def test_requires_python_of_an_additional_wheel_may_exclude_patch_releases(
+    tmp_path: Path, out: Path
+) -> None:
+    wheel = linux_wheel(tmp_path, tag="cp314-cp314-manylinux_2_28_x86_64")
+    edit = {f"{INFO}/METADATA": lambda data: data.replace(b"Python: >=3.13", b"Python: >=3.14.1")}
+    assert inspect(wheels.mutate(wheel, out, edit=edit), additional=True).causes == ()
+
+
 # ---- platforms ----
 
 

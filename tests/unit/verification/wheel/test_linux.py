@@ -57,6 +57,25 @@ def test_glibc_libraries_are_missing_on_musl(tmp_path: Path) -> None:
     assert cause.facts == {"library": "libstdc++.so.6"}
 
 
+@pytest.mark.parametrize(
+    ("name", "is_missing"),
+    [
+        ("libc.so", False),
+        ("libpthread.so", False),
+        ("libc.musl-aarch64.so.1", False),
+        ("libc.so.6", True),
+        ("libcrypt.so.1", True),
+    ],
+)
+def test_libraries_that_musl_itself_is(tmp_path: Path, name: str, is_missing: bool) -> None:
+    files = {
+        LINUX_CORE: linux_core(needed=[name], imports=[]),
+        LINUX_API: linux_api(needed=["libquiver.so"], imports=[symbol("quiver_core_open")]),
+    }
+    causes = inspect_additional(tmp_path, files, "musllinux_1_2_x86_64").causes
+    assert [cause.facts["library"] for cause in causes] == [name] * is_missing
+
+
 def test_library_that_the_package_loads_provides_its_soname(tmp_path: Path) -> None:
     files = {
         LINUX_CORE: linux_core(soname="libquiver.so.0"),

@@ -203,6 +203,29 @@ def test_wheel_for_two_platforms_is_additional_if_both_have_a_declared_wheel(
     assert additional(linux, windows, other) == [False, False, True]
 
 
+@pytest.mark.parametrize(
+    ("libraries", "with_windows", "causes"),
+    [
+        (False, True, set()),
+        (True, True, {"incomplete-release", "missing-bundled-library"}),
+        (False, False, {"incomplete-release", "missing-bundled-library"}),
+    ],
+)
+def test_wheel_without_native_code_is_additional_if_no_library_is_declared(
+    tmp_path: Path, libraries: bool, with_windows: bool, causes: set[str]
+) -> None:
+    platforms = [
+        p.model_copy(update={} if libraries else {"libraries": ()}) for p in SUBJECT.platforms
+    ]
+    subject = SUBJECT.model_copy(update={"platforms": tuple(platforms), "libs_dir": ""})
+    pure = wheels.build(tmp_path, {"quiverdb/__init__.py": "import cffi\n"}, tag="py3-none-any")
+    paths = [linux_wheel(tmp_path), pure, *([windows_wheel(tmp_path)] if with_windows else [])]
+    release = inspect(*paths, subject=subject)
+    of_pure = {cause.name for cause in release.all_causes if cause.where == pure.name}
+    assert of_pure == causes
+    assert release.wheels[1].additional is (not causes)
+
+
 def test_file_with_an_invalid_name_is_not_additional(tmp_path: Path) -> None:
     good = linux_wheel(tmp_path)
     other = wheels.mutate(good, tmp_path, rename="quiverdb.whl")
@@ -279,6 +302,12 @@ def test_different_requirements_are_flawed(
     assert (cause.name, cause.severity) == ("wheels-differ", "flawed")
     assert cause.where == other.name
     assert cause.facts == {"part": "Requires-Dist", "values": values}
+
+
+@pytest.mark.parametrize("requires", ["CFFI>=2.0.0", "cffi >= 2.0.0", "cffi (>=2.0.0)"])
+def test_requirement_in_another_form_is_no_difference(tmp_path: Path, requires: str) -> None:
+    first, other = linux_wheel(tmp_path), windows_wheel(tmp_path, requires=[requires])
+    assert inspect(first, other).causes == ()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_wheels import (
     LINUX_API,
@@ -195,6 +196,21 @@ def test_code_that_is_too_deep_for_the_parser_is_unverified(tmp_path: Path, code
     inspection = inspect(linux_wheel(tmp_path, {"quiverdb/extra.py": code}))
     assert inspection.causes == ()
     assert not inspection.unverified or "quiverdb/extra.py" in inspection.unverified[0]
+
+
+@pytest.mark.parametrize("interpreter", ["pp311-pypy311_pp73", "graalpy312-graalpy250_312_native"])
+def test_wheel_for_another_interpreter_is_inspected_without_it(
+    tmp_path: Path, interpreter: str
+) -> None:
+    files = {
+        "quiverdb/__init__.py": "from quiverdb import _x\n",
+        "quiverdb/_x.pypy311-pp73-win_amd64.pyd": binaries.pe(imports={"libpypy3.11-c.dll": ["f"]}),
+    }
+    wheel = windows_wheel(tmp_path, files, tag=f"{interpreter}-win_amd64")
+    inspection = inspect(wheel, additional=True)
+    assert inspection.causes == ()
+    assert len(inspection.unverified) == 1
+    assert not {"dependencies", "windows"} & set(wheel_inspection.check_names(inspection))
 
 
 def test_names_of_the_checks_are_the_modules_of_the_inspection(tmp_path: Path) -> None:
