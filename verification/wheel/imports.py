@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import functools
 import re
 import sys
 from collections import Counter
@@ -70,27 +71,24 @@ def read_package(archive: Archive, package: str, environment: Mapping[str, str])
     links: dict[str, frozenset[str]] = {}
     names: dict[str, frozenset[str] | None] = {}
     unparsed: dict[str, str] = {}
-    trees: dict[str, ast.Module] = {}
+    modules: dict[str, _Module] = {}
     for path, data in archive.installed.items():
         if not path.endswith(".py") or path.removesuffix(".py").split("/")[0] != package:
             continue
-        try:
-            trees[path] = ast.parse(data)
-        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            # This alone is not a fault: the package may need a newer Python than the suite runs on.
-            python = ".".join(map(str, sys.version_info[:2]))
-            unparsed[path] = (
-                f"Python {python} cannot parse it ({str(error) or type(error).__name__})"
-            )
-    constants = _constants(trees, environment)
-    for path, tree in trees.items():
+        module = _read_module(path, data)
+        if isinstance(module, str):
+            unparsed[path] = module
+        else:
+            modules[path] = module
+    constants = _constants(modules, environment)
+    for path, module in modules.items():
         reader = _Reader(path, KnownValues(environment, constants[path]))
-        imports[path] = tuple(sorted(set(reader.imports(tree.body))))
-        links[path] = frozenset(_links(tree, path))
+        imports[path] = tuple(sorted(set(reader.imports(module.body))))
+        links[path] = module.links
         if path.endswith("/__init__.py"):
-            names[path] = _names(tree, path)
+            names[path] = module.names
     extensions = {path.partition(".")[0] for path in archive.installed if is_extension_module(path)}
-    compiled = frozenset(path for path in trees if path.removesuffix(".py") in extensions)
+    compiled = frozenset(path for path in modules if path.removesuffix(".py") in extensions)
     return PackageCode(imports, links, names, unparsed, compiled)
 
 
@@ -110,6 +108,78 @@ def reachable_modules(links: Mapping[str, Iterable[str]], package: str) -> set[s
             reached.add(path)
             pending += [name for name in links[path] if name.partition(".")[0] == package]
     return reached
+
+
+class _Module(NamedTuple):
+    """What the code of one module says, on every system and every Python."""
+
+    body: Sequence[ast.stmt]
+    """The statements, without those that neither import anything nor end a condition."""
+    constants: Sequence[tuple[str, ast.expr]]
+    """The names that the module sets once, at the top level, with their values."""
+    links: frozenset[str]
+    """All modules that it may import."""
+    names: frozenset[str] | None
+    """The names that it may define; None if it defines names at run time or is no `__init__.py`."""
+
+
+@functools.lru_cache(maxsize=8192)
+def _read_module(path: str, data: bytes) -> _Module | str:
+    """Read the code of a module, or return why it cannot be parsed.
+
+    The wheels of one release have mostly the same code, so a module is read once for all of them.
+    The complete tree would take a hundred times the memory of the code, so only a part is kept.
+    """
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        # This alone is not a fault: the package may need a newer Python than the suite runs on.
+        python = ".".join(map(str, sys.version_info[:2]))
+        return f"Python {python} cannot parse it ({str(error) or type(error).__name__})"
+    nodes = list(ast.walk(tree))
+    stores = Counter(
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
+    constants = [
+        (target.id, statement.value)
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and len(statement.targets) == 1 and stores[target.id] == 1
+    ]
+    names = _names(nodes, path) if path.endswith("/__init__.py") else None
+    links = frozenset(_links(nodes, path))
+    return _Module(_import_part(tree.body)[0], constants, links, names)
+
+
+def _import_part(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], bool]:
+    """Return the statements that matter for imports, and whether one of them imports.
+
+    They are those that contain an import, conditions that return or raise, and the last one. The
+    statements inside them are removed in the same way.
+    """
+    kept, imports = [], False
+    for number, statement in enumerate(body, 1):
+        has_import = _reduce(statement)
+        imports |= has_import
+        ends = isinstance(statement, ast.If) and any(
+            map(_ends_with_return_or_raise, (statement.body, statement.orelse))
+        )
+        if has_import or ends or number == len(body):
+            kept.append(statement)
+    return kept, imports
+
+
+def _reduce(statement: ast.stmt) -> bool:
+    """Reduce the statements inside a statement. Return whether one of them or itself imports."""
+    imports = isinstance(statement, ast.Import | ast.ImportFrom)
+    for owner in (statement, *getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+        for field in ("body", "orelse", "finalbody"):
+            if inner := getattr(owner, field, None):
+                kept, has_import = _import_part(inner)
+                imports |= has_import
+                setattr(owner, field, kept)
+    return imports
 
 
 class _Reader(NamedTuple):
@@ -183,40 +253,35 @@ Constants = Mapping[str, Mapping[str, object]]
 """The values of the names of each module, by its path."""
 
 
-def _constants(trees: Mapping[str, ast.Module], environment: Mapping[str, str]) -> Constants:
+def _constants(modules: Mapping[str, _Module], environment: Mapping[str, str]) -> Constants:
     """Return the names of each module whose values depend only on the system and the Python.
 
     Names that a module imports from another module of the package are included.
     """
-    values = {path: _module_constants(tree, path, environment) for path, tree in trees.items()}
+    values = {
+        path: _module_constants(module, path, environment) for path, module in modules.items()
+    }
     imported: dict[str, dict[str, object]] = {}
-    for path, tree in trees.items():
+    for path, module in modules.items():
         imported[path] = {}
-        for statement in tree.body:
+        for statement in module.body:
             if isinstance(statement, ast.ImportFrom):
                 file = _source_module(statement, path).replace(".", "/")
                 known = values.get(f"{file}.py") or values.get(f"{file}/__init__.py", {})
                 for alias in statement.names:
                     if alias.name in known:
                         imported[path][alias.asname or alias.name] = known[alias.name]
-    return {path: {**imported[path], **values[path]} for path in trees}
+    return {path: {**imported[path], **values[path]} for path in modules}
 
 
 def _module_constants(
-    tree: ast.Module, path: str, environment: Mapping[str, str]
+    module: _Module, path: str, environment: Mapping[str, str]
 ) -> Mapping[str, object]:
     """Return the values of the names that a module sets once and that depend on the system."""
-    stores = Counter(
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    )
     constants: dict[str, object] = {"__name__": path.removesuffix(".py").replace("/", ".")}
-    for statement in tree.body:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if stores[name] == 1:
-                with contextlib.suppress(UnknownValue):
-                    constants[name] = evaluate(value, KnownValues(environment, constants))
+    for name, value in module.constants:
+        with contextlib.suppress(UnknownValue):
+            constants[name] = evaluate(value, KnownValues(environment, constants))
     return constants
 
 
@@ -299,8 +364,8 @@ def _suppresses(statement: ast.With | ast.AsyncWith) -> bool:
     return False
 
 
-def _links(tree: ast.Module, path: str) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _links(nodes: Iterable[ast.AST], path: str) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -309,14 +374,14 @@ def _links(tree: ast.Module, path: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _names(tree: ast.Module, path: str) -> frozenset[str] | None:
+def _names(nodes: Iterable[ast.AST], path: str) -> frozenset[str] | None:
     """Return the names that a package's code may define, or None if it does so at run time.
 
     Submodules are not included. All string constants are, because `__getattr__` may use them.
     """
     names = set(_IMPLICIT_NAMES)
     package = ".".join(PurePosixPath(path).parts[:-1])
-    for node in ast.walk(tree):
+    for node in nodes:
         if _is_dynamic(node):
             return None
         names |= _defined(node, package, path)
