@@ -48,7 +48,10 @@ def shadowed_import(evidence: CellEvidence, expectation: Expectation) -> Iterato
     """Yield a cause if the import loaded another file than the installed one."""
     step = evidence.steps.import_package
     if step and step.value:
-        file = step.value.file or f"{step.value.folder} (a folder without code)"
+        folder = step.value.folder
+        if not step.value.file and folder and _is_namespace(folder, evidence):
+            return
+        file = step.value.file or f"{folder} (a folder without code)"
         yield from shadowed_by(file, "import", evidence, expectation)
 
 
@@ -64,6 +67,18 @@ def shadowed_by(
         form = "other" if installed else "not-installed"
         fault = finding("shadowed-import", form, module=module, imported=file, installed=installed)
         yield fault.at(evidence, location)
+
+
+def _is_namespace(folder: str, evidence: CellEvidence) -> bool:
+    """Return whether a folder without code is a namespace package of the installation (PEP 420).
+
+    Such a package has no `__init__.py`. The installation adds packages inside its folder.
+    """
+    kind = paths.path_type(evidence)
+    return any(
+        paths.is_module_file(path, path.parent.name) and path.parent.parent == kind(folder)
+        for path in map(kind, evidence.installed.added)
+    )
 
 
 def undefined_functions(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:

@@ -124,10 +124,8 @@ def _imports_of(
     possible: set[str] = set()
     for top in {path.split("/")[0].removesuffix(".py") for path in wheel.installed}:
         code = imports.read_package(wheel, top, environment)
-        for imported in code.imports.values():
-            unguarded |= {name for module in imported for name in module.modules}
-        for linked in code.links.values():
-            possible |= linked
+        unguarded |= code.required
+        possible |= code.optional
     return unguarded, possible
 
 

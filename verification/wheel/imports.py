@@ -61,6 +61,21 @@ class PackageCode:
     compiled: frozenset[str]
     """The files that an extension module of the same name replaces: Python prefers it."""
 
+    @property
+    def required(self) -> frozenset[str]:
+        """The modules that the code imports without handling the failure."""
+        return frozenset(
+            name
+            for imported in self.imports.values()
+            for module in imported
+            for name in module.modules
+        )
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The modules that the code imports only where it handles the failure."""
+        return frozenset[str]().union(*self.links.values()) - self.required
+
 
 def read_package(archive: Archive, package: str, environment: Mapping[str, str]) -> PackageCode:
     """Read the code of a package.

@@ -32,6 +32,9 @@ from verification.wheel.tags import (
 from verification.wheel.wheel_inspection import Modules, inspect_wheel
 from verification.wheel.wording import listing
 
+_NAME = re.compile(r'^[\w.-]+|(?<=extra==")[\w.-]+|(?<=\[)[\w.,-]+')
+"""The names of a distribution and of extras in a line of METADATA without spaces."""
+
 
 def inspect_release(
     wheels: Iterable[Path], subject: Subject, modules: Modules | None = None
@@ -213,7 +216,7 @@ def _differences(
 def _normalized(text: str | None) -> str:
     """Return a line of METADATA in a form that is equal for lines with the same meaning."""
     line = re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
-    return re.sub(r"^[\w.-]+", lambda name: canonicalize_name(name[0]), line)
+    return _NAME.sub(lambda name: canonicalize_name(name[0]), line)
 
 
 def _release_cause(name: str, subject: Subject, message: str, **facts: FactValue) -> Cause:

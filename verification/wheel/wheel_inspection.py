@@ -5,13 +5,14 @@ The inspection collects all faults. It lists everything that it cannot check as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 from packaging.utils import NormalizedName
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.inspection import WheelInspection
 from verification.models.subject import PlatformTarget, Subject
+from verification.rules.catalogue import catalogue
 from verification.wheel import (
     dependencies,
     entry_points,
@@ -40,6 +41,8 @@ CHECKS = (
 """The names of the checks of every wheel: the modules with their rules."""
 _CPYTHON_CHECKS = ("dependencies", "python-abi")
 """The checks that need to know the libraries and the names of modules of the interpreter."""
+_LOADING = ("missing-runtime-library",)
+"""The causes that make the import of an extension module fail, and that can be a risk."""
 _OTHER_INTERPRETER = "imports and needed libraries: the wheel is for another interpreter"
 _SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
 Modules = Mapping[NormalizedName, frozenset[str]]
@@ -77,7 +80,10 @@ def inspect_wheel(
     if is_for_cpython:
         causes += dependencies.causes(archive, wheel_identity, subject, modules, code)
         causes += python_abi.causes(native, wheel_identity.tags)
-        causes += _system_causes(archive, wheel_identity, subject, native)
+        causes += (
+            _of_optional_module(cause, code.optional)
+            for cause in _system_causes(archive, wheel_identity, subject, native)
+        )
     return WheelInspection(
         file=archive.name,
         sha256=archive.sha256,
@@ -114,6 +120,17 @@ def _system_causes(
             yield from windows.causes(archive, native, subject, identity.tags)
         case _:
             pass
+
+
+def _of_optional_module(cause: Cause, optional: Set[str]) -> Cause:
+    """Return a cause as a risk if the package does without the extension module that it is about.
+
+    The cause is the same for all other files.
+    """
+    module = cause.where.partition(".")[0].replace("/", ".")
+    if cause.name not in _LOADING or module not in optional:
+        return cause
+    return catalogue().cause(cause.name, cause.where, cause.message, risk=True, **cause.facts)
 
 
 def check_names(wheel: WheelInspection) -> tuple[str, ...]:

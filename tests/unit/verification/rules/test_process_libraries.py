@@ -126,6 +126,17 @@ def test_import_of_another_package_is_reported(value: Fields, imported: str) -> 
     )
 
 
+def test_namespace_package_of_the_installation_is_not_shadowed() -> None:
+    folder = FILES[0].rpartition("/")[0]
+
+    def change(fields: Fields) -> None:
+        fields["exercise"]["steps"]["import"]["value"] = {"file": None, "folder": folder}
+        fields["installed"]["added"].remove(FILES[0])
+        fields["installed"]["added"].append(f"{folder}/part/__init__.py")
+
+    assert list(process_libraries.shadowed_import(evidence(change), EXPECTATION)) == []
+
+
 def test_package_that_is_not_installed_is_shadowed() -> None:
     observed = evidence(lambda fields: fields["installed"]["added"].remove(FILES[0]))
     assert only_cause(process_libraries.shadowed_import(observed, EXPECTATION)) == (

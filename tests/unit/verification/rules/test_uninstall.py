@@ -174,6 +174,11 @@ def test_only_what_the_smoke_test_wrote_itself_is_no_leftover() -> None:
     assert leftovers(observed) == [other]
 
 
+def test_folder_of_a_dependency_with_the_name_of_the_package_is_no_leftover() -> None:
+    files = (f"{SITE}/numpy/examples/quiverdb/extending.py", f"{SITE}/numpy/examples/quiverdb")
+    assert leftovers(remaining(*files, installed=files)) == []
+
+
 def test_file_of_record_outside_the_package_is_a_leftover() -> None:
     script = "/home/user/venv/bin/quiver"
 

@@ -202,7 +202,7 @@ def test_code_that_is_too_deep_for_the_parser_is_unverified(tmp_path: Path, code
 def test_wheel_for_another_interpreter_is_inspected_without_it(
     tmp_path: Path, interpreter: str
 ) -> None:
-    files = {
+    files: Files = {
         "quiverdb/__init__.py": "from quiverdb import _x\n",
         "quiverdb/_x.pypy311-pp73-win_amd64.pyd": binaries.pe(imports={"libpypy3.11-c.dll": ["f"]}),
     }
@@ -211,6 +211,27 @@ def test_wheel_for_another_interpreter_is_inspected_without_it(
     assert inspection.causes == ()
     assert len(inspection.unverified) == 1
     assert not {"dependencies", "windows"} & set(wheel_inspection.check_names(inspection))
+
+
+@pytest.mark.parametrize(
+    ("code", "severity"),
+    [
+        ("import quiverdb._x\n", Severity.BROKEN),
+        ("try:\n    import quiverdb._x\nexcept ImportError:\n    pass\n", Severity.FLAWED),
+    ],
+)
+def test_missing_library_of_an_optional_module_is_a_risk(
+    tmp_path: Path, code: str, severity: Severity
+) -> None:
+    module = "quiverdb/_x.cpython-313-x86_64-linux-gnu.so"
+    files: Files = {
+        "quiverdb/extra.py": code,
+        module: linux_core(needed=["libtbb.so.12"], imports=[], exports=["PyInit__x"]),
+    }
+    causes = inspect(linux_wheel(tmp_path, files)).causes
+    assert [(cause.name, cause.where, cause.severity) for cause in causes] == [
+        ("missing-runtime-library", module, severity)
+    ]
 
 
 def test_names_of_the_checks_are_the_modules_of_the_inspection(tmp_path: Path) -> None:
