@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,23 +52,45 @@ def import_all() -> list[str]:
     """Import the packages and the extension modules. Return the names of those that exist.
 
     An extension module of another distribution's plug-in cannot be imported without it, so a
-    missing module of another distribution is no error. Neither is the failure of an optional one.
+    missing module of another distribution is no error. Neither is the failure of an optional one,
+    or of a further package that may need an extra of the distribution.
     """
+    failed = []
     for name in PACKAGES.get(sys.platform, ()):
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            if not _may_need_extra(name):
+                raise
+            failed.append(name)
     imported = []
     for name in EXTENSIONS.get(sys.platform, ()):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if name not in OPTIONAL.get(sys.platform, ()) and _is_own(str(error.name)):
+            if not _is_optional(name, failed) and _is_own(str(error.name)):
                 raise
         except Exception:
-            if name not in OPTIONAL.get(sys.platform, ()):
+            if not _is_optional(name, failed):
                 raise
         else:
             imported.append(name)
     return imported
+
+
+def _is_optional(name: str, failed: list[str]) -> bool:
+    return name in OPTIONAL.get(sys.platform, ()) or any(
+        f"{name}.".startswith(f"{package}.") for package in failed
+    )
+
+
+def _may_need_extra(package: str) -> bool:
+    """Return whether a package is not the main one, in a distribution with extras."""
+    from importlib.metadata import metadata
+
+    main = re.sub(r"[-_.]+", "_", DISTRIBUTION).lower()
+    is_main = package.lower() == main or main not in map(str.lower, PACKAGES[sys.platform])
+    return not is_main and bool(metadata(DISTRIBUTION).get_all("Provides-Extra"))
 
 
 def _is_own(module: str) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 import types
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,35 @@ def test_module_that_cannot_be_loaded_is_an_error(package: types.ModuleType, nam
     with pytest.raises(ImportError):
         use(package, name)
     assert use(package, name, optional=True) == []
+
+
+@pytest.mark.parametrize(
+    ("packages", "extras", "is_error"),
+    [
+        (["generated_thing", "generated_thingd"], ["d"], False),
+        (["generated_thing", "generated_thingd"], None, True),
+        (["generated_thingd"], ["d"], True),
+    ],
+)
+def test_further_package_may_need_an_extra(
+    package: types.ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packages: list[str],
+    extras: list[str] | None,
+    is_error: bool,
+) -> None:
+    (tmp_path / "generated_thingd.py").write_text("raise ImportError('pip install x[d]')", "utf-8")
+    metadata = Message()
+    for extra in extras or ():
+        metadata["Provides-Extra"] = extra
+    monkeypatch.setattr(importlib.metadata, "metadata", lambda _: metadata)
+    monkeypatch.setitem(package.PACKAGES, sys.platform, packages)
+    if is_error:
+        with pytest.raises(ImportError, match="pip install"):
+            use(package)
+    else:
+        assert use(package) == []
 
 
 def test_version_is_that_of_the_installed_distribution(
