@@ -162,17 +162,28 @@ def wrong_versions(evidence: CellEvidence, expectation: Expectation) -> Iterator
 
 
 def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield a cause for each installed dependency that does not have its locked version."""
+    """Yield a cause for each installed dependency that does not have its locked version.
+
+    A distribution that was in the environment before and that the lock does not have is none. A
+    virtual environment of Debian 11 has setuptools, for example.
+    """
     if expectation.conditions.keeps_dependencies:
         return
     installed = paths.distributions(evidence)
     project = canonicalize_name(expectation.project)
     folder = installed[project].folder if project in installed else None
+    added = {
+        canonicalize_name(path.name.partition("-")[0])
+        for path in paths.added_paths(evidence)
+        if path.suffix in (".dist-info", ".egg-info")
+    }
     for name, dependency in installed.items():
         # Distributions in other folders belong to the system, and pip and uv to the machine.
         if dependency.folder != folder or name in (project, *paths.INSTALLERS):
             continue
         locked = expectation.locked.get(name, "none")
+        if locked == "none" and name not in added:
+            continue
         if locked != dependency.version:
             facts = {"dependency": dependency.name, "version": dependency.version}
             fault = finding("version-mismatch", "dependency", **facts, locked=locked)

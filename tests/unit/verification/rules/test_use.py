@@ -328,7 +328,11 @@ def distribution(**values: Fields) -> Change:
     [("cffi", "1.17", "2.0.0"), ("cffi", "2.0", "2.0.0"), ("Other_Thing", "1.0", "none")],
 )
 def test_dependency_in_another_version_is_a_mismatch(name: str, version: str, locked: str) -> None:
-    observed = evidence(distribution(**{name: {"version": version, "folder": SITE}}))
+    installed = f"{SITE}/{name}-{version}.dist-info"
+    observed = evidence(
+        distribution(**{name: {"version": version, "folder": SITE}}),
+        lambda fields: fields["installed"]["added"].append(installed),
+    )
     assert only_cause(use.wrong_dependencies(observed, EXPECTATION)) == (
         "version-mismatch",
         f"{CELL}: dependencies",
@@ -344,8 +348,9 @@ def test_dependency_in_another_version_is_a_mismatch(name: str, version: str, lo
         ("uv", {"version": "0.5.11", "folder": SITE}),
         ("QuiverDB", {"version": "9", "folder": SITE}),
         ("Other_Thing", {"version": "1.0", "folder": SITE}),
+        ("setuptools", {"version": "44", "folder": SITE}),
     ],
-    ids=["other folder", "pip", "uv", "package under test", "normalised name"],
+    ids=["other folder", "pip", "uv", "package under test", "normalised name", "in environment"],
 )
 def test_other_distribution_is_no_mismatch(name: str, value: Fields) -> None:
     locked = {"cffi": "2.0.0", "other-thing": "1.0"}
