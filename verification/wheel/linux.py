@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from auditwheel.architecture import Architecture
 from auditwheel.libc import Libc
@@ -58,9 +59,10 @@ def causes(code: NativeCode) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel cannot load on a system of its tag."""
     policy = _policy(code.target)
     yield from _missing_libraries(code, policy)
+    exports = _Exports.of(code)
     for library in code.matching:
         yield from _too_new(library, code, policy)
-        yield from _missing_symbols(library, code)
+        yield from _missing_symbols(library, code, exports)
         if library.instruction_set > 1:
             version = f"x86-64-v{library.instruction_set}"
             message = f"needs a processor with {version}, but {code.tag} is for every x86-64"
@@ -266,7 +268,21 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", version))
 
 
-def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
+class _Exports(NamedTuple):
+    """What the libraries of a wheel export."""
+
+    symbols: frozenset[str]
+    families: frozenset[str]
+    """The common parts of similar symbols, see `_family`."""
+
+    @classmethod
+    def of(cls, code: NativeCode) -> _Exports:
+        """Return what the libraries of a wheel export."""
+        symbols = frozenset[str]().union(*(library.exports for library in code.libraries))
+        return cls(symbols, frozenset(filter(None, map(_family, symbols))))
+
+
+def _missing_symbols(library: Library, code: NativeCode, exports: _Exports) -> Iterator[Cause]:
     """Yield causes for the symbols that certainly no library provides.
 
     This is certain if no library of the wheel exports the symbol, each needed library is in the
@@ -276,8 +292,6 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
     readable = {matching.paths for matching in code.matching if matching.unread is None}
     if any(provider.paths not in readable for group in bundled.values() for provider in group):
         return  # the exports of such a library are unknown
-    exported = frozenset[str]().union(*(provider.exports for provider in code.libraries))
-    families = {_family(symbol) for symbol in exported} - {None}
     all_known = all(
         providers or name in _VERSIONED or _LINKER.fullmatch(name)
         for name, providers in bundled.items()
@@ -289,12 +303,12 @@ def _missing_symbols(library: Library, code: NativeCode) -> Iterator[Cause]:
         if not all_known or imported.version or _MAYBE_SYSTEM.fullmatch(imported.symbol):
             return False
         # If libc is not among the needed libraries, its symbols have no versions either.
-        return "libc.so.6" in library.needed or _family(imported.symbol) in families
+        return "libc.so.6" in library.needed or _family(imported.symbol) in exports.families
 
     missing = sorted(
         imported.symbol
         for imported in library.imports
-        if imported.symbol not in exported and is_certain(imported)
+        if imported.symbol not in exports.symbols and is_certain(imported)
     )
     if missing:
         message = f"needs {listing(missing)}, but no library that it loads exports this"
