@@ -30,19 +30,21 @@ _SUFFIX = re.compile(r"\.(?:cpython-|cp)(3\d+[a-z]*)[.-]")  # PEP 3149; on Windo
 def causes(code: NativeCode, tags: Collection[Tag]) -> Iterator[Cause]:
     """Yield the extension modules that the Pythons of the wheel's tags cannot import or load."""
     abis = {tag.abi for tag in tags}
+    # Until Python 3.7 a tag has the flag m, and the suffix of a module on Windows does not.
+    accepted = abis | {abi.removesuffix("m") for abi in abis if re.fullmatch(r"cp3\dm", abi)}
     modules = {
         path: library
         for library in code.matching
         for path in library.paths
         if is_extension_module(path)
     }
-    usable = {_module(path) for path in modules if _abi(path) in (None, "abi3", *abis)}
+    usable = {_module(path) for path in modules if _abi(path) in (None, "abi3", *accepted)}
     exports = frozenset[str]().union(*(library.exports for library in code.libraries))
     for path, library in modules.items():
         abi = _abi(path)
         if abi == "abi3" or (abi is None and abis == {"abi3"}):
             yield from _outside_stable_abi(path, library, _oldest(tags), exports)
-        elif abi and not abis & {abi, "none"} and _module(path) not in usable:
+        elif abi and not accepted & {abi, "none"} and _module(path) not in usable:
             tag = listing(sorted(map(str, tags)))
             message = f"is a module for the ABI {abi}, but the wheel is for {tag}"
             yield catalogue().cause(

@@ -43,8 +43,8 @@ def python_tags(subject: Subject, platforms: Iterable[str]) -> set[Tag]:
 
 
 def has_cpython(tags: Iterable[Tag]) -> bool:
-    """Return whether a tag is for CPython or for every Python, and not for PyPy or GraalPy."""
-    return any(tag.interpreter[:2] in ("cp", "py") for tag in tags)
+    """Return whether a tag is for CPython 3 or for every Python, not for PyPy or GraalPy."""
+    return any(tag.interpreter.startswith(("cp3", "py")) for tag in tags)
 
 
 def may_fit(tags: Iterable[Tag], platforms: Iterable[Platform]) -> bool:

@@ -222,7 +222,10 @@ def _of_python(subject: Subject, tags: Iterable[Tag], platform: str) -> set[str]
     3.8 the run-time for 64 bits has two files. PyPy and GraalPy have the first of them.
     """
     names = {"python3.dll", "vcruntime140.dll"}
-    threaded = any(tag.abi == f"{subject.python}t" for tag in tags)
+    abis = {tag.abi for tag in tags}
+    threaded = f"{subject.python}t" in abis
+    if threaded or "abi3t" in abis:
+        names.add("python3t.dll")
     names.add(f"{subject.python.replace('cp', 'python')}{'t' * threaded}.dll")
     if platform != "win32" and subject.python_version >= (3, 8):
         names.add("vcruntime140_1.dll")

@@ -122,6 +122,13 @@ def test_module_that_the_python_of_the_tag_imports_is_accepted(
     assert linux_causes(tmp_path, files) == []
 
 
+def test_tag_of_python_3_7_has_a_flag_that_its_modules_do_not_have(tmp_path: Path) -> None:
+    path = "quiverdb/_fast.cp37-win_amd64.pyd"
+    files = {**PYTHON_FILES, path: windows_core(exports=["PyInit__fast"])}
+    wheel = wheels.build(tmp_path, files, tag="cp37-cp37m-win_amd64")
+    assert not {*ABI_CAUSES} & inspect(wheel, additional=True).cause_names()
+
+
 def test_tag_without_an_abi_allows_modules_for_any_python(tmp_path: Path) -> None:
     name = "quiverdb/_fast.cpython-312-x86_64-linux-gnu.so"
     assert linux_causes(tmp_path, {name: module()}, "py3-none-manylinux_2_28_x86_64") == []

@@ -167,6 +167,18 @@ def test_additional_wheel_may_need_the_library_of_its_python(
 
 
 @pytest.mark.parametrize(
+    ("tag", "is_missing"),
+    [("cp314-cp314t", False), ("cp315-abi3.abi3t", False), ("cp314-cp314", True)],
+)
+def test_free_threaded_python_brings_its_stable_library(
+    tmp_path: Path, tag: str, is_missing: bool
+) -> None:
+    wheel = with_core(tmp_path, imports={"python3t.dll": ["f"]}, tag=f"{tag}-win_amd64")
+    names = inspect(wheel, additional=True).cause_names()
+    assert names == ({"missing-runtime-library"} if is_missing else set())
+
+
+@pytest.mark.parametrize(
     ("folder", "importer"),
     [
         ("quiverdb/_libs", WINDOWS_CORE),
