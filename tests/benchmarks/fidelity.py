@@ -229,9 +229,19 @@ def run_gate(release: PinnedRelease, description: Path, report: Path, log: Path)
         raise TestbedFailure("machine-lost", release.name, lines[-1][:300])
 
 
+def _folder_of(release: PinnedRelease) -> Path:
+    return state_folder() / "fidelity" / f"{release.name}-{release.version}"
+
+
+def kept_result(release: PinnedRelease) -> Report | str:
+    """Return the kept report of the gate, or that there is none."""
+    kept = _folder_of(release) / "results.json"
+    return read_json(Report, kept) if kept.is_file() else "not run"
+
+
 def result_of(release: PinnedRelease, *, again: bool) -> Report | str:
     """Return the kept or new report of the gate, or the failure in one line."""
-    folder = state_folder() / "fidelity" / f"{release.name}-{release.version}"
+    folder = _folder_of(release)
     kept = folder / "results.json"
     if again or not kept.is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -377,7 +387,12 @@ def measure(options: argparse.Namespace) -> int:
     selected = [package for package in packages if package.name in (options.only or names)]
     with ThreadPoolExecutor(options.jobs) as pool:
         reports = pool.map(
-            lambda package: result_of(package, again=package.name in options.again), selected
+            lambda package: (
+                kept_result(package)
+                if options.kept
+                else result_of(package, again=package.name in options.again)
+            ),
+            selected,
         )
         found = dict(zip(selected, reports, strict=True))
     results: dict[PinnedRelease, Sequence[Row] | str] = {
@@ -413,6 +428,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=summary)
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="no page")
     parser.add_argument("--again", action="append", default=[], metavar="NAME")
+    parser.add_argument("--kept", action="store_true", help="run nothing: use the kept results")
     parser.add_argument("--jobs", type=int, default=_JOBS, help="packages at the same time")
     try:
         return measure(parser.parse_args())
