@@ -160,7 +160,10 @@ def test_inspection_finds_what_is_true_of_the_wheels(case: PublicCase, tmp_path:
 
 
 def _names(causes: Sequence[Cause]) -> set[str]:
-    return {cause.name for cause in causes if cause.severity is not Severity.NOTE}
+    """Return the names of the causes that count, without those that only follow from another."""
+    return {
+        cause.name for cause in causes if cause.severity is not Severity.NOTE and not cause.follows
+    }
 
 
 # ---- the machines ----

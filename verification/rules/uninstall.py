@@ -101,9 +101,7 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
             continue
         is_new = path not in installed and "__pycache__" not in path.parts
         is_package_file = path in installed and path in package
-        is_in_package = paths.is_within(path, expectation.module) and (
-            not package or not package.isdisjoint(_module_folders(path, expectation.module))
-        )
+        is_in_package = _is_in_package(path, package, expectation.module)
         is_leftover = is_in_package or is_new or is_package_file
         (leftover if is_leftover and path not in written else ignored).append(name)
     used_folders = _folders(map(kind, ignored))
@@ -112,9 +110,11 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     return [name for name in leftover if kind(name) in remaining]
 
 
-def _module_folders(path: PurePath, module: str) -> frozenset[PurePath]:
-    """Return the folders with the name of a module in a path, and the path itself if it has it."""
-    return frozenset(part for part in (path, *path.parents) if part.name == module)
+def _is_in_package(path: PurePath, package: frozenset[PurePath], module: str) -> bool:
+    """Return whether a path is in the folder of the import package, by RECORD or by its place."""
+    if not package:
+        return paths.top_level_name(path) == module
+    return any(part.name == module and part in package for part in (path, *path.parents))
 
 
 def _without_empty_folders(

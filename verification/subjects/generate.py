@@ -101,8 +101,7 @@ def read_modules(wheel: Archive, subject: Subject) -> Modules:
         if name in stems
     }
     extensions = sorted(names)
-    unguarded, guarded = _imports_of(wheel, subject, identity)
-    optional = (guarded - unguarded) | {
+    optional = _optional_modules(wheel, subject, identity) | {
         name for name in extensions if is_for_developers(name.replace(".", "/"))
     }
     return Modules(
@@ -112,21 +111,13 @@ def read_modules(wheel: Archive, subject: Subject) -> Modules:
     )
 
 
-def _imports_of(
-    wheel: Archive, subject: Subject, identity: WheelIdentity
-) -> tuple[set[str], set[str]]:
-    """Return the modules that the code of the wheel imports, and those that it may import.
-
-    The first set has no import whose failure the code handles.
-    """
+def _optional_modules(wheel: Archive, subject: Subject, identity: WheelIdentity) -> set[str]:
+    """Return the modules that the packages import only where they handle the failure."""
     environment = run_environment(identity, subject)
-    unguarded: set[str] = set()
-    possible: set[str] = set()
-    for top in {path.split("/")[0].removesuffix(".py") for path in wheel.installed}:
-        code = imports.read_package(wheel, top, environment)
-        unguarded |= code.required
-        possible |= code.optional
-    return unguarded, possible
+    tops = {path.split("/")[0].removesuffix(".py") for path in wheel.installed}
+    return {
+        name for top in tops for name in imports.read_package(wheel, top, environment).optional(top)
+    }
 
 
 def _packages(wheel: Archive, extensions: Iterable[str]) -> set[str]:

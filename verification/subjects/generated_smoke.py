@@ -89,7 +89,8 @@ def _may_need_extra(package: str) -> bool:
     from importlib.metadata import metadata
 
     main = re.sub(r"[-_.]+", "_", DISTRIBUTION).lower()
-    is_main = package.lower() == main or main not in map(str.lower, PACKAGES[sys.platform])
+    tops = [name.partition(".")[0].lower() for name in PACKAGES[sys.platform]]
+    is_main = package.partition(".")[0].lower() == main or main not in tops
     return not is_main and bool(metadata(DISTRIBUTION).get_all("Provides-Extra"))
 
 

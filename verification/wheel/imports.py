@@ -61,20 +61,16 @@ class PackageCode:
     compiled: frozenset[str]
     """The files that an extension module of the same name replaces: Python prefers it."""
 
-    @property
-    def required(self) -> frozenset[str]:
-        """The modules that the code imports without handling the failure."""
-        return frozenset(
-            name
-            for imported in self.imports.values()
-            for module in imported
-            for name in module.modules
-        )
+    def optional(self, package: str) -> frozenset[str]:
+        """Return the modules that the package imports only where it handles the failure.
 
-    @property
-    def optional(self) -> frozenset[str]:
-        """The modules that the code imports only where it handles the failure."""
-        return frozenset[str]().union(*self.links.values()) - self.required
+        Code that an import of the package cannot reach, such as its tests, does not count.
+        """
+        reached = reachable_modules(self.links, package)
+        linked = frozenset[str]().union(*(self.links[path] for path in reached))
+        return linked - {
+            name for path in reached for module in self.imports[path] for name in module.modules
+        }
 
 
 def read_package(archive: Archive, package: str, environment: Mapping[str, str]) -> PackageCode:

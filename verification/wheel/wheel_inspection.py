@@ -80,8 +80,9 @@ def inspect_wheel(
     if is_for_cpython:
         causes += dependencies.causes(archive, wheel_identity, subject, modules, code)
         causes += python_abi.causes(native, wheel_identity.tags)
+        optional = code.optional(subject.import_package)
         causes += (
-            _of_optional_module(cause, code.optional)
+            _of_optional_module(cause, optional)
             for cause in _system_causes(archive, wheel_identity, subject, native)
         )
     return WheelInspection(

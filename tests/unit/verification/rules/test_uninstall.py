@@ -178,6 +178,12 @@ def test_folder_of_a_dependency_with_the_name_of_the_package_is_no_leftover() ->
     files = (f"{SITE}/numpy/examples/quiverdb/extending.py", f"{SITE}/numpy/examples/quiverdb")
     assert leftovers(remaining(*files, installed=files)) == []
 
+    def change(fields: Fields) -> None:
+        fields["left"]["added"], fields["installed"]["added"] = list(files), list(files)
+        fields["exercise"]["steps"].pop("record")
+
+    assert leftovers(evidence(change)) == []
+
 
 def test_file_of_record_outside_the_package_is_a_leftover() -> None:
     script = "/home/user/venv/bin/quiver"

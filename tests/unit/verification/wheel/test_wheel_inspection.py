@@ -225,7 +225,7 @@ def test_missing_library_of_an_optional_module_is_a_risk(
 ) -> None:
     module = "quiverdb/_x.cpython-313-x86_64-linux-gnu.so"
     files: Files = {
-        "quiverdb/extra.py": code,
+        "quiverdb/__init__.py": code,
         module: linux_core(needed=["libtbb.so.12"], imports=[], exports=["PyInit__x"]),
     }
     causes = inspect(linux_wheel(tmp_path, files)).causes
