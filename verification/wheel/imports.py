@@ -66,11 +66,15 @@ class PackageCode:
 
         Code that an import of the package cannot reach, such as its tests, does not count.
         """
+        unhandled = {
+            path: {name for module in modules for name in module.modules}
+            for path, modules in self.imports.items()
+        }
         reached = reachable_modules(self.links, package)
         linked = frozenset[str]().union(*(self.links[path] for path in reached))
-        return linked - {
-            name for path in reached for module in self.imports[path] for name in module.modules
-        }
+        return linked.difference(
+            *(unhandled[path] for path in reachable_modules(unhandled, package))
+        )
 
 
 def read_package(archive: Archive, package: str, environment: Mapping[str, str]) -> PackageCode:

@@ -102,7 +102,7 @@ def measure(
     monkeypatch.setattr(fidelity, "load_sample", lambda: sample)
     monkeypatch.setattr(fidelity, "load_judgements", lambda: judgements)
     monkeypatch.setattr(fidelity, "result_of", result)
-    code = fidelity.measure(argparse.Namespace(only=[], again=[], jobs=1))
+    code = fidelity.measure(argparse.Namespace(only=[], again=[], jobs=1, kept=False))
     return code, (folder / "fidelity.md").read_text("utf-8")
 
 

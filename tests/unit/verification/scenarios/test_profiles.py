@@ -67,8 +67,11 @@ def test_the_gate_has_the_cells_of_most_users() -> None:
 @pytest.mark.parametrize(
     ("library", "additional"),
     [
-        ("MeCab.libs/mecab.dll", {"windows-wine-pip-user"}),
-        ("mecab-1.0.0.data/data/lib/site-packages/mecab.dll", {"windows-wine-pip-user"}),
+        ("MeCab.libs/mecab.dll", {"windows-wine-pip-user", "windows-wine-vcredist-pip-user"}),
+        (
+            "mecab-1.0.0.data/data/lib/site-packages/mecab.dll",
+            {"windows-wine-pip-user", "windows-wine-vcredist-pip-user"},
+        ),
         ("MeCab/mecab.dll", set()),
         ("MeCab/_mecab.pyd", set()),
     ],
