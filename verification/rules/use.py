@@ -70,11 +70,9 @@ def use_causes(
     yield from libraries
     yield from wrong_dependencies(evidence, expectation)
     yield from record_causes(evidence)
-    imported = evidence.steps.import_package
-    # Loading an entry point imports the package, so it fails for the same reason.
-    follows = failures[0].name if failures and imported and imported.error else ""
     for cause in entry_point_causes(evidence):
-        yield cause.model_copy(update={"follows": follows})
+        same_reason = failures and _is_error_of_use(str(cause.facts["error"]), evidence)
+        yield cause.model_copy(update={"follows": failures[0].name if same_reason else ""})
     yield from registry_changes(evidence)
 
 
@@ -188,6 +186,19 @@ def wrong_dependencies(evidence: CellEvidence, expectation: Expectation) -> Iter
             facts = {"dependency": dependency.name, "version": dependency.version}
             fault = finding("version-mismatch", "dependency", **facts, locked=locked)
             yield fault.at(evidence, "dependencies")
+
+
+def _is_error_of_use(error: str, evidence: CellEvidence) -> bool:
+    """Return whether an entry point fails for the reason for which the import or the use fails.
+
+    Loading an entry point imports the package. If this fails, every entry point fails.
+    """
+    imported, called = evidence.steps.import_package, evidence.steps.native_call
+    if imported and imported.error:
+        return True
+    if not called or not called.error:
+        return False
+    return f"{called.error.type}: {called.error.message}".startswith(error)
 
 
 def record_causes(evidence: CellEvidence) -> Iterator[Cause]:

@@ -422,14 +422,15 @@ def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     )
 
 
-def test_entry_points_that_fail_like_the_import_follow_from_it() -> None:
+@pytest.mark.parametrize("failed", ["import", "native-call"])
+def test_entry_points_that_fail_like_the_use_follow_from_it(failed: str) -> None:
     error = "No module named 'cffi'"
     entries = [
         {"name": name, "value": "quiverdb.cli:main", "observed": f"ModuleNotFoundError: {error}"}
         for name in ("one", "two")
     ]
     recorded = evidence(
-        fails("import", error, "ModuleNotFoundError"),
+        fails(failed, error, "ModuleNotFoundError"),
         steps(entry_points=step("entry-points", entries)),
     )
     assert recorded.import_run
