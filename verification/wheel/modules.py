@@ -51,9 +51,18 @@ def extension_modules(archive: Archive, identity: WheelIdentity) -> frozenset[st
     return frozenset(name for name, is_native in _modules(archive, identity) if is_native)
 
 
+def without_flag_m(abis: Iterable[str]) -> set[str]:
+    """Return the ABIs until Python 3.7 without their flag m, such as `cp37` for `cp37m`.
+
+    A tag has the flag, and the suffix of a module on Windows does not (PEP 3149).
+    """
+    return {abi.removesuffix("m") for abi in abis if re.fullmatch(r"(?:cp)?3\dm", abi)}
+
+
 def _modules(archive: Archive, identity: WheelIdentity) -> Iterator[tuple[str, bool]]:
     """Yield the full name of each module, and whether it is an extension module."""
     abis = {tag.abi.removeprefix("cp") for tag in identity.tags if tag.abi.startswith("cp")}
+    abis |= without_flag_m(abis)
     for install_path in archive.install_paths.values():
         path = PurePosixPath(install_path)
         module = _MODULE.fullmatch(path.name)

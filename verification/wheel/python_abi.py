@@ -17,6 +17,7 @@ from verification.models.cause import Cause
 from verification.models.inspection import Import, Library
 from verification.rules.catalogue import catalogue
 from verification.wheel.library_names import is_extension_module
+from verification.wheel.modules import without_flag_m
 from verification.wheel.native_code import NativeCode
 from verification.wheel.wording import listing
 
@@ -30,8 +31,7 @@ _SUFFIX = re.compile(r"\.(?:cpython-|cp)(3\d+[a-z]*)[.-]")  # PEP 3149; on Windo
 def causes(code: NativeCode, tags: Collection[Tag]) -> Iterator[Cause]:
     """Yield the extension modules that the Pythons of the wheel's tags cannot import or load."""
     abis = {tag.abi for tag in tags}
-    # Until Python 3.7 a tag has the flag m, and the suffix of a module on Windows does not.
-    accepted = abis | {abi.removesuffix("m") for abi in abis if re.fullmatch(r"cp3\dm", abi)}
+    accepted = abis | without_flag_m(abis)
     modules = {
         path: library
         for library in code.matching
