@@ -275,7 +275,7 @@ def rows(package: str, report: Report) -> Iterator[Row]:
         if not alarms and cell.outcome not in (Outcome.WORKS, Outcome.REFUSED):
             alarms = (Alarm(package, cell.machine, cell.outcome, cell.reason),)
         yield Row(cell.wheel, cell.machine, cell.outcome, alarms)
-    for file in inspections.keys() - {cell.wheel for cell in report.cells}:
+    for file in sorted(inspections.keys() - {cell.wheel for cell in report.cells}):
         if alarms := _alarms(package, INSPECTION, inspections[file].causes):
             yield Row(file, INSPECTION, Outcome.UNVERIFIED, alarms)
 
@@ -315,11 +315,13 @@ def page(
     """Return the text of docs/fidelity.md."""
     table = [row for result in results.values() if not isinstance(result, str) for row in result]
     counts = Counter(_verdict(judged[alarm]) for row in table for alarm in row.alarms)
+    inspected = sum(row.machine == INSPECTION for row in table)
     source = sample.source
     lines = [
         "# Verdicts about packages of others",
         "",
-        f"{len(results)} packages, {len(table)} pairs of wheel and machine. Alarms: "
+        f"{len(results)} packages, {len(table) - inspected} pairs of wheel and machine, "
+        f"{inspected} more wheels with alarms of the inspection only. Alarms: "
         f"{counts['true']} true, **{counts['false']} false**, {counts['wine']} that name Wine as "
         f"the obstacle, {counts['not judged']} not judged.",
         "",
