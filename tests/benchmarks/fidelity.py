@@ -4,7 +4,7 @@ Run ``python3 -m tests.benchmarks.fidelity`` in the root folder of the repositor
 environment of the suite. ``fidelity.toml`` has the packages, and ``fidelity_alarms.toml`` the
 judgement of each alarm. Results are kept for each package in the state folder: a further run
 continues, and only makes the page again if all results are there. ``--again NAME`` runs a package
-again.
+again. ``--kept`` runs nothing and makes the page from the kept results.
 
 The exit code is 0 if each alarm is judged and true, 1 if an alarm is false or not judged, 3 if a
 package has no result, and 4 for wrong use.

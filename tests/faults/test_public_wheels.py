@@ -142,7 +142,7 @@ def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         fetched = images.download_wheels(lock, target, python="3.13", platforms=tags)
-    except Exception as error:  # noqa: BLE001  (whatever the reason, the case did not run)
+    except Exception as error:  # noqa: BLE001  (after any error the case did not run)
         pytest.fail(f"not run: {name} cannot be fetched from the package index: {error}")
     return Path(shutil.copy2(fetched / name, folder / "wheels" / name))
 

@@ -41,8 +41,6 @@ CHECKS = (
 """The names of the checks of every wheel: the modules with their rules."""
 _CPYTHON_CHECKS = ("dependencies", "python-abi")
 """The checks that need to know the libraries and the names of modules of the interpreter."""
-_LOADING = ("missing-runtime-library",)
-"""The causes that make the import of an extension module fail, and that can be a risk."""
 _OTHER_INTERPRETER = "imports and needed libraries: the wheel is for another interpreter"
 _SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
 Modules = Mapping[NormalizedName, frozenset[str]]
@@ -124,12 +122,12 @@ def _system_causes(
 
 
 def _of_optional_module(cause: Cause, optional: Set[str]) -> Cause:
-    """Return a cause as a risk if the package does without the extension module that it is about.
+    """Return a missing library as a risk if only an optional extension module needs it.
 
-    The cause is the same for all other files.
+    The package does without such a module. Other causes are returned unchanged.
     """
     module = cause.where.partition(".")[0].replace("/", ".")
-    if cause.name not in _LOADING or module not in optional:
+    if cause.name != "missing-runtime-library" or module not in optional:
         return cause
     return catalogue().cause(cause.name, cause.where, cause.message, risk=True, **cause.facts)
 

@@ -42,7 +42,7 @@ def smoke(subject: GeneratedSubject) -> types.ModuleType:
     [
         # One extension module at the top level.
         ({f"thing{SUFFIX}": module("thing")}, "thing", ["thing"], ["thing"]),
-        # An extension module beside the package.
+        # An extension module next to the package.
         (
             {"thing/__init__.py": "", f"_thing_backend{SUFFIX}": module("_thing_backend")},
             "thing",
@@ -101,7 +101,7 @@ def smoke(subject: GeneratedSubject) -> types.ModuleType:
             ["0a__mypyc", "thing"],
         ),
     ],
-    ids=["module", "beside", "packages", "folders", "namespace", "stubs", "mypyc"],
+    ids=["module", "next to", "packages", "folders", "namespace", "stubs", "mypyc"],
 )
 def test_each_layout_is_read_from_the_wheel(
     tmp_path: Path, files: Files, package: str, packages: list[str], extensions: list[str]
