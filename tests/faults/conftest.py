@@ -6,12 +6,11 @@ import contextlib
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pytest
-from packaging.utils import NormalizedName
 
 from containers import builder, engine, images, testbed
 from containers.engine import Engine, Run
@@ -47,7 +46,7 @@ from verification.scenarios.instructions import TIME_LIMITS
 from verification.session import dependencies as locked_dependencies
 from verification.session.run_cell import PlantedFault
 from verification.subjects.subject import load as load_subject
-from verification.wheel.modules import top_level_modules
+from verification.wheel.modules import Distributions, read_distributions
 from verification.wheel.release_inspection import inspect_release
 
 MACHINE = "debian-13"
@@ -234,9 +233,9 @@ def compile_library(
 
 
 @functools.cache
-def dependency_modules() -> Mapping[NormalizedName, frozenset[str]]:
-    """Return the top-level modules of the dependencies, by distribution."""
-    return top_level_modules(locked_dependencies.files(load_subject(), ()))
+def dependencies() -> Distributions:
+    """Return the dependencies of quiverdb."""
+    return read_distributions(locked_dependencies.files(load_subject(), ()))
 
 
 @pytest.fixture
@@ -293,7 +292,7 @@ def _judge(
         installer: str = "",
         **seconds: int,
     ) -> JudgedWheel:
-        static = inspect_release([wheel], subject, dependency_modules())
+        static = inspect_release([wheel], subject, dependencies())
         cell = plan.cell(
             default.machine,
             load_subject(),

@@ -43,6 +43,7 @@ from verification.session.prepare import libraries_of
 from verification.subjects.generate import generate
 from verification.subjects.subject import load as load_subject
 from verification.wheel.archive import open_wheel
+from verification.wheel.modules import Distribution
 from verification.wheel.release_inspection import inspect_release
 
 TABLE = Path(__file__).with_name("public_wheels.toml")
@@ -153,8 +154,11 @@ def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
 @pytest.mark.parametrize("case", [*_inspected()])
 def test_inspection_finds_what_is_true_of_the_wheels(case: PublicCase, tmp_path: Path) -> None:
     described = describe(case, tmp_path)
-    modules = {canonicalize_name(name): frozenset(of) for name, of in case.provides.items()}
-    causes = list(inspect_release(described.wheels, described.subject, modules).all_causes)
+    distributions = {
+        canonicalize_name(name): Distribution(frozenset(modules))
+        for name, modules in case.provides.items()
+    }
+    causes = list(inspect_release(described.wheels, described.subject, distributions).all_causes)
     assert _names(causes) == set(case.inspection or ()), causes
     assert set(case.notes) <= {cause.name for cause in causes}
 

@@ -13,7 +13,8 @@ from verification.models.inspection import Import, WheelInspection
 from verification.models.subject import Subject
 from verification.subjects import subject
 from verification.wheel.archive import open_wheel
-from verification.wheel.wheel_inspection import Modules, inspect_wheel
+from verification.wheel.modules import Distributions
+from verification.wheel.wheel_inspection import inspect_wheel
 
 SUBJECT = subject.load()
 
@@ -107,12 +108,12 @@ def windows_wheel(
 def inspect(
     wheel: Path,
     subject: Subject = SUBJECT,
-    modules: Modules | None = None,
+    distributions: Distributions | None = None,
     *,
     additional: bool = False,
 ) -> WheelInspection:
     """Read a wheel and apply all rules to it."""
-    return inspect_wheel(open_wheel(wheel), subject, modules, additional=additional)
+    return inspect_wheel(open_wheel(wheel), subject, distributions, additional=additional)
 
 
 def only_cause(wheel: Path) -> Cause:

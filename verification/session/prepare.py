@@ -39,7 +39,7 @@ from verification.session import dependencies, origin, required_files
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
-from verification.wheel.modules import top_level_modules
+from verification.wheel.modules import read_distributions
 from verification.wheel.release_inspection import bundled_libraries, inspect_release
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
@@ -297,9 +297,9 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
         WrongUse: a file in the folder of --wheels is not a wheel.
         BuildFailed: a published or built file is not a wheel.
     """
-    modules = top_level_modules(release.dependencies)
+    distributions = read_distributions(release.dependencies)
     try:
-        return inspect_release(release.wheel_paths, subject, modules)
+        return inspect_release(release.wheel_paths, subject, distributions)
     except BadWheel as error:
         if release.origin == "wheels":
             message = f"--wheels {release.location}: {error}; give a complete .whl file"

@@ -19,7 +19,7 @@ from verification.wheel import stdlib
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules
-from verification.wheel.modules import extension_modules, installed_modules
+from verification.wheel.modules import Distributions, extension_modules, installed_modules
 from verification.wheel.tags import PATCHES
 
 DEVELOPER_FOLDERS = frozenset({"benchmarks", "examples", "test", "testing", "tests"})
@@ -99,7 +99,7 @@ def causes(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,
-    modules: Mapping[NormalizedName, frozenset[str]] | None,
+    distributions: Distributions | None,
     code: PackageCode,
 ) -> Iterator[Cause]:
     """Yield a cause for each module that the package imports and nothing provides.
@@ -108,16 +108,16 @@ def causes(
     only if it imports a module of the package. An import whose failure the code handles does not
     count. If the import may never run, the cause is a risk.
 
-    ``modules`` are the top-level modules of the known distributions; None if no distribution is
-    known. A distribution is assumed to have a module of its name. If the wheel requires a
-    distribution that is not known, it may provide any missing module, so the cause is a risk.
+    ``distributions`` are the known ones; None if none is known. A distribution is assumed to have a
+    module of its name. If the wheel requires a distribution that is not known, it may provide any
+    missing module, so the cause is a risk.
     """
     package = subject.import_package
     if not has_package(archive, identity, package):
         message = f"contains no module of the package {package}"
         yield _fault(archive.name, message, package, risk=False)
         return
-    required = _Required.of(identity, subject, modules)
+    required = _Required.of(identity, subject, distributions)
     imports = _Imports.of(code, package)
     yield from _removed_modules(imports, subject, required)
     missing: dict[tuple[str, bool], list[_Missing]] = {}
@@ -155,16 +155,16 @@ class _Required(NamedTuple):
         cls,
         identity: WheelIdentity,
         subject: Subject,
-        modules: Mapping[NormalizedName, frozenset[str]] | None,
+        distributions: Distributions | None,
     ) -> _Required:
         """Return what the distributions that this wheel requires provide."""
-        known = modules or {}
+        known = distributions or {}
         names = declared_dependencies(identity, subject)
         extras = _names(identity, subject, _extras(identity)) - names
         return cls(
             names,
             _provided(names, known),
-            tuple(sorted(names - known.keys())) if modules is not None else (),
+            tuple(sorted(names - known.keys())) if distributions is not None else (),
             _provided(extras, known),
         )
 
@@ -320,11 +320,10 @@ def is_for_developers(path: str) -> bool:
     return bool(DEVELOPER_FOLDERS.intersection(parts[:-1])) or parts[-1] == "conftest"
 
 
-def _provided(
-    names: Iterable[NormalizedName], modules: Mapping[NormalizedName, frozenset[str]]
-) -> frozenset[str]:
+def _provided(names: Iterable[NormalizedName], distributions: Distributions) -> frozenset[str]:
     """Return the top-level modules of distributions. Each is assumed to have one of its name."""
-    provided = frozenset[str]().union(*(modules.get(name, ()) for name in names))
+    known = (distributions[name].modules for name in names if name in distributions)
+    provided = frozenset[str]().union(*known)
     return provided.union(*((name.replace("-", "_"), name.partition("-")[0]) for name in names))
 
 

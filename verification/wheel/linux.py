@@ -195,7 +195,8 @@ class _Processes:
 def _system_libraries(code: NativeCode, policy: Policy | None) -> Callable[[str], str | None]:
     """Return a function that finds a library in the default folders of every system of the tag.
 
-    Without a policy, every library that the wheel does not contain may be there.
+    A library of a distribution that the wheel may depend on counts as well. Without a policy, every
+    library that the wheel does not contain may be there.
     """
 
     def find(name: str) -> str | None:
@@ -205,6 +206,7 @@ def _system_libraries(code: NativeCode, policy: Policy | None) -> Callable[[str]
             or (name in policy.whitelist if policy else not _bundled(code, name))
             # `native_code` reports this missing library
             or re.sub(r"\.so\..*", ".so", name) in code.absent
+            or name.lower() in code.provided
         )
         return f"/lib/{name}" if is_present else None
 

@@ -1,16 +1,18 @@
-"""List the modules that wheels install."""
+"""List the modules that wheels install, and the libraries that dependencies provide."""
 
 from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
+from verification.wheel.library_names import is_library_name
 
 # The file of a module. The module name ends at the first dot: x.cpython-313-x86_64-linux-gnu.so.
 _MODULE = re.compile(
@@ -18,21 +20,41 @@ _MODULE = re.compile(
 )
 
 
-def top_level_modules(wheels: Iterable[Path]) -> dict[NormalizedName, frozenset[str]]:
-    """Return the top-level modules of each wheel, by the name of the distribution.
+class Distribution(NamedTuple):
+    """What a distribution installs that other distributions can use."""
+
+    modules: frozenset[str]
+    """Its top-level modules."""
+    libraries: frozenset[str] = frozenset()
+    """The lower-case file names of its libraries."""
+
+
+Distributions = Mapping[NormalizedName, Distribution]
+"""The distributions that a wheel may depend on, by name."""
+
+
+def read_distributions(wheels: Iterable[Path]) -> Distributions:
+    """Return the distribution of each wheel; if several wheels have one name, what all have.
 
     Files that are not wheels are left out.
     """
-    modules = {}
+    found: dict[NormalizedName, Distribution] = {}
     for path in wheels:
         if path.suffix != ".whl":
             continue
         with zipfile.ZipFile(path) as archive:
-            tops = {name.partition("/")[0] for name in archive.namelist()}
-        modules[parse_wheel_filename(path.name)[0]] = frozenset(
+            paths = archive.namelist()
+        tops = {path.partition("/")[0] for path in paths}
+        modules = {
             top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".libs"))
+        }
+        files = {path.rpartition("/")[2].lower() for path in paths}
+        name = parse_wheel_filename(path.name)[0]
+        others = found.get(name, Distribution(frozenset()))
+        found[name] = Distribution(
+            others.modules | modules, others.libraries.union(filter(is_library_name, files))
         )
-    return modules
+    return found
 
 
 def installed_modules(archive: Archive, identity: WheelIdentity) -> frozenset[str]:

@@ -48,6 +48,11 @@ class NativeCode:
     """The wheel's platform tag."""
     declared: tuple[str, ...]
     """The paths of the libraries that the package itself loads, in load order."""
+    provided: frozenset[str] = frozenset()
+    """The lower-case file names of the libraries in distributions that the wheel may depend on.
+
+    A run path can lead to such a library, or the package can load it before its own code.
+    """
 
     @property
     def target(self) -> PlatformTarget:

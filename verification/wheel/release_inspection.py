@@ -21,6 +21,7 @@ from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import open_wheel
 from verification.wheel.library_names import has_hash, is_extension_module, is_library_name
+from verification.wheel.modules import Distributions
 from verification.wheel.sources import is_public
 from verification.wheel.tags import (
     declared_platform,
@@ -29,7 +30,7 @@ from verification.wheel.tags import (
     parse_tags,
     undeclared_platforms,
 )
-from verification.wheel.wheel_inspection import Modules, inspect_wheel
+from verification.wheel.wheel_inspection import inspect_wheel
 from verification.wheel.wording import listing
 
 _NAME = re.compile(r'^[\w.-]+|(?<=extra==")[\w.-]+|(?<=\[)[\w.,-]+')
@@ -37,11 +38,11 @@ _NAME = re.compile(r'^[\w.-]+|(?<=extra==")[\w.-]+|(?<=\[)[\w.,-]+')
 
 
 def inspect_release(
-    wheels: Iterable[Path], subject: Subject, modules: Modules | None = None
+    wheels: Iterable[Path], subject: Subject, distributions: Distributions | None = None
 ) -> ReleaseInspection:
     """Read each wheel once, apply all rules to it, and apply the rules for the release.
 
-    ``modules`` are the top-level modules of the distributions that the release may depend on.
+    ``distributions`` are those that the release may depend on; None if none is known.
 
     Raises:
         BadWheel: one of the files is not a wheel.
@@ -49,7 +50,7 @@ def inspect_release(
     paths = tuple(wheels)
     additional = _additional([path.name for path in paths], subject)
     inspections = tuple(
-        inspect_wheel(open_wheel(path), subject, modules, additional=path.name in additional)
+        inspect_wheel(open_wheel(path), subject, distributions, additional=path.name in additional)
         for path in paths
     )
     return ReleaseInspection(wheels=inspections, causes=release_causes(inspections, subject))

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from verification.models.cause import Cause
 from verification.models.subject import Subject
@@ -15,6 +15,7 @@ from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.library_names import is_extension_module, is_library_name
+from verification.wheel.modules import Distributions
 from verification.wheel.wording import byte_size, listing
 
 # Names that many projects use for what is not their package. Two wheels with such a folder or
@@ -39,7 +40,7 @@ def causes(
     archive: Archive,
     identity: WheelIdentity,
     subject: Subject,
-    modules: Mapping[NormalizedName, frozenset[str]],
+    distributions: Distributions,
 ) -> Iterator[Cause]:
     """Yield one cause for each top-level file or folder that a wheel should not install.
 
@@ -47,14 +48,14 @@ def causes(
     its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. Other files with
     the name of the package are a risk, and so is a `.pth` file: each start of Python reads it.
 
-    ``modules`` are the top-level modules of the other distributions. A file or folder with the
-    same name overwrites them.
+    ``distributions`` are the other distributions. A file or folder with the name of one of their
+    modules overwrites it.
     """
     owners = {
-        module: distribution
-        for distribution, names in modules.items()
-        if distribution != canonicalize_name(identity.name)
-        for module in names
+        module: name
+        for name, distribution in distributions.items()
+        if name != canonicalize_name(identity.name)
+        for module in distribution.modules
     }
     groups = _names_by_top_level(archive)
     for top, names in groups.items():

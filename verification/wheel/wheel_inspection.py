@@ -5,9 +5,7 @@ The inspection collects all faults. It lists everything that it cannot check as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
-
-from packaging.utils import NormalizedName
+from collections.abc import Iterable, Iterator, Set
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.inspection import WheelInspection
@@ -31,6 +29,7 @@ from verification.wheel import (
 )
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
+from verification.wheel.modules import Distributions
 from verification.wheel.native_code import NativeCode
 from verification.wheel.tags import has_cpython, parse_tags, subject_for_wheel
 
@@ -43,14 +42,18 @@ _CPYTHON_CHECKS = ("dependencies", "python-abi")
 """The checks that need to know the libraries and the names of modules of the interpreter."""
 _OTHER_INTERPRETER = "imports and needed libraries: the wheel is for another interpreter"
 _SYSTEM_CHECKS = {"linux": "linux", "musl": "linux", "windows": "windows"}
-Modules = Mapping[NormalizedName, frozenset[str]]
-"""The top-level modules of the distributions that the wheel may depend on, by name."""
 
 
 def inspect_wheel(
-    archive: Archive, subject: Subject, modules: Modules | None = None, *, additional: bool = False
+    archive: Archive,
+    subject: Subject,
+    distributions: Distributions | None = None,
+    *,
+    additional: bool = False,
 ) -> WheelInspection:
     """Inspect one wheel.
+
+    ``distributions`` are those that the wheel may depend on; None if none is known.
 
     An ``additional`` wheel is one that the subject does not declare. Its own tags decide which
     Python and which platforms it must support.
@@ -62,13 +65,15 @@ def inspect_wheel(
     code = imports.read_package(archive, subject.import_package, environment)
     declared = native_code.declared_paths(archive, wheel_identity.platform, subject)
     libraries, unloadable = native_code.gather(archive, declared)
-    native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared)
+    known = distributions or {}
+    provided = frozenset[str]().union(*(known[name].libraries for name in known))
+    native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared, provided)
     causes = [
         *unloadable,
         *identity.causes(archive, wheel_identity, subject, additional=additional),
         *record.causes(archive),
         *file_names.causes(archive, wheel_identity, subject),
-        *top_level.causes(archive, wheel_identity, subject, modules or {}),
+        *top_level.causes(archive, wheel_identity, subject, known),
         *unused_files.causes(archive, wheel_identity),
         *private_files.causes(archive),
         *entry_points.causes(archive, wheel_identity, subject),
@@ -76,7 +81,7 @@ def inspect_wheel(
     ]
     is_for_cpython = has_cpython(wheel_identity.tags)
     if is_for_cpython:
-        causes += dependencies.causes(archive, wheel_identity, subject, modules, code)
+        causes += dependencies.causes(archive, wheel_identity, subject, distributions, code)
         causes += python_abi.causes(native, wheel_identity.tags)
         optional = code.optional(subject.import_package)
         causes += (

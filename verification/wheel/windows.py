@@ -40,7 +40,8 @@ def causes(
     archive: Archive, code: NativeCode, subject: Subject, tags: Iterable[Tag]
 ) -> Iterator[Cause]:
     """Yield the reasons why libraries of a wheel with these tags cannot load on a clean Windows."""
-    provided = _of_python(subject, tags, code.tag) | {name.lower() for name in code.absent}
+    provided = _of_python(subject, tags, code.tag) | code.provided
+    provided |= {name.lower() for name in code.absent}
     bundled_libraries = {
         posixpath.basename(path).lower(): library
         for library in code.libraries

@@ -22,6 +22,7 @@ from verification.models.cause import Cause, FactValue
 from verification.wheel.archive import open_wheel
 from verification.wheel.dependencies import declared_dependencies
 from verification.wheel.identity import identify
+from verification.wheel.modules import Distribution
 
 LOADER = "quiverdb/_loader.py"
 GOOD_LOADER = "from cffi import FFI\n\n\ndef load():\n    return FFI\n"
@@ -131,17 +132,17 @@ def test_import_in_the_tests_of_the_package_has_no_cause(tmp_path: Path, folder:
 def test_module_of_an_extra_is_missing_only_if_the_package_needs_it(
     tmp_path: Path, requires: str
 ) -> None:
-    modules = {
-        canonicalize_name("cffi"): frozenset({"cffi"}),
-        canonicalize_name("python-pandas"): frozenset({"pandas"}),
+    distributions = {
+        canonicalize_name("cffi"): Distribution(frozenset({"cffi"})),
+        canonicalize_name("python-pandas"): Distribution(frozenset({"pandas"})),
     }
     extra = {"quiverdb/extra.py": "import pandas\n"}
     optional = linux_wheel(tmp_path, extra, requires=("cffi", requires))
-    assert inspect(optional, SUBJECT, modules).causes == ()
+    assert inspect(optional, SUBJECT, distributions).causes == ()
     always = linux_wheel(
         tmp_path, {LOADER: f"{GOOD_LOADER}import pandas\n"}, requires=("cffi", requires)
     )
-    (cause,) = inspect(always, SUBJECT, modules).causes
+    (cause,) = inspect(always, SUBJECT, distributions).causes
     assert (cause.name, cause.severity) == ("missing-dependency", "broken")
 
 
@@ -188,9 +189,9 @@ def test_modules_of_a_declared_dependency_are_available(tmp_path: Path) -> None:
     wheel = with_loader(tmp_path, "import _cffi_backend")
     assert only_cause(wheel).facts == {"module": "_cffi_backend"}
     cffi, numpy = canonicalize_name("cffi"), canonicalize_name("numpy")
-    modules = frozenset({"cffi", "_cffi_backend"})
-    assert inspect(wheel, SUBJECT, {cffi: modules}).causes == ()
-    assert len(inspect(wheel, SUBJECT, {numpy: modules}).causes) == 1
+    backend = Distribution(frozenset({"cffi", "_cffi_backend"}))
+    assert inspect(wheel, SUBJECT, {cffi: backend}).causes == ()
+    assert len(inspect(wheel, SUBJECT, {numpy: backend}).causes) == 1
 
 
 def test_dependency_provides_a_module_with_its_name(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_each_missing_module_has_a_cause(tmp_path: Path) -> None:
 
 def test_import_that_an_unknown_dependency_may_provide_is_a_note(tmp_path: Path) -> None:
     loader = {LOADER: f"{GOOD_LOADER}import yaml\n"}
-    cffi = {canonicalize_name("cffi"): frozenset({"cffi"})}
+    cffi = {canonicalize_name("cffi"): Distribution(frozenset({"cffi"}))}
     (tmp_path / "declared").mkdir()
     declared = linux_wheel(tmp_path / "declared", loader, requires=("cffi", "pyyaml"))
     (cause,) = inspect(declared, SUBJECT, cffi).causes

@@ -9,7 +9,7 @@ from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_wheels import SUBJECT
 from verification.wheel.archive import open_wheel
 from verification.wheel.identity import identify
-from verification.wheel.modules import installed_modules, top_level_modules
+from verification.wheel.modules import Distribution, installed_modules, read_distributions
 
 
 def installed(folder: Path, *paths: str, tag: str = wheels.LINUX_TAG) -> set[str]:
@@ -18,14 +18,26 @@ def installed(folder: Path, *paths: str, tag: str = wheels.LINUX_TAG) -> set[str
     return {name for name in names if name and "dist-info" not in name}
 
 
-def test_top_level_modules_are_read_from_wheels(tmp_path: Path) -> None:
+def test_modules_and_libraries_of_distributions_are_read_from_wheels(tmp_path: Path) -> None:
     name = "A_b-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
     with zipfile.ZipFile(tmp_path / name, "w") as archive:
         for path in ("one/two/__init__.py", "_two.cpython-313.so", "a_b-1.0.dist-info/RECORD"):
             archive.writestr(path, "")
         archive.writestr("A_b.libs/x.so", "")
-    modules = top_level_modules([tmp_path / "a-1.0.tar.gz", tmp_path / name])
-    assert modules == {"a-b": frozenset({"one", "_two"})}
+    distributions = read_distributions([tmp_path / "a-1.0.tar.gz", tmp_path / name])
+    assert distributions == {
+        "a-b": Distribution(frozenset({"one", "_two"}), frozenset({"_two.cpython-313.so", "x.so"}))
+    }
+
+
+def test_wheels_with_one_name_are_one_distribution(tmp_path: Path) -> None:
+    for name, path in (("manylinux_2_28_x86_64", "a/x.so.1"), ("win_amd64", "A/X.DLL")):
+        with zipfile.ZipFile(tmp_path / f"a-1.0-py3-none-{name}.whl", "w") as archive:
+            archive.writestr(path, "")
+    distributions = read_distributions(sorted(tmp_path.iterdir()))
+    assert distributions == {
+        "a": Distribution(frozenset({"a", "A"}), frozenset({"x.so.1", "x.dll"}))
+    }
 
 
 def test_installed_modules_and_folders_have_full_names(tmp_path: Path) -> None:

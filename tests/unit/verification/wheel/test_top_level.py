@@ -15,8 +15,9 @@ from tests.helpers.sample_wheels import (
     linux_wheel,
     only_cause,
 )
+from verification.wheel.modules import Distribution
 
-CFFI = {canonicalize_name("cffi"): frozenset({"cffi", "_cffi_backend"})}
+CFFI = {canonicalize_name("cffi"): Distribution(frozenset({"cffi", "_cffi_backend"}))}
 
 
 def strays(folder: Path, files: Mapping[str, bytes | str]) -> list[tuple[str, str]]:
@@ -44,9 +45,9 @@ def test_each_top_level_folder_and_file_is_one_cause(tmp_path: Path) -> None:
 def test_module_of_a_dependency_is_reported_as_overwritten(
     tmp_path: Path, path: str, name: str
 ) -> None:
-    modules = {**CFFI, canonicalize_name("quiverdb"): frozenset({"more"})}
+    distributions = {**CFFI, canonicalize_name("quiverdb"): Distribution(frozenset({"more"}))}
     content = elf() if path.endswith(".so") else b""
-    (cause,) = inspect(linux_wheel(tmp_path, {path: content}), SUBJECT, modules).causes
+    (cause,) = inspect(linux_wheel(tmp_path, {path: content}), SUBJECT, distributions).causes
     assert cause.name == name
     assert cause.facts.get("distribution") == ("cffi" if name == "dependency-overwritten" else None)
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.helpers import binaries
 from tests.helpers import wheel_builder as wheels
 from tests.helpers.sample_wheels import (
     LINUX_API,
     LINUX_CORE,
+    SUBJECT,
     WINDOWS_CORE,
     Files,
     inspect,
@@ -25,6 +27,7 @@ from tests.helpers.sample_wheels import (
 from verification.models.cause import Severity
 from verification.wheel import wheel_inspection
 from verification.wheel.errors import BadWheel
+from verification.wheel.modules import Distribution
 
 INFO = "quiverdb-1.0.0.dist-info"
 
@@ -118,6 +121,19 @@ def test_rules_of_the_wheels_system_are_applied(tmp_path: Path, out: Path) -> No
         windows_wheel(out, {WINDOWS_CORE: windows_core(imports={"absent.dll": ["f"]})})
     )
     assert linux.cause_names() == windows.cause_names() == {"missing-runtime-library"}
+
+
+@pytest.mark.parametrize("provided", ["libabsent.so.1", "absent.dll"])
+def test_library_of_a_dependency_is_not_missing(tmp_path: Path, out: Path, provided: str) -> None:
+    core = linux_core(needed=["libabsent.so.1", "libc.so.6"])
+    linux = linux_wheel(tmp_path, {LINUX_CORE: core})
+    windows = windows_wheel(out, {WINDOWS_CORE: windows_core(imports={"Absent.dll": ["f"]})})
+    known = {canonicalize_name("cffi"): Distribution(frozenset({"cffi"}), frozenset({provided}))}
+    is_missing = {
+        name: bool(inspect(wheel, SUBJECT, known).causes)
+        for name, wheel in (("libabsent.so.1", linux), ("absent.dll", windows))
+    }
+    assert is_missing == {name: name != provided for name in is_missing}
 
 
 def test_unread_code_and_libraries_are_unverified(tmp_path: Path) -> None:
