@@ -22,7 +22,6 @@ from typing import Literal
 import pypi_simple
 import requests
 from packaging.requirements import Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import Tag
 from packaging.utils import (
     InvalidSdistFilename,
@@ -38,7 +37,7 @@ from containers import cache, wheelhouse
 from containers.progress import print_line, step
 from containers.state import state_folder
 from verification.models.base import DataError, Model, read_json
-from verification.models.release import Release, ReleaseFile, project_and_version
+from verification.models.release import Release, ReleaseFile, allows_python, project_and_version
 from verification.models.subject import Platform
 
 _LISTING_ERRORS = (requests.RequestException, ValueError, pypi_simple.UnsupportedRepoVersionError)
@@ -249,15 +248,6 @@ def file_kinds(
     return frozenset(
         kind for kind, found in versions.items() if any(requirement.specifier.filter(found))
     )
-
-
-def allows_python(requires_python: str, python: str) -> bool:
-    """Return False if Requires-Python excludes every patch release of a Python, such as 3.13."""
-    try:
-        specifiers = SpecifierSet(requires_python)
-    except InvalidSpecifier:
-        return True  # installers ignore an invalid value as well
-    return any(specifiers.contains(f"{python}.{patch}") for patch in range(100))
 
 
 def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 from pydantic import Field
@@ -14,6 +15,8 @@ from pydantic import Field
 from verification.models.base import Model
 
 Origin = Literal["source", "wheels", "release"]
+PATCHES = range(100)
+"""The possible patch releases of a Python minor version. A wheel must support all of them."""
 
 
 class ReleaseFile(Model):
@@ -124,3 +127,18 @@ def project_and_version(path: Path) -> tuple[str, Version]:
     else:
         name, version = parse_sdist_filename(path.name)
     return str(name), version
+
+
+def allows_python(requires_python: str, python: str, full: str = "") -> bool:
+    """Return whether Requires-Python allows a minor version of Python, such as 3.13.
+
+    ``full`` is the full version, such as 3.13.2. Without it, one allowed patch release is enough.
+    Installers ignore an invalid value, and so does this function.
+    """
+    try:
+        specifiers = SpecifierSet(requires_python)
+    except InvalidSpecifier:
+        return True
+    if full:
+        return specifiers.contains(full, prereleases=True)
+    return any(specifiers.contains(f"{python}.{patch}") for patch in PATCHES)

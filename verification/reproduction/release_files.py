@@ -9,8 +9,9 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from verification.models.base import Model
+from verification.models.release import allows_python
 from verification.reproduction.similar_machine import BugReport
-from verification.scenarios.expectation import allows_python, linux_platforms, python_tags
+from verification.scenarios.expectation import linux_platforms, python_tags
 
 # The assumed versions if the bug report names none. A file that does not fit the newest version
 # does not fit an older one either.
@@ -101,7 +102,10 @@ def _fallback(bug_report: BugReport, earlier: Iterable[IndexedFile]) -> str:
 
 def _allows(bug_report: BugReport, file: IndexedFile) -> bool:
     version = bug_report.python_version
-    return version is None or allows_python(file.requires_python, version, bug_report.full_python)
+    if version is None:
+        return True
+    minor = ".".join(map(str, version))
+    return allows_python(file.requires_python, minor, bug_report.full_python)
 
 
 def _fits(bug_report: BugReport, name: str) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 
-from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags, parse_tag
 
 from verification.models.inspection import WheelInspection
 from verification.models.machine import MachineSpec, Refusal
+from verification.models.release import allows_python
 from verification.models.subject import Subject
-from verification.wheel.tags import PATCHES, parse_tags
+from verification.wheel.tags import parse_tags
 
 _OLDEST_GLIBC = 5
 """The minor version of the oldest glibc that a manylinux tag for x86_64 names (PEP 600)."""
@@ -27,7 +27,7 @@ def refusal(
     ``wheel_tags`` are the tags of all wheels of the release.
     """
     tags = frozenset(wheel_tags)
-    if not allows_python(requires_python, machine.python_version):
+    if not allows_python(requires_python, machine.python_minor):
         return "unsupported-python"
     if tags & supported_tags(machine):
         return None
@@ -81,18 +81,6 @@ def fits_release(wheels: Iterable[WheelInspection], machine: MachineSpec) -> boo
         refusal(parse_tags(wheel.tags), wheel.requires_python or "", machine) is None
         for wheel in wheels
     )
-
-
-def allows_python(requires_python: str, version: tuple[int, int], full: str = "") -> bool:
-    """Return True if Requires-Python allows a Python of this minor version.
-
-    ``full`` is the full version, such as 3.13.2. Without it, one allowed patch release is enough.
-    """
-    specifiers = SpecifierSet(requires_python)
-    if full:
-        return specifiers.contains(full, prereleases=True)
-    minor = ".".join(map(str, version))
-    return any(specifiers.contains(f"{minor}.{patch}") for patch in PATCHES)
 
 
 def linux_platforms(libc: str, version: tuple[int, int], processor: str) -> Iterator[str]:

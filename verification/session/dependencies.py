@@ -13,12 +13,11 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import wheelhouse
-from containers.upstream_releases import allows_python
 from containers.wheelhouse import Target
 from verification.models import lock_file
 from verification.models.lock_file import LockedRelease
 from verification.models.machine import MachineSpec
-from verification.models.release import project_and_version
+from verification.models.release import allows_python, project_and_version
 from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios import machines
 from verification.scenarios.expectation import machine_platforms, supported_tags

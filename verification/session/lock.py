@@ -25,12 +25,12 @@ from packaging.version import Version
 from containers import upstream_releases
 from containers.progress import step
 from containers.state import state_folder
-from containers.upstream_releases import UpstreamUnavailable, allows_python
+from containers.upstream_releases import UpstreamUnavailable
 from verification.models import lock_file
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.lock_file import LockedRelease
 from verification.models.machine import MachineSpec
-from verification.models.release import Release
+from verification.models.release import Release, allows_python
 from verification.models.subject import Subject
 from verification.scenarios.expectation import supported_tags
 from verification.session import dependencies

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from verification.wheel.tags import PATCHES
+from verification.models.release import PATCHES
 
 _ATTRIBUTES = {
     "sys.platform": "sys_platform",

@@ -13,6 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
 from verification.models.cause import Cause, FactValue
+from verification.models.release import PATCHES
 from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import stdlib
@@ -20,7 +21,6 @@ from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.imports import ImportedModule, PackageCode, reachable_modules
 from verification.wheel.modules import Distributions, extension_modules, installed_modules
-from verification.wheel.tags import PATCHES
 
 DEVELOPER_FOLDERS = frozenset({"benchmarks", "examples", "test", "testing", "tests"})
 """The names of the folders with code for developers of a package."""

@@ -13,10 +13,11 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import InvalidVersion, Version
 
 from verification.models.cause import Cause, FactValue
+from verification.models.release import PATCHES
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
-from verification.wheel.tags import PATCHES, is_newer, is_tag, oldest_platform_tag, python_tags
+from verification.wheel.tags import is_newer, is_tag, oldest_platform_tag, python_tags
 from verification.wheel.wheel_file import WheelFile, read_wheel_file
 from verification.wheel.wording import listing
 

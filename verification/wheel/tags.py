@@ -11,9 +11,6 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from verification.models.subject import Platform, PlatformTarget, Subject
 
-PATCHES = range(100)
-"""The possible patch releases of a Python minor version. A wheel must support all of them."""
-
 
 def parse_tags(lines: Iterable[str]) -> frozenset[Tag]:
     """Return the tags in the lines of a WHEEL file. Invalid lines are left out."""

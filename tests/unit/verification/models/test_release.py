@@ -5,7 +5,12 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from verification.models.release import Release, ReleaseFile, project_and_version
+from verification.models.release import (
+    Release,
+    ReleaseFile,
+    allows_python,
+    project_and_version,
+)
 
 WHEEL = ReleaseFile(path=Path("folder/x-1.2.0-py3-none-any.whl"), sha256="0" * 64)
 
@@ -93,3 +98,22 @@ def test_name_and_version_are_read_from_a_file_name() -> None:
         "quiver-db",
         "1.0",
     ]
+
+
+@pytest.mark.parametrize(
+    ("requires_python", "full", "is_allowed"),
+    [
+        (">=3.13", "", True),
+        (">=3.13.2", "", True),
+        (">=3.14", "", False),
+        ("<3.13", "", False),
+        (">=3.13.2", "3.13.1", False),
+        (">=3.13.2", "3.13.2", True),
+        (">=three", "", True),
+        ("", "3.13.0rc1", True),
+    ],
+)
+def test_requires_python_allows_a_minor_version(
+    requires_python: str, full: str, is_allowed: bool
+) -> None:
+    assert allows_python(requires_python, "3.13", full) is is_allowed
