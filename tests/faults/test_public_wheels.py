@@ -30,16 +30,14 @@ from tests.faults.recording import (
 from verification.models.base import Model, load_toml, validate
 from verification.models.cause import Cause, Severity
 from verification.models.evidence import read_evidence
-from verification.models.expectation import Expectation
 from verification.models.subject import Subject
 from verification.models.testbed import IndexHosts
 from verification.models.verdict import Outcome
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.scenarios.conditions import conditions
 from verification.session import dependencies
-from verification.session.prepare import libraries_of
+from verification.session.prepare import expectation
 from verification.subjects.generate import generate
 from verification.subjects.subject import load as load_subject
 from verification.wheel.archive import open_wheel
@@ -196,20 +194,9 @@ def test_machine_shows_what_is_true_of_the_wheel(
         result = results[cell.id]
         evidence = read_evidence(tmp_path / "report" / "evidence" / f"{result.evidence}.json")
         planned = plan.cell(machines.load()[cell.machine], subject, cell.installer, cell.scenario)
-        expectation = Expectation(
-            kind=planned.expectation,
-            refusal=planned.refusal,
-            project=subject.name,
-            version=release.version,
-            package=subject.import_package,
-            digests=release.digests(),
-            locked=dependencies.fitting_versions(
-                dependencies.files(subject, [planned.machine]), planned.machine
-            ),
-            libraries=libraries_of(subject, planned, result.wheel),
-            conditions=conditions(planned),
-        )
-        cells = {cell.id: ObservedCell(evidence, expectation)}
+        served = release.with_dependencies(*dependencies.files(subject, [planned.machine]))
+        expected = expectation(subject, planned, served, result.wheel)
+        cells = {cell.id: ObservedCell(evidence, expected)}
         return Observations(cells, _default_hosts())
 
     diagnosis = diagnose(*evidence_source.observe([cell.id], run_cells)[cell.id])

@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from containers.progress import PROGRESS
+
 _HOST_SETTINGS = ("PIP_", "UV_", "DOCKER_", "QUIVERDB_E2E_", "XDG_")
 
 
 @pytest.fixture(autouse=True)
-def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Remove the settings of the host from the environment. Return the state folder of the test."""
+def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Remove the settings of the host from the environment. Return the state folder of the test.
+
+    Afterwards the progress has its default output again, which a command can change.
+    """
     for name in list(os.environ):
         if name.startswith(_HOST_SETTINGS):
             monkeypatch.delenv(name)
@@ -22,7 +27,8 @@ def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
     monkeypatch.setenv("QUIVERDB_E2E_STATE", str(folder / "state"))
-    return folder / "state"
+    yield folder / "state"
+    PROGRESS.print_to(None)
 
 
 @pytest.fixture

@@ -129,22 +129,31 @@ class PreparedRun(Model):
 
     def expectation(self, subject: Subject, cell: Cell, evidence: CellEvidence) -> Expectation:
         """Return the expectation of a cell."""
-        return Expectation(
-            kind=cell.expectation,
-            refusal=cell.refusal,
-            project=subject.name,
-            version=self.release.version,
-            package=subject.import_package,
-            digests=self.release.digests(),
-            locked=dependencies.fitting_versions(self.release.dependencies, cell.machine),
-            unpublished=self.release.unpublished,
-            libraries=libraries_of(subject, cell, self.served_wheel(evidence)),
-            refused_upload=self.refused_upload(),
-            conditions=conditions(cell),
-        )
+        served = self.served_wheel(evidence)
+        expected = expectation(subject, cell, self.release, served)
+        return expected.model_copy(update={"refused_upload": self.refused_upload()})
 
 
-def libraries_of(subject: Subject, cell: Cell, served: str) -> tuple[str, ...]:
+def expectation(subject: Subject, cell: Cell, release: Release, served: str) -> Expectation:
+    """Return the expectation of a cell if the index accepted the release.
+
+    `served` is the file name of the wheel that the machine was served, or empty.
+    """
+    return Expectation(
+        kind=cell.expectation,
+        refusal=cell.refusal,
+        project=subject.name,
+        version=release.version,
+        package=subject.import_package,
+        digests=release.digests(),
+        locked=dependencies.fitting_versions(release.dependencies, cell.machine),
+        unpublished=release.unpublished,
+        libraries=_libraries_of(subject, cell, served),
+        conditions=conditions(cell),
+    )
+
+
+def _libraries_of(subject: Subject, cell: Cell, served: str) -> tuple[str, ...]:
     """Return the libraries of a cell's platform, or none if the subject does not declare it.
 
     `served` is the file name of the wheel that the machine was served, or empty. A wheel for
