@@ -386,10 +386,8 @@ def test_valid_token_with_random_claims_is_refused(
 ) -> None:
     # The index has no publisher for the repository "nowhere".
     claims = {**fuzzed.claims("nowhere"), **changes}
-    start = time.monotonic()
     status, body = request(fuzzed, json.dumps({"token": fuzzed.issuer.token(claims)}).encode())
     assert_denied(status, body)
-    assert time.monotonic() - start < 2
 
 
 TEXT = st.text(st.characters(codec="latin-1", exclude_characters="\r\n\0"), max_size=40)
@@ -420,11 +418,9 @@ def test_random_http_headers_cause_no_internal_error(
     fuzzed: PublishingIndex, headers: dict[str, str], method: str
 ) -> None:
     body = json.dumps({"token": fuzzed.token("nowhere")}).encode()
-    start = time.monotonic()
     status, content = request(fuzzed, body, headers, method)
     assert status < 500, (status, content)
     assert b"pypi-" not in content
-    assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize(
