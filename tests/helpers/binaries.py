@@ -47,6 +47,7 @@ def elf(
     exports: Iterable[str | ElfSymbol] = (),
     interposable: Iterable[str] = (),
     symbolic: bool = False,
+    text_relocations: bool = False,
     flags: int = 0,
     flags_1: int = 0,
     executable_stack: bool = False,
@@ -85,7 +86,7 @@ def elf(
     texts = [(1, name) for name in needed]
     texts += [(tag, text) for tag, text in ((14, soname), (15, rpath), (29, run_path)) if text]
     tags = [(tag, strings.add(text)) for tag, text in texts]
-    tags += [(16, 0)] * symbolic + [(30, flags)] * bool(flags)
+    tags += [(16, 0)] * symbolic + [(22, 0)] * text_relocations + [(30, flags)] * bool(flags)
     tags += [(0x6FFFFFFB, flags_1)] * bool(flags_1)
 
     header_size = form.header_size + 4 * form.segment_size

@@ -237,6 +237,19 @@ class FileFault(Model):
     """What is wrong with it."""
 
 
+class CompilerWarning(Model):
+    """A SyntaxWarning about a module of the package."""
+
+    file: str
+    """The path of the module."""
+    line: int
+    """The number of the line."""
+    message: str
+    """The text of the warning."""
+    imported: bool
+    """True if the process had imported the module."""
+
+
 class RecordValue(Model):
     """The comparison of the package's installed files with its RECORD."""
 
@@ -248,6 +261,12 @@ class RecordValue(Model):
     """The files that RECORD lists."""
     unreadable: tuple[FileFault, ...] = ()
     """The modules that this Python cannot compile."""
+    warned: tuple[CompilerWarning, ...] = ()
+    """The warnings of the compiler about its modules."""
+    scripts: tuple[FileFault, ...] = ()
+    """The commands whose first line names a program that the machine does not have (Linux)."""
+    startup: tuple[FileFault, ...] = ()
+    """The code of its files that each start of Python executes."""
     tags: tuple[str, ...] = ()
     """The tags in the file WHEEL."""
 

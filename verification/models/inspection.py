@@ -53,6 +53,9 @@ class BinaryHeaders(Model):
     )
     executable_stack: bool = False
     """True if it asks for an executable stack."""
+    text_relocations: bool = Field(
+        default=False, description="True if the loader must change its code (ELF, DT_TEXTREL)."
+    )
     instruction_set: int = Field(default=1, description="The x86-64 level that it needs, 1 to 4.")
     unread: str | None = Field(default=None, description="What could not be read, and why.")
 

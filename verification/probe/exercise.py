@@ -81,11 +81,15 @@ _FOLDER = os.path.dirname(step.__code__.co_filename)  # code of ``python -c`` ha
 
 @functools.lru_cache(maxsize=None)
 def module_of(name: str) -> types.ModuleType:
-    """Execute a file of the same folder once, and return it as a module."""
+    """Execute a file of the same folder once, and return it as a module.
+
+    The file keeps its assertions under ``python -O``.
+    """
     source = os.path.join(_FOLDER, f"{name}.py")
     module = types.ModuleType(name)
     with open(source, "rb") as file:
-        exec(compile(file.read(), source, "exec"), module.__dict__)  # noqa: S102  (our own file)
+        code = compile(file.read(), source, "exec", optimize=0)
+    exec(code, module.__dict__)  # noqa: S102  (our own file)
     return module
 
 
@@ -407,13 +411,25 @@ def distributions() -> Dict[str, Dict[str, str]]:
     }
 
 
+class CompilerWarning(TypedDict):
+    """A SyntaxWarning about a module of the package."""
+
+    file: str
+    line: int
+    message: str
+    imported: bool
+
+
 class Record(TypedDict):
-    """The comparison of the installed files of the package with its RECORD."""
+    """The comparison of the installed files of the package with its RECORD, and their faults."""
 
     checked: int
     wrong: List[Dict[str, str]]
     files: List[str]
     unreadable: List[Dict[str, str]]
+    warned: List[CompilerWarning]
+    scripts: List[Dict[str, str]]
+    startup: List[Dict[str, str]]
     tags: List[str]
 
 
@@ -425,9 +441,20 @@ def record() -> Record:
     installed = importlib.metadata.distribution(os.environ["E2E_SUBJECT"])
     lines = (installed.read_text("WHEEL") or "").splitlines()
     tags = [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
-    value: Record = {"checked": 0, "wrong": [], "files": [], "unreadable": [], "tags": tags}
+    value: Record = {
+        "checked": 0,
+        "wrong": [],
+        "files": [os.path.normpath(str(file.locate())) for file in installed.files or ()],
+        "unreadable": [],
+        "warned": [],
+        "scripts": [],
+        "startup": [],
+        "tags": tags,
+    }
+    value["scripts"] = missing_interpreters(value["files"])
+    value["startup"] = startup_code(value["files"])
+    imported = {os.path.normpath(getattr(m, "__file__", None) or "") for m in _imported()}
     for file in installed.files or ():
-        value["files"].append(os.path.normpath(str(file.locate())))
         if file.hash is None:
             continue
         value["checked"] += 1
@@ -439,13 +466,104 @@ def record() -> Record:
             continue
         if file.suffix == ".py":
             try:
-                compile(content, str(file), "exec", dont_inherit=True)
+                warned = compiler_warnings(content, str(file))
             except (SyntaxError, ValueError) as error:
                 value["unreadable"].append({"file": str(file), "observed": str(error)})
+            else:
+                is_imported = os.path.normpath(str(file.locate())) in imported
+                value["warned"] += [{**warning, "imported": is_imported} for warning in warned]
         digest = hashlib.new(file.hash.mode, content).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             value["wrong"].append({"file": str(file), "observed": "other content"})
     return value
+
+
+def _imported() -> List[types.ModuleType]:
+    return [module for module in list(sys.modules.values()) if module is not None]
+
+
+def compiler_warnings(content: bytes, name: str) -> List[CompilerWarning]:
+    """Return the SyntaxWarnings about a module.
+
+    Raises:
+        SyntaxError, ValueError: this Python cannot compile the module.
+    """
+    import warnings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SyntaxWarning)
+        compile(content, name, "exec", dont_inherit=True)
+    return [
+        {"file": name, "line": w.lineno, "message": str(w.message)[:200], "imported": False}
+        for w in caught
+        if issubclass(w.category, SyntaxWarning)
+    ]
+
+
+def missing_interpreters(files: Sequence[str]) -> List[Dict[str, str]]:
+    """Return the commands whose first line names a program that does not exist; Linux only.
+
+    The kernel does not start such a command (execve(2)). ``observed`` is the program.
+    """
+    faults: List[Dict[str, str]] = []
+    for path in files if sys.platform == "linux" else ():
+        if os.path.basename(os.path.dirname(path)) != "bin" or not os.path.isfile(path):
+            continue
+        with open(path, "rb") as file:
+            line = file.readline(256)
+        words = line[2:].split() if line.startswith(b"#!") else []
+        if words and words[0].startswith(b"/") and not os.path.exists(words[0]):
+            faults.append({"file": path, "observed": os.fsdecode(words[0])})
+    return faults
+
+
+# `site` opens a .pth file, then it executes lines of it. It imports the two modules after that.
+_RECORD_STARTUP = r"""
+import json, sys
+first_lines, executed, opened = json.loads(sys.argv[1]), {}, [""]
+def record(event, arguments):
+    if event == "open":
+        opened[0] = str(arguments[0]) if str(arguments[0]) in first_lines else opened[0]
+    elif event == "exec":
+        source = arguments[0].co_filename
+        path = opened[0] if source == "<string>" else source
+        if path in first_lines:
+            executed.setdefault(path, first_lines[path])
+sys.addaudithook(record)
+import site
+site.main()
+print("\ne2e: " + json.dumps(executed))
+"""
+
+
+def startup_code(files: Sequence[str]) -> List[Dict[str, str]]:
+    """Return the code of these files that Python executes when it starts (CPython, `site`).
+
+    ``observed`` is the first line of code. A process starts only if a file can have such code.
+    """
+    import subprocess
+
+    first_lines: Dict[str, str] = {}
+    for path in files:
+        if os.path.basename(path) in ("sitecustomize.py", "usercustomize.py"):
+            first_lines[path] = f"import {os.path.basename(path)[:-3]}"
+        elif path.endswith(".pth") and os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                code = [line.strip() for line in file if line.startswith(("import ", "import\t"))]
+            first_lines.update({path: code[0]} if code else {})
+    if not first_lines:
+        return []
+    child = subprocess.run(
+        [sys.executable, "-S", "-c", _RECORD_STARTUP, _dumps(first_lines)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=30,
+    )
+    lines = child.stdout.decode("utf-8", "replace").splitlines()
+    reported = [line[len("e2e: ") :] for line in lines if line.startswith("e2e: ")]
+    executed: Dict[str, str] = json.loads(reported[-1]) if reported else {}
+    return [{"file": path, "observed": code} for path, code in executed.items()]
 
 
 def entry_points() -> List[Dict[str, str]]:

@@ -132,6 +132,18 @@ def package_files(evidence: CellEvidence, expectation: Expectation) -> frozenset
     )
 
 
+def overwritten_files(evidence: CellEvidence) -> Mapping[PurePath, str]:
+    """Return the files of RECORD that were on the machine before, with the name of their owner.
+
+    The owner is the folder or module in the folder of packages, or else the command.
+    """
+    record = evidence.steps.record
+    recorded = record.value.files if record and record.value else ()
+    kind = path_type(evidence)
+    paths = frozenset(map(kind, recorded)) & frozenset(map(kind, evidence.installed.changed))
+    return {path: (top_level_name(path) or path.name).partition(".")[0] for path in sorted(paths)}
+
+
 def is_bundled(name: str, libraries: tuple[str, ...]) -> bool:
     """Return whether ``name`` is the file name of one of these libraries, with any version."""
     # A loader may request a library by its versioned name: libx.so.0 is libx.so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 
@@ -27,24 +28,43 @@ def removal_causes(
     evidence: CellEvidence, expectation: Expectation, run: CommandRun
 ) -> Iterator[Cause]:
     """Yield the causes of the removal, and what remains after it."""
+    overwritten = list(overwritten_files(evidence))
+    yield from overwritten
+    follows = overwritten[0].name if overwritten else ""
     if run.timed_out:
         yield hang(run).at(evidence, "uninstall")
         return
     if run.code != 0:
         command, error = " ".join(run.command[-3:]), last_error(run.stderr)
         fault = finding("uninstall-failed", "ended", command=command, code=run.code, error=error)
-        yield fault.at(evidence, "uninstall")
+        cause = fault.at(evidence, "uninstall")
+        yield cause.model_copy(update={"follows": follows})
         return
     if remaining := leftovers(evidence, expectation):
         facts: dict[str, FactValue] = {"count": len(remaining), "paths": tuple(remaining[:3])}
         yield finding("uninstall-leftover", "paths", **facts).at(evidence, "uninstall")
     if changed := [*evidence.left.changed, *evidence.left.removed]:
         fault = finding("machine-changed", "files", count=len(changed), path=changed[0])
-        yield fault.at(evidence, "uninstall")
+        is_overwritten = paths.overwritten_files(evidence).keys() >= {
+            paths.path_type(evidence)(path) for path in changed
+        }
+        cause = fault.at(evidence, "uninstall")
+        yield cause.model_copy(update={"follows": follows if is_overwritten else ""})
     if damaged := damaged_files(evidence):
         fault = finding("dependency-damaged", "files", count=len(damaged), path=damaged[0])
         yield fault.at(evidence, "uninstall")
     yield from _forbidden_paths(evidence)
+
+
+def overwritten_files(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield a cause for each distribution or command that the installation overwrote."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for path, owner in paths.overwritten_files(evidence).items():
+        owners[owner].append(str(path))
+    for owner, files in owners.items():
+        facts: dict[str, FactValue] = {"count": len(files), "path": files[0]}
+        fault = finding("dependency-overwritten", "installed", distribution=owner, **facts)
+        yield fault.at(evidence, "install")
 
 
 def _forbidden_paths(evidence: CellEvidence) -> Iterator[Cause]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from packaging.utils import canonicalize_name
 
 from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence, Exercise, ImportRun
+from verification.models.evidence import CellEvidence, CompilerWarning, Exercise, ImportRun
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
 from verification.rules.catalogue import catalogue
@@ -212,9 +212,32 @@ def record_causes(evidence: CellEvidence) -> Iterator[Cause]:
         yield fault.at(evidence, wrong.file)
     if not record.checked:
         yield finding("record-mismatch", "unhashed").at(evidence, "RECORD")
+    for script in record.scripts:
+        facts = {"file": script.file, "interpreter": script.observed}
+        yield finding("script-interpreter", "absent", **facts).at(evidence, script.file)
+    for code in record.startup:
+        fault = finding("startup-code", "ran", file=code.file, code=code.observed[:200])
+        yield fault.at(evidence, code.file)
+    yield from _syntax_warnings(evidence, record.warned)
     for module in record.unreadable:
         fault = finding("syntax-error", "module", file=module.file, error=module.observed)
         yield fault.at(evidence, module.file)
+
+
+def _syntax_warnings(
+    evidence: CellEvidence, warnings: tuple[CompilerWarning, ...]
+) -> Iterator[Cause]:
+    """Yield one cause for all warnings about modules of the package.
+
+    A user notices the warning about a module that is imported. Another one is a note.
+    """
+    if not warnings:
+        return
+    first = next((warning for warning in warnings if warning.imported), warnings[0])
+    form = "modules" if len(warnings) == 1 else "more"
+    facts = {"file": first.file, "message": first.message}
+    fault = finding("syntax-warning", form, line=first.line, count=len(warnings), **facts)
+    yield (fault if first.imported else fault.as_risk()).at(evidence, first.file)
 
 
 def entry_point_causes(evidence: CellEvidence) -> Iterator[Cause]:

@@ -58,7 +58,7 @@ _TEXT_TAGS = {  # the attribute of pyelftools that has the tag's value
     "DT_RPATH": "rpath",
     "DT_RUNPATH": "runpath",
 }
-_DF_SYMBOLIC = 0x2
+_DF_SYMBOLIC, _DF_TEXTREL = 0x2, 0x4
 _DF_1_PIE = 0x0800_0000
 _PF_X = 0x1
 _ISA_NEEDED = "GNU_PROPERTY_X86_ISA_1_NEEDED"
@@ -75,6 +75,7 @@ class _Dynamic(NamedTuple):
     runpath: tuple[str, ...]
     symbolic: bool
     """The library binds calls to its own symbols itself; no other library can replace them."""
+    text_relocations: bool
 
 
 class _Symbols(NamedTuple):
@@ -172,6 +173,7 @@ def _binary(elf: ELFFile) -> Binary:
         runpath=dynamic.runpath,
         versions=versions.by_library,
         executable_stack=_executable_stack(elf),
+        text_relocations=dynamic.text_relocations,
         instruction_set=_instruction_set(elf),
         unread=None if dynsym is not None else "no section headers, so its symbols were not read",
         imports=symbols.imports,
@@ -182,18 +184,21 @@ def _binary(elf: ELFFile) -> Binary:
 
 def _dynamic(elf: ELFFile) -> _Dynamic:
     texts: dict[str, list[str]] = defaultdict(list)
-    symbolic = False
+    symbolic = text_relocations = False
     for tag in _dynamic_tags(elf):
         kind, value = tag.entry.d_tag, tag.entry.d_val
         if kind in _TEXT_TAGS:
             texts[kind].append(getattr(tag, _TEXT_TAGS[kind]))
-        symbolic |= kind == "DT_SYMBOLIC" or (kind == "DT_FLAGS" and bool(value & _DF_SYMBOLIC))
+        flags = value if kind == "DT_FLAGS" else 0
+        symbolic |= kind == "DT_SYMBOLIC" or bool(flags & _DF_SYMBOLIC)
+        text_relocations |= kind == "DT_TEXTREL" or bool(flags & _DF_TEXTREL)
     return _Dynamic(
         needed=tuple(texts["DT_NEEDED"]),
         soname=next(iter(texts["DT_SONAME"]), None),
         rpath=_folders(texts["DT_RPATH"]),
         runpath=_folders(texts["DT_RUNPATH"]),
         symbolic=symbolic,
+        text_relocations=text_relocations,
     )
 
 

@@ -30,6 +30,17 @@ class _Parser(configparser.RawConfigParser):
         return optionstr
 
 
+def commands(archive: Archive) -> tuple[str, ...]:
+    """Return the names of the commands; none if the file cannot be parsed."""
+    parser = _Parser()
+    try:
+        parser.read_string(archive.metadata_file("entry_points.txt") or "")
+    except (configparser.Error, ValueError):
+        return ()  # `causes` reports it
+    groups = filter(parser.has_section, _COMMANDS)
+    return tuple(name for group in groups for name, _ in parser.items(group))
+
+
 def causes(archive: Archive, identity: WheelIdentity, subject: Subject) -> Iterator[Cause]:
     """Yield the reasons why an installer refuses the wheel or an entry point cannot be loaded."""
     text = archive.metadata_file("entry_points.txt")

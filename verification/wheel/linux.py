@@ -75,6 +75,9 @@ def causes(code: NativeCode) -> Iterator[Cause]:
         if library.executable_stack:
             message = "requires an executable stack, which glibc 2.41 and later refuse"
             yield _fault("executable-stack", library, message)
+        if library.text_relocations:
+            message = "has text relocations: the loader must write to its code"
+            yield _fault("text-relocations", library, message)
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:

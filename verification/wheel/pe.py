@@ -84,14 +84,19 @@ def _assemblies(image: pefile.PE) -> Iterator[str]:
     """Yield the assemblies that the manifest requires (Microsoft, Assembly Manifests)."""
     used = _IN_LIBRARY if image.FILE_HEADER.Characteristics & _DLL else _IN_PROGRAM
     for manifest in _manifests(image, used):
-        try:
-            root = ET.fromstring(manifest)  # noqa: S314 - expat limits the expansion of entities
-        except (ET.ParseError, ValueError):
-            continue
-        for dependency in root.iterfind(f"{_ASSEMBLY}dependency"):
-            identity = dependency.find(f"{_ASSEMBLY}dependentAssembly/{_ASSEMBLY}assemblyIdentity")
-            if identity is not None and dependency.get("optional") != "yes":
-                yield identity.get("name", "")
+        yield from required_assemblies(manifest)
+
+
+def required_assemblies(manifest: bytes) -> Iterator[str]:
+    """Yield the assemblies that a manifest requires; none if it cannot be parsed."""
+    try:
+        root = ET.fromstring(manifest)  # noqa: S314 - expat limits the expansion of entities
+    except (ET.ParseError, ValueError):
+        return
+    for dependency in root.iterfind(f"{_ASSEMBLY}dependency"):
+        identity = dependency.find(f"{_ASSEMBLY}dependentAssembly/{_ASSEMBLY}assemblyIdentity")
+        if identity is not None and dependency.get("optional") != "yes":
+            yield identity.get("name", "")
 
 
 def _manifests(image: pefile.PE, number: int) -> Iterator[bytes]:

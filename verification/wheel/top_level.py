@@ -12,10 +12,11 @@ from packaging.utils import canonicalize_name
 from verification.models.cause import Cause
 from verification.models.subject import Subject
 from verification.rules.catalogue import catalogue
+from verification.wheel import startup_code
 from verification.wheel.archive import Archive
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.library_names import is_extension_module, is_library_name
-from verification.wheel.modules import Distributions
+from verification.wheel.modules import Distribution, Distributions
 from verification.wheel.wording import byte_size, listing
 
 # Names that many projects use for what is not their package. Two wheels with such a folder or
@@ -30,6 +31,16 @@ _COMMON_NAMES = frozenset(
         *("versioneer",),
     )
 )
+_INSTALLERS = {
+    NormalizedName(name): Distribution(frozenset(modules))
+    for name, modules in (
+        ("pip", ["pip"]),
+        ("setuptools", ["setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence"]),
+        ("wheel", ["wheel"]),
+        ("uv", ["uv"]),
+    )
+}
+"""The modules of the distributions that install and build others."""
 _INSTALL_SCHEMES = ("data", "headers", "scripts")
 """The folders of `.data` with install paths outside the packages (PEP 427)."""
 _HASHED = re.compile(r"-[0-9a-f]{8,}(\.|$)")
@@ -46,14 +57,15 @@ def causes(
 
     A second package or module is allowed if its name is one that other projects do not use, with
     its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. Other files with
-    the name of the package are a risk, and so is a `.pth` file: each start of Python reads it.
+    the name of the package are a risk, and so is a `.pth` file: each start of Python reads it. The
+    module `startup_code` reports one with code.
 
     ``distributions`` are the other distributions. A file or folder with the name of one of their
-    modules overwrites it.
+    modules overwrites it. Every environment can have the distributions of `_INSTALLERS`.
     """
     owners = {
         module: name
-        for name, distribution in distributions.items()
+        for name, distribution in {**_INSTALLERS, **distributions}.items()
         if name != canonicalize_name(identity.name)
         for module in distribution.modules
     }
@@ -74,7 +86,7 @@ def causes(
                 files=len(names),
                 distribution=owner,
             )
-        elif not _is_importable(top, names, archive, groups):
+        elif not _is_importable(top, names, archive, groups) and not _has_code(top, archive):
             message = f"is installed next to the package: {files}"
             own = top.endswith(".pth") or _has_own_name(top, identity, subject)
             yield catalogue().cause("stray-top-level", where, message, risk=own, files=len(names))
@@ -125,6 +137,11 @@ def _is_misplaced_data(name: str) -> bool:
         or "site-packages" in parts
         or parts[0] in _COMMON_NAMES - {"bin", "data", "etc", "include", "lib", "man", "share"}
     )
+
+
+def _has_code(top: str, archive: Archive) -> bool:
+    """Return whether this is a `.pth` file with code, which `startup_code` reports."""
+    return bool(startup_code.code_lines(top, archive.installed.get(top, b"")))
 
 
 def _has_own_name(top: str, identity: WheelIdentity, subject: Subject) -> bool:

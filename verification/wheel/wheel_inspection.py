@@ -22,7 +22,9 @@ from verification.wheel import (
     private_files,
     python_abi,
     record,
+    scripts,
     sources,
+    startup_code,
     top_level,
     unused_files,
     windows,
@@ -35,7 +37,7 @@ from verification.wheel.tags import has_cpython, parse_tags, subject_for_wheel
 
 CHECKS = (
     *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
-    *("entry-points", "dependencies", "native-code", "python-abi"),
+    *("startup-code", "scripts", "entry-points", "dependencies", "native-code", "python-abi"),
 )
 """The names of the checks of every wheel: the modules with their rules."""
 _CPYTHON_CHECKS = ("dependencies", "python-abi")
@@ -76,6 +78,8 @@ def inspect_wheel(
         *top_level.causes(archive, wheel_identity, subject, known),
         *unused_files.causes(archive, wheel_identity),
         *private_files.causes(archive),
+        *startup_code.causes(archive),
+        *scripts.causes(archive, wheel_identity),
         *entry_points.causes(archive, wheel_identity, subject),
         *native_code.causes(archive, wheel_identity, subject, native, additional=additional),
     ]

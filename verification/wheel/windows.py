@@ -18,6 +18,7 @@ from verification.wheel.archive import Archive, open_wheel
 from verification.wheel.errors import BadWheel
 from verification.wheel.library_names import is_extension_module
 from verification.wheel.native_code import NativeCode
+from verification.wheel.pe import required_assemblies
 from verification.wheel.windows_facts import functions_of, has_library, is_known_in_any
 from verification.wheel.wording import listing
 
@@ -145,17 +146,34 @@ def _is_added(paths: Iterable[str], archive: Archive) -> bool:
 def _missing_assemblies(library: Library, archive: Archive) -> Iterator[Cause]:
     """Yield a cause for each side-by-side assembly that is not in Windows and not in the wheel."""
     paths = {path.lower() for path in archive.install_paths.values()}
-    for name in library.assemblies:
+    embedded = library.assemblies
+    for name in embedded or dict.fromkeys(_external_assemblies(library, archive)):
         lower = name.lower()
         # Windows searches an assembly in these files (Microsoft, Assembly Searching Sequence).
         files = {
-            posixpath.join(folder, f"{lower}{suffix}").lower()
+            posixpath.join(folder, f"{start}{lower}{suffix}").lower()
             for folder in _own_folders(library)
+            for start in ("", f"{lower}/")
             for suffix in (".manifest", ".dll")
         }
         if not lower.startswith(_WINDOWS_ASSEMBLIES) and not paths & files:
             reason = "a clean Windows does not have this side-by-side assembly"
-            yield _missing(library, name, f"{reason} and the wheel does not contain it", risk=False)
+            reason += " and the wheel does not contain it"
+            yield _missing(library, name, reason, risk=not embedded)
+
+
+def _external_assemblies(library: Library, archive: Archive) -> Iterator[str]:
+    """Yield the assemblies that the manifest file next to a library or program requires.
+
+    Its name has the number of the resource that it replaces, which is 1 if it has none (Microsoft,
+    Application manifests). Windows uses 1 for a program and 2 for a library. Wine does not read the
+    file of a library, so no machine proves the fault.
+    """
+    installed = {path.lower(): data for path, data in archive.installed.items()}
+    for path in map(str.lower, library.paths):
+        names = (".manifest", ".1.manifest") if path.endswith(".exe") else (".2.manifest",)
+        for name in names:
+            yield from required_assemblies(installed.get(f"{path}{name}", b""))
 
 
 def _missing_symbols(

@@ -59,6 +59,43 @@ def test_clean_removal_has_no_cause() -> None:
     assert causes_of() == []
 
 
+def overwritten(*paths: str) -> Change:
+    """Return a change: the installation overwrote these files, and the removal removed them."""
+
+    def change(fields: Fields) -> None:
+        fields["installed"]["changed"] = list(paths)
+        fields["exercise"]["steps"]["record"]["value"]["files"] += paths
+        fields["left"]["removed"] = list(paths)
+
+    return change
+
+
+def test_overwritten_files_of_pip_are_reported_with_its_name() -> None:
+    files = [f"{SITE}/pip/__init__.py", f"{SITE}/pip/_vendor/__init__.py"]
+    first, second = causes_of(overwritten(*files))
+    assert (first.name, first.severity) == ("dependency-overwritten", "broken")
+    assert first.facts == {"distribution": "pip", "count": 2, "path": files[0]}
+    assert (second.name, second.follows) == ("machine-changed", "dependency-overwritten")
+
+
+def test_removal_by_an_overwritten_pip_is_a_consequence() -> None:
+    command = "/home/user/venv/bin/pip"
+    first, second = causes_of(
+        overwritten(command), lambda fields: fields["uninstall"].update(code=1, stderr="x")
+    )
+    assert (first.name, first.facts["distribution"]) == ("dependency-overwritten", "pip")
+    assert (second.name, second.follows) == ("uninstall-failed", "dependency-overwritten")
+
+
+def test_other_changed_file_of_the_machine_is_no_consequence() -> None:
+    def change(fields: Fields) -> None:
+        overwritten(f"{SITE}/pip/__init__.py")(fields)
+        fields["left"]["changed"] = ["/home/user/.bashrc"]
+
+    causes = {cause.name: cause.follows for cause in causes_of(change)}
+    assert causes == {"dependency-overwritten": "", "machine-changed": ""}
+
+
 def test_removal_that_runs_after_its_time_limit_is_a_hang() -> None:
     changes = {"timed_out": True, "code": -9, "seconds": 120.0}
     expected = ("hang", f"{CELL}: uninstall", {"seconds": 120.0})

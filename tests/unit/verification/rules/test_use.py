@@ -394,6 +394,27 @@ def test_file_that_differs_from_record_is_reported() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("field", "name", "fact"),
+    [("scripts", "script-interpreter", "interpreter"), ("startup", "startup-code", "code")],
+)
+def test_fault_of_an_installed_file_is_reported(field: str, name: str, fact: str) -> None:
+    fault = {"file": "/venv/x", "observed": "what"}
+    (cause,) = use.record_causes(evidence(record(**{field: [fault]})))
+    assert (cause.name, cause.severity, cause.where) == (name, "flawed", f"{CELL}: /venv/x")
+    assert cause.facts == {"file": "/venv/x", fact: "what"}
+
+
+def test_warnings_of_the_compiler_are_one_cause() -> None:
+    unused = {"file": "quiverdb/a.py", "line": 3, "message": "invalid", "imported": False}
+    used = {"file": "quiverdb/b.py", "line": 9, "message": '"is" with', "imported": True}
+    (cause,) = use.record_causes(evidence(record(warned=[unused])))
+    assert (cause.name, cause.severity, cause.facts["count"]) == ("syntax-warning", "note", 1)
+    (cause,) = use.record_causes(evidence(record(warned=[unused, used])))
+    assert (cause.severity, cause.where) == ("flawed", f"{CELL}: quiverdb/b.py")
+    assert (cause.facts["line"], cause.facts["count"]) == (9, 2)
+
+
 def test_record_without_hashes_is_a_mismatch() -> None:
     causes = use.record_causes(evidence(record(checked=0)))
     assert only_cause(causes) == ("record-mismatch", f"{CELL}: RECORD", {})

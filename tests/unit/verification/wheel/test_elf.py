@@ -37,6 +37,12 @@ def test_headers_and_symbols_of_a_library_are_read() -> None:
     assert binary.unread is None
 
 
+def test_text_relocations_are_read() -> None:
+    assert read(elf(text_relocations=True)).text_relocations
+    assert read(elf(flags=0x4)).text_relocations  # DF_TEXTREL
+    assert not read(elf(flags=0xA, symbolic=True)).text_relocations  # DF_SYMBOLIC, DF_BIND_NOW
+
+
 def test_library_without_symbols_has_empty_fields() -> None:
     binary = read(elf())
     assert (binary.soname, binary.needed, binary.runpath) == (None, (), ())

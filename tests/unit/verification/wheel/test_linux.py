@@ -426,6 +426,13 @@ def test_executable_stack_is_reported(tmp_path: Path, change: dict[str, bool]) -
     assert (cause.name, cause.where) == ("executable-stack", LINUX_CORE)
 
 
+@pytest.mark.parametrize("change", [{"text_relocations": True}, {"flags": 4}])
+def test_text_relocations_are_reported(tmp_path: Path, change: dict[str, int]) -> None:
+    cause = only_cause(with_core(tmp_path, **change))
+    assert (cause.name, cause.severity) == ("text-relocations", "flawed")
+    assert cause.where == LINUX_CORE
+
+
 def test_library_for_newer_processors_is_reported(tmp_path: Path) -> None:
     cause = only_cause(with_core(tmp_path, note=property_note((0xC0008002, 7))))
     assert (cause.name, cause.where) == ("illegal-instruction", LINUX_CORE)

@@ -53,6 +53,23 @@ def test_module_of_a_dependency_is_reported_as_overwritten(
 
 
 @pytest.mark.parametrize(
+    ("path", "distribution"),
+    [
+        ("pip/_internal/network/session.py", "pip"),
+        ("quiverdb-1.0.0.data/purelib/pip/__init__.py", "pip"),
+        ("pkg_resources/__init__.py", "setuptools"),
+        ("distutils-precedence.pth", "setuptools"),
+    ],
+)
+def test_module_of_an_installer_is_reported_as_overwritten(
+    tmp_path: Path, path: str, distribution: str
+) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {path: ""}))
+    assert (cause.name, cause.severity) == ("dependency-overwritten", "broken")
+    assert cause.facts["distribution"] == distribution
+
+
+@pytest.mark.parametrize(
     ("path", "is_stray"),
     [
         ("scripts/x.py", False),
@@ -119,7 +136,7 @@ def test_name_that_other_packages_use_is_stray(tmp_path: Path, path: str) -> Non
 def test_path_file_or_file_with_the_name_of_the_package_is_a_note(
     tmp_path: Path, path: str
 ) -> None:
-    cause = only_cause(linux_wheel(tmp_path, {path: "import x"}))
+    cause = only_cause(linux_wheel(tmp_path, {path: "/srv/x"}))
     assert (cause.name, cause.severity) == ("stray-top-level", "note")
 
 

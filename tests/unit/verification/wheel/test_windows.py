@@ -137,6 +137,45 @@ def test_assembly_in_the_wheel_provides_its_libraries(tmp_path: Path) -> None:
     assert inspect(windows_wheel(tmp_path, files)).causes == ()
 
 
+EXTERNAL = f"{WINDOWS_CORE}.2.manifest"
+
+
+def test_assembly_of_a_manifest_file_is_missing(tmp_path: Path) -> None:
+    # No machine shows it: Wine does not read this file.
+    files = {EXTERNAL: _manifest("Microsoft.VC90.CRT")}
+    cause = only_cause(windows_wheel(tmp_path, files))
+    assert (cause.name, cause.severity) == ("missing-runtime-library", "flawed")
+    assert (cause.where, cause.facts["library"]) == (WINDOWS_CORE, "Microsoft.VC90.CRT")
+
+
+@pytest.mark.parametrize(
+    ("embedded", "files"),
+    [
+        (None, {EXTERNAL: _manifest("Microsoft.Windows.Common-Controls")}),
+        (None, {EXTERNAL: '<assembly xmlns="urn:schemas-microsoft-com:asm.v1"><trustInfo/>'}),
+        # A linker writes this file, and Windows does not read it: a library has the number 2.
+        (None, {f"{WINDOWS_CORE}.manifest": _manifest("Microsoft.VC90.CRT")}),
+        (
+            _manifest("Microsoft.Windows.Common-Controls"),
+            {EXTERNAL: _manifest("Microsoft.VC90.CRT")},
+        ),
+        (
+            None,
+            {
+                EXTERNAL: _manifest("A.B"),
+                "quiverdb/_libs/A.B/A.B.manifest": "<assembly/>",
+            },
+        ),
+    ],
+    ids=["of-windows", "trust", "of-a-linker", "embedded-first", "in-the-wheel"],
+)
+def test_manifest_file_that_requires_nothing_more_is_accepted(
+    tmp_path: Path, embedded: str | None, files: dict[str, bytes | str]
+) -> None:
+    core = windows_core(manifest=embedded) if embedded else windows_core()
+    assert inspect(windows_wheel(tmp_path, {WINDOWS_CORE: core, **files})).causes == ()
+
+
 # ---- libraries of Python, and of the wheel ----
 
 

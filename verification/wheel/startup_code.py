@@ -1,0 +1,55 @@
+"""Find code of a wheel that runs at each start of Python (CPython, the module `site`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from verification.models.cause import Cause
+from verification.rules.catalogue import catalogue
+from verification.wheel.archive import Archive
+
+_CUSTOMIZE = ("sitecustomize", "usercustomize")
+_MODULES = frozenset(file for name in _CUSTOMIZE for file in (f"{name}.py", f"{name}/__init__.py"))
+_CODE = (b"import ", b"import\t")
+"""How a line of a `.pth` file begins that Python executes. Other lines are paths or comments."""
+
+
+def causes(archive: Archive) -> Iterator[Cause]:
+    """Yield a cause for each file whose code runs at each start of Python.
+
+    A `.pth` file that only adds folders to `sys.path` runs no code.
+    """
+    for path, data in archive.installed.items():
+        if path in _MODULES:
+            module = path.removesuffix("/__init__.py").removesuffix(".py")
+            message = f"is the module {module}, which each start of Python imports"
+            yield catalogue().cause("startup-code", path, message, code=f"import {module}")
+        elif lines := code_lines(path, data):
+            number, code = lines[0]
+            more = f", and {len(lines) - 1} more such lines" if len(lines) > 1 else ""
+            message = f"has code in line {number}, which each start of Python executes{more}: "
+            yield catalogue().cause(
+                "startup-code",
+                path,
+                f"{message}{code[:200]}",
+                line=number,
+                code=code[:200],
+                lines=len(lines),
+            )
+
+
+def code_lines(path: str, data: bytes) -> list[tuple[int, str]]:
+    """Return the numbers and the lines of a `.pth` file that Python executes.
+
+    Python reads only the `.pth` files in the folder of the packages itself. Since version 3.13 it
+    ignores those whose name begins with a dot.
+    """
+    if PurePosixPath(path).name != path or not path.endswith(".pth") or path.startswith("."):
+        return []
+    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
+    return [
+        (number, line.decode("utf-8", errors="replace").strip())
+        for number, line in lines
+        if line.startswith(_CODE)
+    ]
