@@ -64,7 +64,12 @@ def install(folder: Path, files: Mapping[str, str] = FILES) -> Path:
 
 
 def exercise(
-    folder: Path, installed: Path, smoke: str = SMOKE, uses: str = "", **environment: str
+    folder: Path,
+    installed: Path,
+    smoke: str = SMOKE,
+    uses: str = "",
+    python: str = sys.executable,
+    **environment: str,
 ) -> Result:
     """Run the exercise in a folder. `smoke` and `uses` are the texts of the subject's files."""
     instructions = {"subject": "sample-package", "package": "sample"}
@@ -79,7 +84,7 @@ def exercise(
     source = str(folder / "exercise.py")
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
     result = subprocess.run(
-        [sys.executable, "-S", "-c", code],  # -S: without the packages of this environment
+        [python, "-S", "-c", code],  # -S: without the packages of this environment
         cwd=folder,
         env={
             **os.environ,

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.sample_exercise import FILES, Result, exercise, install, value
+from tests.helpers.sample_exercise import FILES, SMOKE, Result, exercise, install, value
 from verification.models.evidence import ClosedFile, EntryPointFault, FileFault
+from verification.scenarios import scenarios
 
 NAMES = [
     "import", "native-call", "run-times", "round-trip", "closed-file", "failing-calls",
     "process-state", "mapped", "distributions", "record", "entry-points",
 ]  # fmt: skip
+
+
+def errors(result: Result) -> dict[str, str]:
+    """Return the class of the exception of each failed step, by its name."""
+    steps = result.steps.by_name().items()
+    return {name: step.error.type for name, step in steps if step.error}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +81,64 @@ def test_wrong_installed_files_and_entry_points_are_recorded(tmp_path: Path) -> 
     assert isinstance(fault, EntryPointFault)
     assert (fault.name, fault.value) == ("sample", "sample.core:run")
     assert fault.observed.startswith("SyntaxError")
+
+
+def test_warnings_scripts_and_startup_code_are_recorded(tmp_path: Path) -> None:
+    site = tmp_path / "installed"
+    files = {
+        **FILES,
+        "sample/core.py": "def run(): return 1 is 1\n",
+        "sample/unused.py": "\n\nx = 1 is 1\n",
+        "bin/old": "#!/opt/nowhere/python -E\n",
+        "bin/good": "#!/bin/sh\n",
+        "sitecustomize.py": "ran = True\n",
+        "sample/usercustomize.py": "",
+        "paths.pth": "/srv/x\n",
+        "code.pth": "import sample\n",
+    }
+    smoke = f"import sample.core\n{SMOKE}"
+    record = value(exercise(tmp_path, install(site, files), smoke).steps.record)
+
+    warned = [(warning.file, warning.line, warning.imported) for warning in record.warned]
+    assert warned == [("sample/core.py", 1, True), ("sample/unused.py", 3, False)]
+    script = FileFault(file=str(site / "bin/old"), observed="/opt/nowhere/python")
+    assert record.scripts == (script,)
+    # Python reads .pth files only in the folder of the packages, not in those of PYTHONPATH.
+    code = FileFault(file=str(site / "sitecustomize.py"), observed="import sitecustomize")
+    assert record.startup == (code,)
+
+
+def test_code_of_a_path_file_that_python_executes_is_recorded(tmp_path: Path) -> None:
+    home = tmp_path / "venv"
+    venv.create(home)
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": str(home)}))
+    files = {**FILES, "code.pth": "/srv/x\nimport sys; exec('sys.x = 1')\nimport os\n"}
+    installed = install(site, files)
+    result = exercise(tmp_path, installed, python=str(home / "bin/python"))
+    record = value(result.steps.record)
+
+    code = FileFault(file=str(site / "code.pth"), observed="import sys; exec('sys.x = 1')")
+    assert record.startup == (code,)
+
+
+def test_only_the_package_loses_its_assertions(tmp_path: Path) -> None:
+    files = {**FILES, "sample/__init__.py": "__version__ = '1.2'\nassert False\n"}
+    installed = install(tmp_path / "installed", files)
+    smoke = SMOKE.replace("import sample", "import sample; assert False")
+    failed = errors(exercise(tmp_path, installed, smoke, PYTHONOPTIMIZE="2"))
+    assert failed["native-call"] == "AssertionError"
+    assert "import" not in failed
+
+
+def test_the_exercise_works_without_streams(tmp_path: Path, installed: Path) -> None:
+    code = scenarios.load()["linux"]["no-streams"].code_before_import
+    smoke = SMOKE.replace("import sample", "import sys; sys.stdout.write('x'); import sample")
+    folders = [tmp_path / name for name in ("good", "bad")]
+    for folder in folders:
+        folder.mkdir()
+    assert errors(exercise(folders[0], installed, E2E_PRELUDE=code)) == {}
+    failed = errors(exercise(folders[1], installed, smoke, E2E_PRELUDE=code))
+    assert failed["native-call"] == "AttributeError"
 
 
 @pytest.mark.parametrize(
