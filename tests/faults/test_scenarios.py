@@ -87,6 +87,8 @@ FAULTS = {
         "use",
     ),
     "isolated": (b"sys.path.index('')", "use"),
+    "optimized": (b"_usage = __doc__ % ()", "optimization-not-supported"),
+    "no-streams": (b"_is_terminal = sys.stdout.isatty()", "streams-assumed"),
     "fork": (b"os.register_at_fork(after_in_child=lambda: os._exit(3))", "use"),
     "spawn": (
         b"import multiprocessing\n"
@@ -493,6 +495,27 @@ def test_windows_faults_are_reported_only_by_their_scenarios(
     for name, (cause,) in causes.items():
         assert cause.name == WINDOWS_CAUSES.get(name, "use-not-supported")
         assert WINDOWS_FAULTS[name][1] in cause.message
+
+
+def test_missing_docstrings_and_streams_on_windows_are_reported(
+    scenario_runner: ScenarioRunner, good_windows_wheel: Path, tmp_path: Path
+) -> None:
+    code = b"_usage = __doc__ % ()\n_is_terminal = sys.stdout.isatty()\n"
+    wheel = wheels.mutate(good_windows_wheel, tmp_path, **edits.added(code))
+    names = ["system", "optimized", "no-streams"]
+
+    assert scenario_runner.on(*WINDOWS).cause_names(wheel, names) == {
+        "system": set(),
+        "optimized": {"optimization-not-supported"},
+        "no-streams": {"streams-assumed"},
+    }
+
+
+@pytest.mark.parametrize("scenario_runner", [PIP, WINDOWS], indirect=True, ids="-".join)
+def test_good_wheel_works_without_docstrings_and_streams(scenario_runner: ScenarioRunner) -> None:
+    names = ["optimized", "no-streams"]
+    cause_names = scenario_runner.cause_names(scenario_runner.good_wheel, names)
+    assert cause_names == {"optimized": set(), "no-streams": set()}
 
 
 def test_faults_that_only_pip_shows_on_windows(

@@ -36,6 +36,10 @@ _OTHER_PROCESSOR = re.compile(
     r"ELF file data encoding not \S+|internal error: wrong ELF machine)"
 )
 _EXEC_STACK = re.compile(r"([^\s:'\"]+\.so[\w.]*): cannot enable executable stack")
+_TEXT_RELOCATIONS = re.compile(
+    r"([^\s:'\"]+\.so[\w.]*): cannot (?:make segment writable for relocation"
+    r"|restore segment prot after reloc)"
+)
 _VERSIONS = dict.fromkeys(("GLIBCXX", "CXXABI", "GCC", "LIBATOMIC"), "libstdcxx-floor")
 _VERSIONS["GLIBC"] = "glibc-floor"
 
@@ -234,6 +238,15 @@ def _executable_stack(
     return finding("executable-stack", "loader", library=library, message=match[0])
 
 
+def _text_relocations(
+    message: str, _evidence: CellEvidence, _libraries: Libraries
+) -> Finding | None:
+    if not (match := _TEXT_RELOCATIONS.search(message)):
+        return None
+    library = PurePosixPath(match[1]).name
+    return finding("text-relocations", "loader", library=library, message=match[0])
+
+
 def _no_symbol(message: str, _evidence: CellEvidence, _libraries: Libraries) -> Finding | None:
     if not (match := _NO_SYMBOL.search(message)):
         return None
@@ -293,6 +306,7 @@ _RULES: tuple[Callable[[str, CellEvidence, Libraries], Finding | None], ...] = (
     _other_processor,
     _no_versioned,
     _executable_stack,
+    _text_relocations,
     _no_symbol,
     _no_library,
     _not_found,

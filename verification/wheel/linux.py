@@ -77,7 +77,7 @@ def causes(code: NativeCode) -> Iterator[Cause]:
             yield _fault("executable-stack", library, message)
         if library.text_relocations:
             message = "has text relocations: the loader must write to its code"
-            yield _fault("text-relocations", library, message)
+            yield _fault("text-relocations", library, message, risk=True)
 
 
 def interposition(libraries: Iterable[Library], prefixes: Iterable[str]) -> Iterator[Cause]:

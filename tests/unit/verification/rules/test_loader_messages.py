@@ -214,6 +214,16 @@ def test_library_with_an_executable_stack_has_a_cause() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "refusal", ["make segment writable for relocation", "restore segment prot after reloc"]
+)
+def test_library_with_refused_text_relocations_has_a_cause(refusal: str) -> None:
+    assert explained(f"{CORE}: cannot {refusal}: Permission denied") == (
+        "text-relocations",
+        {"library": "libquiver.so", "message": f"{CORE}: cannot {refusal}"},
+    )
+
+
 def test_undefined_symbol_is_missing() -> None:
     assert explained(f"{API}: undefined symbol: quiver_core_open") == (
         "symbol-not-found",
