@@ -453,7 +453,8 @@ def record() -> Record:
     }
     value["scripts"] = missing_interpreters(value["files"])
     value["startup"] = startup_code(value["files"])
-    imported = {os.path.normpath(getattr(m, "__file__", None) or "") for m in _imported()}
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    imported = {os.path.normpath(path) for path in loaded if path}
     for file in installed.files or ():
         if file.hash is None:
             continue
@@ -476,10 +477,6 @@ def record() -> Record:
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             value["wrong"].append({"file": str(file), "observed": "other content"})
     return value
-
-
-def _imported() -> List[types.ModuleType]:
-    return [module for module in list(sys.modules.values()) if module is not None]
 
 
 def compiler_warnings(content: bytes, name: str) -> List[CompilerWarning]:
