@@ -32,7 +32,7 @@ _COMMON_NAMES = frozenset(
     )
 )
 _INSTALLERS = {
-    NormalizedName(name): Distribution(frozenset(modules))
+    canonicalize_name(name): Distribution(frozenset(modules))
     for name, modules in (
         ("pip", ["pip"]),
         ("setuptools", ["setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence"]),
