@@ -40,8 +40,8 @@ def commit(root: Path = _ROOT) -> str:
     ``+changes`` follows it if tracked files differ from the commit. Outside a repository, or
     without git, return ``no commit``.
     """
-    revision = _git(root, "rev-parse", "--short", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    revision = git(root, "rev-parse", "--short", "HEAD")
+    changes = git(root, "status", "--porcelain", "--untracked-files=no")
     if not revision or changes is None:
         return NO_COMMIT
     return revision + (CHANGES if changes else "")
@@ -56,7 +56,7 @@ def checkout(root: Path = _ROOT) -> str:
     """
     if os.environ.get("GITHUB_ACTIONS") == "true" and (name := os.environ.get("GITHUB_REPOSITORY")):
         return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    address = _git(root, "config", "--get", "remote.origin.url") or ""
+    address = git(root, "config", "--get", "remote.origin.url") or ""
     return hashlib.sha256(os.fsencode(f"{root.resolve()}\n{address}")).hexdigest()[:16]
 
 
@@ -67,7 +67,7 @@ def command_line(words: Sequence[str] = ()) -> str:
     return shlex.join(["./e2e" if is_launched else Path(program).name, *arguments])
 
 
-def _git(root: Path, *words: str) -> str | None:
+def git(root: Path, *words: str) -> str | None:
     """Return the output of git in a folder, or None if it fails.
 
     Only a repository in this folder counts, not one that a parent folder or a variable names. The

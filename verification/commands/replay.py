@@ -31,6 +31,7 @@ from verification.session import own_tests, replay_inputs
 from verification.session.prepare import Host, PreparedRun, open_host, start_testbed
 from verification.session.session import Session
 from verification.subjects import subject as subjects
+from verification.wheel.release_inspection import top_level_names
 
 
 class ReplayResult(Model):
@@ -220,9 +221,10 @@ class Replay:
         tests = recorded.summary.tests if recorded.summary else None
         if tests is None:
             raise Unverified("the report records no tests of the package for this cell")
-        if own_tests.digest(own_tests.files(folder)) != tests.sha256:
+        modules = {self.subject.import_package, *top_level_names(self.report.static)}
+        if own_tests.digest(own_tests.collect(folder, modules).contents) != tests.sha256:
             raise Unverified(
-                f"the package's own tests in {folder} have changed since the run; "
+                f"the package's own tests in {folder} or the files around them have changed; "
                 "check out the version that the report records"
             )
         return folder
@@ -268,6 +270,7 @@ class Replay:
             machines=machine_images,
             unavailable={},
             infrastructure=(index, publisher),
+            modules=top_level_names(self.report.static),
             seed=self.report.inputs.seed if self.report.inputs else 0,
         )
         strict = self.report.selection.strict

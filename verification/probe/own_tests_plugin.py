@@ -32,6 +32,22 @@ def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
     os.write(_TEST_EVENTS, (_dumps({"kind": kind, **values}) + "\n").encode())
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_load_initial_conftests(args: List[str], parser: pytest.Parser) -> None:
+    """Remove the options of the package's settings that need a plugin, and their values.
+
+    A machine has no plugin of pytest, except those of the tests' conftest.py. An operand after such
+    an option is its value. The last operand is the folder of the tests.
+    """
+    known, unknown = parser.parse_known_and_unknown_args(args)
+    values = known.file_or_dir[:-1]
+    args[:] = [
+        word
+        for number, word in enumerate(args)
+        if word not in unknown and not (word in values and args[number - 1] in unknown)
+    ]
+
+
 def pytest_sessionstart() -> None:
     """Start the time limit. pytest's faulthandler is off: it writes into the tests' output."""
     faulthandler.enable(file=_TRACE, all_threads=True)

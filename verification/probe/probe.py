@@ -38,7 +38,9 @@ class OwnTestsInstructions(TypedDict):
     """The part of the instructions for the package's own tests."""
 
     source: str
+    root: str
     folder: str
+    tests: str
     scratch: str
     test_events: str
     trace: str
@@ -554,11 +556,9 @@ def own_tests(
     if tool["code"]:
         return {"tool": tool, "test_events": "", "trace": ""}
     os.makedirs(tests_instructions["scratch"])
-    tests = os.path.join(tests_instructions["folder"], "tests")
     if os.path.isdir(tests_instructions["source"]):  # an empty folder is not copied to the machine
-        shutil.copytree(tests_instructions["source"], tests)
-    else:
-        os.makedirs(tests)
+        shutil.copytree(tests_instructions["source"], tests_instructions["root"])
+    os.makedirs(tests_instructions["tests"], exist_ok=True)
     environment = {
         **env,
         **tests_instructions["env"],

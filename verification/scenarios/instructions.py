@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from verification.models.base import Model
 from verification.models.cell import Cell
@@ -35,7 +37,13 @@ class OwnTestsInstructions(Model):
     """
 
     source: str
+    """The folder with the root of the tests, below the suite's folder."""
+    root: str
+    """The copy of ``source`` in the user's project."""
     folder: str
+    """The folder in which pytest starts, below the copy."""
+    tests: str
+    """The folder of the tests, below the copy."""
     scratch: str
     test_events: str
     trace: str
@@ -45,6 +53,15 @@ class OwnTestsInstructions(Model):
     """The command that installs pytest."""
     command: Command
     env: Mapping[str, str]
+
+
+class OwnTestsLocation(NamedTuple):
+    """Where the package's own tests are, below the root of their checkout or project."""
+
+    project: PurePosixPath
+    """The folder in which pytest starts, below the root."""
+    tests: PurePosixPath
+    """The folder of the tests, below ``project``."""
 
 
 class ProbeInstructions(Model):
@@ -144,7 +161,42 @@ def instructions(
         skipped=(*scenario.ignored_paths, layout.user_folder),
         skipped_keys=scenario.ignored_keys,
         seconds=seconds,
-        tests=_own_tests(cell, subject.import_package) if cell.runs_tests else None,
+    )
+
+
+def own_tests_instructions(
+    cell: Cell, subject: Subject, location: OwnTestsLocation
+) -> OwnTestsInstructions:
+    """Return the instructions for the package's own tests."""
+    layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
+    root, tools, scratch = (
+        f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
+    )
+    folder = layout.separator.join((root, *location.project.parts))
+    path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
+    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_test_events")
+    settings = ("-o", "required_plugins=")  # a machine has no plugin of pytest
+    folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
+    return OwnTestsInstructions(
+        source=layout.path("tests"),
+        root=root,
+        folder=folder,
+        tests=layout.separator.join((folder, *location.tests.parts)),
+        scratch=scratch,
+        test_events=layout.path(_TEST_EVENTS),
+        trace=layout.path(_TRACE),
+        subject=subject.import_package,
+        tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),
+        command=(
+            *scenario.python,
+            "-m",
+            "pytest",
+            *options,
+            *settings,
+            *folders,
+            str(location.tests),
+        ),
+        env={"PYTHONPATH": path, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch)},
     )
 
 
@@ -179,24 +231,3 @@ def _expand(command: Command, values: Mapping[str, str]) -> Command:
 
 def _expand_all(commands: tuple[Command, ...], values: Mapping[str, str]) -> tuple[Command, ...]:
     return tuple(_expand(command, values) for command in commands)
-
-
-def _own_tests(cell: Cell, package: str) -> OwnTestsInstructions:
-    layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
-    folder, tools, scratch = (
-        f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
-    )
-    path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
-    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_test_events")
-    folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
-    return OwnTestsInstructions(
-        source=layout.path("tests"),
-        folder=folder,
-        scratch=scratch,
-        test_events=layout.path(_TEST_EVENTS),
-        trace=layout.path(_TRACE),
-        subject=package,
-        tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),
-        command=(*scenario.python, "-m", "pytest", *options, *folders, "tests"),
-        env={"PYTHONPATH": path, **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch)},
-    )

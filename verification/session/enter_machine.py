@@ -8,7 +8,6 @@ from containers.engine import Engine
 from containers.machine import Machine
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
-from verification.session import own_tests
 from verification.session.run_cell import CellRequest, prepare_machine
 
 _ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
@@ -21,8 +20,7 @@ def prepare_for_entry(machine: Machine, request: CellRequest) -> None:
     Raises:
         TestbedFailure: ``machine-lost``: the set-up failed.
     """
-    tests = own_tests.files(request.tests) if request.tests and request.cell.runs_tests else None
-    prepare_machine(machine, request, tests)
+    prepare_machine(machine, request, request.test_files)
     add_scripts(machine)
     done = machine.run(machine_command(machine.spec, "setup"))
     if done.code:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal, NamedTuple
 
 import pydantic
 
+from verification import suite
 from verification.models.base import DataError, Model, error_line
 from verification.models.evidence import (
     OwnTestFailure,
@@ -20,30 +22,139 @@ from verification.models.evidence import (
     OwnTestsRecord,
     TestOutcome,
 )
+from verification.scenarios.instructions import OwnTestsLocation
 
+MAX_BYTES = 64 * 2**20
+"""The largest size of the tests and the files around them, in bytes."""
 _CACHE_FOLDERS = ("__pycache__", ".pytest_cache")
+_BUILD_FOLDERS = ("build", "dist", "node_modules")
+_PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+_MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
 _MAX_LINES = 15
 """The number of lines of a failure that the evidence contains."""
 _FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.UNCOLLECTED)
 _LEFT_OUT = (TestOutcome.SKIPPED, TestOutcome.XFAILED, TestOutcome.DESELECTED)
 
 
+class OwnTestFiles(NamedTuple):
+    """The package's own tests and the files around them."""
+
+    contents: dict[str, bytes]
+    """The content of each file by its path below the root."""
+    location: OwnTestsLocation
+
+
 def folder_fault(folder: Path) -> str:
-    """Return why a folder has no tests, or an empty string if it has some."""
+    """Return why a folder cannot be used and what to do, or an empty string."""
+    fix = "name the folder with the package's own tests"
     if not folder.is_dir():
-        return "this folder does not exist"
+        return f"this folder does not exist; {fix}"
     if not any(folder.rglob("test_*.py")):
-        return "this folder has no test_*.py"
+        return f"this folder has no test_*.py; {fix}"
+    root, around = _surroundings(folder.absolute())
+    if _paths(folder.absolute(), root, around) is None:
+        return (
+            f"the tests and the files around them in {root} exceed {MAX_BYTES >> 20} MiB; copy the "
+            "tests and the files that they read to a folder without version control, and name it"
+        )
     return ""
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    """Return the contents of the files below ``folder``, by relative path, without caches."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not set(path.parts).intersection(_CACHE_FOLDERS)
+def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
+    """Return the tests in a folder and the files around them.
+
+    ``modules`` are the top-level modules that the release installs. Their source outside the folder
+    is left out, so that the tests import the installed package.
+    """
+    folder = folder.absolute()
+    root, around = _surroundings(folder)
+    default = folder if folder == root else folder.parent
+    project = _nearest(folder, _PROJECT_FILES, root) or default
+    paths = _paths(folder, root, around) or {}
+    contents = {
+        name: path.read_bytes()
+        for name, path in sorted(paths.items())
+        if path.is_relative_to(folder) or not _is_source(PurePosixPath(name), modules)
     }
+    location = OwnTestsLocation(
+        PurePosixPath(project.relative_to(root)), PurePosixPath(folder.relative_to(project))
+    )
+    return OwnTestFiles(contents, location)
+
+
+def _surroundings(folder: Path) -> tuple[Path, Iterable[Path]]:
+    """Return the root of the checkout or project of the tests, and the files around the tests.
+
+    In a checkout that tracks the tests, they are the files that git tracks. Otherwise they are all
+    files of the project. Outside a project there are none.
+    """
+    if root := _nearest(folder, (".git",)):
+        output = suite.git(root, "ls-files", "-z") or ""
+        tracked = [file for name in output.split("\0") for file in _expand(root / name)]
+        if any(file.is_relative_to(folder) for file in tracked):
+            return root, tracked
+    if root := _nearest(folder, _PROJECT_FILES):
+        return root, _walk(root, _is_outside_project)
+    return folder.parent, ()
+
+
+def _nearest(folder: Path, names: Iterable[str], root: Path | None = None) -> Path | None:
+    """Return the nearest folder from ``folder`` up to ``root`` with one of these names."""
+    for candidate in (folder, *folder.parents):
+        if any((candidate / name).exists() for name in names):
+            return candidate
+        if candidate == root:
+            break
+    return None
+
+
+def _is_source(name: PurePosixPath, modules: Collection[str]) -> bool:
+    """Return True if a file is code that Python could import in place of an installed module."""
+    names = (*name.parts[:-1], name.name.partition(".")[0])
+    return name.suffix in _MODULE_SUFFIXES and any(part in modules for part in names)
+
+
+def _paths(folder: Path, root: Path, around: Iterable[Path]) -> dict[str, Path] | None:
+    """Return the tests and the files around them, by their names below ``root``.
+
+    Return None if they exceed `MAX_BYTES`.
+    """
+    paths: dict[str, Path] = {}
+    size = 0
+    for path in (*_walk(folder, _is_cache), *around):
+        name = path.relative_to(root).as_posix()
+        size += 0 if name in paths else path.stat().st_size
+        paths[name] = path
+        if size > MAX_BYTES:
+            return None
+    return paths
+
+
+def _expand(path: Path) -> Iterator[Path]:
+    """Yield a file, or the files below a link to a folder. A missing file yields nothing."""
+    if path.is_file():
+        yield path
+    elif path.is_symlink() and path.is_dir():
+        yield from _walk(path, _is_cache)
+
+
+def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
+    """Yield the files below a folder."""
+    for path, folders, names in os.walk(folder, followlinks=True):
+        parent = Path(path)
+        folders[:] = sorted(name for name in folders if not is_left_out(parent / name))
+        yield from (parent / name for name in sorted(names) if (parent / name).is_file())
+
+
+def _is_cache(folder: Path) -> bool:
+    return folder.name in _CACHE_FOLDERS
+
+
+def _is_outside_project(folder: Path) -> bool:
+    """Return True for hidden folders, caches, results of builds and virtual environments."""
+    is_hidden = folder.name.startswith(".")
+    is_made = folder.name in (*_CACHE_FOLDERS, *_BUILD_FOLDERS)
+    return is_hidden or is_made or (folder / "pyvenv.cfg").exists()
 
 
 def digest(contents: Mapping[str, bytes]) -> str:

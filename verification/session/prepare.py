@@ -40,7 +40,11 @@ from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
 from verification.wheel.modules import read_distributions
-from verification.wheel.release_inspection import bundled_libraries, inspect_release
+from verification.wheel.release_inspection import (
+    bundled_libraries,
+    inspect_release,
+    top_level_names,
+)
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
 INFRASTRUCTURE = ("index", "publisher")
@@ -58,6 +62,8 @@ class PreparedRun(Model):
     infrastructure: tuple[Image, ...]
     bundled: BundledLibraries = Field(default_factory=dict)
     """The native libraries of the release that are no extension modules."""
+    modules: tuple[str, ...] = ()
+    """The names of the top-level modules and folders that the release installs."""
     seed: int = 0
     """The seed of the smoke test's values."""
     no_history: str = ""
@@ -254,6 +260,7 @@ def prepare(
         unavailable=parts.unavailable,
         infrastructure=(parts.index, parts.publisher),
         bundled=bundled_libraries(inspection, subject),
+        modules=top_level_names(inspection),
         seed=chosen_values.new_seed(),
         no_history=no_history,
         additional_machines=required_files.additional_machines(

@@ -27,14 +27,18 @@ from verification.scenarios.instructions import (
     TIME_LIMITS,
     ProbeInstructions,
     instructions,
+    own_tests_instructions,
     root_commands,
 )
 from verification.session import own_tests, project_files
+from verification.session.own_tests import OwnTestFiles
 from verification.session.prepare import PreparedRun
 from verification.subjects import chosen_values, database
 
 _PROBE = Path(__file__).parents[1] / "probe"
 _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
+_NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ](?:/|$)')
+"""A path that Windows does not support."""
 _SPARE_SECONDS = 60
 RawEvidence = dict[str, JsonValue]
 """Evidence in the form that the probe prints, before it is validated."""
@@ -66,6 +70,13 @@ class CellRequest(NamedTuple):
     def image(self) -> Image:
         """The image of the machine."""
         return self.prepared.machines[self.cell.machine.name]
+
+    @property
+    def test_files(self) -> OwnTestFiles | None:
+        """The package's own tests with the files around them; None if the cell runs none."""
+        if not self.tests or not self.cell.runs_tests:
+            return None
+        return own_tests.collect(self.tests, {self.subject.import_package, *self.prepared.modules})
 
 
 def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvidence:
@@ -142,6 +153,7 @@ def _has_crashed(command: JsonValue) -> bool:
 def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawEvidence:
     cell, release = request.cell, request.prepared.release
     chosen = chosen_values.for_subject(request.subject, request.prepared.seed)
+    tests = request.test_files
     probe_plan = instructions(
         cell,
         request.subject,
@@ -151,9 +163,11 @@ def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawE
         seconds=request.seconds,
     )
     probe_plan = probe_plan.model_copy(
-        update={"env": {**probe_plan.env, **request.planted.environment}}
+        update={
+            "env": {**probe_plan.env, **request.planted.environment},
+            "tests": tests and own_tests_instructions(cell, request.subject, tests.location),
+        }
     )
-    tests = own_tests.files(request.tests) if request.tests and cell.runs_tests else None
     with contextlib.ExitStack() as stack:
         setup = MachineSetup(
             tmpfs=cell.scenario.tmpfs, files=probe_files(probe_plan, request.subject)
@@ -182,7 +196,11 @@ def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawE
         record = own_tests.read_test_events(str(raw_tests.pop("test_events"))).model_dump(
             mode="json"
         )
-        evidence["tests"] = {**raw_tests, **record, "sha256": own_tests.digest(tests or {})}
+        evidence["tests"] = {
+            **raw_tests,
+            **record,
+            "sha256": own_tests.digest(tests.contents if tests else {}),
+        }
     # Wine's loader writes to the output of the probe, not to the streams of the Windows program.
     lines = [text for text in result.stderr.splitlines() if _LOADER_LINE.search(text)]
     return evidence | {
@@ -227,11 +245,11 @@ def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, by
 
 
 def prepare_machine(
-    machine: Machine, request: CellRequest, tests: Mapping[str, bytes] | None = None
+    machine: Machine, request: CellRequest, tests: OwnTestFiles | None = None
 ) -> None:
     """Change a started machine for its scenario, before the user's first command.
 
-    `tests` are the files of the package's own tests, or None if the cell does not run them.
+    `tests` are the package's own tests, or None if the cell does not run them.
 
     Raises:
         TestbedFailure: ``machine-lost``: a change failed.
@@ -254,6 +272,12 @@ def prepare_machine(
         machine.put(files, machine.layout.as_engine(scenario.cwd))
     if tests is not None:
         plugin = {"plugin/e2e_test_events.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
-        machine.put(plugin | {f"tests/{name}": content for name, content in tests.items()})
+        is_windows = request.cell.machine.os == "windows"
+        files = {
+            f"tests/{name}": content
+            for name, content in tests.contents.items()
+            if not (is_windows and _NOT_ON_WINDOWS.search(name))
+        }
+        machine.put(plugin | files)
     if request.planted.command:
         machine.run(list(request.planted.command), user="root")

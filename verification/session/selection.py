@@ -209,9 +209,7 @@ def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
     """Return the folder of the package's own tests, or None and why they do not run."""
     if options.tests:
         if fault := own_tests.folder_fault(options.tests):
-            raise WrongUse(
-                f"--tests {options.tests}: {fault}; name the folder with the package's own tests"
-            )
+            raise WrongUse(f"--tests {options.tests}: {fault}")
         return options.tests, ""
     if not source:
         return None, "the wheels exist already, and --tests names no folder with their own tests"

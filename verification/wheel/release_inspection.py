@@ -67,6 +67,13 @@ def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection
     return ReleaseInspection(wheels=wheels, causes=release_causes(wheels, subject))
 
 
+def top_level_names(inspection: ReleaseInspection) -> tuple[str, ...]:
+    """Return the names of the top-level modules and folders that the wheels install."""
+    tops = {path.partition("/")[0] for wheel in inspection.wheels for path in wheel.files}
+    suffixes = (".dist-info", ".data", ".libs")
+    return tuple(sorted({top.partition(".")[0] for top in tops if not top.endswith(suffixes)}))
+
+
 def bundled_libraries(inspection: ReleaseInspection, subject: Subject) -> BundledLibraries:
     """Return the libraries that a program could confuse with others of the same name.
 

@@ -67,6 +67,18 @@ def counts(record: OwnTestsRecord) -> dict[str, int]:
     return {str(outcome): number for outcome, number in record.counts.items() if number}
 
 
+def test_options_of_the_settings_that_need_a_plugin_are_left_out(tmp_path: Path) -> None:
+    settings = "--cov=x --cov-report xml -n 4 --own 1 --import-mode=importlib"
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {settings}\nasyncio_mode = auto\n")
+    own = "def pytest_addoption(parser): parser.addoption('--own')\n"
+    test = (
+        GOOD + "def test_option(pytestconfig):\n    assert pytestconfig.getoption('own') == '1'\n"
+    )
+    test += "    assert pytestconfig.getoption('importmode') == 'importlib'\n"
+    result = run(tmp_path, {"conftest.py": own, "test_a.py": test})
+    assert (result.code, counts(result.record)) == (0, {"passed": 2})
+
+
 def test_each_outcome_is_counted_and_each_failure_is_named(tmp_path: Path) -> None:
     tests = GOOD + (
         "import pytest\n"

@@ -208,10 +208,12 @@ def test_a_repeated_installation_is_recorded(spec: Instructions, tmp_path: Path)
 
 
 def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_path: Path) -> None:
-    (tmp_path / "suite" / "tests").mkdir()
+    (tmp_path / "suite" / "tests" / "tests").mkdir(parents=True)
     own_tests = {
         "source": str(tmp_path / "suite" / "tests"),
+        "root": str(tmp_path / "project" / "own-tests"),
         "folder": str(tmp_path / "project" / "own-tests"),
+        "tests": str(tmp_path / "project" / "own-tests" / "tests"),
         "scratch": str(tmp_path / "project" / "scratch"),
         "test_events": str(tmp_path / "suite" / "test_events"),
         "trace": str(tmp_path / "suite" / "own-trace"),

@@ -2,9 +2,16 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import PurePosixPath
 
 from verification.scenarios import cells, installers, machines, scenarios
-from verification.scenarios.instructions import ProbeInstructions, instructions, root_commands
+from verification.scenarios.instructions import (
+    OwnTestsLocation,
+    ProbeInstructions,
+    instructions,
+    own_tests_instructions,
+    root_commands,
+)
 from verification.subjects.subject import load
 
 DEBIAN = machines.load()["debian-13"]
@@ -73,10 +80,14 @@ def test_the_own_tests_use_only_folders_of_the_users_project() -> None:
         cells.cell(DEBIAN, SUBJECT, "pip", "own-tests"),
         cells.cell(WINDOWS, SUBJECT, "uv", "own-tests"),
     ):
-        plan = instructions(cell, SUBJECT)
-        own_tests, project = plan.tests, plan.cwd + cell.machine.layout.separator
-        assert own_tests is not None
-        assert own_tests.folder.startswith(project)
+        location = OwnTestsLocation(PurePosixPath("a/b"), PurePosixPath("c/d"))
+        own_tests = own_tests_instructions(cell, SUBJECT, location)
+        separator = cell.machine.layout.separator
+        project = cell.scenario.cwd + separator
+        assert own_tests.root.startswith(project)
+        assert own_tests.folder == separator.join((own_tests.root, "a", "b"))
+        assert own_tests.tests == separator.join((own_tests.folder, "c", "d"))
+        assert own_tests.command[-1] == "c/d"
         assert own_tests.scratch.startswith(project)
         assert own_tests.tool[-3:] == ("--target", f"{project}tools", "pytest")
         assert own_tests.command[1:3] == ("-m", "pytest")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -113,9 +115,83 @@ def test_files_are_without_the_caches_of_python(tmp_path: Path) -> None:
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    files = own_tests.files(tmp_path)
-    assert files == {"deep/data.sql": b"deep/data.sql", "deep/test_a.py": b"deep/test_a.py"}
-    assert list(files) == sorted(files)
+    files = own_tests.collect(tmp_path, ()).contents
+    assert list(files) == [f"{tmp_path.name}/{name}" for name in names[1::-1]]
+    assert files[f"{tmp_path.name}/deep/data.sql"] == b"deep/data.sql"
+
+
+UPSTREAM = (
+    "bindings/python/pyproject.toml",
+    "bindings/python/src/quiverdb/__init__.py",
+    "bindings/python/src/quiverdb/_native.so",
+    "bindings/python/src/quiverdb/schema.sql",
+    "bindings/python/tests/test_a.py",
+    "tests/schemas/a.sql",
+    "quiverdb.py",
+    "notes.md",
+)
+"""The layout of quiverdb's repository: its tests read ../../../tests/schemas."""
+
+
+def write(root: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True)
+
+
+def test_tests_in_a_checkout_come_with_its_tracked_files_without_the_package(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, UPSTREAM)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    write(tmp_path, ("secret.txt", "bindings/python/tests/new.sql"))
+    files = own_tests.collect(tmp_path / "bindings" / "python" / "tests", {"quiverdb"})
+    assert list(files.contents) == [
+        "bindings/python/pyproject.toml",
+        "bindings/python/src/quiverdb/schema.sql",
+        "bindings/python/tests/new.sql",
+        "bindings/python/tests/test_a.py",
+        "notes.md",
+        "tests/schemas/a.sql",
+    ]
+    assert list(map(str, files.location)) == ["bindings/python", "tests"]
+
+
+def test_tests_of_a_project_without_version_control_come_with_its_files(tmp_path: Path) -> None:
+    left_out = (".tox/a.txt", "build/b.txt", "env/pyvenv.cfg", "lib/x/__init__.py")
+    names = ("setup.py", "data/c.txt", "tests/unit/test_a.py")
+    write(tmp_path, (*names, *left_out))
+    files = own_tests.collect(tmp_path / "tests" / "unit", {"x"})
+    assert set(files.contents) == set(names)
+    assert list(map(str, files.location)) == [".", "tests/unit"]
+
+
+def test_checkout_that_does_not_track_the_tests_is_not_their_surroundings(tmp_path: Path) -> None:
+    write(tmp_path, ("notes.md", "sdist/pyproject.toml", "sdist/a.txt", "sdist/tests/test_a.py"))
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", "notes.md")
+    files = own_tests.collect(tmp_path / "sdist" / "tests", ())
+    assert set(files.contents) == {"pyproject.toml", "a.txt", "tests/test_a.py"}
+
+
+def test_source_of_the_package_inside_the_tests_stays(tmp_path: Path) -> None:
+    write(tmp_path, ("pyproject.toml", "tests/quiverdb/__init__.py", "tests/test_a.py"))
+    files = own_tests.collect(tmp_path / "tests", {"quiverdb"})
+    assert "tests/quiverdb/__init__.py" in files.contents
+
+
+def test_surroundings_that_are_too_large_have_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ("pyproject.toml", "data.bin", "tests/test_a.py"))
+    assert own_tests.folder_fault(tmp_path / "tests") == ""
+    monkeypatch.setattr(own_tests, "MAX_BYTES", 20)
+    assert str(tmp_path) in own_tests.folder_fault(tmp_path / "tests")
 
 
 def test_digest_depends_on_names_and_contents() -> None:

@@ -285,11 +285,32 @@ def test_own_tests_are_copied_to_the_machine_and_their_events_are_read(tests: Pa
     testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
     evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     (put,) = testbed.machines[0].copied_files
-    assert put.files.keys() == {"plugin/e2e_test_events.py", "tests/test_a.py"}
-    assert put.files["tests/test_a.py"] == b"def test_a(): ..."
+    assert put.files.keys() == {"plugin/e2e_test_events.py", "tests/tests/test_a.py"}
+    assert put.files["tests/tests/test_a.py"] == b"def test_a(): ..."
     assert evidence.tests is not None
     assert (evidence.tests.collected, evidence.tests.counts[TestOutcome.PASSED]) == (1, 1)
-    assert evidence.tests.sha256 == package_tests.digest({"test_a.py": b"def test_a(): ..."})
+    assert evidence.tests.sha256 == package_tests.digest({"tests/test_a.py": b"def test_a(): ..."})
+
+
+def test_own_tests_start_in_their_project_and_a_windows_machine_gets_only_valid_paths(
+    tests: Path,
+) -> None:
+    project = tests.parent
+    for name in ("pyproject.toml", "a:b.txt", "tests/quiverdb.py", "quiverdb.py", "second.py"):
+        (project / name).touch()
+    for wine in (False, True):
+        testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
+        request = cell_request(testbed, cell("uv", scenario="own-tests", wine=wine), tests)
+        prepared = request.prepared.model_copy(update={"modules": ("second",)})
+        run_cell.run(request._replace(prepared=prepared))
+        machine = testbed.machines[0]
+        (put,) = machine.copied_files
+        around = {"tests/pyproject.toml", *(() if wine else ("tests/a:b.txt",))}
+        inside = {"tests/tests/test_a.py", "tests/tests/quiverdb.py"}
+        assert put.files.keys() == {"plugin/e2e_test_events.py"} | around | inside
+        plan = json.loads(machine.setup.files["instructions.json"])["tests"]
+        assert plan["folder"] == plan["root"]
+        assert plan["tests"].startswith(plan["folder"])
 
 
 def test_cell_of_the_own_tests_without_their_folder_is_wrong_use() -> None:
