@@ -57,7 +57,11 @@ def _add_descriptions(definition: dict[str, dict[str, dict[str, str]]], model: t
 
 
 def _keys(model: type[Model]) -> set[str]:
-    return {field.serialization_alias or name for name, field in model.model_fields.items()}
+    return {
+        field.serialization_alias or name
+        for name, field in model.model_fields.items()
+        if not field.exclude
+    }
 
 
 @functools.cache

@@ -114,6 +114,36 @@ class LibrarySummary(BinaryHeaders):
         return self.paths[0]
 
 
+class FileContent(Model):
+    """The content of a file of a wheel."""
+
+    size: int
+    """In bytes."""
+    sha256: str
+
+
+class WheelContents(Model):
+    """Everything that a wheel contains."""
+
+    wheel: str
+    """The file name."""
+    size: int
+    """In bytes."""
+    sha256: str
+    files: Mapping[str, FileContent]
+    """The readable files, by install path."""
+    exports: Mapping[str, tuple[str, ...]]
+    """The exported symbols of each native library, by its first path."""
+    requires: tuple[str, ...]
+    """The values of Requires-Dist."""
+
+
+class ReleaseContents(Model):
+    """Everything that the wheels of a release contain: the content of ``contents.json``."""
+
+    wheels: tuple[WheelContents, ...]
+
+
 class WheelInspection(Model):
     """The metadata of a wheel, its native libraries and its causes."""
 
@@ -139,6 +169,8 @@ class WheelInspection(Model):
     """The native libraries."""
     files: tuple[str, ...] = ()
     """The paths of all files in the wheel."""
+    contents: WheelContents | None = Field(default=None, exclude=True)
+    """Its contents. They are in ``contents.json``, because they can be large."""
     sources: Mapping[str, str] = Field(
         default_factory=dict,
         description="The sha256 of each module that must be equal in all wheels of a release.",
@@ -174,6 +206,11 @@ class ReleaseInspection(Model):
     causes: tuple[Cause, ...] = Field(
         default=(), description="The causes of the set of wheels, not of a single wheel."
     )
+
+    @property
+    def contents(self) -> ReleaseContents:
+        """The contents of the wheels."""
+        return ReleaseContents(wheels=tuple(filter(None, (w.contents for w in self.wheels))))
 
     @property
     def all_causes(self) -> tuple[Cause, ...]:

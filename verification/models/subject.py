@@ -91,6 +91,29 @@ class Platform(Model):
         return (self.target.system, self.target.machine) == (target.system, target.machine)
 
 
+class SizeBudget(Model):
+    """The largest sizes of a wheel, in bytes."""
+
+    wheel: int | None = Field(default=None, gt=0)
+    """The size of the file."""
+    installed: int | None = Field(default=None, gt=0)
+    """The size of all files after the installation."""
+
+
+Pattern = Annotated[str, Field(min_length=1)]
+"""A shell pattern. Without a slash it is for the name of a file, otherwise for its install path."""
+
+
+class ContentsDeclaration(Model):
+    """What each wheel of the release must contain, and what it must not contain."""
+
+    must_have: tuple[Pattern, ...] = ()
+    """Patterns; at least one file fits each."""
+    must_not_have: tuple[Pattern, ...] = ()
+    """Patterns that no file fits."""
+    size_budget: SizeBudget = SizeBudget()
+
+
 class Subject(Model):
     """The description of the package under test, from `subject.toml`."""
 
@@ -122,6 +145,8 @@ class Subject(Model):
     """The file with the requirements for its release pipeline."""
     verification: Path | None = None
     """The file with the texts of its VERIFICATION.md; None for generic texts."""
+    contents: ContentsDeclaration = ContentsDeclaration()
+    """What each wheel must contain."""
 
     @property
     def locks(self) -> tuple[Path, ...]:

@@ -101,7 +101,10 @@ def _remove_empty(folders: Iterable[Path]) -> None:
             path.rmdir()
 
 
-_FILES = {"results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json", "reply.md"}
+_FILES = {
+    *("results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json", "reply.md"),
+    "contents.json",
+}
 _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 """The parts of a report. A new report replaces them."""
 

@@ -34,6 +34,7 @@ from verification.wheel.windows import has_libraries_outside
 
 _REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 _PIPELINE = "pipeline.json"
+_CONTENTS = "contents.json"
 
 
 class GateRequest:
@@ -169,6 +170,7 @@ class GateRun:
         )
         self.request.expect_release(setup.prepared)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
+        results_json.write_model(self.request.report / _CONTENTS, setup.inspection.contents)
         if setup.pipeline:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
         try:
@@ -185,7 +187,8 @@ class GateRun:
         report = self.request.report
         for name in _REPORT_FOLDERS:
             shutil.rmtree(report / name, ignore_errors=True)
-        (report / _PIPELINE).unlink(missing_ok=True)
+        for name in (_PIPELINE, _CONTENTS):
+            (report / name).unlink(missing_ok=True)
 
     def handover(self) -> Handover | None:
         """Return the values for a worker, or None if the testbed is not prepared."""

@@ -44,6 +44,7 @@ from verification.wheel.release_inspection import (
     bundled_libraries,
     inspect_release,
     top_level_names,
+    with_changes,
 )
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
@@ -248,6 +249,8 @@ def prepare(
         release = required_files.check(release, inspection, subject, selection)
     release = release.with_dependencies(*extra_files)
     release, no_history = _with_history(release, subject, selection)
+    earlier = (path for path in release.earlier if path.name not in release.yanked)
+    inspection = with_changes(inspection, earlier, subject)
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting the index and publishing the release"):

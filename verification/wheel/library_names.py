@@ -7,6 +7,7 @@ import re
 _LIBRARY = re.compile(r"\.(so(\.\d+[a-z]?)*|dll|pyd|dylib)$")
 _EXTENSION_MODULE = re.compile(r"\.((cpython-\d[\w-]*|abi3t?)\.so|pyd)$")
 _HASH = re.compile(r"-[0-9a-f]{6,}$")
+_HASH_IN_NAME = re.compile(r"^([^.]*)-[0-9a-f]{6,}(?=\.)", re.IGNORECASE)
 
 
 def is_library_name(name: str) -> bool:
@@ -28,6 +29,11 @@ def is_extension_module(path: str) -> bool:
 def has_hash(name: str) -> bool:
     """Return whether auditwheel or delvewheel has added a hash to the name of a library."""
     return _HASH.search(name.lower().partition(".")[0]) is not None
+
+
+def without_hash(name: str) -> str:
+    """Return the file name of a library without the hash that auditwheel or delvewheel adds."""
+    return _HASH_IN_NAME.sub(r"\1", name) if is_library_name(name) else name
 
 
 def is_same_library(first: str, second: str) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from verification.models.cause import Cause, FactValue, sorted_causes
 from verification.models.inspection import (
@@ -17,9 +16,12 @@ from verification.models.inspection import (
     WheelInspection,
 )
 from verification.models.machine import OperatingSystem
+from verification.models.release import project_and_version
 from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
+from verification.wheel import contents
 from verification.wheel.archive import open_wheel
+from verification.wheel.errors import BadWheel
 from verification.wheel.library_names import has_hash, is_extension_module, is_library_name
 from verification.wheel.modules import Distributions
 from verification.wheel.sources import is_public
@@ -32,9 +34,6 @@ from verification.wheel.tags import (
 )
 from verification.wheel.wheel_inspection import inspect_wheel
 from verification.wheel.wording import listing
-
-_NAME = re.compile(r'^[\w.-]+|(?<=extra==")[\w.-]+|(?<=\[)[\w.,-]+')
-"""The names of a distribution and of extras in a line of METADATA without spaces."""
 
 
 def inspect_release(
@@ -54,6 +53,40 @@ def inspect_release(
         for path in paths
     )
     return ReleaseInspection(wheels=inspections, causes=release_causes(inspections, subject))
+
+
+def with_changes(
+    inspection: ReleaseInspection, earlier: Iterable[Path], subject: Subject
+) -> ReleaseInspection:
+    """Return the inspection with a note on each declared wheel that changed since a release.
+
+    ``earlier`` are the files of earlier releases. A wheel is compared with the newest one for its
+    platform. A file that cannot be read as a wheel is left out.
+    """
+    newest: dict[str, Path] = {}
+    wheel_paths = (path for path in earlier if path.suffix == ".whl")
+    for path in sorted(wheel_paths, key=project_and_version):
+        if platform := declared_platform(path.name, subject):
+            newest[platform.tag] = path
+    wheels = (
+        _with_changes(wheel, newest.get(wheel.platform or ""), subject)
+        for wheel in inspection.wheels
+    )
+    return inspection.model_copy(update={"wheels": tuple(wheels)})
+
+
+def _with_changes(
+    wheel: WheelInspection, earlier: Path | None, subject: Subject
+) -> WheelInspection:
+    if wheel.additional or wheel.contents is None or earlier is None:
+        return wheel
+    try:
+        before = inspect_wheel(open_wheel(earlier), subject).contents
+    except BadWheel:
+        return wheel
+    note = before and contents.changes_cause(wheel.contents, before)
+    causes = (*wheel.causes, note) if note else wheel.causes
+    return wheel.model_copy(update={"causes": sorted_causes(causes)})
 
 
 def narrow(inspection: ReleaseInspection, subject: Subject) -> ReleaseInspection:
@@ -207,7 +240,9 @@ def _differences(
         ("Requires-Python", (first.requires_python,), (other.requires_python,)),
         ("Provides-Extra", first.extras, other.extras),
     ):
-        differing = sorted(set(map(_normalized, first_texts)) ^ set(map(_normalized, other_texts)))
+        differing = sorted(
+            set(map(contents.normalized, first_texts)) ^ set(map(contents.normalized, other_texts))
+        )
         if differing:
             message = f"has another {field} than {first.file} ({listing(differing)})"
             yield message, field, tuple(differing)
@@ -219,12 +254,6 @@ def _differences(
         yield f"has no {listing(missing)}, but {first.file} has", "missing modules", tuple(missing)
     if added := sorted(filter(is_public, other.sources.keys() - first.sources.keys())):
         yield f"has {listing(added)}, but {first.file} does not", "added modules", tuple(added)
-
-
-def _normalized(text: str | None) -> str:
-    """Return a line of METADATA in a form that is equal for lines with the same meaning."""
-    line = re.sub(r"\s+|[()]", "", text or "nothing").replace("'", '"')
-    return _NAME.sub(lambda name: canonicalize_name(name[0]), line)
 
 
 def _release_cause(name: str, subject: Subject, message: str, **facts: FactValue) -> Cause:

@@ -12,6 +12,7 @@ from verification.models.inspection import WheelInspection
 from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
 from verification.wheel import (
+    contents,
     dependencies,
     entry_points,
     file_names,
@@ -38,6 +39,7 @@ from verification.wheel.tags import has_cpython, parse_tags, subject_for_wheel
 CHECKS = (
     *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
     *("startup-code", "scripts", "entry-points", "dependencies", "native-code", "python-abi"),
+    "contents",
 )
 """The names of the checks of every wheel: the modules with their rules."""
 _CPYTHON_CHECKS = ("dependencies", "python-abi")
@@ -70,6 +72,8 @@ def inspect_wheel(
     known = distributions or {}
     provided = frozenset[str]().union(*(known[name].libraries for name in known))
     native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared, provided)
+    requires = wheel_identity.metadata.get("requires_dist", ())
+    wheel_contents = contents.read(archive, libraries, requires)
     causes = [
         *unloadable,
         *identity.causes(archive, wheel_identity, subject, additional=additional),
@@ -80,6 +84,7 @@ def inspect_wheel(
         *private_files.causes(archive),
         *startup_code.causes(archive),
         *scripts.causes(archive, wheel_identity),
+        *contents.causes(wheel_contents, subject.contents),
         *entry_points.causes(archive, wheel_identity, subject),
         *native_code.causes(archive, wheel_identity, subject, native, additional=additional),
     ]
@@ -101,10 +106,11 @@ def inspect_wheel(
         tags=tuple(sorted(map(str, wheel_identity.tags))),
         platform=wheel_identity.platform.tag if wheel_identity.platform else None,
         requires_python=wheel_identity.metadata.get("requires_python"),
-        requires=tuple(wheel_identity.metadata.get("requires_dist", ())),
+        requires=tuple(requires),
         extras=tuple(wheel_identity.metadata.get("provides_extra", ())),
         libraries=tuple(library.summary() for library in libraries),
         files=archive.names,
+        contents=wheel_contents,
         sources=sources.digests(archive, subject.import_package),
         additional=additional,
         unverified=(

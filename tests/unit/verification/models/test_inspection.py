@@ -54,7 +54,9 @@ def test_an_inspection_is_unchanged_by_json(tmp_path: Path) -> None:
     files = {"lib64/liba.a": b"!<arch>"}
     release = inspect_release([linux_wheel(tmp_path, files)], SUBJECT)
     text = release.model_dump_json()
-    assert parse_json(ReleaseInspection, text, "results.json") == release
+    without_contents = tuple(w.model_copy(update={"contents": None}) for w in release.wheels)
+    expected = release.model_copy(update={"wheels": without_contents})
+    assert parse_json(ReleaseInspection, text, "results.json") == expected
     facts = json.loads(text)
     assert [cause["name"] for cause in facts["causes"]] == ["incomplete-release"]
     (wheel,) = facts["wheels"]

@@ -13,8 +13,9 @@ from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import cell
 from tests.helpers.sample_testbed import run_setup
 from tests.helpers.sample_wheels import SUBJECT, windows_wheel
-from verification.models.base import DataError, parse_json
+from verification.models.base import DataError, parse_json, read_json
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.inspection import ReleaseContents
 from verification.models.release import Release
 from verification.models.report import ReplayInputs
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
@@ -251,6 +252,7 @@ def test_result_of_the_workflow_is_written_next_to_the_report(
     replace_set_up(lambda: setup)
     run = started(tmp_path)
     assert (tmp_path / "pipeline.json").is_file()
+    read_json(ReleaseContents, tmp_path / "contents.json")
     handover = run.handover()
     assert handover is not None
     assert handover.pipeline == pipeline_result()
@@ -261,7 +263,14 @@ def test_result_of_the_workflow_is_written_next_to_the_report(
 
 
 def old_report(folder: Path) -> None:
-    for name in ("results.json", "pipeline.json", "evidence/a.json", "kept/a.json", "replay/a"):
+    for name in (
+        "results.json",
+        "pipeline.json",
+        "contents.json",
+        "evidence/a.json",
+        "kept/a.json",
+        "replay/a",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("{}")
     (folder / REPORT_MARKER).touch()
@@ -311,7 +320,11 @@ def test_set_up_removes_the_earlier_report(
     folder = tmp_path / "report"
     old_report(folder)
     run = started(folder)
-    assert {path.name for path in folder.iterdir()} == {REPORT_MARKER, *writer.FILES}
+    assert {path.name for path in folder.iterdir()} == {
+        REPORT_MARKER,
+        *writer.FILES,
+        *(["contents.json"] if succeeds else []),
+    }
     assert not results_json.read(folder / "results.json").finished
     run.close()
 
