@@ -15,10 +15,8 @@ from __future__ import annotations
 import argparse
 import datetime
 import fnmatch
-import os
 import random
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,20 +26,16 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from containers import wheelhouse
 from containers.progress import step
 from containers.state import state_folder
 from verification.models.base import Model, load_toml, read_json, validate
 from verification.models.cause import Cause, Severity
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
-from verification.models.release import Release
 from verification.models.report import Report
+from verification.models.survey import PinnedRelease
 from verification.models.verdict import SIGNS, Outcome
-from verification.scenarios import machines
-from verification.session import lock
-from verification.subjects import subject as subjects
-from verification.subjects.generate import generate
-from verification.wheel.archive import open_wheel
+from verification.session import survey
+from verification.session.survey import GateOptions
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(__file__).with_name("fidelity.toml")
@@ -54,17 +48,9 @@ SIZE = 40
 """The number of packages in the table."""
 _CELLS = "uv-venv or uv-system"
 _JOBS = 2
-_SECONDS = 3600
-"""The time limit of the gate of one package."""
+_GATE = GateOptions(MACHINES, ("--no-provision", "-n1", "--profile=full", "-k", _CELLS))
 # The facts of a cause that say what it is about, the most exact first.
 _SUBJECTS = ("symbol", "library", "module", "distribution", "function", "path", "part")
-
-
-class PinnedRelease(Model):
-    """A release of the sample."""
-
-    name: str
-    version: str
 
 
 class LeftPackage(Model):
@@ -172,63 +158,6 @@ def load_judgements(path: Path = ALARMS) -> tuple[Judgement, ...]:
 # ---- one package ----
 
 
-def prepare(release: PinnedRelease, folder: Path) -> Path:
-    """Write the description of a package, and return its path.
-
-    Raises:
-        TestbedFailure: the package index does not serve the release or a dependency.
-        WrongUse: the dependencies have no solution.
-    """
-    files = wheelhouse.from_release(release.version, release.name)
-    description = generate(map(open_wheel, files.wheel_paths)).write(folder)
-    lock_dependencies(files, description)
-    return description
-
-
-def lock_dependencies(release: Release, description: Path) -> None:
-    """Lock the dependencies of a release next to the description of its package, and name the lock.
-
-    Raises:
-        TestbedFailure: the package index does not answer.
-        WrongUse: the dependencies have no solution.
-    """
-    subject = subjects.load(description)
-    resolution = lock.resolve(release, subject)
-    if not resolution.releases:
-        return
-    path, _ = subjects.lock_path(description)
-    lock.write(path, resolution, subject, release.version)
-    text = description.read_text("utf-8")
-    line = f'dependencies = "{path.name}"\n'
-    description.write_text(text.replace("\n[[platforms]]", f"{line}\n[[platforms]]", 1), "utf-8")
-
-
-def run_gate(release: PinnedRelease, description: Path, report: Path, log: Path) -> None:
-    """Run the gate of a release on the machines of the table.
-
-    Raises:
-        TestbedFailure: the gate wrote no report, or did not end in time.
-    """
-    systems = {platform.target.machine_system for platform in subjects.load(description).platforms}
-    selected = [name for name in MACHINES if machines.load()[name].os in systems]
-    command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={description}"]
-    command += [f"--release={release.version}", "--history=none", "--no-provision", "-n1"]
-    command += [f"--report={report}", "--profile=full", "-k", _CELLS]
-    command += [f"--machine={name}" for name in selected]
-    environment = {**os.environ, "QUIVERDB_E2E_HISTORY": ""}
-    with log.open("w", encoding="utf-8") as output:
-        try:
-            subprocess.run(
-                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, timeout=_SECONDS, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
-            raise TestbedFailure("machine-lost", release.name, f"no end in {_SECONDS} s") from None
-    if not (report / "results.json").is_file():
-        lines = log.read_text("utf-8").strip().splitlines() or ["no output"]
-        raise TestbedFailure("machine-lost", release.name, lines[-1][:300])
-
-
 def _folder_of(release: PinnedRelease) -> Path:
     return state_folder() / "fidelity" / f"{release.name}-{release.version}"
 
@@ -244,17 +173,11 @@ def result_of(release: PinnedRelease, *, again: bool) -> Report | str:
     folder = _folder_of(release)
     kept = folder / "results.json"
     if again or not kept.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        report = folder / "report"
-        try:
-            with step(f"fidelity: {release.name} {release.version}"):
-                run_gate(release, prepare(release, folder / "subject"), report, folder / "log")
-        except (TestbedFailure, WrongUse, ValueError) as error:
-            return " ".join(str(error).split())
-        if not read_json(Report, report / "results.json").finished:
-            return f"the gate did not finish; its log is {folder / 'log'}"
-        shutil.copy2(report / "results.json", kept)
+        with step(f"fidelity: {release}"):
+            result = survey.run(release, folder, _GATE)
+        if not result.report:
+            return result.reason
+        shutil.copy2(folder / "report" / "results.json", kept)
     return read_json(Report, kept)
 
 

@@ -19,7 +19,6 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from containers import images, wheelhouse
 from containers.state import state_folder
-from tests.benchmarks.fidelity import lock_dependencies
 from tests.faults.commands import gate, read_report
 from tests.faults.recording import (
     SOURCES,
@@ -36,7 +35,7 @@ from verification.models.verdict import Outcome
 from verification.rules import diagnose
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
-from verification.session import dependencies
+from verification.session import dependencies, lock
 from verification.session.prepare import expectation
 from verification.subjects.generate import generate
 from verification.subjects.subject import load as load_subject
@@ -134,13 +133,13 @@ def describe(case: PublicCase, folder: Path) -> Described:
 
 
 def _fetch(case: PublicCase, name: str, digest: str, folder: Path) -> Path:
-    lock = folder / f"{case.name}.txt"
-    lock.write_text(f"{case.project}=={case.version} --hash=sha256:{digest}\n", "utf-8")
+    requirement = folder / f"{case.name}.txt"
+    requirement.write_text(f"{case.project}=={case.version} --hash=sha256:{digest}\n", "utf-8")
     tags = sorted(tag.platform for tag in parse_wheel_filename(name)[3])
     target = state_folder() / "downloads" / "public-wheels" / case.name
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        fetched = images.download_wheels(lock, target, python="3.13", platforms=tags)
+        fetched = images.download_wheels(requirement, target, python="3.13", platforms=tags)
     except Exception as error:  # noqa: BLE001  (after any error the case did not run)
         pytest.fail(f"not run: {name} cannot be fetched from the package index: {error}")
     return Path(shutil.copy2(fetched / name, folder / "wheels" / name))
@@ -180,7 +179,7 @@ def test_machine_shows_what_is_true_of_the_wheel(
     def run_cells() -> Observations:
         described = describe(case, tmp_path)
         release = wheelhouse.from_files(described.wheels, location="public")
-        lock_dependencies(release, described.description)
+        lock.write_next_to(described.description, release)
         subject = load_subject(described.description)
         options = [
             f"--subject={described.description}",

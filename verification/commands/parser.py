@@ -99,22 +99,7 @@ def _names(path: Path) -> list[str]:
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    profiles, machines = _names(_PROFILES), _names(_MACHINES)
-    add(
-        "--profile",
-        metavar="NAME",
-        choices=profiles,
-        type=_one_of("profile", profiles),
-        help="the profile whose cells run (default: gate)",
-    )
-    add(
-        "--machine",
-        metavar="NAME",
-        choices=machines,
-        type=_one_of("machine", machines),
-        action="append",
-        help="use only this machine; may be repeated (default: all machines of the profile)",
-    )
+    _add_machines(parser)
     _add_origin(parser)
     add(
         "--subject",
@@ -124,13 +109,10 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
     add(
         "--tests",
         metavar="DIR",
-        help="the package's own tests, to run on machines (default: tests in the source)",
+        help="the package's own tests, to run on machines with the files around them "
+        "(default: tests in the source)",
     )
-    add(
-        "--strict",
-        action="store_true",
-        help="fail for flaws and fallbacks as well (default: only show them)",
-    )
+    _add_strict(parser)
     add(
         "--no-pipeline",
         action="store_true",
@@ -149,6 +131,47 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="keep the machines of failed cells running for 24 hours (default: remove them)",
     )
     add("--report", metavar="DIR", help=f"the folder of the report (default: {_REPORT})")
+
+
+def _add_machines(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the machines."""
+    profiles, machines = _names(_PROFILES), _names(_MACHINES)
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        choices=profiles,
+        type=_one_of("profile", profiles),
+        help="the profile whose cells run (default: gate)",
+    )
+    parser.add_argument(
+        "--machine",
+        metavar="NAME",
+        choices=machines,
+        type=_one_of("machine", machines),
+        action="append",
+        help="use only this machine; may be repeated (default: all machines of the profile)",
+    )
+
+
+def _add_strict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="fail for flaws and fallbacks as well (default: only show them)",
+    )
+
+
+def _add_survey(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("list", metavar="FILE", help="the list: one name==version on each line")
+    _add_machines(parser)
+    _add_strict(parser)
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="the folder of the table and the reports (default: survey in the checkout, or in the "
+        "state folder if the checkout is read-only)",
+    )
+    _add_no_provision(parser)
 
 
 def _add_origin(parser: argparse.ArgumentParser) -> None:
@@ -369,6 +392,16 @@ COMMANDS: Mapping[str, _Command] = {
         f"machines, and give a verdict. {_PYTEST}",
         _add_gate,
     ),
+    "survey": _Command(
+        "FILE",
+        "verify each release of a list and print one table",
+        "Run one gate for each release of a list: FILE has one name==version on each line. The "
+        "package is described by its wheels. Print one line for each release, and write survey.md, "
+        "survey.json and the reports. A release without a result is a line with the reason. An "
+        "interrupt keeps what is finished. The exit code is that of the worst release: failed, "
+        "testbed failed, not verified, verified.",
+        _add_survey,
+    ),
     "test": _Command(
         "[OPTIONS]",
         "test the suite itself",
@@ -504,11 +537,11 @@ def _epilog(command: str) -> str | None:
         width = max(map(len, PYTEST_OPTIONS)) + 2
         options = [f"  {name:<{width}}{text}" for name, text in PYTEST_OPTIONS.items()]
         lines += ["useful options of pytest:", *options, ""]
-    if command in ("gate", "shell"):
+    if command in ("gate", "survey", "shell"):
         lines += [f"machines: {', '.join(_names(_MACHINES))}", ""]
-    if command == "gate":
+    if command in ("gate", "survey"):
         lines += [f"profiles: {', '.join(_names(_PROFILES))}", ""]
-    if command in PYTEST_COMMANDS:
+    if command in (*PYTEST_COMMANDS, "survey"):
         lines += EXIT_CODES.splitlines()
     return "\n".join(lines) or None
 

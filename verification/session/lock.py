@@ -34,6 +34,7 @@ from verification.models.release import Release, allows_python
 from verification.models.subject import Subject
 from verification.scenarios.expectation import supported_tags
 from verification.session import dependencies
+from verification.subjects import subject as subjects
 from verification.wheel.dependencies import requirements
 
 _GLIBC = (17, 28, *range(31, 41))
@@ -115,6 +116,27 @@ def write(path: Path, resolution: Resolution, subject: Subject, version: str) ->
         partial.replace(path)
     except OSError as error:
         raise WrongUse(f"{path} cannot be written: {error.strerror}") from None
+
+
+def write_next_to(description: Path, release: Release) -> Resolution:
+    """Lock the dependencies of a release next to a description, and name the lock in it.
+
+    A release without dependencies gets no lock.
+
+    Raises:
+        WrongUse: the dependencies have no solution for any machine, or a file cannot be written.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+    """
+    subject = subjects.load(description)
+    resolution = resolve(release, subject)
+    if resolution.releases:
+        path, _ = subjects.lock_path(description)
+        write(path, resolution, subject, release.version)
+        text = description.read_text("utf-8")
+        line = f'dependencies = "{path.name}"\n'
+        named = text.replace("\n[[platforms]]", f"{line}\n[[platforms]]", 1)
+        description.write_text(named, "utf-8")
+    return resolution
 
 
 def _requirements(release: Release, subject: Subject, machine: MachineSpec) -> list[str]:

@@ -66,8 +66,9 @@ def causes(contents: WheelContents, declaration: ContentsDeclaration) -> Iterato
         if limit is not None and size > limit:
             measured = "is" if kind == "wheel" else "installs"
             message = f"{measured} {byte_size(size)}; the budget is {byte_size(limit)}"
-            facts = {"kind": kind, "size": size, "limit": limit}
-            yield catalogue().cause("size-budget-exceeded", contents.wheel, message, **facts)
+            yield catalogue().cause(
+                "size-budget-exceeded", contents.wheel, message, kind=kind, size=size, limit=limit
+            )
 
 
 def _fits(path: str, pattern: str) -> bool:

@@ -12,7 +12,6 @@ from tests.benchmarks.fidelity import (
     Alarm,
     Judgement,
     LeftPackage,
-    PinnedRelease,
     load_judgements,
     load_sample,
 )
@@ -20,6 +19,7 @@ from tests.helpers import sample_run
 from verification.models.cause import Cause
 from verification.models.errors import ExitCode, WrongUse
 from verification.models.report import Report
+from verification.models.survey import PinnedRelease
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
 

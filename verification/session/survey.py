@@ -1,0 +1,245 @@
+"""Run one gate for each release of a list."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from containers import wheelhouse
+from verification.models.base import DataError, read_json
+from verification.models.cause import Cause
+from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.report import Report
+from verification.models.subject import Subject
+from verification.models.survey import PinnedRelease, PlatformOutcome, SurveyResult
+from verification.models.verdict import Verdict
+from verification.report import card, cause_groups
+from verification.scenarios import machines
+from verification.session import crash, lock
+from verification.subjects import subject as subjects
+from verification.subjects.generate import generate
+from verification.wheel.archive import open_wheel
+from verification.wheel.errors import BadWheel
+
+ROOT = Path(__file__).parents[2]
+WORST_FIRST = (Verdict.FAILED, Verdict.TESTBED, Verdict.UNVERIFIED, Verdict.VERIFIED)
+NOT_RUN = "not run: the survey was interrupted"
+_SECONDS = 3600
+"""The time limit of the gate of one release, in seconds."""
+_ENDING_SECONDS = 120
+"""The time limit of an interrupted gate, which removes what it started."""
+
+
+class GateOptions(NamedTuple):
+    """The options of the gate of each release."""
+
+    machines: tuple[str, ...] = ()
+    """Only those that can run a wheel of the release are used."""
+    arguments: tuple[str, ...] = ()
+    """Other options of the command line."""
+
+
+# ---- the list ----
+
+
+def read_list(path: Path) -> tuple[PinnedRelease, ...]:
+    """Return the releases of a list, without duplicates. Each line is ``name==version``.
+
+    Raises:
+        WrongUse: the file cannot be read, lists no release, or has a line of another form.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse(f"survey: {path} cannot be read: {error}; correct the path") from None
+    releases: dict[PinnedRelease, None] = {}
+    faults = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            releases[_pinned(text)] = None
+        except ValueError as error:
+            faults.append(f"line {number}: {text[:60]}: {error}")
+    if faults:
+        others = f" (and {len(faults) - 1} more lines)" if len(faults) > 1 else ""
+        raise WrongUse(f"survey: {path}: {faults[0]}; write name==version{others}")
+    if not releases:
+        raise WrongUse(f"survey: {path} lists no release; write one name==version on each line")
+    return tuple(releases)
+
+
+def _pinned(text: str) -> PinnedRelease:
+    """Return the release of a line.
+
+    Raises:
+        ValueError: the line has another form. The message says what is not supported.
+    """
+    if text.startswith("-") or "--hash" in text or text.endswith("\\"):
+        raise ValueError("options and hashes are not supported")
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement:
+        raise ValueError("this is no release") from None
+    if requirement.marker or requirement.extras or requirement.url:
+        raise ValueError("markers, extras and addresses are not supported")
+    specifiers = list(requirement.specifier)
+    if len(specifiers) != 1 or specifiers[0].operator not in ("==", "==="):
+        raise ValueError("one version with == is needed")
+    try:
+        version = str(Version(specifiers[0].version))
+    except InvalidVersion:
+        raise ValueError(f"{specifiers[0].version} is not a version") from None
+    return PinnedRelease(name=canonicalize_name(requirement.name), version=version)
+
+
+# ---- one release ----
+
+
+def describe(release: PinnedRelease, folder: Path) -> Path:
+    """Write the description of a package, its smoke test and its lock, and return its path.
+
+    Raises:
+        TestbedFailure: the upstream index does not answer.
+        WrongUse: the index has no such release, or the dependencies have no solution.
+        DataError: no wheel can be described.
+        BadWheel: a file of the release is not a wheel.
+    """
+    files = wheelhouse.from_release(release.version, release.name)
+    description = generate(map(open_wheel, files.wheel_paths)).write(folder)
+    lock.write_next_to(description, files)
+    return description
+
+
+def run(release: PinnedRelease, folder: Path, options: GateOptions) -> SurveyResult:
+    """Describe a release, run its gate, and return the result. A failure is part of the result.
+
+    ``folder`` gets ``subject``, ``report`` and the log of the gate. It is emptied first.
+    """
+    began = time.monotonic()
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        description = describe(release, folder / "subject")
+        code = _run_gate(release, description, folder, options)
+        result = _result(release, folder, code)
+    except TestbedFailure as error:
+        result = _without_report(release, Verdict.TESTBED, str(error))
+    except (WrongUse, DataError, BadWheel) as error:
+        result = _without_report(release, Verdict.UNVERIFIED, str(error))
+    except Exception as error:  # noqa: BLE001  (each release has a result)
+        result = _without_report(release, Verdict.TESTBED, crash.line(error))
+    return result.model_copy(update={"seconds": round(time.monotonic() - began, 1)})
+
+
+def _without_report(release: PinnedRelease, verdict: Verdict, reason: str) -> SurveyResult:
+    return SurveyResult(release=release, verdict=verdict, reason=" ".join(reason.split()))
+
+
+def not_run(release: PinnedRelease) -> SurveyResult:
+    """Return the result of a release that an interrupted survey did not reach."""
+    return _without_report(release, Verdict.UNVERIFIED, NOT_RUN)
+
+
+def _run_gate(release: PinnedRelease, description: Path, folder: Path, options: GateOptions) -> int:
+    """Run the gate and return its exit code. An interrupt ends the gate first.
+
+    Raises:
+        WrongUse: no selected machine can run a wheel of the release.
+        TestbedFailure: the gate did not end in time.
+    """
+    command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={description}"]
+    command += [f"--release={release.version}", f"--report={folder / 'report'}"]
+    command += ["--history=none", *options.arguments]
+    command += [f"--machine={name}" for name in _fitting(options, subjects.load(description))]
+    environment = {**os.environ, "QUIVERDB_E2E_HISTORY": ""}
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            return process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise TestbedFailure("machine-lost", str(release), f"no end in {_SECONDS} s") from None
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a gate that still runs. It removes what it started."""
+    process.terminate()
+    try:
+        process.wait(_ENDING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _fitting(options: GateOptions, subject: Subject) -> Sequence[str]:
+    """Return the selected machines that can run a wheel of the subject; none selects all.
+
+    Raises:
+        WrongUse: none of the selected machines can.
+    """
+    systems = {platform.target.machine_system for platform in subject.platforms}
+    specs = machines.load()
+    fitting = [name for name in options.machines if specs[name].os in systems]
+    if options.machines and not fitting:
+        raise WrongUse(f"no wheel is for {', '.join(options.machines)}")
+    return fitting
+
+
+def _result(release: PinnedRelease, folder: Path, code: int) -> SurveyResult:
+    """Return the result of a gate that ended with this exit code."""
+    path = folder / "report" / "results.json"
+    report = read_json(Report, path) if path.is_file() else None
+    if report is None or not report.finished:
+        is_refused = code == ExitCode.WRONG_USE
+        verdict = Verdict.UNVERIFIED if is_refused else Verdict.TESTBED
+        return _without_report(release, verdict, _last_line(folder / "log"))
+    return SurveyResult(
+        release=release,
+        verdict=report.verdict,
+        reason="; ".join(_reasons(report)),
+        platforms=tuple(
+            PlatformOutcome(name=entry.name, outcome=entry.outcome, text=entry.text)
+            for entry in card.entries(report)
+        ),
+        causes=cause_groups.cause_names(_causes(report)),
+        report=f"{folder.name}/report",
+    )
+
+
+def _causes(report: Report) -> Iterator[Cause]:
+    for item in report.items:
+        yield from item.causes
+    for platform in report.platforms:
+        yield from platform.causes
+
+
+def _reasons(report: Report) -> Iterator[str]:
+    """Yield why an item is not verified, if no cause says it."""
+    items = (item for item in report.items if item.verdict is not Verdict.VERIFIED)
+    yield from (item.reason for item in items if item.reason and not item.causes)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines() or ["no output"]
+    return lines[-1][:300]
+
+
+def worst(results: Sequence[SurveyResult]) -> Verdict:
+    """Return the verdict of a survey."""
+    return min((result.verdict for result in results), key=WORST_FIRST.index)
