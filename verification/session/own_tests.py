@@ -15,6 +15,7 @@ import pydantic
 
 from verification import suite
 from verification.models.base import DataError, Model, error_line
+from verification.models.errors import WrongUse
 from verification.models.evidence import (
     OwnTestFailure,
     OwnTestLeftOut,
@@ -52,12 +53,7 @@ def folder_fault(folder: Path) -> str:
     if not any(folder.rglob("test_*.py")):
         return f"this folder has no test_*.py; {fix}"
     root, around = _surroundings(folder.absolute())
-    if _paths(folder.absolute(), root, around) is None:
-        return (
-            f"the tests and the files around them in {root} exceed {MAX_BYTES >> 20} MiB; copy the "
-            "tests and the files that they read to a folder without version control, and name it"
-        )
-    return ""
+    return _too_large(root) if _paths(folder.absolute(), root, around) is None else ""
 
 
 def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
@@ -65,12 +61,17 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
 
     ``modules`` are the top-level modules that the release installs. Their source outside the folder
     is left out, so that the tests import the installed package.
+
+    Raises:
+        WrongUse: the files exceed `MAX_BYTES`.
     """
     folder = folder.absolute()
     root, around = _surroundings(folder)
     default = folder if folder == root else folder.parent
     project = _nearest(folder, _PROJECT_FILES, root) or default
-    paths = _paths(folder, root, around) or {}
+    paths = _paths(folder, root, around)
+    if paths is None:
+        raise WrongUse(f"--tests {folder}: {_too_large(root)}")
     contents = {
         name: path.read_bytes()
         for name, path in sorted(paths.items())
@@ -96,6 +97,13 @@ def _surroundings(folder: Path) -> tuple[Path, Iterable[Path]]:
     if root := _nearest(folder, _PROJECT_FILES):
         return root, _walk(root, _is_outside_project)
     return folder.parent, ()
+
+
+def _too_large(root: Path) -> str:
+    return (
+        f"the tests and the files around them in {root} exceed {MAX_BYTES >> 20} MiB; copy the "
+        "tests and the files that they read to a folder without version control, and name it"
+    )
 
 
 def _nearest(folder: Path, names: Iterable[str], root: Path | None = None) -> Path | None:

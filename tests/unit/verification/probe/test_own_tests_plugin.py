@@ -40,7 +40,15 @@ def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
-            *("-p", "e2e_test_events", "--rootdir=.", f"--basetemp={folder / 'scratch'}", "tests"),
+            *(
+                "-p",
+                "e2e_test_events",
+                "-o",
+                "required_plugins=",
+                "--rootdir=.",
+                f"--basetemp={folder / 'scratch'}",
+                "tests",
+            ),
         ],
         cwd=folder,
         env=inherited
@@ -69,7 +77,9 @@ def counts(record: OwnTestsRecord) -> dict[str, int]:
 
 def test_options_of_the_settings_that_need_a_plugin_are_left_out(tmp_path: Path) -> None:
     settings = "--cov=x --cov-report xml -n 4 --own 1 --import-mode=importlib"
-    (tmp_path / "pytest.ini").write_text(f"[pytest]\naddopts = {settings}\nasyncio_mode = auto\n")
+    (tmp_path / "pytest.ini").write_text(
+        f"[pytest]\naddopts = {settings}\nrequired_plugins = pytest-cov\n"
+    )
     own = "def pytest_addoption(parser): parser.addoption('--own')\n"
     test = (
         GOOD + "def test_option(pytestconfig):\n    assert pytestconfig.getoption('own') == '1'\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from verification.models.base import DataError
+from verification.models.errors import WrongUse
 from verification.models.evidence import OwnTestLeftOut, OwnTestsEnd, TestOutcome
 from verification.session import own_tests
 from verification.session.own_tests import read_test_events
@@ -192,6 +193,8 @@ def test_surroundings_that_are_too_large_have_a_fault(
     assert own_tests.folder_fault(tmp_path / "tests") == ""
     monkeypatch.setattr(own_tests, "MAX_BYTES", 20)
     assert str(tmp_path) in own_tests.folder_fault(tmp_path / "tests")
+    with pytest.raises(WrongUse, match=str(tmp_path)):
+        own_tests.collect(tmp_path / "tests", ())
 
 
 def test_digest_depends_on_names_and_contents() -> None:

@@ -8,6 +8,7 @@ from verification.wheel.library_names import (
     is_extension_module,
     is_library_name,
     is_same_library,
+    without_hash,
 )
 
 
@@ -82,3 +83,16 @@ def test_same_library_has_the_same_base_name_and_kind(
     first: str, second: str, *, expected: bool
 ) -> None:
     assert is_same_library(first, second) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("libz-0a1b2c3d.so.1.2", "libz.so.1.2"),
+        ("msvcp140-0A1B2C3D4E5F.dll", "msvcp140.dll"),
+        ("libz.so.1", "libz.so.1"),
+        ("data-0a1b2c3d.txt", "data-0a1b2c3d.txt"),
+    ],
+)
+def test_name_without_hash(name: str, expected: str) -> None:
+    assert without_hash(name) == expected

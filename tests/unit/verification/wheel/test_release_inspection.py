@@ -531,3 +531,9 @@ def test_extension_modules_and_names_with_a_hash_cannot_be_confused(
     release = ReleaseInspection(wheels=(wheel.model_copy(update={"libraries": (library,)}),))
     names = bundled_libraries(release, subject)["linux"]
     assert names == ((path.rpartition("/")[2],) if is_library else ())
+
+
+def test_top_level_names_are_those_that_python_can_import(tmp_path: Path) -> None:
+    files: Files = {"_second.abi3.so": linux_core(), "third.py": "", "quiverdb.libs/a.so": ""}
+    inspection = inspect(linux_wheel(tmp_path, files))
+    assert releases.top_level_names(inspection) == ("_second", "quiverdb", "third")
