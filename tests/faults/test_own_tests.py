@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +156,30 @@ def test_invalid_own_tests_are_reported(
         assert (cause.name, cause.where) == (cause_name, f"debian-13-pip-own-tests: {where}")
         assert facts.items() <= cause.facts.items()
     assert "No module named 'src'" in causes["source"][0].message
+
+
+def test_tests_read_the_files_around_them_and_import_the_installed_package(
+    scenario_runner: ScenarioRunner, good_wheel: Path, tmp_path: Path
+) -> None:
+    test = (
+        "from pathlib import Path\n"
+        "SCHEMA = Path(__file__).parent / '../../../tests/schemas/a.sql'\n"
+        "def test_b(): assert SCHEMA.read_text() == 'schema'\n"
+    )
+    files = {
+        "bindings/python/pyproject.toml": "[tool.pytest.ini_options]\naddopts = '--cov=quiverdb'\n",
+        "bindings/python/quiverdb/__init__.py": "raise ImportError('the source')\n",
+        "bindings/python/tests/test_a.py": GOOD + test,
+        "tests/schemas/a.sql": "schema",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    for words in (("init", "--quiet"), ("add", ".")):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    cell = Cell(LINUX, tmp_path / "bindings" / "python" / "tests", 60)
+
+    assert _causes(scenario_runner, good_wheel, {"own": cell})["own"] == ()
 
 
 def test_crash_on_windows_names_the_test(

@@ -108,10 +108,11 @@ def _line(result: SurveyResult) -> str:
 
 
 def _outcomes(result: SurveyResult) -> str:
-    """Return the outcome of each platform in one line."""
-    return ", ".join(
-        str(card.CardEntry(entry.name, entry.outcome, entry.text)) for entry in result.platforms
-    )
+    """Return the outcome of each platform in one line, and the number of platforms without one."""
+    entries = [card.CardEntry(p.name, p.outcome, p.text) for p in result.platforms]
+    ran = [str(entry) for entry in entries if entry.outcome]
+    others = len(entries) - len(ran)
+    return ", ".join((*ran, *([f"{others} not run"] if others else [])))
 
 
 def _rows(results: Iterable[SurveyResult]) -> list[tuple[str, str, str, str]]:

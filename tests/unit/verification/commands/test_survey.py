@@ -14,6 +14,7 @@ from verification.session import survey as session_survey
 from verification.session.survey import GateOptions
 
 WORKS = PlatformOutcome(name="Linux x86-64", outcome=Outcome.WORKS)
+NOT_COVERED = PlatformOutcome(name="macOS ARM64", outcome=None, text="not covered")
 
 
 class Runs:
@@ -29,7 +30,7 @@ class Runs:
         if not isinstance(verdict, Verdict):
             raise verdict
         reason = "no such release" if verdict is Verdict.UNVERIFIED else ""
-        platforms = () if reason else (WORKS,)
+        platforms = () if reason else (WORKS, NOT_COVERED)
         report = "" if reason else f"{folder.name}/report"
         return SurveyResult(
             release=release, verdict=verdict, reason=reason, platforms=platforms, report=report
@@ -78,6 +79,7 @@ def test_each_package_has_a_line_and_the_worst_decides_the_exit_code(
     for name, verdict in zip("ab", verdicts, strict=True):
         assert any(f"{name} 1.0" in line and verdict in line for line in printed.splitlines())
         assert any(f"{name} 1.0" in line and verdict in line for line in table.splitlines())
+    assert (WORKS.name in table, NOT_COVERED.name in table) == (True, False)
     assert ("no such release" in table) == (Verdict.UNVERIFIED in verdicts)
 
 
