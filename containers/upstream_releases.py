@@ -22,7 +22,7 @@ from typing import Literal
 import pypi_simple
 import requests
 from packaging.requirements import Requirement
-from packaging.tags import Tag
+from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import (
     InvalidSdistFilename,
     InvalidWheelFilename,
@@ -52,6 +52,10 @@ _DEFAULT_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple
 
 class UpstreamUnavailable(Exception):
     """The upstream index has no usable list or file. The message is the reason, one line."""
+
+
+class NoSuchProject(UpstreamUnavailable):
+    """The upstream index answers that it does not have the project."""
 
 
 class IndexFile(Model):
@@ -135,21 +139,23 @@ def release(
     project: str,
     platforms: Sequence[Platform],
     *,
+    python: str = wheelhouse.DEFAULT_PYTHON,
     url: str | None = None,
 ) -> Release:
     """Download the published wheels of one release, also those for other Pythons and C libraries.
 
-    The wheels of `wheelhouse.from_release` must be available. Other wheels that cannot be
-    downloaded are in ``not_fetched`` of the release. A wheel that is neither for a machine of
-    machines.toml nor for one of the ``platforms`` of the subject is not downloaded and is in
-    ``undeclared`` of the release. ``url`` names another index for the other wheels.
+    The wheels of `wheelhouse.from_release` for ``python`` must be available. Other wheels that
+    cannot be downloaded are in ``not_fetched`` of the release. A wheel that is neither for a
+    machine of machines.toml nor for ``python`` on one of the ``platforms`` of the subject is not
+    downloaded and is in ``undeclared`` of the release. ``url`` names another index for the other
+    wheels.
 
     Raises:
         WrongUse: the version is not valid, or the index has no such release.
         TestbedFailure: ``cache-damaged``, or ``index-unreachable``: the upstream index does not
             answer.
     """
-    declared = wheelhouse.from_release(version, project)
+    declared = wheelhouse.from_release(version, project, python)
     folder = state_folder() / "releases" / project / f"{declared.version}-others"
     wheels = list(declared.wheels)
     declared_names = set(declared.digests())
@@ -167,7 +173,7 @@ def release(
         if not file.name.endswith(".whl"):
             additional.append(Path(file.name))
             continue
-        if not (file.has_machine or _fits_platform(file, platforms)):
+        if not (file.has_machine or _is_declared(file, platforms, python)):
             undeclared.append(file.name)
             continue
         try:
@@ -267,9 +273,14 @@ def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
     return selected[::-1]
 
 
-def _fits_platform(file: IndexFile, platforms: Iterable[Platform]) -> bool:
+def _is_declared(file: IndexFile, platforms: Iterable[Platform], python: str) -> bool:
+    """Return whether a wheel is for a Python, an interpreter tag, on one of the platforms."""
+    minor = (3, int(python.removeprefix("cp3")))
     tags = parse_wheel_filename(file.name)[3]
-    return any(platform.fits(tag.platform) for platform in platforms for tag in tags)
+    names = sorted(tag.platform for tag in tags if any(p.fits(tag.platform) for p in platforms))
+    return not tags.isdisjoint(
+        (*cpython_tags(minor, [python], names), *compatible_tags(minor, python, names))
+    )
 
 
 def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
@@ -278,6 +289,7 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     If the index does not answer, the cached list is used. ``url`` names another index.
 
     Raises:
+        NoSuchProject: the index does not have the project, and no list is cached.
         UpstreamUnavailable: the index does not answer and no list is cached.
     """
     folder = state_folder() / "releases" / "listings" / canonicalize_name(project)
@@ -294,6 +306,8 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
 
 
 def _not_listed(project: str, error: Exception) -> UpstreamUnavailable:
+    if isinstance(error, pypi_simple.NoSuchProjectError):
+        return NoSuchProject(f"the upstream index has no project {project}")
     reason = " ".join(str(error).split())[:200]
     return UpstreamUnavailable(f"the upstream index does not list the files of {project}: {reason}")
 

@@ -35,6 +35,11 @@ _INSTALLERS = _LOCKS / "installers.txt"
 _PYTEST = _LOCKS / "pytest.txt"
 WINDOWS_PLATFORMS = ("win_amd64",)
 _PLATFORMS = {"linux": LINUX_PLATFORMS, "windows": WINDOWS_PLATFORMS}
+_NEWER_GLIBC = tuple(f"manylinux_2_{minor}_x86_64" for minor in range(29, 42))
+"""The tags of wheels that only the machines with a newer glibc can install (PEP 600)."""
+_RELEASE_PLATFORMS = {**_PLATFORMS, "linux": (*LINUX_PLATFORMS, *_NEWER_GLIBC)}
+DEFAULT_PYTHON = "cp313"
+"""The interpreter tag of the Python that most machines have."""
 
 
 class Target(NamedTuple):
@@ -219,8 +224,10 @@ def platforms(path: Path) -> frozenset[str]:
     return frozenset(tag.platform for tag in parse_wheel_filename(path.name)[3])
 
 
-def from_release(version: str, project: str) -> Release:
+def from_release(version: str, project: str, python: str = DEFAULT_PYTHON) -> Release:
     """Download the published wheels of one release from the configured upstream index, once.
+
+    They are those for ``python``, an interpreter tag, on the systems of the machines.
 
     Raises:
         WrongUse: the version is not valid, or the index has no such release.
@@ -230,17 +237,19 @@ def from_release(version: str, project: str) -> Release:
         normalized = str(Version(version))
     except InvalidVersion:
         raise WrongUse(f"--release {version}: not a version; use a version such as 1.2.0") from None
-    folder = state_folder() / "releases" / project / normalized
-    cache.cached_folder(folder, functools.partial(_download, normalized, project))
+    name = normalized if python == DEFAULT_PYTHON else f"{normalized}-{python}"
+    folder = state_folder() / "releases" / project / name
+    cache.cached_folder(folder, functools.partial(_download, normalized, project, python))
     return from_folder(folder, project, origin="release", location=normalized)
 
 
-def _download(version: str, project: str, folder: Path) -> None:
+def _download(version: str, project: str, python: str, folder: Path) -> None:
+    minor = f"3.{python.removeprefix('cp3')}"
     refusals = []
     with step(f"release {version}: downloading the published wheels"):
-        for name, platforms in _PLATFORMS.items():
-            options = ["--python-version=3.13", "--implementation=cp"]
-            options += ["--abi=cp313", "--abi=abi3", "--abi=none"]
+        for name, platforms in _RELEASE_PLATFORMS.items():
+            options = [f"--python-version={minor}", "--implementation=cp"]
+            options += [f"--abi={python}", "--abi=abi3", "--abi=none"]
             options += [f"--platform={platform}" for platform in platforms]
             result = _pip_download(folder, *options, f"{project}=={version}")
             if result.returncode:
@@ -253,7 +262,7 @@ def _download(version: str, project: str, folder: Path) -> None:
                     raise TestbedFailure("index-unreachable", "upstream index", f"{name}: {line}")
     if not any(folder.iterdir()):
         raise WrongUse(
-            f"--release {version}: {project} has no such release with wheels for CPython 3.13; "
+            f"--release {version}: {project} has no such release with wheels for CPython {minor}; "
             f"newest versions: {_published_versions(refusals[-1])}"
         )
 

@@ -192,6 +192,26 @@ def _add_origin(parser: argparse.ArgumentParser) -> None:
     _add_no_provision(parser)
 
 
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("package", metavar="PACKAGE", help="the name of the package on the index")
+    add(
+        "--release",
+        metavar="VERSION",
+        help="describe this published release (default: the newest stable one with wheels)",
+    )
+    add(
+        "--wheels",
+        metavar="DIR",
+        help="describe the wheels in DIR, which need not be published (default: a release)",
+    )
+    add(
+        "--output",
+        metavar="DIR",
+        help="the folder for the files, new or empty (default: the name of the package)",
+    )
+
+
 def _add_lock(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
@@ -408,6 +428,15 @@ COMMANDS: Mapping[str, _Command] = {
         f"Run the unit tests and the planted faults of the suite. {_PYTEST}",
     ),
     "lint": _Command("", "check style, types and workflows"),
+    "init": _Command(
+        "PACKAGE",
+        "describe a package from its wheels, for its first gate",
+        "Read the wheels of a release. Write the description of the package (subject.toml), a "
+        "smoke test that imports every extension module, and the lock of the dependencies. Print "
+        "the gate to run next. A platform that no machine runs is only inspected; one line names "
+        "it. Without --release and --wheels, the release is the newest stable one with wheels.",
+        _add_init,
+    ),
     "compare": _Command(
         "[RUN ...]",
         "print what is new in a run, compared with an earlier run",

@@ -58,8 +58,8 @@ class Release(Model):
     additional: tuple[Path, ...] = ()
     """Other files in the folder of the wheels. They are not verified."""
     undeclared: tuple[str, ...] = ()
-    """Wheels on the upstream index for platforms that the subject does not declare. They are not
-    fetched."""
+    """Wheels on the upstream index for platforms that the subject does not declare, or for another
+    Python on a platform without a machine. They are not fetched."""
     unpublished: tuple[str, ...] = ()
     """The dependencies that the release declares and that no index has, by normalised name."""
     without_wheel: Mapping[str, str] = Field(default_factory=dict)

@@ -65,7 +65,8 @@ def _not_read(release: Release) -> Iterator[FileResult]:
     reasons = {path.name: "the suite verifies wheels only" for path in release.additional}
     reasons |= dict.fromkeys(
         release.undeclared,
-        "not downloaded, because the subject does not declare its platform, and no machine runs it",
+        "not downloaded, because the subject does not declare its platform and Python, and no "
+        "machine runs it",
     )
     reasons |= release.not_fetched
     for name, reason in reasons.items():

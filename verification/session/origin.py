@@ -48,7 +48,9 @@ def existing_wheels(selection: Selection, subject: Subject) -> Release | None:
     if selection.wheels:
         return wheelhouse.from_folder(selection.wheels, subject.name)
     if selection.release:
-        return upstream_releases.release(selection.release, subject.name, subject.platforms)
+        return upstream_releases.release(
+            selection.release, subject.name, subject.platforms, python=subject.python
+        )
     return None
 
 

@@ -190,7 +190,7 @@ def _release(recorded: _RecordedRun) -> Iterable[Path]:
         return ()
     subject = recorded.subject
     return upstream_releases.release(
-        recorded.report.version, subject.name, subject.platforms
+        recorded.report.version, subject.name, subject.platforms, python=subject.python
     ).wheel_paths
 
 

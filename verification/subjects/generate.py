@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
+from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from verification.models.base import DataError
+from verification.models.machine import OperatingSystem
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.subjects import generated_smoke
 from verification.wheel import imports, native_code
@@ -53,14 +55,18 @@ class Modules(NamedTuple):
 
 
 def generate(
-    wheels: Iterable[Archive], python: str = "cp313", platforms: Sequence[str] = ()
+    wheels: Iterable[Archive],
+    python: str = "cp313",
+    platforms: Sequence[str] = (),
+    systems: Collection[OperatingSystem] = get_args(OperatingSystem),
 ) -> GeneratedSubject:
     """Return the description and the smoke test of the release with these wheels.
 
     Wheels for another Python than ``python`` are left out. So are musllinux wheels, because a
     subject has no platform for them: a machine with musl uses them as additional wheels.
     ``platforms`` are the tags of more platforms that the release promises. A wheel for any
-    platform is described for each of them.
+    platform is described for each of them. ``systems`` are the operating systems of the machines
+    with this Python. The wheels for other platforms are only inspected.
 
     Raises:
         DataError: no wheel is for this Python and a known platform.
@@ -68,7 +74,7 @@ def generate(
     subjects = [
         (wheel, _subject(wheel, tag, python))
         for wheel in sorted(wheels, key=lambda wheel: wheel.name)
-        for tag in _platform_tags(wheel, python, platforms)
+        for tag in _platform_tags(wheel.name, python, platforms)
     ]
     if not subjects:
         raise DataError(f"no wheel has native code for {python}; add one to the folder")
@@ -77,8 +83,11 @@ def generate(
         system = _SYS_PLATFORM[subject.platforms[0].target.system]
         modules.setdefault(system, read_modules(wheel, subject))
     first = subjects[0][1]
-    declared = [subject.platforms[0] for _, subject in subjects]
-    declared += map(_platform, platforms)
+    tags = [subject.platforms[0].tag for _, subject in subjects]
+    declared = [
+        Platform(tag=tag, execute=PlatformTarget.of(tag).machine_system in systems)
+        for tag in (*tags, *platforms)
+    ]
     return GeneratedSubject(
         _description(first, _one_of_each_kind(declared)),
         _smoke_test(first.name, modules),
@@ -157,22 +166,32 @@ def _main_package(name: str, wheel: Archive, packages: Iterable[str]) -> str:
     )
 
 
-def _platform_tags(wheel: Archive, python: str, platforms: Sequence[str]) -> Sequence[str]:
+def native_platform(name: str, python: str) -> str:
+    """Return the platform tag of a wheel with native code that this Python can install.
+
+    Return an empty string for another Python, for an unknown platform and for a pure wheel.
+    ``name`` is the file name of the wheel. ``python`` is an interpreter tag.
+    """
+    usable = _usable_tags(name, python)
+    known = {tag for tag in usable if PlatformTarget.of(tag.platform).system in _SYS_PLATFORM}
+    return oldest_platform_tag(known) if known else ""
+
+
+def _usable_tags(name: str, python: str) -> set[Tag]:
+    tags = parse_wheel_filename(name)[3]
+    subject = Subject.model_construct(python=python)
+    return tags & python_tags(subject, {tag.platform for tag in tags})
+
+
+def _platform_tags(name: str, python: str, platforms: Sequence[str]) -> Sequence[str]:
     """Return the platform tag of a wheel that this Python can install.
 
     The result has no tag for another Python, and ``platforms`` for a wheel for any platform.
     """
-    tags = parse_wheel_filename(wheel.name)[3]
-    subject = Subject.model_construct(python=python)
-    usable = tags & python_tags(subject, {tag.platform for tag in tags})
-    known = {tag for tag in usable if PlatformTarget.of(tag.platform).system in _SYS_PLATFORM}
-    if known:
-        return [oldest_platform_tag(known)]
-    return platforms if any(tag.platform == "any" for tag in usable) else ()
-
-
-def _platform(tag: str) -> Platform:
-    return Platform(tag=tag, execute=PlatformTarget.of(tag).machine_system is not None)
+    if tag := native_platform(name, python):
+        return [tag]
+    is_for_any = any(tag.platform == "any" for tag in _usable_tags(name, python))
+    return platforms if is_for_any else ()
 
 
 def _subject(wheel: Archive, tag: str, python: str) -> Subject:
@@ -182,7 +201,7 @@ def _subject(wheel: Archive, tag: str, python: str) -> Subject:
         name=name,
         import_package=name,
         python=python,
-        platforms=(_platform(tag),),
+        platforms=(Platform(tag=tag),),
         exercise=Path("smoke.py"),
         dependencies=Path(),
     )

@@ -14,7 +14,12 @@ from packaging.tags import parse_tag
 from packaging.version import Version
 
 from containers import upstream_releases, wheelhouse
-from containers.upstream_releases import IndexFile, UpstreamUnavailable, eligible
+from containers.upstream_releases import (
+    IndexFile,
+    NoSuchProject,
+    UpstreamUnavailable,
+    eligible,
+)
 from verification.models.errors import TestbedFailure
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Platform
@@ -236,6 +241,33 @@ def test_release_has_its_wheels_for_declared_platforms_without_a_machine(
     release = upstream_releases.release("0.5.0", "quiverdb", (platform,), url=index.url)
     assert {path.name for path in release.wheels} == {_wheel("0.5.0"), arm}
     assert release.undeclared == (mac,)
+
+
+@pytest.mark.parametrize("tag", ["cp312-cp312", "cp38-abi3", "py3-none"])
+def test_release_has_the_wheel_of_the_described_python_without_a_machine(
+    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str
+) -> None:
+    _declare_release(monkeypatch, tmp_path)
+    arm, other = (
+        _wheel("0.5.0", f"{python}-manylinux_2_28_aarch64") for python in (tag, "cp313-cp313")
+    )
+    for name in (arm, other):
+        index.add(name)
+    platform = Platform(tag="manylinux_2_28_aarch64", libraries=())
+    release = upstream_releases.release(
+        "0.5.0", "quiverdb", (platform,), python="cp312", url=index.url
+    )
+    assert {path.name for path in release.wheels} == {_wheel("0.5.0"), arm}
+    assert release.undeclared == (other,)
+
+
+def test_project_that_the_index_does_not_have_is_known(index: _Index) -> None:
+    index.absent = ("/simple/quiverdb/",)
+    with pytest.raises(NoSuchProject):
+        upstream_releases.listing("quiverdb", url=index.url)
+    with pytest.raises(UpstreamUnavailable) as raised:
+        upstream_releases.listing("quiverdb", url=UNREACHABLE)
+    assert not isinstance(raised.value, NoSuchProject)
 
 
 def test_release_without_a_list_of_its_files_has_the_declared_wheels(
