@@ -153,6 +153,9 @@ class ImportValue(Model):
     """The folder of the imported package."""
     version: str | None = None
     """``__version__``, if it is text."""
+    extension_modules: Mapping[str, bool] = Field(default_factory=dict)
+    """The files of the extension modules that Python began to load until the end of the import, and
+    whether the loader accepted them."""
 
 
 class NativeCallValue(Model):

@@ -94,11 +94,12 @@ def module_of(name: str) -> types.ModuleType:
 
 
 class ImportValue(TypedDict):
-    """The file, folder and version of the imported package."""
+    """The file, folder and version of the imported package, and the extension modules."""
 
     file: Optional[str]
     folder: str
     version: Optional[str]
+    extension_modules: Dict[str, bool]
 
 
 def import_package() -> ImportValue:
@@ -112,7 +113,33 @@ def import_package() -> ImportValue:
         "file": file,
         "folder": os.path.dirname(file) if file else next(iter(package.__path__)),
         "version": version if isinstance(version, str) else None,
+        "extension_modules": extension_modules(),
     }
+
+
+_BEGUN: Dict[str, str] = {}
+"""The file of each extension module that Python began to load, by the name of the module."""
+
+
+def extension_modules() -> Dict[str, bool]:
+    """Return the files of the extension modules that Python began to load, and if it loaded them.
+
+    A package that handles the ImportError of an extension module hides that the loader refused it.
+    A file that the loader accepted stays in the process, also if its module raises an error then.
+    """
+    files = {path: name in sys.modules for name, path in _BEGUN.items()}
+    if not all(files.values()):
+        # The same file can have two paths, so only the last two parts are compared.
+        libraries = {_last_parts(path) for path in mapped()}
+        files = {path: done or _last_parts(path) in libraries for path, done in files.items()}
+    # The loader reports the path without symbolic links (proc(5)).
+    is_windows = sys.platform == "win32"
+    return {path if is_windows else os.path.realpath(path): done for path, done in files.items()}
+
+
+def _last_parts(path: str) -> Tuple[str, str]:
+    folder, name = os.path.split(os.path.normcase(path))
+    return os.path.basename(folder), name
 
 
 def native_call() -> Values:
@@ -391,6 +418,8 @@ def record_loading(event: str, arguments: Tuple[object, ...]) -> None:
     path = None
     if event == "import" and len(arguments) > 1:
         path = arguments[1]  # the file of an extension module; None for other modules
+        if isinstance(path, str) and path:
+            _BEGUN[str(arguments[0])] = path
     elif event == "ctypes.dlopen":
         path = arguments[0]
     if isinstance(path, str) and path:

@@ -11,30 +11,39 @@ from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
 from verification.rules import loader_messages
 from verification.rules.finding import finding
+from verification.rules.loader_messages import MissingLibrary
 from verification.wheel.library_names import is_extension_module
 
 PURE_PYTHON_FALLBACK = "pure-python-fallback"
 
 
 def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield a cause if the package works, but the process mapped none of its extension modules.
+    """Yield a cause if the package works, but the loader refused its extension modules.
 
-    This alone proves nothing: a package can load an extension module at a later call. A second
-    proof is required. The loader reported that it cannot load one of the modules, or subject.toml
-    declares the modules as libraries that the smoke test uses.
+    The import of the package shows it: Python began to load a module of the package, the loader
+    refused it, and the package handled the error. If some modules are loaded, the loader must have
+    reported a missing library, because a package can try a module for another processor first.
+
+    Without such an observation, the process must have mapped none of the modules. This alone proves
+    nothing: a package can load an extension module at a later call. A second proof is required. The
+    loader reported that it cannot load one of the modules, or subject.toml declares the modules as
+    libraries that the smoke test uses.
     """
     step, native = evidence.steps.mapped, evidence.steps.native_call
     if step is None or step.value is None or native is None or not native.ok:
         return
     modules = _extension_modules(evidence, expectation)
-    kind = paths.path_type(evidence)
-    if not modules or modules & set(map(kind, step.value)):
-        return
+    mapped = modules & set(map(paths.path_type(evidence), step.value))
     refused = [
         missing
         for missing in loader_messages.missing_libraries(evidence.loader)
         if missing.needed_by in modules
     ]
+    if fault := _refused_at_import(evidence, modules, mapped, refused):
+        yield fault
+        return
+    if not modules or mapped:
+        return
     if refused:
         facts: dict[str, FactValue] = {
             "library": refused[0].library,
@@ -46,6 +55,34 @@ def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> It
     elif declared := _declared_modules(expectation.libraries):
         fault = finding(PURE_PYTHON_FALLBACK, "unmapped", modules=declared, count=len(modules))
         yield fault.at(evidence, "mapped libraries")
+
+
+def _refused_at_import(
+    evidence: CellEvidence,
+    modules: frozenset[PurePath],
+    mapped: frozenset[PurePath],
+    missing: Sequence[MissingLibrary],
+) -> Cause | None:
+    """Return the cause if the import of the package handled that modules did not load."""
+    step = evidence.steps.import_package
+    if step is None or step.value is None:
+        return None
+    kind = paths.path_type(evidence)
+    tried = {kind(path): loaded for path, loaded in step.value.extension_modules.items()}
+    own = {path: loaded for path, loaded in tried.items() if path in modules}
+    refused = sorted(path for path, loaded in own.items() if not loaded and path not in mapped)
+    if not refused:
+        return None
+    facts: dict[str, FactValue] = {"refused": len(refused), "count": len(modules)}
+    if of_loader := next((each for each in missing if each.needed_by in refused), None):
+        facts |= {"library": of_loader.library, "needed_by": of_loader.needed_by.name}
+        fault = finding(PURE_PYTHON_FALLBACK, "import-library", **facts)
+    elif len(refused) == len(own):
+        facts["needed_by"] = refused[0].name
+        fault = finding(PURE_PYTHON_FALLBACK, "import", **facts)
+    else:
+        return None
+    return fault.at(evidence, str(facts["needed_by"]))
 
 
 def without_unmapped_modules(causes: Sequence[Cause]) -> Iterator[Cause]:

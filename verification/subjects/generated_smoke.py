@@ -1,17 +1,21 @@
 """The smoke test that `generate` made from the wheels of a release. It knows no function of them.
 
-``native_call`` imports each package and each extension module of the wheel: an import runs native
-code. ``round_trip`` exercises nothing that is specific to the package. It only repeats the imports
-in a new process and compares their results. Replace both by calls that users make.
+``native_call`` imports each package as a user does, and then each extension module of the wheel: an
+import runs native code. It calls the functions of the modules that return a version.
+``round_trip`` exercises nothing that is specific to the package. It only repeats the imports in a
+new process and compares their results. Replace both by calls that users make.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import json
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 DISTRIBUTION = ""
@@ -21,31 +25,55 @@ EXTENSIONS: dict[str, list[str]] = {}
 """The extension modules, by the value of sys.platform."""
 OPTIONAL: dict[str, list[str]] = {}
 """The extension modules that the package does without if their import fails."""
+VERSION_FUNCTIONS = ("version", "get_version", "library_version")
+"""The names of functions without arguments and without effects."""
 
 
 def native_call() -> dict[str, str]:
     """Import all modules. Return the version of the installed distribution."""
     from importlib.metadata import version
 
-    import_all()
+    call_versions(import_all())
     return {"version": version(DISTRIBUTION)}
 
 
 def round_trip() -> None:
     """Import all modules in a new process, and compare the results. This is not specific."""
     here = import_all()
-    code = "import sys; exec(sys.stdin.read()); print(json.dumps(import_all()))"
-    source = Path(import_all.__code__.co_filename).read_bytes()
+    there = in_new_process("import_all")
+    if here != there:
+        raise ValueError(f"a new process imports {there}, but the first one {here}")
+
+
+def in_new_process(function: str) -> list[str]:
+    """Call a function of this file in a new process, and return its result."""
+    path = import_all.__code__.co_filename
+    code = f"import sys; exec(compile(sys.stdin.buffer.read(), {path!r}, 'exec'))"
     isolated = ["-I"] * sys.flags.isolated
     process = subprocess.run(
-        [sys.executable, *isolated, "-c", code],
-        input=source,
+        [sys.executable, *isolated, "-c", f"{code}; print(json.dumps({function}()))"],
+        input=Path(path).read_bytes(),
         stdout=subprocess.PIPE,
         check=True,
     )
-    there = json.loads(process.stdout.splitlines()[-1])
-    if here != there:
-        raise ValueError(f"a new process imports {there}, but the first one {here}")
+    names: list[str] = json.loads(process.stdout.splitlines()[-1])
+    return names
+
+
+def call_versions(modules: list[str]) -> list[str]:
+    """Call the native functions of these modules that return a version; return their names.
+
+    A function that needs an argument, or that fails in another way, is left out.
+    """
+    called = []
+    for name in modules:
+        for function in VERSION_FUNCTIONS:
+            value = getattr(sys.modules[name], function, None)
+            if callable(value) and not isinstance(value, (type, types.FunctionType)):
+                with contextlib.suppress(Exception):
+                    value()
+                    called.append(f"{name}.{function}")
+    return called
 
 
 def import_all() -> list[str]:
@@ -53,8 +81,27 @@ def import_all() -> list[str]:
 
     An extension module of another distribution's plug-in cannot be imported without it, so a
     missing module of another distribution is no error. Neither is the failure of an optional one,
-    or of a further package that may need an extra of the distribution.
+    or of a further package that may need an extra of the distribution. Nor is the failure of a
+    module that the import of the packages handles: a user does not meet this failure.
     """
+    failed = import_packages()
+    imported = []
+    for name in EXTENSIONS.get(sys.platform, ()):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if _is_own(str(error.name)) and not _is_handled(name, failed):
+                raise
+        except Exception:
+            if not _is_handled(name, failed):
+                raise
+        else:
+            imported.append(name)
+    return imported
+
+
+def import_packages() -> list[str]:
+    """Import the packages. Return those that may need an extra of the distribution."""
     failed = []
     for name in PACKAGES.get(sys.platform, ()):
         try:
@@ -63,19 +110,35 @@ def import_all() -> list[str]:
             if not _may_need_extra(name):
                 raise
             failed.append(name)
-    imported = []
-    for name in EXTENSIONS.get(sys.platform, ()):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if not _is_optional(name, failed) and _is_own(str(error.name)):
-                raise
-        except Exception:
-            if not _is_optional(name, failed):
-                raise
-        else:
-            imported.append(name)
-    return imported
+    return failed
+
+
+def handled_failures() -> list[str]:
+    """Import the packages in a new process. Return the extension modules that failed silently.
+
+    An audit hook gets the name of each extension module that Python begins to load (PEP 578).
+    """
+    begun: list[str] = []
+
+    def record(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "import" and arguments[1]:
+            begun.append(str(arguments[0]))
+
+    sys.addaudithook(record)
+    import_packages()
+    return [name for name in begun if name not in sys.modules]
+
+
+def _is_handled(name: str, failed: list[str]) -> bool:
+    return _is_optional(name, failed) or name in _handled()
+
+
+@functools.cache
+def _handled() -> list[str]:
+    try:
+        return in_new_process("handled_failures")
+    except (subprocess.SubprocessError, OSError, ValueError, IndexError):
+        return []  # the first failure counts
 
 
 def _is_optional(name: str, failed: list[str]) -> bool:

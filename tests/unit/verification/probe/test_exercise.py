@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shutil
 import sqlite3
 import sysconfig
 import venv
@@ -139,6 +141,22 @@ def test_the_exercise_works_without_streams(tmp_path: Path, installed: Path) -> 
     assert errors(exercise(folders[0], installed, E2E_PRELUDE=code)) == {}
     failed = errors(exercise(folders[1], installed, smoke, E2E_PRELUDE=code))
     assert failed["native-call"] == "AttributeError"
+
+
+def test_extension_module_whose_failure_the_package_handles_is_recorded(tmp_path: Path) -> None:
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    names = ("_refused", "_without_init", "_absent")
+    code = "".join(
+        f"try:\n    from . import {name}\nexcept ImportError:\n    pass\n" for name in names
+    )
+    folder = install(tmp_path / "installed", FILES | {"sample/__init__.py": code})
+    refused, loaded = (folder / "sample" / f"{name}{suffix}" for name in names[:2])
+    refused.write_text("no library", "utf-8")
+    # The loader accepts this library. Python then finds no function for the module.
+    shutil.copy(importlib.import_module("_hashlib").__file__ or "", loaded)
+    modules = value(exercise(tmp_path, folder).steps.import_package).extension_modules
+    of_package = {path: done for path, done in modules.items() if path.startswith(str(folder))}
+    assert of_package == {str(refused): False, str(loaded): True}
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,39 @@ def test_fallback_replaces_the_library_that_is_not_loaded() -> None:
     assert names(found) == ["pure-python-fallback"]
 
 
+def imported(**modules: bool) -> Change:
+    """Record extension modules that Python began to load at the import. The smoke test maps all."""
+
+    def change(fields: Fields) -> None:
+        steps = fields["exercise"]["steps"]
+        folder = PACKAGE if fields["os"] == "linux" else f"{WINDOWS_SITE}\\quiverdb"
+        suffix = (
+            NATIVE.removeprefix("_speed") if fields["os"] == "linux" else ".cp313-win_amd64.pyd"
+        )
+        separator = "/" if fields["os"] == "linux" else "\\"
+        files = {f"{folder}{separator}{name}{suffix}": done for name, done in modules.items()}
+        steps["import"]["value"]["extension_modules"] = files
+        fields["installed"]["added"] += [path for path in files if path != PYD]
+        steps["mapped"]["value"] += [path for path, done in files.items() if done]
+
+    return change
+
+
+def test_modules_that_the_loader_refused_at_the_import_are_a_fallback() -> None:
+    (cause,) = causes(EXPECTATION, imported(_speed=False, _more=False))
+    assert (cause.name, cause.severity) == ("pure-python-fallback", Severity.FLAWED)
+    needed_by = NATIVE.replace("_speed", "_more")
+    assert cause.facts == {"refused": 2, "count": 2, "needed_by": needed_by}
+
+
+def test_module_without_a_library_is_a_fallback_although_another_module_is_loaded() -> None:
+    (cause,) = causes(WINDOWS, on_windows, imported(_speed=False, _features=True))
+    assert (cause.name, cause.severity) == ("pure-python-fallback", Severity.FLAWED)
+    needed_by = PYD.rpartition("\\")[2]
+    facts = {"refused": 1, "count": 2, "needed_by": needed_by, "library": "MSVCP140.dll"}
+    assert cause.facts == facts
+
+
 def no_native_call(fields: Fields) -> None:
     fields["exercise"]["steps"]["native-call"].update(ok=False, value=None)
 
@@ -72,6 +105,11 @@ def no_native_call(fields: Fields) -> None:
         (declaring(NATIVE), [on_linux, no_native_call]),
         (declaring(NATIVE), []),  # the package has no extension module
         (EXPECTATION, []),
+        (EXPECTATION, [imported(_speed=True)]),
+        (EXPECTATION, [imported(_v3=False, _v2=True)]),  # for another processor
+        (EXPECTATION, [on_linux, imported(_speed=False), mapped(f"{PACKAGE}/{NATIVE}")]),
+        (EXPECTATION, [imported(_speed=False), no_native_call]),
+        (EXPECTATION, [on_linux, imported()]),  # it loads its module at a later call
     ],
 )
 def test_healthy_or_failed_package_is_no_fallback(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import sysconfig
 import types
 from email.message import Message
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from tests.helpers import wheel_builder
 from tests.helpers.binaries import elf
+from verification.subjects import generated_smoke
 from verification.subjects.generate import generate
 from verification.wheel.archive import open_wheel
 
@@ -92,6 +94,69 @@ def test_further_package_may_need_an_extra(
             use(package)
     else:
         assert use(package) == []
+
+
+def use_handled(package: types.ModuleType, folder: Path, source: str) -> list[str]:
+    """Use a package whose main module is this code, with a module that cannot be loaded.
+
+    The suite's Python loads the file as an extension module, and the loader refuses it.
+    """
+    name = f"_fast{sysconfig.get_config_var('EXT_SUFFIX')}"
+    (folder / "generated_thing" / name).write_text("no library", "utf-8")
+    (folder / "generated_thing" / "__init__.py").write_text(source, "utf-8")
+    (folder / "smoke.py").write_text(inspect_source(package, "_fast"), "utf-8")
+    test = load((folder / "smoke.py").read_text("utf-8"), folder / "smoke.py")
+    test.round_trip()
+    imported: list[str] = test.import_all()
+    return imported
+
+
+def inspect_source(package: types.ModuleType, extension: str) -> str:
+    """Return the source of the smoke test with one package and one extension module."""
+    source = Path(generated_smoke.__file__).read_text("utf-8")
+    for key, value in {
+        "PACKAGES": {sys.platform: ["generated_thing"]},
+        "EXTENSIONS": {sys.platform: [f"generated_thing.{extension}"]},
+    }.items():
+        empty = f"{key}: dict[str, list[str]] = {{}}"
+        assert empty in source
+        source = source.replace(empty, f"{key}: dict[str, list[str]] = {value!r}")
+    return source.replace('DISTRIBUTION = ""', f'DISTRIBUTION = "{package.DISTRIBUTION}"')
+
+
+def test_failure_that_the_import_of_the_package_handles_is_no_error(
+    package: types.ModuleType, tmp_path: Path
+) -> None:
+    source = "try:\n    from . import _fast\nexcept ImportError:\n    _fast = None\n"
+    assert use_handled(package, tmp_path, source) == []
+
+
+def test_failure_that_a_later_call_of_the_package_meets_is_an_error(
+    package: types.ModuleType, tmp_path: Path
+) -> None:
+    source = "def call():\n    from . import _fast\n    return _fast\n"
+    with pytest.raises(ImportError, match="_fast"):
+        use_handled(package, tmp_path, source)
+
+
+def test_only_native_functions_that_return_a_version_are_called(
+    package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def python_function() -> None:
+        raise AssertionError
+
+    module = types.ModuleType("generated_native")
+    monkeypatch.setitem(sys.modules, "generated_native", module)
+    for name, value in {
+        "version": "1.0",
+        "get_version": sys.getrecursionlimit,
+        "library_version": python_function,
+        "reset": sys.exc_info,
+    }.items():
+        setattr(module, name, value)
+    assert package.call_versions(["generated_native"]) == ["generated_native.get_version"]
+    module.get_version = len  # it needs an argument
+    assert package.call_versions(["generated_native"]) == []
 
 
 def test_version_is_that_of_the_installed_distribution(
