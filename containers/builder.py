@@ -38,13 +38,11 @@ from containers.recipe import load as load_recipe
 from containers.state import state_folder
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.machine import OperatingSystem
+from verification.models.subject import PlatformTarget
 
 LABEL_BUILD = "quiverdb-e2e.build"
-_PYTHON = "cp313"
-_PLATFORM_TAGS: dict[OperatingSystem, str] = {
-    "linux": "manylinux_2_28_x86_64",
-    "windows": "win_amd64",
-}
+PYTHON = "cp313"
+"""The interpreter tag of the Python in the images of the builder."""
 _RECIPES: dict[str, str] = {"linux": "builder", "windows": "builder-windows"}
 _COMPILERS: dict[OperatingSystem, str] = {
     "linux": "zig's clang for Linux",
@@ -122,13 +120,16 @@ def build(
     run: engines.Run,
     *,
     platform: OperatingSystem = "linux",
+    python: str = PYTHON,
     manylinux_image: str | None = None,
 ) -> Path:
     """Return the wheel of ``source`` for ``platform``. Build it if the cache does not have it.
 
-    The wheel is in the state folder. The name of its folder is a hash of all inputs. Nothing is
-    written into ``source``. ``manylinux_image`` names another image for the Linux build, such as
-    the official one. A build in another image has a network.
+    ``python`` is the interpreter tag of the Python that builds it. Only another image for the Linux
+    build can have a Python other than `PYTHON`. The wheel is in the state folder. The name of its
+    folder is a hash of all inputs. Nothing is written into ``source``. ``manylinux_image`` names
+    another image for the Linux build, such as the official one. A build in another image has a
+    network.
 
     Raises:
         WrongUse: ``source`` is not a folder with a ``pyproject.toml``, or its files change during
@@ -144,7 +145,7 @@ def build(
     recipe = load_recipe(_RECIPES[platform])
     official = manylinux_image if platform == "linux" else None
     digest = source_hash(source)
-    key = _key(digest, official or recipe.tag(), platform)
+    key = _key(digest, official or recipe.tag(), platform, *(() if python == PYTHON else (python,)))
     folder = state_folder() / "wheels" / key
     if cache.is_intact(folder):
         name = _wheel_in(folder).name
@@ -164,6 +165,7 @@ def build(
                 labels={**run.labels(), LABEL_BUILD: uuid.uuid4().hex},
                 log=log,
                 title=f"wheel for {platform}",
+                python=python,
             )
             job.output.mkdir()
             copy_source(source, job.tree)
@@ -171,7 +173,7 @@ def build(
                 raise WrongUse(f"{source}: files changed while they were copied; try again")
             with step(f"{job.title}: building it from {source} (log: {log})"):
                 (_build_linux if platform == "linux" else _build_windows)(job)
-            wheel = _built_wheel(job, _PLATFORM_TAGS[platform])
+            wheel = _built_wheel(job, platform)
             shutil.copyfile(wheel, empty_folder / wheel.name)
 
     return _wheel_in(cache.built_folder(folder, build_into))
@@ -263,9 +265,9 @@ def copy_source(source: Path, target: Path) -> None:
         os.utime(copy, (int(_SOURCE_DATE_EPOCH), int(_SOURCE_DATE_EPOCH)))
 
 
-def _key(digest: str, image: str, platform: str) -> str:
+def _key(digest: str, image: str, *others: str) -> str:
     key = hashlib.sha256(_FORMAT_VERSION)
-    for part in (digest, image, _cibuildwheel_version(), platform):
+    for part in (digest, image, _cibuildwheel_version(), *others):
         key.update(b"\0" + part.encode())
     return key.hexdigest()[:16]
 
@@ -301,6 +303,8 @@ class _BuildJob:
     labels: dict[str, str]
     log: Path
     title: str
+    python: str
+    """The interpreter tag of the Python that builds the wheel."""
 
     def failure(self, code: int, output: list[str]) -> BuildFailed | TestbedFailure:
         """Return the error of a failed build: a failure of the package or of the testbed."""
@@ -375,11 +379,14 @@ def error_line(lines: list[str]) -> str:
     return " | ".join(last_lines)[-500:] or "no output"
 
 
-def _built_wheel(job: _BuildJob, tag: str) -> Path:
+def _built_wheel(job: _BuildJob, platform: OperatingSystem) -> Path:
+    """Return the wheel of the build. The inspection compares its tags with those of the subject."""
     wheels = sorted(job.output.glob("*.whl"))
     names = ", ".join(path.name for path in wheels) or "no wheel"
-    if len(wheels) != 1 or tag not in wheels[0].stem.split("-")[-1].split("."):
-        message = f"expected one wheel with the tag {tag}, but the build made {names}"
+    tags = wheels[0].stem.split("-")[-1].split(".") if len(wheels) == 1 else []
+    targets = map(PlatformTarget.of, tags)
+    if not any(t.machine_system == platform and t.system != "musl" for t in targets):
+        message = f"expected one wheel for {platform} on x86-64, but the build made {names}"
         raise BuildFailed(job.title, message, str(job.log))
     return wheels[0]
 
@@ -432,7 +439,7 @@ def _linux_environment(job: _BuildJob) -> dict[str, str]:
         **job.engine.environment(),
         # The lock of our image pins virtualenv. The constraints of cibuildwheel do not apply.
         **({"CIBW_DEPENDENCY_VERSIONS": "latest"} if job.recipe else {}),
-        "CIBW_BUILD": f"{_PYTHON}-manylinux_x86_64",
+        "CIBW_BUILD": f"{job.python}-manylinux_x86_64",
         "CIBW_CONTAINER_ENGINE": (
             f"docker; create_args: {' '.join(arguments)}; disable_host_mount: true"
         ),

@@ -177,7 +177,7 @@ def _item_specs(run: RunResult) -> Iterator[ItemSpec]:
         title = "The registered trusted publisher fits the workflow"
         yield ItemSpec("publisher", "publisher", title)
     if run.from_source:
-        yield ItemSpec("build", "source-build", "bindings/python builds into wheels")
+        yield ItemSpec("build", "source-build", f"The source of {run.subject} builds into wheels")
     for summary in run.systems:
         title = f"pip install {run.subject} works on a clean {summary.system.capitalize()} machine"
         yield ItemSpec("install", install_item(summary.system), title)

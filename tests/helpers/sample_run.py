@@ -292,7 +292,7 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
     cells = cells or (cell(LINUX), cell(WINDOWS))
     if items is None:
         items = (
-            item("source-build", title="bindings/python builds into wheels"),
+            item("source-build", title="The source of quiverdb builds into wheels"),
             *(install_item(system, *cells) for system in ("linux", "windows")),
         )
     return Report(

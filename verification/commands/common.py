@@ -85,7 +85,17 @@ def cells_of(report: Report, ids: Sequence[str]) -> list[CellResult]:
     return [cells_by_id[cell_id] for cell_id in dict.fromkeys(ids)] if ids else list(report.cells)
 
 
-def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
+def subject_of(options: argparse.Namespace) -> Subject:
+    """Return the subject that ``--subject`` names, or the default one.
+
+    Raises:
+        DataError: the description cannot be used.
+    """
+    file = path_of(options.subject)
+    return subjects.load(file) if file else subjects.load()
+
+
+def select_for(options: argparse.Namespace, spec: MachineSpec, subject: Subject) -> Selection:
     """Return the checked choices of these options, for one machine.
 
     Raises:
@@ -95,12 +105,14 @@ def select_for(options: argparse.Namespace, spec: MachineSpec) -> Selection:
         source=path_of(options.source),
         wheels=path_of(options.wheels),
         release=options.release,
+        subject=subject.name if options.subject else "",
+        subject_file=path_of(options.subject),
         history=options.history,
         machines=(spec.name,),
         pipeline=False,
         provision=not options.no_provision,
     )
-    return select(run_options, ROOT, subjects.load().platforms)
+    return select(run_options, ROOT, subject.platforms)
 
 
 def machine_of(name: str) -> MachineSpec:

@@ -31,7 +31,8 @@ def choose(
         base, new = _named(names[0], runs), _named(names[1], runs)
         return base, new, _comparable(runs, new)
     if not names and not runs:
-        raise WrongUse(f"compare: the history {history().file} has no run; run ./e2e gate first")
+        line = f"the history {history().file} has no run of this package; run ./e2e gate first"
+        raise WrongUse(f"compare: {line}")
     new = _named(names[0], runs) if names else runs[-1]
     comparable = _comparable(runs, new)
     earlier = _before(comparable, new)
@@ -89,11 +90,15 @@ def run(options: argparse.Namespace) -> ExitCode:
         return ExitCode.TESTBED_FAILED
     if stored.ignored:
         print(f"ignored: {stored.ignored} runs of an older version", file=sys.stderr)
+    runs = stored.runs
+    if options.subject:
+        package = common.subject_of(options).name
+        runs = tuple(run for run in runs if run.report.selection.subject == package)
     if options.list:
-        for recorded in stored.runs:
+        for recorded in runs:
             print(f"{recorded.title} {recorded.report.verdict}")
         return ExitCode.VERIFIED
-    base, new, comparable = choose(options.run, stored.runs)
+    base, new, comparable = choose(options.run, runs)
     differences = compare(base, new, comparable)
     for line in different_kinds(base.report, new.report):
         print(f"differs in kind: {line}")

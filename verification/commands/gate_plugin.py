@@ -312,6 +312,7 @@ def request_of(config: pytest.Config) -> GateRequest:
         wheels=_path(config, "wheels"),
         release=config.getoption("release"),
         subject=subject.name if subject_file else "",
+        subject_file=subject_file,
         profile=config.getoption("profile"),
         history=config.getoption("history"),
         machines=tuple(config.getoption("machine") or ()),

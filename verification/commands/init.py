@@ -22,13 +22,13 @@ from containers.upstream_releases import (
     UpstreamUnavailable,
     allows_python,
 )
-from verification.commands import common
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.release import Release
 from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios import machines
 from verification.session import dependencies, lock
+from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 from verification.subjects.generate import generate, native_platform
 from verification.wheel.archive import open_wheel
@@ -67,12 +67,12 @@ def run(options: argparse.Namespace) -> int:
     """
     project = _project(options.package)
     name = options.output or project
-    folder = common.user_path(name)
+    folder = user_path(name)
     _check_folder(folder)
     if options.wheels and options.release:
         raise WrongUse("init: --wheels and --release cannot be combined; use one of them")
     if options.wheels:
-        release = wheelhouse.from_folder(common.user_path(options.wheels), project)
+        release = wheelhouse.from_folder(user_path(options.wheels), project)
         wheels = Wheels(str(options.wheels), _requires_python(release))
         python = choose_python(wheels)
         origin = ["--wheels", options.wheels]

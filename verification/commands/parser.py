@@ -100,12 +100,8 @@ def _names(path: Path) -> list[str]:
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     _add_machines(parser)
+    _add_subject(parser)
     _add_origin(parser)
-    add(
-        "--subject",
-        metavar="FILE",
-        help="verify the package that FILE describes, a TOML file (default: quiverdb)",
-    )
     add(
         "--tests",
         metavar="DIR",
@@ -174,10 +170,23 @@ def _add_survey(parser: argparse.ArgumentParser) -> None:
     _add_no_provision(parser)
 
 
+def _add_subject(parser: argparse.ArgumentParser, default: str = "quiverdb") -> None:
+    parser.add_argument(
+        "--subject",
+        metavar="FILE",
+        help=f"the description of the package, a TOML file (default: {default})",
+    )
+
+
 def _add_origin(parser: argparse.ArgumentParser) -> None:
     """Add the options for the origin of the wheels."""
     add = parser.add_argument
-    add("--source", metavar="DIR", help="build the wheels from DIR (default: bindings/python)")
+    add(
+        "--source",
+        metavar="DIR",
+        help="build the wheels from DIR with cibuildwheel (default: bindings/python; none with "
+        "--subject)",
+    )
     add("--wheels", metavar="DIR", help="use the wheels in DIR (default: build them)")
     add(
         "--release",
@@ -214,11 +223,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
 
 def _add_lock(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--subject",
-        metavar="FILE",
-        help="the description of the package, a TOML file (default: quiverdb)",
-    )
+    _add_subject(parser)
     add(
         "--wheels",
         metavar="DIR",
@@ -265,6 +270,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list the runs of the history (default: compare two of them)",
     )
+    _add_subject(parser, "the package of any run")
 
 
 def _add_shell(parser: argparse.ArgumentParser) -> None:
@@ -277,6 +283,7 @@ def _add_shell(parser: argparse.ArgumentParser) -> None:
         type=_one_of("machine", machines),
         help="the machine that runs the shell",
     )
+    _add_subject(parser)
     _add_origin(parser)
     add(
         "--installer",
@@ -299,6 +306,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         help="every cell of the report (default: only the named cells)",
     )
     _add_from(parser)
+    _add_subject(parser, "the file that the recorded run used")
     default = min(os.cpu_count() or 1, 4)
     add(
         "-n",
@@ -339,6 +347,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         ),
     ):
         parser.add_argument(name, metavar=metavar, default="", help=text)
+    _add_subject(parser)
     _add_origin(parser)
     parser.add_argument(
         "--report",

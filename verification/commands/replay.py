@@ -174,11 +174,11 @@ class _ReplayTask(NamedTuple):
 class Replay:
     """The replay of one report: its cells run again on one testbed."""
 
-    def __init__(self, report: Report, folder: Path) -> None:
+    def __init__(self, report: Report, folder: Path, subject: Subject) -> None:
         """`folder` is the folder for the evidence."""
         self.report = report
         self.folder = folder
-        self.subject = subjects.load()
+        self.subject = subject
         self.differences: list[str] = []
         """The differences from the recorded run."""
 
@@ -302,6 +302,29 @@ def _run_all(
     return results
 
 
+def subject_of(report: Report, file: str | None) -> Subject:
+    """Return the subject of a recorded run, from a named file or from the one that the run used.
+
+    Raises:
+        WrongUse: the file no longer exists, or it describes another package.
+        DataError: the description cannot be used.
+    """
+    recorded = report.selection
+    path = common.path_of(file) or (recorded.subject_file and Path(recorded.subject_file))
+    if path and not file and not path.is_file():
+        raise WrongUse(
+            f"replay: {path}: the description of {recorded.subject} no longer exists; name it with "
+            "--subject"
+        )
+    subject = subjects.load(path) if path else subjects.load()
+    if subject.name != recorded.subject:
+        raise WrongUse(
+            f"replay: the report is about {recorded.subject}, but {path or 'the default subject'} "
+            f"describes {subject.name}; name the description with --subject"
+        )
+    return subject
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the cells again and return the exit code."""
     folder, report = common.read_report(options.report)
@@ -311,12 +334,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise WrongUse(f"replay: -n {options.workers}: the number must be 1 or more")
     recorded = common.cells_of(report, options.cell)
-    replay = Replay(report, folder / "replay")
-    if report.selection.subject != replay.subject.name:
-        raise WrongUse(
-            f"replay: the report is about {report.selection.subject} and does not contain its "
-            "description; run ./e2e gate --subject again"
-        )
+    replay = Replay(report, folder / "replay", subject_of(report, options.subject))
     results = replay.run(recorded, provision=not options.no_provision, workers=options.workers)
     for result in results:
         if result.reason:

@@ -49,7 +49,6 @@ from verification.session.prepare import PreparedRun, prepare, prepare_files
 from verification.session.published_files import published_files
 from verification.session.selection import Selection
 from verification.session.session import CellRun, Session
-from verification.subjects import subject as subjects
 from verification.suggestions import unknown
 
 _INSTALLER_OPTIONS = ("pip", "uv", "installer")
@@ -100,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     options = request.options
     ranked = similar_machine.ranked_machines(request.bug_report, machines.load())
     # Report wrong choices before an image is built.
-    selection = common.select_for(options, _machine_for_build(request.bug_report))
+    selection = common.select_for(options, _machine_for_build(request.bug_report), request.subject)
     _check_choices(request, ranked)
     folders.check(request.folder)
     for machine in ranked[:_MAX_PRINTED]:
@@ -122,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _request(options: argparse.Namespace) -> _Request:
-    subject = subjects.load()
+    subject = common.subject_of(options)
     reported = _reported(options, subject.name)
     options = argparse.Namespace(
         **vars(options) | {fact.name: fact.value for fact in reported if fact.name != "error"}
@@ -232,7 +231,7 @@ def _run_on(
     options, subject = request.options, request.subject
     bug_report, extra_files, differences = _installer_files(request)
     request = request._replace(bug_report=bug_report)
-    cell, selection = _cell(request, machine), common.select_for(options, machine.spec)
+    cell, selection = _cell(request, machine), common.select_for(options, machine.spec, subject)
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
     cell = prepared.with_expectation(cell)
@@ -267,7 +266,7 @@ def _read_files(
             report, or nothing can replace its installer.
     """
     bug_report = request.bug_report
-    selection = common.select_for(request.options, _machine_for_build(bug_report))
+    selection = common.select_for(request.options, _machine_for_build(bug_report), request.subject)
     if selection.source and not bug_report.can_run:
         reasons = [item.difference for item in bug_report.substitutes if not item.runs]
         workarounds = reproduction_answer.workarounds(
@@ -425,14 +424,14 @@ def _report(request: _Request, result: _Result) -> Report:
         wheels=result.release.digests(),
         machines=reporting.machine_records(),
         stand_ins=stand_in_limits.load(),
-        inputs=_inputs(result.release, request.subject.name, prepared.seed if prepared else 0),
+        inputs=_inputs(result.release, request.subject, prepared.seed if prepared else 0),
         reproduction=result.reproduction,
     )
     report = reporting.with_prepared(report, prepared) if prepared else report
     return reporting.with_basis(report, result.release)
 
 
-def _inputs(release: Release, subject: str, seed: int) -> ReplayInputs | None:
+def _inputs(release: Release, subject: Subject, seed: int) -> ReplayInputs | None:
     try:
         return replay_inputs.keep(release, subject, seed)
     except OSError as error:

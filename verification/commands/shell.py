@@ -21,7 +21,6 @@ from verification.scenarios.instructions import ProbeInstructions, instructions
 from verification.session import enter_machine
 from verification.session.prepare import prepare
 from verification.session.run_cell import CellRequest, probe_files
-from verification.subjects import subject as subjects
 
 
 def banner(request: CellRequest, probe_plan: ProbeInstructions) -> list[str]:
@@ -83,9 +82,9 @@ def run(options: argparse.Namespace) -> int:
     """Open the shell and return its exit code."""
     PROGRESS.print_to(sys.stderr)  # stdout has the output of the shell only
     spec = common.machine_of(options.machine)
-    subject = subjects.load()
+    subject = common.subject_of(options)
     cell = common.cell_on(spec, subject, options.installer, options.scenario)
-    selection = common.select_for(options, spec)
+    selection = common.select_for(options, spec, subject)
     with contextlib.ExitStack() as stack:
         prepared = prepare(selection, subject, stack).prepared
         image = common.image_of(prepared, spec.name)

@@ -34,6 +34,9 @@ class RunSelection(Model):
     """The options of the run. Exactly one of source, wheels and release is set."""
 
     subject: str = Field(description="The package under test.")
+    subject_file: str | None = Field(
+        default=None, description="The file of --subject; null for the default package."
+    )
     source: str | None = Field(description="The folder from which the wheels were built.")
     wheels: str | None = Field(description="The folder of the wheels.")
     release: str | None = Field(description="The version of the published release.")
@@ -193,6 +196,9 @@ class ReplayInputs(Model):
         default=(), description="The declared dependencies that no index has."
     )
     suite: str = Field(description="The hash of the code that runs and judges cells.")
+    description: str = Field(
+        default="", description="The hash of the subject's files; empty if it is not recorded."
+    )
     seed: int = Field(default=0, description="The seed of the smoke test's values.")
 
 

@@ -39,8 +39,8 @@ def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> It
         for missing in loader_messages.missing_libraries(evidence.loader)
         if missing.needed_by in modules
     ]
-    if fault := _refused_at_import(evidence, modules, mapped, refused):
-        yield fault
+    if cause := _refused_at_import(evidence, modules, mapped, refused):
+        yield cause
         return
     if not modules or mapped:
         return

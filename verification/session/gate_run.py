@@ -175,7 +175,7 @@ class GateRun:
             results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
         try:
             self._inputs = replay_inputs.keep(
-                setup.prepared.release, self.request.subject.name, setup.prepared.seed
+                setup.prepared.release, self.request.subject, setup.prepared.seed
             )
         except OSError as error:
             self._remarks.append(

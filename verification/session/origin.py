@@ -34,6 +34,12 @@ def existing_release(selection: Selection, subject: Subject) -> Release | None:
         WrongUse: the folder or the release cannot be used.
         TestbedFailure: the upstream index does not answer.
     """
+    if selection.source and subject.python != builder.PYTHON and not _manylinux_image():
+        raise WrongUse(
+            f"--source: {subject.file} names {subject.python}, but the builder has only "
+            f"{builder.PYTHON}; name an image with it in QUIVERDB_E2E_MANYLINUX, or existing "
+            "wheels with --wheels"
+        )
     release = existing_wheels(selection, subject)
     return release and _with_dependencies(release, selection, subject)
 
@@ -73,22 +79,28 @@ def make_release(
     if selection.pipeline:
         release, outcome = _released(host, selection, subject, stack)
         return _with_dependencies(release, selection, subject), outcome
-    return _with_dependencies(_built(host, selection), selection, subject), None
+    return _with_dependencies(_built(host, selection, subject), selection, subject), None
 
 
 def _with_dependencies(release: Release, selection: Selection, subject: Subject) -> Release:
     return release.with_dependencies(*dependencies.files(subject, selection.machines))
 
 
-def _built(host: Host, selection: Selection) -> Release:
+def _manylinux_image() -> str | None:
+    """Return the image that replaces the builder's image for Linux, or None."""
+    return os.environ.get("QUIVERDB_E2E_MANYLINUX") or None
+
+
+def _built(host: Host, selection: Selection, subject: Subject) -> Release:
     assert selection.source is not None
-    image = os.environ.get("QUIVERDB_E2E_MANYLINUX") or None
+    image = _manylinux_image()
     wheels = [
         builder.build(
             host.engine,
             selection.source,
             host.run,
             platform=system,
+            python=subject.python,
             manylinux_image=image,
         )
         for system in selection.systems
@@ -111,7 +123,7 @@ def _released(
     push = TagPush(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
     published = release_pipeline.run(host.engine, host.run, subject, push, selection.actions_from)
     if not published.files:
-        return _built(host, selection), published.outcome
+        return _built(host, selection, subject), published.outcome
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
     for name, content in published.files.items():
         (folder / name).write_bytes(content)

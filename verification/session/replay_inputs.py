@@ -26,7 +26,7 @@ KINDS: tuple[InputKind, ...] = ("wheels", "dependencies", "earlier", "tools")
 _ROOT = Path(__file__).parents[2]
 
 
-def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
+def keep(release: Release, subject: Subject, seed: int) -> ReplayInputs:
     """Store the files of a release, and return the record of everything that the cells used.
 
     Raises:
@@ -41,7 +41,7 @@ def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
         )
 
     return ReplayInputs(
-        subject=subject,
+        subject=subject.name,
         origin=release.origin,
         wheels=records("wheels"),
         dependencies=records("dependencies"),
@@ -50,6 +50,7 @@ def keep(release: Release, subject: str, seed: int) -> ReplayInputs:
         yanked=release.yanked,
         unpublished=release.unpublished,
         suite=suite_hash(),
+        description=description_hash(subject),
         seed=seed,
     )
 
@@ -74,6 +75,16 @@ def suite_hash() -> str:
         for path in sorted(path for path in (_ROOT / folder).rglob("*") if path.is_file()):
             if "__pycache__" not in path.parts:
                 total.update(f"{path.relative_to(_ROOT)}\0{file_sha256(path)}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def description_hash(subject: Subject) -> str:
+    """Return the first 16 digits of the hash of the subject's files that the cells depend on."""
+    total = hashlib.sha256()
+    values = (subject.values,) if subject.values else ()
+    for path in (subject.file, *subject.machine_files.values(), *values, *subject.locks):
+        digest = file_sha256(path) if path.is_file() else ""
+        total.update(f"{path.name}\0{digest}\n".encode())
     return total.hexdigest()[:16]
 
 
@@ -118,6 +129,8 @@ def restore(report: Report, subject: Subject) -> RestoredInputs:
         differences.append(
             f"the suite changed: its hash was {report.inputs.suite}, now {suite_hash()}"
         )
+    if report.inputs.description not in ("", description_hash(subject)):
+        differences.append(f"{subject.file} or a file that it names changed since the run")
     release = Release(
         origin=report.inputs.origin,
         location="the recorded files",

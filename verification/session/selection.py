@@ -25,6 +25,8 @@ class Options(Model):
     release: str | None = None
     subject: str = ""
     """The name of the package if the user gave its description with ``--subject``, else empty."""
+    subject_file: Path | None = None
+    """The file of ``--subject``."""
     profile: str = "gate"
     history: EarlierReleasesChoice | None = None
     machines: tuple[str, ...] = ()
@@ -73,6 +75,8 @@ class Selection(Model):
     """True if the user named the folder of the own tests."""
     subject: str
     """The name of the package if the user gave its description with ``--subject``, else empty."""
+    subject_file: Path | None = None
+    """The file of ``--subject``."""
 
     @property
     def systems(self) -> tuple[OperatingSystem, ...]:
@@ -100,6 +104,7 @@ class Selection(Model):
             history=self.history,
             tests=str(self.tests) if self.tests else None,
             subject=subject,
+            subject_file=str(self.subject_file) if self.subject_file else None,
         )
 
 
@@ -120,6 +125,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
     of_profile = [spec for spec in specs.values() if profile.name in spec.profiles]
     systems = {platform.target.machine_system for platform in platforms}
     selected = named or tuple(spec for spec in of_profile if spec.os in systems)
+    _check_builds(options, selected)
     not_selected = tuple(spec for spec in of_profile if spec not in selected)
     no_pipeline_reason = _no_pipeline_reason(options, source)
     tests, no_tests_reason = _tests(options, source)
@@ -143,7 +149,23 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         no_tests_reason=no_tests_reason,
         tests_named=options.tests is not None,
         subject=options.subject,
+        subject_file=options.subject_file,
     )
+
+
+def _check_builds(options: Options, selected: Iterable[MachineSpec]) -> None:
+    """Check that the suite can build the wheels for the selected machines.
+
+    Raises:
+        WrongUse: it cannot. Its cross-compiler for Windows builds the default subject only.
+    """
+    on_windows = [spec.name for spec in selected if spec.os == "windows"]
+    if options.subject and options.source and on_windows:
+        raise WrongUse(
+            f"--source: the suite builds no Windows wheel of {options.subject} for "
+            f"{on_windows[0]}; select machines with Linux by --machine, or name existing wheels "
+            "with --wheels"
+        )
 
 
 def _source(options: Options, root: Path) -> Path | None:
@@ -158,10 +180,10 @@ def _source(options: Options, root: Path) -> Path | None:
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(named) > 1:
         raise WrongUse(f"{' and '.join(named)} cannot be combined; use one of them")
-    if options.subject and not options.wheels and not options.release:
+    if options.subject and not named:
         raise WrongUse(
-            f"--subject: the suite cannot build {options.subject}; "
-            "name its wheels with --wheels or --release"
+            f"--subject: name the wheels of {options.subject} with --wheels or --release, or its "
+            "source with --source"
         )
     if options.wheels or options.release:
         return None
@@ -188,6 +210,8 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     reason = ""
     if not source:
         reason = "the wheels exist already, so no tag is pushed"
+    elif options.subject:
+        reason = f"the suite does not have that of {options.subject}"
     elif not options.pipeline:
         reason = "--no-pipeline leaves it out"
     elif options.profile == "quick":
@@ -213,6 +237,8 @@ def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
         return options.tests, ""
     if not source:
         return None, "the wheels exist already, and --tests names no folder with their own tests"
+    if options.subject:
+        return None, f"--tests names no folder with the tests of {options.subject}"
     folder = source / "tests"
     fault = own_tests.folder_fault(folder)
     return (None, f"{folder}: {fault}") if fault else (folder, "")

@@ -177,7 +177,7 @@ def native_platform(name: str, python: str) -> str:
     return oldest_platform_tag(known) if known else ""
 
 
-def _usable_tags(name: str, python: str) -> set[Tag]:
+def _usable_tags(name: str, python: str) -> frozenset[Tag]:
     tags = parse_wheel_filename(name)[3]
     subject = Subject.model_construct(python=python)
     return tags & python_tags(subject, {tag.platform for tag in tags})

@@ -130,9 +130,27 @@ def test_relative_path_is_relative_to_the_folder_of_the_user(
 
 def test_command_on_one_machine_runs_no_workflow() -> None:
     options, _ = parse(["shell", "debian-12", "--release", "1.0", "--history", "none"])
-    selection = common.select_for(options, DEBIAN)
+    selection = common.select_for(options, DEBIAN, common.subject_of(options))
+    assert (selection.subject, selection.subject_file) == ("", None)
     assert (selection.release, selection.machines, selection.history) == ("1.0", (DEBIAN,), "none")
     assert not selection.pipeline
+
+
+@pytest.mark.parametrize(
+    "words", [["shell", "debian-13"], ["reproduce"]], ids=["shell", "reproduce"]
+)
+def test_command_on_one_machine_uses_the_named_subject(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "smoke.py").touch()
+    description = tmp_path / "subject.toml"
+    lines = ('name = "other"', 'import_package = "other"', 'python = "cp313"')
+    platform = '[[platforms]]\ntag = "win_amd64"'
+    description.write_text("\n".join([*lines, 'exercise = "smoke.py"', platform]), "utf-8")
+    options, _ = parse([*words, "--subject", str(description), "--release", "1.0"])
+    subject = common.subject_of(options)
+    selection = common.select_for(options, DEBIAN, subject)
+    assert (subject.name, selection.subject) == ("other", "other")
+    reported = selection.to_report(subject=subject.name)
+    assert (reported.subject, reported.subject_file) == ("other", str(description))
 
 
 def test_unavailable_image_is_unverified() -> None:

@@ -38,6 +38,31 @@ def test_only_runs_with_the_same_input_are_compared() -> None:
     assert [run.name for run in comparable] == ["1", "3"]
 
 
+def test_runs_of_another_package_are_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = report().selection.model_copy(update={"subject": "other"})
+    other = report().model_copy(update={"selection": selection})
+    for run in (report(), report(), other):
+        history().record(run)
+    (tmp_path / "smoke.py").touch()
+    platform = '[[platforms]]\ntag = "win_amd64"'
+    texts = {
+        name: f'name = "{name}"\nimport_package = "x"\npython = "cp313"\nexercise = "smoke.py"\n'
+        for name in ("other", report().selection.subject)
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.toml").write_text(text + platform, "utf-8")
+    of_other, of_default = (str(tmp_path / f"{name}.toml") for name in texts)
+    _, out, _ = _compare(capsys, "--list", "--subject", of_other)
+    assert [line.partition(" ")[0] for line in out.splitlines()] == ["3"]
+    code, out, _ = _compare(capsys, "--subject", of_default)
+    assert (code, out.partition(" ")[0]) == (0, "1")
+    code, _, err = _compare(capsys, "--subject", of_other)
+    assert code == WrongUse.exit_code
+    assert len(err.splitlines()) == 1
+
+
 def test_report_of_a_file_is_compared_with_the_run_before_it(tmp_path: Path) -> None:
     runs = [report().model_copy(update={"started": f"2026-11-0{n}T00:00:00Z"}) for n in (1, 2, 3)]
     for run in runs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -40,7 +41,10 @@ def file(
 
 def build(folder: Path, tag: str, version: str = "1.0") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    files = {"thing/__init__.py": "", "thing/_x.abi3.so": elf(exports=["PyInit__x"])}
+    files: Mapping[str, bytes | str] = {
+        "thing/__init__.py": "",
+        "thing/_x.abi3.so": elf(exports=["PyInit__x"]),
+    }
     return wheel_builder.build(folder, files, name="thing", version=version, tag=tag, requires=())
 
 
@@ -305,14 +309,14 @@ def test_existing_files_are_never_replaced(user: Path, kind: str) -> None:
 def test_folder_that_cannot_be_written_is_wrong_use(
     user: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = init.shutil.copyfile
+    real = shutil.copyfile
 
     def copyfile(source: Path, target: Path) -> None:
         if target.name == "subject.toml":
             raise OSError(28, "No space left on device")
         real(source, target)
 
-    monkeypatch.setattr(init.shutil, "copyfile", copyfile)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
     with pytest.raises(WrongUse, match="No space left"):
         run("thing")
     assert [*user.iterdir()] == []

@@ -16,6 +16,7 @@ from verification.commands.common import Unverified
 from verification.commands.parser import parse
 from verification.commands.replay import RecordedImages, ReplayResult
 from verification.models.errors import ExitCode, WrongUse
+from verification.models.report import Report
 from verification.models.results import CellResult, CellSummary, TestsSummary
 from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import ExpectationKind, Outcome
@@ -137,12 +138,69 @@ def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], words: list
     assert "\n" not in str(raised.value)
 
 
-def test_report_of_another_package_is_wrong_use(tmp_path: Path) -> None:
+DESCRIPTION = """
+name = "xxhash"
+import_package = "xxhash"
+python = "cp313"
+exercise = "smoke.py"
+[[platforms]]
+tag = "win_amd64"
+"""
+
+
+@pytest.fixture
+def description(tmp_path: Path) -> Path:
+    """Return the description of another package."""
+    (tmp_path / "smoke.py").touch()
+    path = tmp_path / "subject.toml"
+    path.write_text(DESCRIPTION, "utf-8")
+    return path
+
+
+def _report_about_xxhash(folder: Path, description: Path | None) -> Report:
     run = report(cell(LINUX))
-    selection = run.selection.model_copy(update={"subject": "xxhash"})
-    results_json.write(tmp_path / "results.json", run.model_copy(update={"selection": selection}))
-    with pytest.raises(WrongUse, match="xxhash"):
+    file = str(description) if description else None
+    selection = run.selection.model_copy(update={"subject": "xxhash", "subject_file": file})
+    run = run.model_copy(update={"selection": selection})
+    results_json.write(folder / "results.json", run)
+    return run
+
+
+def test_description_is_that_of_the_recorded_run(tmp_path: Path, description: Path) -> None:
+    run = _report_about_xxhash(tmp_path, description)
+    assert replay.subject_of(run, None).file == description
+    other = tmp_path / "other.toml"
+    other.write_text(DESCRIPTION, "utf-8")
+    assert replay.subject_of(run, str(other)).file == other
+    assert replay.subject_of(report(), None).name == report().selection.subject
+
+
+def test_replay_uses_the_description_of_the_recorded_run(
+    tmp_path: Path, description: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _report_about_xxhash(tmp_path, description)
+    used: list[str] = []
+
+    def replayed(self: replay.Replay, *_: object, **__: object) -> list[ReplayResult]:
+        used.append(self.subject.name)
+        return [replay.compare_results(GOOD, GOOD)]
+
+    monkeypatch.setattr(replay.Replay, "run", replayed)
+    assert _run(LINUX, "--from", str(tmp_path)) == ExitCode.VERIFIED
+    assert used == ["xxhash"]
+
+
+def test_description_that_does_not_exist_or_is_of_another_package_is_wrong_use(
+    tmp_path: Path, description: Path
+) -> None:
+    _report_about_xxhash(tmp_path, None)
+    with pytest.raises(WrongUse, match=r"xxhash.*--subject"):
         _run(LINUX, "--from", str(tmp_path))
+    _report_about_xxhash(tmp_path, tmp_path / "gone.toml")
+    with pytest.raises(WrongUse, match=r"gone\.toml.*xxhash.*--subject"):
+        _run(LINUX, "--from", str(tmp_path))
+    with pytest.raises(WrongUse, match="describes xxhash"):
+        replay.subject_of(report(), str(description))
 
 
 def test_cells_of_a_report_without_inputs_cannot_be_replayed(
@@ -200,9 +258,8 @@ def test_own_tests_that_are_not_recorded_or_changed_are_unverified(
     (tmp_path / "test_a.py").touch()
     run = report(recorded)
     selection = run.selection.model_copy(update={"tests": str(tmp_path)})
-    (result,) = replay.Replay(run.model_copy(update={"selection": selection}), tmp_path).run(
-        [recorded]
-    )
+    run = run.model_copy(update={"selection": selection})
+    (result,) = replay.Replay(run, tmp_path, SUBJECT).run([recorded])
     assert result.exit_code is ExitCode.UNVERIFIED
     assert (str(tmp_path) in result.reason) is is_recorded
 

@@ -44,8 +44,8 @@ def test_folder_of_wheels_and_published_release_are_existing_releases(
 ) -> None:
     calls: list[tuple[object, ...]] = []
 
-    def existing(*arguments: object) -> Release:
-        calls.append(arguments)
+    def existing(*arguments: object, **named: object) -> Release:
+        calls.append((*arguments, *named.values()))
         return release()
 
     cffi = Path("cffi-2.0-py3-none-any.whl")
@@ -59,7 +59,7 @@ def test_folder_of_wheels_and_published_release_are_existing_releases(
     assert origin.existing_release(selection(), SUBJECT) is None
     assert calls == [
         (Path("dist"), "quiverdb"),
-        *[("0.5.0", "quiverdb", SUBJECT.platforms)] * 2,
+        *[("0.5.0", "quiverdb", SUBJECT.platforms, SUBJECT.python)] * 2,
     ]
 
 
@@ -79,9 +79,15 @@ def builds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, s
     log: list[tuple[str, str | None]] = []
 
     def build(
-        engine: Engine, _source: Path, run: Run, *, platform: str, manylinux_image: str | None
+        engine: Engine,
+        _source: Path,
+        run: Run,
+        *,
+        platform: str,
+        python: str,
+        manylinux_image: str | None,
     ) -> Path:
-        assert (engine, run) == (HOST.engine, HOST.run)
+        assert (engine, run, python) == (HOST.engine, HOST.run, SUBJECT.python)
         log.append((platform, manylinux_image))
         wheel = tmp_path / (LINUX_WHEEL if platform == "linux" else WINDOWS_WHEEL)
         wheel.write_bytes(platform.encode())
@@ -115,6 +121,17 @@ def test_environment_can_name_the_image_of_the_build(
     wheels, _ = make(selection(source=source, machines=("debian-13",)))
     assert builds == [("linux", "quay.example/manylinux")]
     assert wheels.compilers == (builder.compiler("linux", "quay.example/manylinux"),)
+
+
+def test_python_that_the_builder_does_not_have_is_wrong_use(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    selected = selection(source=source, machines=("debian-13",))
+    subject = SUBJECT.model_copy(update={"python": "cp312"})
+    with pytest.raises(WrongUse, match=r"--source: .*cp312.*QUIVERDB_E2E_MANYLINUX.*--wheels"):
+        origin.existing_release(selected, subject)
+    monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
+    assert origin.existing_release(selected, subject) is None
 
 
 # ---- the release workflow ----

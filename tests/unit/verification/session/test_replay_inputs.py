@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Report:
         yanked={OLD_WHEEL: "broken"},
         unpublished=("numpy",),
     )
-    inputs = replay_inputs.keep(release, "quiverdb", 7)
+    inputs = replay_inputs.keep(release, SUBJECT, 7)
     selection = report().selection.model_copy(update={"source": None, "machines": ()})
     return report().model_copy(update={"version": "1.0", "inputs": inputs, "selection": selection})
 
@@ -90,6 +90,18 @@ def test_stored_files_are_restored(run: Report) -> None:
     assert release.yanked == {OLD_WHEEL: "broken"}
 
 
+def test_changed_description_is_a_difference(run: Report, tmp_path: Path) -> None:
+    assert run.inputs
+    smoke = _file(tmp_path, "smoke.py", b"first")
+    subject = SUBJECT.model_copy(update={"exercise": smoke})
+    recorded = _changed(run, description=replay_inputs.description_hash(subject))
+    assert replay_inputs.restore(recorded, subject).differences == ()
+    smoke.write_bytes(b"second")
+    (line,) = replay_inputs.restore(recorded, subject).differences
+    assert str(subject.file) in line
+    assert replay_inputs.restore(_changed(run, description=""), subject).differences == ()
+
+
 def test_missing_wheel_is_named(run: Report) -> None:
     _remove(run, "wheels")
     (line,) = _restore(run).missing
@@ -124,7 +136,7 @@ def test_missing_release_is_fetched_again_and_recognized_by_its_hash(
 ) -> None:
     _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"wheel")
-    monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
+    monkeypatch.setattr(upstream_releases, "release", lambda *_, **__: _release_of(fetched))
     assert _restore(run).missing  # the wheels of a folder are not fetched from an index
     restored = _restore(_changed(run, origin="release"))
     assert restored.missing == ()
@@ -136,7 +148,7 @@ def test_release_with_other_content_is_not_the_recorded_one(
 ) -> None:
     _remove(run, "wheels")
     fetched = _file(tmp_path / "fetched", WHEEL, b"other")
-    monkeypatch.setattr(upstream_releases, "release", lambda *_: _release_of(fetched))
+    monkeypatch.setattr(upstream_releases, "release", lambda *_, **__: _release_of(fetched))
     assert len(_restore(_changed(run, origin="release")).missing) == 1
 
 

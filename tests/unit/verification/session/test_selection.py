@@ -268,8 +268,39 @@ def test_profile_decides_the_history_without_an_option(
     assert selection.history == history
 
 
-def test_another_package_needs_existing_wheels(root: Path) -> None:
-    with pytest.raises(WrongUse, match=r"--subject: .*other.*--wheels.*--release"):
+@pytest.fixture
+def other_source(root: Path) -> Path:
+    """Return the source of another package, with tests."""
+    folder = root / "other"
+    _tests(folder / "tests")
+    (folder / "pyproject.toml").touch()
+    return folder
+
+
+def test_source_of_another_package_has_no_workflow_and_only_named_tests(
+    root: Path, other_source: Path
+) -> None:
+    options = Options(subject="other", source=other_source)
+    linux = tuple(p for p in SUBJECT.platforms if p.target.machine_system == "linux")
+    selection = select(options, root, linux)
+    assert (selection.source, selection.pipeline, selection.tests) == (other_source, False, None)
+    assert "other" in selection.no_pipeline_reason
+    assert "--tests" in selection.no_tests_reason
+    tests = other_source / "tests"
+    named = select(options.model_copy(update={"tests": tests}), root, linux)
+    assert named.tests == tests
+
+
+def test_source_of_another_package_is_not_built_for_windows(root: Path, other_source: Path) -> None:
+    options = Options(subject="other", source=other_source)
+    with pytest.raises(WrongUse, match=r"--source: .*wine.*--machine.*--wheels"):
+        select(options, root, SUBJECT.platforms)
+    named = options.model_copy(update={"machines": ("debian",)})
+    assert _names(select(named, root, SUBJECT.platforms)) == ["debian"]
+
+
+def test_another_package_needs_wheels_or_its_own_source(root: Path) -> None:
+    with pytest.raises(WrongUse, match=r"--subject: .*other.*--wheels.*--release.*--source"):
         select(Options(subject="other"), root, SUBJECT.platforms)
     for options in (
         Options(subject="other", release="1.0"),
