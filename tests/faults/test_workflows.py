@@ -6,7 +6,6 @@ earlier run, and a runner for Windows containers.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -27,14 +26,19 @@ from verification.session.user_files import history
 
 CORE = "quiverdb/_libs/libquiver.so"
 CELL = "debian-13-uv-venv"
+REPORTS = ("report-good", "report-broken")
 OPTIONS = "--machine debian-13 -k uv-venv"
+SUBJECT = "verification/subjects/quiverdb/subject.toml"
+"""The description in the repository of the caller."""
 FOLDER = ROOT / ".github" / "workflows"
 UPLOAD = re.compile(r"actions/upload-artifact@\S+")
 FAILING_TEST = "tests/unit/test_planted_failure.py"
 
 
 def caller() -> str:
-    """Return a workflow that passes a good and a broken wheel to gate.yml."""
+    """Return a workflow that passes a good and a broken wheel to gate.yml.
+
+    The good one has a description in the repository of the caller."""
     upload = UPLOAD.search((FOLDER / "gate.yml").read_text("utf-8"))
     assert upload
     jobs = "".join(
@@ -43,9 +47,10 @@ def caller() -> str:
     needs: {needs}
     permissions: {{contents: read}}
     uses: ./.github/workflows/gate.yml
-    with: {{artifact: wheels-{name}, options: {OPTIONS}, report: report-{name}}}
+    with:
+      {{artifact: wheels-{name}, subject: "{subject}", options: {OPTIONS}, report: report-{name}}}
 """
-        for name, needs in (("good", "build"), ("broken", "print"))
+        for name, needs, subject in (("good", "build", SUBJECT), ("broken", "print", ""))
     )
     return f"""
 name: Caller
@@ -95,9 +100,12 @@ def called(host: HostRunner, good_wheel: Path, broken_wheel: Path) -> FinishedWo
     return host.run("push", "caller.yml", GOOD=str(good_wheel), BROKEN=str(broken_wheel))
 
 
+def report_of(finished: FinishedWorkflow, report: str) -> Report:
+    return read_json(Report, finished.artifacts[report] / "results.json")
+
+
 def verdict(finished: FinishedWorkflow, report: str) -> str:
-    results = json.loads((finished.artifacts[report] / "results.json").read_text("utf-8"))
-    return str(results["verdict"])
+    return str(report_of(finished, report).verdict)
 
 
 @pytest.mark.long
@@ -108,6 +116,9 @@ def test_called_gate_judges_the_wheels_of_its_caller(called: FinishedWorkflow) -
     assert verdict(called, "report-good") == "verified"
     assert verdict(called, "report-broken") == "failed"
     assert "output verified 0" in called.log.splitlines()
+    files = {name: report_of(called, name).selection.subject_file for name in REPORTS}
+    assert str(files["report-good"]).endswith(f"/caller/{SUBJECT}")
+    assert files["report-broken"] is None
     # act starts no job after a failed call. The outputs of the call itself are in its log.
     outputs = called.outputs("broken/")
     assert (outputs["verdict"], outputs["code"]) == ("failed", "1")

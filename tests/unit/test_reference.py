@@ -52,7 +52,8 @@ def test_an_option_has_its_value_and_its_choices() -> None:
 
 def test_the_options_of_a_command_are_those_of_its_parser() -> None:
     assert [option.names for option in reference.command_options("clean")] == [("--kept",)]
-    assert [option.usage for option in reference.command_options("compare")] == ["RUN", "--list"]
+    usages = [option.usage for option in reference.command_options("compare")]
+    assert usages == ["RUN", "--list", "--subject FILE"]
 
 
 def test_all_causes_are_on_the_page(pages: dict[str, str]) -> None:

@@ -128,7 +128,9 @@ def test_a_planted_fault_in_a_workflow_is_reported(
 
 def test_the_gate_returns_the_verdict_to_its_caller() -> None:
     called = load_strings(text_of("gate.yml"))["on"]["workflow_call"]
-    assert set(called["inputs"]) == {"artifact", "profile", "strict", "options", "report"}
+    assert set(called["inputs"]) == {
+        *("artifact", "subject", "profile", "strict", "options", "report")
+    }
     assert all("default" in settings for settings in called["inputs"].values())
     job = load(FOLDER / "gate.yml").jobs["gate"]
     for name, output in called["outputs"].items():
@@ -144,7 +146,7 @@ def test_only_a_run_of_a_pull_request_is_cancelled_by_a_newer_one() -> None:
     assert "github.run_id" in concurrency.group
 
 
-# ---- the scripts of nightly.yml ----
+# ---- the scripts of gate.yml and nightly.yml ----
 
 
 def step(file: str, name: str) -> WorkflowStep:
@@ -167,9 +169,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_script(folder: Path, name: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the script of a step of nightly.yml with the shell options that GitHub uses."""
-    script = step("nightly.yml", name).run
+def run_script(
+    folder: Path, name: str, file: str = "nightly.yml", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the script of a step of a workflow with the shell options that GitHub uses."""
+    script = step(file, name).run
     assert script
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
@@ -185,6 +189,26 @@ def run_script(folder: Path, name: str, **environment: str) -> subprocess.Comple
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [("", []), ("e2e/my package.toml", ["--subject", "caller/e2e/my package.toml"])],
+)
+def test_the_gate_uses_the_description_in_the_checkout_of_the_caller(
+    folder: Path, subject: str, words: list[str]
+) -> None:
+    (folder / "report").mkdir()
+    (folder / "report" / "results.json").write_text('{"verdict": "verified"}')
+    write_program(folder / "e2e", "#!/bin/bash\nprintf '%s\\n' \"$@\" >&2\n")
+    values = {"PROFILE": "quick", "WHEELS": "--wheels wheels", "STRICT": "", "OPTIONS": "-n 1"}
+    result = run_script(folder, "Verify", "gate.yml", SUBJECT=subject, **values)
+    assert result.returncode == 0, result.stderr
+    started = ["gate", "--profile", "quick", *words, "--wheels", "wheels", "-n", "1"]
+    assert result.stderr.splitlines() == started
+    checkout = step("gate.yml", "Check out the caller")
+    assert (checkout.condition, checkout.with_["path"]) == ("inputs.subject", "caller")
+    assert "repository" not in checkout.with_
 
 
 @pytest.mark.parametrize(

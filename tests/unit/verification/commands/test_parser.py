@@ -59,7 +59,8 @@ def test_missing_option_has_an_empty_value() -> None:
     assert options == argparse.Namespace(
         command="reproduce", python="", os="", arch="", glibc="", pip="", uv="", installer="",
         scenario="",
-        source=None, wheels=None, release=None, history=None, no_provision=False, report="",
+        subject=None, source=None, wheels=None, release=None, history=None, no_provision=False,
+        report="",
     )  # fmt: skip
 
 
