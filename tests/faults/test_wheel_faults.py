@@ -278,13 +278,10 @@ def test_changed_process_state_is_reported(
 
     assert "process-changed" in judged.names
     (cause,) = (cause for cause in judged.dynamic if cause.name == "process-changed")
-    state = judged.evidence.steps.process_state
-    changed = state.value if state and state.value else {}
-    assert set(changed) == {
+    assert {
         "current folder", "umask", "locale", "half of the smallest normal number",
         "handler of SIGINT", "signals ignored", "signals handled",
-    }  # fmt: skip
-    assert set(changed) == set(cast("tuple[str, ...]", cause.facts["changed"]))
+    } <= set(cast("tuple[str, ...]", cause.facts["changed"]))  # fmt: skip
 
 
 def test_missing_database_file_is_reported(judge: Judge, good_wheel: Path, tmp_path: Path) -> None:

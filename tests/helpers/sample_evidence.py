@@ -140,6 +140,11 @@ def healthy() -> Fields:
         ),
         step("record", {"checked": 3, "wrong": [], "files": FILES, "unreadable": [], "tags": []}),
         step("entry-points", []),
+        step("contacts", []),
+        step("end", {"python": "3.13.5", "path": [""]}),
+    ]
+    observed = [
+        *(step(name, {"changes": []}) for name in ("import-effects", "call-effects")),
         step("end", {"python": "3.13.5", "path": [""]}),
     ]
     return {
@@ -173,9 +178,12 @@ def healthy() -> Fields:
         "installed": no_changes()
         | {"added": [*FILES, PACKAGE, LIBS, f"{SITE}/quiverdb-1.2.0.dist-info", CFFI]},
         "after_install": [],
-        "import": command_run("python", "-c", "import quiverdb", made=[]),
+        "import": command_run("python", "-c", "import quiverdb", made=[], sent={}),
         "exercise": command_run("python", "-c", "...")
         | {"trace": "", "steps": {fields["step"]: fields for fields in steps}},
+        "starts": [command_run("python", "-c", "pass", seconds=0.02)] * 2,
+        "observation": command_run("python", "-c", "...", stdout="\x1e" * 3, stderr="\x1e" * 3)
+        | {"trace": "", "steps": {fields["step"]: fields for fields in observed}},
         "chosen": {"seed": 7, "tables": {"Plant": plant()}},
         "on_disk": {
             "read_by": "SQLite 3.45",

@@ -37,17 +37,20 @@ def round_trip(tables):
     rows = [[len(calls), tables["Plant"]["rows"][0][0]]]
     return {"returned": {"Plant": {"columns": ["calls", "x"], "rows": rows}}}
 """
-SCRIPTS = ("exercise.py", "uses.py", "written.py")
+SCRIPTS = ("exercise.py", "uses.py", "written.py", "process_state.py")
 TABLES = {"tables": {"Plant": {"columns": ["x"], "rows": [[2**63 - 1]]}}}
 
 
 class Result(NamedTuple):
-    """The exit code of an exercise, the lines of its steps file, its steps, and its trace."""
+    """The result of an exercise."""
 
     code: int
     lines: list[dict[str, Any]]
+    """The lines of its file with the steps."""
     steps: Steps
     trace: str
+    stdout: str
+    stderr: str
 
 
 def install(folder: Path, files: Mapping[str, str] = FILES) -> Path:
@@ -103,7 +106,9 @@ def exercise(
     )
     lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     steps = Steps.model_validate({line["step"]: line for line in lines})
-    return Result(result.returncode, lines, steps, (folder / "trace.txt").read_text())
+    trace = (folder / "trace.txt").read_text()
+    streams = (result.stdout.decode(), result.stderr.decode())
+    return Result(result.returncode, lines, steps, trace, *streams)
 
 
 def value(step: ExerciseStep[ValueT] | None) -> ValueT:

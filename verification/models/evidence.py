@@ -102,6 +102,9 @@ class ImportRun(CommandRun):
 
     made: tuple[str, ...]
     """The files that it created in the current folder."""
+    sent: Mapping[str, int] | None = None
+    """By how much the machine's counters of connections and packets have grown (Linux, proc(5)).
+    Counters that have not grown are left out; null if not recorded."""
 
 
 class StepError(Model):
@@ -285,6 +288,39 @@ class EntryPointFault(Model):
     """Why it cannot be loaded."""
 
 
+class ProcessChange(Model):
+    """One change of the process."""
+
+    kind: str
+    """What kind of state it is, such as `process` or `environment variable`."""
+    name: str
+    """Its name, such as `recursion limit` or `TZ`."""
+    old: str | None
+    """The old value; null if it did not exist."""
+    new: str | None
+    """The new value; null if it does not exist any more."""
+
+
+class EffectsValue(Model):
+    """What a step of the observation changed."""
+
+    changes: tuple[ProcessChange, ...]
+    """The changes of the process."""
+
+
+class Contact(Model):
+    """A host that Python code looked up or contacted. The machine itself is none."""
+
+    step: str
+    """The step that ran."""
+    how: Literal["lookup", "connection", "datagram"]
+    """The kind of contact."""
+    host: str
+    """The name or address of the host."""
+    port: str
+    """The number or name of the port; empty if there is none."""
+
+
 class EndValue(Model):
     """The interpreter at the end of the exercise."""
 
@@ -332,6 +368,12 @@ class Steps(Model):
     """The entry points that cannot be loaded."""
     written_files: ExerciseStep[tuple[str, ...]] | None = Field(default=None, alias="written-files")
     """The full paths of the files and folders that the smoke test itself made."""
+    contacts: ExerciseStep[tuple[Contact, ...]] | None = None
+    """The other hosts that Python code looked up or contacted, at most 100."""
+    import_effects: ExerciseStep[EffectsValue] | None = Field(default=None, alias="import-effects")
+    """What the import changed; recorded in the observation only."""
+    call_effects: ExerciseStep[EffectsValue] | None = Field(default=None, alias="call-effects")
+    """What the first native call changed; recorded in the observation only."""
     end: ExerciseStep[EndValue] | None = None
     """The interpreter at the end."""
     garbled: ExerciseStep[None] | None = None
@@ -348,7 +390,8 @@ class Steps(Model):
             *(self.prelude, self.import_package, self.native_call, self.run_times, self.round_trip),
             *(self.closed_file, self.failing_calls),
             *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
-            *(self.written_files, self.end, self.garbled),
+            *(self.written_files, self.contacts, self.import_effects, self.call_effects),
+            *(self.end, self.garbled),
         )
         return {step.step: step for step in (*known, *self.uses.values()) if step}
 
@@ -550,6 +593,13 @@ class CellEvidence(Model):
     """The import of the package."""
     exercise: Exercise | None = None
     """The use of the package."""
+    starts: tuple[CommandRun, ...] = ()
+    """Starts of the interpreter without an import, one before the import and one after the
+    exercise; empty if not recorded."""
+    observation: Exercise | None = None
+    """The import and the first native call in a further process, which records what they change.
+    Its streams have only what native code prints. The character U+001E ends four parts: the start,
+    the import, the call and the end. None if the exercise failed, or if it is not recorded."""
     chosen: ChosenValues | None = None
     """The values that the host chose for the smoke test; None if the machine was not reached."""
     on_disk: DatabaseFile | None = None
@@ -592,6 +642,13 @@ class CellEvidence(Model):
     def steps(self) -> Steps:
         """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
+
+    @property
+    def written_files(self) -> frozenset[str]:
+        """The full paths of the files and folders that the smoke test itself made."""
+        runs = (self.exercise, self.observation)
+        written = (run.steps.written_files for run in runs if run)
+        return frozenset(path for step in written for path in (step and step.value) or ())
 
     def to_json(self) -> str:
         """Return the evidence as JSON, without the steps that the cell did not reach."""

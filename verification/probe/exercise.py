@@ -7,21 +7,27 @@ steps.
 
 The file ``smoke.py`` of the subject is in the same folder. It has the functions ``native_call``,
 ``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
-``written.py`` records the files that the smoke test writes.
+``written.py`` records the files that the smoke test writes. ``process_state.py`` reads the state of
+the process.
+
+With the variable E2E_OBSERVE, the script only imports the package and makes the first native call,
+and records what each of them changes in the process and what native code prints.
 """
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import functools
 import hashlib
+import importlib
 import json
 import os
 import sys
 import time
 import traceback
 import types
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypedDict
 
 # Bound before the package can replace it.
 _dumps = json.dumps
@@ -29,8 +35,37 @@ _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
 _LOADED = open(os.environ["E2E_LOADED"], "a", encoding="utf-8")  # noqa: SIM115
 
+_END_OF_OUTPUT = b"\x1e"
+"""The control character RECORD SEPARATOR."""
+_CONTACTS = {
+    "socket.getaddrinfo": "lookup",
+    "socket.gethostbyname": "lookup",
+    "socket.gethostbyaddr": "lookup",
+    "socket.connect": "connection",
+    "socket.sendto": "datagram",
+    "socket.sendmsg": "datagram",
+}
+"""The audit events of a contact with another host (CPython, audit events table)."""
+_DATAGRAM = 2
+"""SOCK_DGRAM, on Linux and Windows."""
+_MAX_CONTACTS = 100
+
 Values = Dict[str, object]
 Action = Callable[[], object]
+
+
+class Contact(TypedDict):
+    """A host that Python code looked up or contacted."""
+
+    step: str
+    how: str
+    host: str
+    port: str
+
+
+_contacts: List[Contact] = []
+_current = [""]
+"""The name of the step that runs."""
 
 
 class StepError(TypedDict):
@@ -45,6 +80,7 @@ class StepError(TypedDict):
 def step(name: str, action: Action) -> bool:
     """Run ``action``, write its value or its error, and return True if it succeeded."""
     _write({"step": name, "begun": True})
+    _current[0] = name
     start = time.perf_counter()
     value: object = None
     error: Optional[StepError] = None
@@ -74,6 +110,7 @@ def _write(line: Values) -> None:
 
 
 _FOLDER = os.path.dirname(step.__code__.co_filename)  # code of ``python -c`` has no __file__
+_OTHER_MODULES = os.path.join(_FOLDER, "other-modules.txt")
 
 
 # ---- the package ----
@@ -104,8 +141,6 @@ class ImportValue(TypedDict):
 
 def import_package() -> ImportValue:
     """Import the package and return its location. The import alone loads no native library."""
-    import importlib
-
     package = importlib.import_module(os.environ["E2E_PACKAGE"])
     file = package.__file__  # None for a namespace package
     version = getattr(package, "__version__", None)
@@ -430,6 +465,34 @@ def record_loading(event: str, arguments: Tuple[object, ...]) -> None:
 # ---- what is installed ----
 
 
+def write_other_modules() -> None:
+    """Write the names of the imported modules of the other distributions in the same folder."""
+    from importlib.metadata import distribution
+
+    installed = distribution(os.environ["E2E_SUBJECT"])
+    own = {file.parts[0].partition(".")[0] for file in installed.files or ()}
+    folder = os.path.realpath(str(installed.locate_file("")))
+    names = []
+    for name, module in list(sys.modules.items()):
+        path = os.path.realpath(str(getattr(module, "__file__", None) or ""))
+        if path.startswith(folder + os.sep) and name.partition(".")[0] not in own:
+            names.append(name)
+    with open(_OTHER_MODULES, "w", encoding="utf-8") as file:
+        file.write("\n".join(names))
+
+
+def import_other_modules() -> None:
+    """Import the modules that ``write_other_modules`` recorded, and ignore those that fail."""
+    try:
+        with open(_OTHER_MODULES, encoding="utf-8") as file:
+            names = file.read().split()
+    except FileNotFoundError:
+        return
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+
+
 def distributions() -> Dict[str, Dict[str, str]]:
     """Return ``version`` and ``folder`` of each installed distribution, by its name."""
     import importlib.metadata
@@ -621,36 +684,68 @@ def entry_points() -> List[Dict[str, str]]:
 # ---- the process ----
 
 
-def process_state() -> Dict[str, str]:
-    """Return the state of this process that a package must not change: values by name."""
-    import locale
-    import signal
-
-    mask = os.umask(0)
-    os.umask(mask)
-    state = {
-        "current folder": os.getcwd(),
-        "umask": oct(mask),
-        "locale": locale.setlocale(locale.LC_ALL),
-        # A library linked with -ffast-math makes subnormal numbers zero in the whole process.
-        "half of the smallest normal number": repr(sys.float_info.min / 2),
-    }
-    if hasattr(sys, "_is_gil_enabled"):  # CPython 3.13 and later
-        state["GIL"] = "enabled" if sys._is_gil_enabled() else "disabled"
-    for number in (signal.SIGINT, signal.SIGTERM):
-        state[f"handler of {number.name}"] = repr(signal.getsignal(number))
-    if sys.platform == "linux":  # Python does not know handlers set by native code: proc(5), status
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            lines = (line.split(":") for line in file if line.startswith(("SigIgn", "SigCgt")))
-            names = {"SigIgn": "signals ignored", "SigCgt": "signals handled"}
-            state.update((names[name], mask.strip()) for name, mask in lines)
-    return state
+def effects(before: Dict[str, Dict[str, str]]) -> Dict[str, List[Dict[str, Optional[str]]]]:
+    """Return what changed since the state ``before``, and mark the end of a part of the output."""
+    changes = module_of("process_state").changes(before)
+    end_of_output()
+    return {"changes": changes}
 
 
-def changed_state(before: Mapping[str, str]) -> Dict[str, Tuple[str, str]]:
-    """Return what changed since the state ``before``: the old and the new value by name."""
-    after = process_state()
-    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+def end_of_output() -> None:
+    """Mark the end of what native code has written to both streams of the process."""
+    module_of("process_state").flush_native()
+    for number in (1, 2):
+        os.write(number, _END_OF_OUTPUT)
+
+
+# ---- other hosts ----
+
+
+def record_contact(event: str, arguments: Tuple[object, ...]) -> None:
+    """Record the host that Python code looks up or contacts: an audit hook (PEP 578)."""
+    how = _CONTACTS.get(event)
+    if how is None:
+        return
+    host, port = arguments[0], arguments[1] if len(arguments) > 1 else None
+    if how != "lookup":
+        # A datagram socket only stores the address when it connects.
+        if how == "connection" and getattr(host, "type", 0) & 0xF == _DATAGRAM:
+            return
+        address = arguments[1]
+        if not isinstance(address, tuple) or len(address) < 2:
+            return  # a socket of this machine, such as AF_UNIX
+        host, port = address[:2]
+    if isinstance(host, (str, bytes)):
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        contact: Contact = {
+            "step": _current[0],
+            "how": how,
+            "host": name,
+            "port": "" if port is None else str(port),
+        }
+        if contact not in _contacts and len(_contacts) < _MAX_CONTACTS:
+            _contacts.append(contact)
+
+
+def contacts() -> List[Contact]:
+    """Return the recorded contacts, without this machine."""
+    if not _contacts:
+        return []
+    import ipaddress
+    import socket
+
+    own = {"", "localhost", "localhost.localdomain", socket.gethostname().lower()}
+    values = []
+    for contact in _contacts:
+        host = contact["host"].lower().rstrip(".")
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+            is_own = contact["how"] == "lookup" or address.is_loopback or address.is_unspecified
+        except ValueError:
+            is_own = host in own
+        if not is_own:
+            values.append(contact)
+    return values
 
 
 # ---- all steps ----
@@ -662,14 +757,15 @@ def steps() -> None:
     written.record()
     if os.environ.get("E2E_PRELUDE"):
         step("prelude", code_before_import)
-    before = process_state()
+    state = module_of("process_state")
+    before = state.basic()
     step("import", import_package)
     step("native-call", native_call)
     step("run-times", run_times)
     step("round-trip", round_trip)
     step("closed-file", closed_file)
     step("failing-calls", failing_calls)
-    step("process-state", functools.partial(changed_state, before))
+    step("process-state", functools.partial(state.changed_basic, before))
     step("mapped", mapped)
     step("distributions", distributions)
     step("record", record)
@@ -677,22 +773,53 @@ def steps() -> None:
     for name in os.environ.get("E2E_USES", "").split():
         step(name, functools.partial(use, name))
     step("written-files", written.paths)
+    step("contacts", contacts)
+    with contextlib.suppress(Exception):  # the package is not installed, or its metadata is damaged
+        write_other_modules()
+
+
+def observed_steps() -> None:
+    """Import the package and make the first native call, and record what each changes.
+
+    Other packages are imported before, so that their changes do not count. The streams of Python
+    write to a file, so that only native code writes to the streams of the process.
+    """
+    written = module_of("written")
+    written.record()
+    if os.environ.get("E2E_PRELUDE"):
+        step("prelude", code_before_import)
+    import_other_modules()
+    printed = open(f"{os.environ['E2E_STEPS']}.printed", "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = printed  # type: ignore[misc]
+    before = module_of("process_state").whole()
+    end_of_output()
+    step("import", import_package)
+    step("import-effects", functools.partial(effects, before))
+    before = module_of("process_state").whole()
+    step("native-call", native_call)
+    step("call-effects", functools.partial(effects, before))
+    step("written-files", written.paths)
 
 
 def main() -> None:
     """Run the steps within the time limit, in the main thread or in another one."""
-    faulthandler.enable(file=_TRACE, all_threads=True)
     sys.addaudithook(record_loading)
+    if os.environ.get("E2E_OBSERVE"):
+        run_steps = observed_steps
+    else:
+        run_steps = steps
+        faulthandler.enable(file=_TRACE, all_threads=True)
+        sys.addaudithook(record_contact)
     limit = float(os.environ["E2E_LIMIT_SECONDS"])
     faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
     if os.environ.get("E2E_IN") == "thread":
         import threading
 
-        thread = threading.Thread(target=steps)
+        thread = threading.Thread(target=run_steps)
         thread.start()
         thread.join()
     else:
-        steps()
+        run_steps()
     faulthandler.cancel_dump_traceback_later()
     step("end", lambda: {"python": sys.version.split()[0], "path": sys.path})
 

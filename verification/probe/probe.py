@@ -30,6 +30,8 @@ _TICK = 100_000_000
 """More than a tick of the kernel's clock, in nanoseconds."""
 _STALL_SECONDS = 5.0
 """A one-second wait that takes this long shows a stalled machine, not only a busy one."""
+_COUNTERS = ("Tcp:ActiveOpens", "Udp:OutDatagrams", "Ip:OutNoRoutes")
+"""The counters of the kernel that show a contact with another host."""
 _DATABASE_BYTES = 4_000_000
 """More than the exercise can write."""
 
@@ -452,6 +454,33 @@ def network() -> Dict[str, List[List[str]]]:
     return {"default_routes": [r for r in routes if r[1] == "00000000"]}
 
 
+def network_counters() -> Optional[Dict[str, int]]:
+    """Return what this machine has sent (proc(5), /proc/net/snmp); None on Windows.
+
+    ``ActiveOpens`` are the connections that a program began, ``OutDatagrams`` the sent datagrams,
+    such as lookups of names, and ``OutNoRoutes`` the packets to a network without a route.
+    """
+    if sys.platform == "win32":
+        return None
+    counters: Dict[str, int] = {}
+    names: Dict[str, List[str]] = {}
+    for line in _read("/proc/net/snmp").splitlines():  # a line of names, then one of values
+        protocol, *fields = line.split()
+        for name, value in zip(names.setdefault(protocol, fields), fields):  # noqa: B905
+            if f"{protocol}{name}" in _COUNTERS and name != value:
+                counters[f"{protocol}{name}"] = int(value)
+    return counters or None
+
+
+def grown(
+    before: Optional[Mapping[str, int]], after: Optional[Mapping[str, int]]
+) -> Optional[Dict[str, int]]:
+    """Return by how much the counters have grown, without those that have not; None if unknown."""
+    if before is None or after is None:
+        return None
+    return {name: n - before[name] for name, n in after.items() if n > before.get(name, n)}
+
+
 def c_library() -> List[str]:
     """Return the name and version of glibc (confstr(3)); empty strings for another C library."""
     if sys.platform == "win32":
@@ -514,9 +543,20 @@ def read_steps(path: str) -> Dict[str, Evidence]:
     return steps
 
 
-def exercise(instructions: Instructions, env: Environment, cwd: str) -> Evidence:
-    """Run the exercise in a new interpreter, and return its result and its steps."""
-    environment = {**env, **exercise_environment(instructions, instructions["folder"])}
+def exercise(
+    instructions: Instructions, env: Environment, cwd: str, *, observe: bool = False
+) -> Evidence:
+    """Run the exercise in a new interpreter, and return its result and its steps.
+
+    With ``observe``, it imports the package and makes the first native call, and records what they
+    change.
+    """
+    scratch = instructions["folder"]
+    if observe:
+        env = {**env, "E2E_OBSERVE": "1"}
+        scratch = os.path.join(scratch, "observation")
+        os.makedirs(scratch, exist_ok=True)
+    environment = {**env, **exercise_environment(instructions, scratch)}
     limit = instructions["seconds"]["exercise"] + 10
     result = run(which(exercise_command(instructions), env), environment, cwd, limit)
     trace = _read(environment["E2E_TRACE"])[:_OUTPUT_CHARACTERS]
@@ -660,6 +700,17 @@ class ProbeRun:
         after = FilesystemSnapshot(self.instructions["roots"], skipped, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
+    def _python(self, code: str) -> CommandRun:
+        return self._run([*self.instructions["python"], "-c", code], "import")
+
+    def _import(self) -> None:
+        cwd = self.instructions["cwd"]
+        files, counters = set(os.listdir(cwd)), network_counters()
+        result = self._python(self.instructions["import_statement"])
+        sent = grown(counters, network_counters())
+        made = sorted(set(os.listdir(cwd)) - files)
+        self.evidence["import"] = {**result, "made": made, "sent": sent}
+
     def _use(self, running: Sequence[str]) -> None:
         """Import, exercise, test and uninstall the package.
 
@@ -667,15 +718,15 @@ class ProbeRun:
         """
         instructions, cwd = self.instructions, self.instructions["cwd"]
         self._commands("after_install", instructions["after_install"])
-        before = set(os.listdir(cwd))
-        import_run = self._run(
-            [*instructions["python"], "-c", instructions["import_statement"]], "import"
-        )
-        self.evidence["import"] = {**import_run, "made": sorted(set(os.listdir(cwd)) - before)}
+        starts = [self._python("pass")]
+        self._import()
         exercise_run = exercise(instructions, self.env, cwd)
         self.evidence["exercise"] = exercise_run
+        self.evidence["starts"] = [*starts, self._python("pass")]
         self.evidence["on_disk"] = database_files(cwd)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
+        if exercise_run["code"] == 0:
+            self.evidence["observation"] = exercise(instructions, self.env, cwd, observe=True)
         self.evidence["processes"] = new_processes(running)
         if "tests" in instructions and exercise_run["code"] == 0:
             self.evidence["tests"] = own_tests(instructions, instructions["tests"], self.env, cwd)

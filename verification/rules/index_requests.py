@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from verification.models.cause import Cause, FactValue
-from verification.models.evidence import CellEvidence
+from verification.models.evidence import CellEvidence, Contact
 from verification.models.expectation import Expectation
 from verification.models.index_log import IndexRequest
+from verification.rules import install_paths as paths
 from verification.rules.finding import Finding, finding
+
+_CONTACT_FORMS = {
+    "lookup": "host-lookup",
+    "connection": "host-connection",
+    "datagram": "host-datagram",
+}
+"""The message about each kind of contact."""
 
 
 def failed_requests(evidence: CellEvidence) -> Iterator[Cause]:
@@ -54,17 +62,49 @@ def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
 
 
 def network_used(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield a cause for the first request that the package itself made."""
-    for line in evidence.requests:
-        if not _is_in_use(line, evidence):
-            continue
-        facts: dict[str, FactValue] = {"path": line.path, "host": line.host}
-        if line.path:
-            fault = finding("network-used", "request", **facts)
-        else:
-            fault = finding("network-used", "connection", **facts, reason=line.tls_refused)
-        yield fault.at(evidence, "import and use")
-        return  # the package repeats the request
+    """Yield causes for the contact of the package with the index and with other hosts."""
+    requests = [line for line in evidence.requests if _is_in_use(line, evidence)]
+    if requests:  # the package repeats the request
+        yield _request(requests[0]).at(evidence, _location(requests[0], evidence))
+    if contacts := _foreign_contacts(evidence):
+        first = contacts[0]
+        hosts = tuple(dict.fromkeys(contact.host for contact in contacts))
+        facts: dict[str, FactValue] = {"host": first.host, "hosts": hosts, "port": first.port}
+        fault = finding("network-used", _CONTACT_FORMS[first.how], **facts)
+        yield fault.at(evidence, first.step)
+    elif not requests and (run := evidence.import_run) and run.sent:
+        # Another program, such as `uv run`, can have started Python and used the network itself.
+        if paths.path_type(evidence)(run.command[0]).name.startswith("python"):
+            counters = ", ".join(f"{name} {number}" for name, number in run.sent.items())
+            fault = finding("network-used", "counters", counters=counters)
+            yield fault.as_risk().at(evidence, "import")
+
+
+def _request(line: IndexRequest) -> Finding:
+    facts: dict[str, FactValue] = {"path": line.path, "host": line.host}
+    if line.path:
+        return finding("network-used", "request", **facts)
+    return finding("network-used", "connection", **facts, reason=line.tls_refused)
+
+
+def _location(line: IndexRequest, evidence: CellEvidence) -> str:
+    """Return whether the package made the request at its import or later."""
+    run = evidence.import_run
+    request_time = datetime.fromisoformat(line.time).timestamp()
+    return "import" if run and request_time <= run.began + run.seconds else "exercise"
+
+
+def _foreign_contacts(evidence: CellEvidence) -> list[Contact]:
+    """Return the contacts of the package with other hosts than the index.
+
+    A connection follows the lookup of its host. The subject itself asks for the calls that fail.
+    """
+    step = evidence.steps.contacts
+    index = {line.host for line in evidence.requests}
+    asked = ("prelude", "failing-calls", *evidence.steps.uses)
+    contacts = [c for c in (step.value if step else None) or () if c.step not in asked]
+    lookups = [contact for contact in contacts if contact.how == "lookup"]
+    return [contact for contact in lookups or contacts if contact.host not in index]
 
 
 def other_content(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:

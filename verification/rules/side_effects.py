@@ -1,22 +1,32 @@
-"""Find the side effects of a package: output, files, processes and changed process state."""
+"""Find the side effects of a package: output, files, processes, and a slow import."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from verification.models.cause import Cause, FactValue
+from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun
 from verification.rules import install_paths as paths
 from verification.rules.finding import finding
+from verification.rules.process_changes import GIL
 from verification.wheel.tags import parse_tags
 
-_GIL = "GIL"
-"""The name of the GIL in the state of a process."""
 # The warning of CPython (Python/import.c).
 _GIL_WARNING = re.compile(r"\(GIL\) has been enabled to load module '([\w.]+)'")
 # The output of the interpreter for an unhandled exception (traceback.print_exc).
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\r?\n(.*)", re.MULTILINE | re.DOTALL)
+# What Wine, QEMU and the loader of Linux write to the error output of a program.
+_SYSTEM_OUTPUT = re.compile(r"(?:[0-9a-f]{4}:(?:err|fixme|warn|trace):|wine: |qemu|ERROR: ld\.so)")
+_NO_OUTPUT: tuple[list[str], list[str]] = ([], [])
+_PART_END = "\x1e"
+_PARTS = 4
+"""The parts of the output of the observation: its start, the import, the call and the end."""
+_SLOW_SECONDS = 5.0
+"""An import that takes less is not reported: large libraries of numbers take one to two seconds."""
+_SLOW_STARTS = 100
+"""How many starts of the interpreter a slow import takes at least. A start takes 0.02 s on Linux,
+0.25 s under Wine and 0.9 s on an emulated processor. A slow machine slows both in the same way."""
 
 
 def side_effects(
@@ -24,10 +34,11 @@ def side_effects(
 ) -> Iterator[Cause]:
     """Yield a cause for each side effect that a user notices although every step succeeded."""
     yield from _processes(evidence)
-    yield from _process_state(evidence)
     yield from _enabled_gil(evidence, import_run, exercise)
     yield from _output_at_import(evidence, import_run)
+    yield from _output_at_call(evidence, import_run)
     yield from _files_at_import(evidence, import_run)
+    yield from _slow_import(evidence, import_run, exercise)
     yield from _unhandled_exception(evidence, import_run, exercise)
 
 
@@ -37,22 +48,11 @@ def _processes(evidence: CellEvidence) -> Iterator[Cause]:
         yield fault.at(evidence, "at exit")
 
 
-def _process_state(evidence: CellEvidence) -> Iterator[Cause]:
-    step = evidence.steps.process_state
-    if step and step.error:  # for example, the current folder does not exist any more
-        fault = finding("process-changed", "unreadable", error=step.error.message[:300])
-        yield fault.at(evidence, "exercise")
-    elif step and (values := {k: v for k, v in (step.value or {}).items() if k != _GIL}):
-        changes = "; ".join(f"{name} from {old} to {new}" for name, (old, new) in values.items())
-        facts: dict[str, FactValue] = {"changed": tuple(values), "changes": changes[:400]}
-        yield finding("process-changed", "changed", **facts).at(evidence, "exercise")
-
-
 def _enabled_gil(
     evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
     step = evidence.steps.process_state
-    if not step or (step.value or {}).get(_GIL, ("", ""))[1] != "enabled":
+    if not step or (step.value or {}).get(GIL, ("", ""))[1] != "enabled":
         return
     match = _GIL_WARNING.search(f"{exercise.stderr}\n{import_run.stderr}")
     module = match[1] if match else "a module"
@@ -74,16 +74,74 @@ def _promises_free_threading(evidence: CellEvidence, module: str) -> bool:
 
 
 def _output_at_import(evidence: CellEvidence, run: ImportRun) -> Iterator[Cause]:
+    if run.code:
+        return
+    parts = _native_output(evidence)
     lines = run.stdout.strip().splitlines()
-    if run.code == 0 and lines:
-        facts = {"command": run.command[-1], "line": lines[0][:200]}
-        yield finding("output-at-import", "line", **facts).at(evidence, "import")
+    for stream, printed, native in (
+        ("standard output", lines, parts.get("standard output", _NO_OUTPUT)[0]),
+        # Python prints warnings to this stream.
+        ("standard error", (), parts.get("standard error", _NO_OUTPUT)[0]),
+    ):
+        if line := next(iter((*printed, *native)), ""):
+            writer = ("native code" if line in native else "Python code") if parts else "unknown"
+            facts = {"command": run.command[-1], "line": line[:200], "stream": stream}
+            fault = finding("output-at-import", "line", **facts, writer=writer)
+            yield fault.at(evidence, "import")
+            return
+
+
+def _output_at_call(evidence: CellEvidence, import_run: ImportRun) -> Iterator[Cause]:
+    for stream, (_, called) in _native_output(evidence).items():
+        new = [line for line in called if line not in import_run.output]
+        if new:
+            fault = finding("output-at-call", "line", line=new[0][:200], stream=stream)
+            yield fault.at(evidence, "native-call")
+            return
+
+
+def _native_output(evidence: CellEvidence) -> dict[str, tuple[list[str], list[str]]]:
+    """Return the lines that the import and the first call print past the streams of Python.
+
+    Native code and child processes print them. A library with its own C run-time can write what it
+    has printed when the process ends. Empty if it is not recorded.
+    """
+    run = evidence.observation
+    if run is None:
+        return {}
+    output, errors = run.stdout.split(_PART_END), run.stderr.split(_PART_END)
+    if len(output) != _PARTS or len(errors) != _PARTS:
+        return {}
+    return {
+        "standard output": (_lines(output[1]), _lines(output[2] + output[3])),
+        "standard error": (_lines(errors[1]), _lines(errors[2])),
+    }
+
+
+def _lines(text: str) -> list[str]:
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not _SYSTEM_OUTPUT.match(line)]
 
 
 def _files_at_import(evidence: CellEvidence, run: ImportRun) -> Iterator[Cause]:
     if run.made:
         fault = finding("files-at-import", "files", command=run.command[-1], files=run.made)
         yield fault.at(evidence, "import")
+
+
+def _slow_import(
+    evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
+) -> Iterator[Cause]:
+    """Yield a cause if both imports are slow. The second one finds its files in memory."""
+    step = evidence.steps.import_package
+    if not evidence.starts or import_run.code or not step or not step.ok:
+        return
+    start = max(run.seconds for run in evidence.starts)
+    first = import_run.seconds - import_run.stalled - start
+    seconds = min(first, step.seconds - exercise.stalled)
+    if seconds >= _SLOW_SECONDS and seconds >= _SLOW_STARTS * start:
+        facts = {"seconds": round(seconds, 1), "start": round(start, 3)}
+        yield finding("slow-import", "seconds", **facts).at(evidence, "import")
 
 
 def _unhandled_exception(

@@ -111,8 +111,7 @@ def leftovers(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """
     kind = paths.path_type(evidence)
     package, installed = _package_paths(evidence), paths.added_paths(evidence)
-    step = evidence.steps.written_files
-    written = frozenset(map(kind, step.value if step and step.value else ()))
+    written = frozenset(map(kind, evidence.written_files))
     leftover: list[str] = []
     ignored: list[str] = []
     for name in evidence.left.added:

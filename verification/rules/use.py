@@ -14,6 +14,7 @@ from verification.rules import install_paths as paths
 from verification.rules.catalogue import catalogue
 from verification.rules.finding import Finding, finding
 from verification.rules.index_requests import network_used
+from verification.rules.process_changes import process_changes
 from verification.rules.process_exit import (
     abnormal_exits,
     last_error,
@@ -61,6 +62,7 @@ def use_causes(
     yield from open_files(evidence)
     yield from missing_errors(evidence)
     yield from side_effects(evidence, import_run, exercise)
+    yield from process_changes(evidence, expectation)
     yield from network_used(evidence)
     yield from unknown_to_wine(evidence, expectation)
     libraries = list(loaded_libraries(evidence, expectation))

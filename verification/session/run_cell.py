@@ -236,7 +236,7 @@ def _read_evidence(cell: Cell, result: CommandResult) -> RawEvidence:
 
 def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the contents of the files that the probe needs on the machine, by name."""
-    names = ("probe.py", "exercise.py", "uses.py", "written.py")
+    names = ("probe.py", "exercise.py", "uses.py", "written.py", "process_state.py")
     return {
         **{name: (_PROBE / name).read_bytes() for name in names},
         **{name: path.read_bytes() for name, path in subject.machine_files.items()},

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_exercise import FILES, SMOKE, Result, exercise, install, value
-from verification.models.evidence import ClosedFile, EntryPointFault, FileFault
+from verification.models.evidence import (
+    ClosedFile,
+    EffectsValue,
+    EntryPointFault,
+    ExerciseStep,
+    FileFault,
+)
 from verification.scenarios import scenarios
 
 NAMES = [
@@ -42,7 +48,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Result:
 def test_all_steps_are_recorded_in_order(result: Result) -> None:
     assert result.code == 0
     started = [line["step"] for line in result.lines if line.get("begun")]
-    assert started == [*NAMES, "written-files", "end"]
+    assert started == [*NAMES, "written-files", "contacts", "end"]
     assert [line["step"] for line in result.lines if "ok" in line] == started
     assert all(step.ok for step in result.steps.by_name().values())
 
@@ -355,3 +361,181 @@ def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path, installed: P
     changes = value(exercise(tmp_path, installed, smoke).steps.process_state)
     assert list(changes) == ["umask"]
     assert changes["umask"][1] == "0o77"
+
+
+# ---- the observation ----
+
+
+def observe(folder: Path, code: str = "", smoke: str = SMOKE, **environment: str) -> Result:
+    """Observe the import of a package with this code, and its first call."""
+    texts = FILES | {"sample/__init__.py": FILES["sample/__init__.py"] + code}
+    site = install(folder / "site", texts)
+    return exercise(folder, site, smoke, E2E_OBSERVE="1", **environment)
+
+
+def changed(step: ExerciseStep[EffectsValue] | None) -> set[tuple[str, str, str | None]]:
+    """Return kind, name and new value of each change."""
+    return {(change.kind, change.name, change.new) for change in value(step).changes}
+
+
+def test_package_that_changes_nothing_has_no_effects(tmp_path: Path) -> None:
+    imports = (
+        "logging, warnings, socket, ssl, threading, asyncio, multiprocessing, decimal, "
+        "faulthandler, gc, signal, locale, time, ctypes, subprocess, unittest, urllib.request"
+    )
+    code = (
+        f"import {imports}\n"
+        "multiprocessing.Lock()\nasyncio.new_event_loop().close()\n"
+        "logging.getLogger(__name__).addHandler(logging.NullHandler())\n"
+    )
+    result = observe(tmp_path, code)
+    assert result.code == 0
+    assert changed(result.steps.import_effects) == changed(result.steps.call_effects) == set()
+    assert result.stdout == result.stderr == "\x1e\x1e\x1e"
+
+
+P = "process"
+FAULTS = {
+    "import os; os.environ['X'] = '1'": ("environment variable", "X", "1"),
+    "import os; del os.environ['E2E_REMOVED']": ("environment variable", "E2E_REMOVED", None),
+    "import ctypes; ctypes.CDLL(None).setenv(b'X', b'1', 1)": (
+        "native environment variable", "X", "1"),
+    "import os, time; os.environ['TZ'] = 'XYZ-3'; time.tzset()": (P, "time zone", "XYZ -10800"),
+    "import os; os.umask(0o77)": (P, "umask", "0o77"),
+    "import os; os.chdir('/')": (P, "current folder", "/"),
+    "import locale; locale.setlocale(locale.LC_ALL, 'C')": (P, "locale", "C"),
+    "import logging; logging.basicConfig()": ("root log handler", "logging.StreamHandler", "1"),
+    "import logging; logging.root.setLevel(10)": (P, "level of the root logger", "DEBUG"),
+    "import logging; logging.disable(20)": (P, "disabled log levels", "20"),
+    "import logging; logging.captureWarnings(True)": (
+        P, "warnings.showwarning", "logging._showwarning"),
+    "import sys; sys.path.insert(0, '/x')": ("import path", "/x", "first"),
+    "import sys; sys.path.append('/x')": ("import path", "/x", "last"),
+    "import warnings; warnings.simplefilter('ignore')": ("warning filter", "ignore Warning", "all"),
+    "import warnings; warnings.filterwarnings('ignore', 'it is old')": (
+        "warning filter", "ignore Warning it is old", "some"),
+    "import warnings; warnings.resetwarnings()": (
+        "warning filter", "ignore ResourceWarning", None),
+    "import socket; socket.setdefaulttimeout(3)": (P, "default timeout of sockets", "3.0"),
+    "import sys; sys.excepthook = lambda *_: None": (P, "sys.excepthook", "sample.<lambda>"),
+    "import sys; sys.unraisablehook = print": (P, "sys.unraisablehook", "builtins.print"),
+    "import sys; sys.displayhook = print": (P, "sys.displayhook", "builtins.print"),
+    "import threading; threading.excepthook = print": (P, "threading.excepthook", "builtins.print"),
+    "import sys; sys.setrecursionlimit(4321)": (P, "recursion limit", "4321"),
+    "import sys; sys.setswitchinterval(1.5)": (P, "switch interval", "1.5"),
+    "import sys; sys.settrace(lambda *_: None)": (P, "trace function", "sample.<lambda>"),
+    "import signal; signal.signal(signal.SIGUSR1, print)": (
+        P, "handler of SIGUSR1", "builtins.print"),
+    "import faulthandler; faulthandler.enable()": (P, "faulthandler", "True"),
+    "import multiprocessing; multiprocessing.set_start_method('forkserver')": (
+        P, "start method of multiprocessing", "forkserver"),
+    "import gc; gc.disable()": (P, "garbage collection", "disabled"),
+    "import gc; gc.set_threshold(9, 9, 9)": (P, "garbage collection threshold", "(9, 9, 9)"),
+    "import asyncio\nclass Policy(asyncio.DefaultEventLoopPolicy): pass\n"
+    "asyncio.set_event_loop_policy(Policy())": (P, "event loop policy of asyncio", "sample.Policy"),
+    "import builtins; builtins.print = None": ("builtin", "print", "None"),
+    "import builtins; builtins.gettext = len": ("builtin", "gettext", "builtins.len"),
+    "import sys, io; sys.stdout = io.StringIO()": (P, "sys.stdout", "_io.StringIO None None"),
+    "import decimal; decimal.getcontext().prec = 5": (P, "context of decimal", "5 ROUND_HALF_EVEN"),
+    "import ssl; ssl._create_default_https_context = ssl._create_unverified_context": (
+        P, "certificate check of https", "ssl._create_unverified_context"),
+    "import ctypes; ctypes.CDLL(None).fesetround(0x800)": (P, "rounding", "upward"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_change_of_the_process_is_recorded(tmp_path: Path, code: str) -> None:
+    steps = observe(tmp_path, code, E2E_REMOVED="1").steps
+    assert FAULTS[code] in changed(steps.import_effects)
+    assert changed(steps.call_effects) == set()
+
+
+def test_change_of_the_first_call_is_recorded_there(tmp_path: Path) -> None:
+    smoke = "def native_call():\n    import os; os.environ['X'] = '1'\n    return {'version': '1'}"
+    steps = observe(tmp_path, "", smoke).steps
+    assert changed(steps.import_effects) == set()
+    assert changed(steps.call_effects) == {("environment variable", "X", "1")}
+
+
+def test_change_of_another_package_does_not_count(tmp_path: Path) -> None:
+    texts = FILES | {"sample/__init__.py": "__version__ = '1.2'\nimport other\n"}
+    texts |= {"other.py": "import os\nos.environ['OF_OTHER'] = '1'\n"}
+    site = install(tmp_path / "site", texts)
+    record = site / "sample_package-1.2.dist-info" / "RECORD"
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join(line for line in lines if not line.startswith("other.py")))
+    variable = ("environment variable", "OF_OTHER", "1")
+
+    before = exercise(tmp_path, site, E2E_OBSERVE="1")
+    assert changed(before.steps.import_effects) == {variable}
+    exercise(tmp_path, site)  # it records the other modules
+    (tmp_path / "steps.jsonl").unlink()
+    after = exercise(tmp_path, site, E2E_OBSERVE="1")
+    assert changed(after.steps.import_effects) == set()
+
+
+PRINTS = "import ctypes, os\n_c = ctypes.CDLL(None)\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "stdout", "stderr"),
+    [
+        (f"{PRINTS}_c.printf(b'native\\n'); print('python')", "\x1enative\n\x1e\x1e", "\x1e" * 3),
+        (f"{PRINTS}os.write(2, b'native'); print('python')", "\x1e" * 3, "\x1enative\x1e\x1e"),
+    ],
+)
+def test_only_output_past_the_streams_of_python_is_recorded(
+    tmp_path: Path, code: str, stdout: str, stderr: str
+) -> None:
+    result = observe(tmp_path, code)
+    assert (result.stdout, result.stderr) == (stdout, stderr)
+
+
+def test_native_output_of_the_first_call_is_recorded_there(tmp_path: Path) -> None:
+    smoke = (
+        "def native_call():\n    print('smoke test')\n    import ctypes\n"
+        "    ctypes.CDLL(None).puts(b'banner')\n    return {'version': '1'}"
+    )
+    assert observe(tmp_path, "", smoke).stdout == "\x1e\x1ebanner\n\x1e"
+
+
+# ---- other hosts ----
+
+
+@pytest.mark.parametrize(
+    ("code", "how", "host", "port"),
+    [
+        ("socket.getaddrinfo('a.invalid', 443)", "lookup", "a.invalid", "443"),
+        ("socket.gethostbyname('a.invalid')", "lookup", "a.invalid", ""),
+        ("socket.create_connection(('192.0.2.1', 9), 0.01)", "connection", "192.0.2.1", "9"),
+        ("socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('192.0.2.1', 9))",
+         "datagram", "192.0.2.1", "9"),
+    ],
+)  # fmt: skip
+def test_contact_with_another_host_is_recorded_with_its_step(
+    tmp_path: Path, code: str, how: str, host: str, port: str
+) -> None:
+    text = f"import socket\ntry: {code}\nexcept OSError: pass\n"
+    site = install(tmp_path / "site", FILES | {"sample/__init__.py": text})
+    smoke = SMOKE.replace("sample.__version__", "'1'")
+    (contact,) = value(exercise(tmp_path, site, smoke).steps.contacts)
+    assert contact.model_dump() == {"step": "import", "how": how, "host": host, "port": port}
+
+
+def test_contact_with_the_own_machine_is_not_recorded(tmp_path: Path) -> None:
+    smoke = (
+        "import socket\ndef native_call():\n"
+        "    for name in ('localhost', socket.gethostname(), '127.0.0.1', None, '192.0.2.1'):\n"
+        "        try: socket.getaddrinfo(name, 80)\n"
+        "        except OSError: pass\n"
+        "    with socket.create_server(('127.0.0.1', 0)) as server:\n"
+        "        socket.create_connection(server.getsockname()).close()\n"
+        "    with socket.socket(type=socket.SOCK_DGRAM) as own:\n"
+        "        own.connect(('192.0.2.1', 80))\n"  # it only finds the address of this machine
+        "    one, other = socket.socketpair()\n    one.close(); other.close()\n"
+        "    return {'version': '1'}"
+    )
+    site = install(tmp_path / "site")
+    steps = exercise(tmp_path, site, smoke).steps
+    assert value(steps.native_call).version == "1"
+    assert value(steps.contacts) == ()

@@ -93,12 +93,14 @@ def test_untrusted_certificate_is_reported_once(time: str) -> None:
 # ---- requests of the package itself ----
 
 
-@pytest.mark.parametrize("time", [AT_IMPORT, AT_USE, AT_END])
-def test_request_during_use_is_of_the_package(time: str) -> None:
+@pytest.mark.parametrize(
+    ("time", "location"), [(AT_IMPORT, "import"), (AT_USE, "exercise"), (AT_END, "exercise")]
+)
+def test_request_during_use_is_of_the_package(time: str, location: str) -> None:
     observed = evidence(used(of_package(time=time, host="index", status=404)))
     assert only_cause(index_requests.network_used(observed)) == (
         "network-used",
-        f"{CELL}: import and use",
+        f"{CELL}: {location}",
         {"path": "/pypi/quiverdb/json", "host": "index"},
     )
     assert index_requests.installer_requests(observed) == []
@@ -132,6 +134,76 @@ def test_refused_connection_during_use_is_of_the_package() -> None:
     line = {"tls_refused": "unknown ca", "client": "c", "time": AT_USE}
     cause = only_cause(index_requests.network_used(evidence(used(line, line))))
     assert cause[::2] == ("network-used", {"path": "", "host": "", "reason": "unknown ca"})
+
+
+def contact(step: str, how: str, host: str, port: str = "443") -> Fields:
+    """Return a contact of the package with a host."""
+    return {"step": step, "how": how, "host": host, "port": port}
+
+
+def contacted(*contacts: Fields) -> Change:
+    """Return a change after which Python code contacted these hosts only."""
+    return lambda fields: fields["exercise"]["steps"]["contacts"].update(value=list(contacts))
+
+
+@pytest.mark.parametrize("how", ["lookup", "connection", "datagram"])
+def test_contact_with_another_host_is_reported_with_its_step(how: str) -> None:
+    observed = evidence(contacted(contact("import", how, "updates.example")))
+    assert only_cause(index_requests.network_used(observed)) == (
+        "network-used",
+        f"{CELL}: import",
+        {"host": "updates.example", "hosts": ("updates.example",), "port": "443"},
+    )
+
+
+def test_connection_after_a_lookup_is_no_further_host() -> None:
+    contacts = [
+        contact("import", "lookup", "a.example"),
+        contact("import", "connection", "192.0.2.7"),
+        contact("round-trip", "lookup", "b.example"),
+    ]
+    (cause,) = index_requests.network_used(evidence(contacted(*contacts)))
+    assert cause.facts["hosts"] == ("a.example", "b.example")
+
+
+def test_index_and_another_host_are_reported() -> None:
+    lookups = [contact("import", "lookup", host) for host in ("index.example", "a.example")]
+    observed = evidence(used(of_package()), contacted(*lookups))
+    causes = list(index_requests.network_used(observed))
+    assert [cause.facts["host"] for cause in causes] == ["index.example", "a.example"]
+
+
+@pytest.mark.parametrize("step", ["failing-calls", "prelude"])
+def test_contact_that_the_subject_asks_for_is_no_fault(step: str) -> None:
+    observed = evidence(contacted(contact(step, "lookup", "a.example")))
+    assert list(index_requests.network_used(observed)) == []
+
+
+def sent(**counters: int) -> Change:
+    """Return a change after which these counters have grown during the import."""
+    numbers = {name.replace("_", ":"): number for name, number in counters.items()}
+    return lambda fields: fields["import"].update(sent=numbers)
+
+
+def test_network_use_of_native_code_at_import_is_a_note() -> None:
+    (cause,) = index_requests.network_used(evidence(sent(Udp_OutDatagrams=2)))
+    assert (cause.name, cause.severity, cause.where) == ("network-used", "note", f"{CELL}: import")
+    assert cause.facts["counters"] == "Udp:OutDatagrams 2"
+
+
+def test_network_use_of_the_program_that_starts_python_is_no_fault() -> None:
+    command = ["/usr/local/bin/uv", "run", "python"]
+    change = sent(Tcp_ActiveOpens=1)
+    observed = evidence(change, lambda fields: fields["import"].update(command=command))
+    assert list(index_requests.network_used(observed)) == []
+
+
+def test_network_use_that_is_not_recorded_has_no_cause() -> None:
+    observed = evidence(
+        lambda fields: fields["exercise"]["steps"].pop("contacts"),
+        lambda fields: fields["import"].update(sent=None),
+    )
+    assert list(index_requests.network_used(observed)) == []
 
 
 # ---- the release's files ----

@@ -55,18 +55,6 @@ def test_remaining_processes_are_reported() -> None:
     )
 
 
-def test_changed_process_state_is_reported() -> None:
-    changed = {"umask": ["0o22", "0o0"], "locale": ["C", "de_DE.UTF-8"]}
-    assert effect(of_step("process-state", step("process-state", changed))) == (
-        "process-changed",
-        f"{CELL}: exercise",
-        {
-            "changed": ("umask", "locale"),
-            "changes": "umask from 0o22 to 0o0; locale from C to de_DE.UTF-8",
-        },
-    )
-
-
 def enabled_gil(*tags: str, module: str = "quiverdb._fast") -> Change:
     """Return a change after which the import of a module enables the GIL."""
 
@@ -107,44 +95,108 @@ def test_module_that_enables_the_gil_is_reported(
     assert cause.severity == severity
 
 
-def test_enabled_gil_is_reported_separately_from_other_changes() -> None:
-    changed = {"umask": ["0o22", "0o0"], "GIL": ["disabled", "enabled"]}
-    state = of_step("process-state", step("process-state", changed))
-    causes = {cause.name: cause for cause in effects(enabled_gil(FREE_THREADED), state)}
-    assert set(causes) == {"process-changed", "gil-enabled"}
-    assert causes["process-changed"].facts["changed"] == ("umask",)
-
-
 def test_disabled_gil_is_no_side_effect() -> None:
     state = {"GIL": ["enabled", "disabled"]}
     assert effects(of_step("process-state", step("process-state", state))) == []
 
 
-def test_unreadable_process_state_is_reported() -> None:
-    failed = failed_step("process-state", "[Errno 2] No such file or directory")
-    assert effect(of_step("process-state", failed)) == (
-        "process-changed",
-        f"{CELL}: exercise",
-        {"error": "[Errno 2] No such file or directory"},
-    )
+def native(stream: str, *parts: str) -> Change:
+    """Return a change after which native code printed this at the import, the call and the end."""
+    text = "\x1e".join(("", *parts, *[""] * (3 - len(parts))))
+    return lambda fields: fields["observation"].update({stream: text})
 
 
-def test_missing_step_has_no_cause() -> None:
-    assert effects(lambda fields: fields["exercise"]["steps"].pop("process-state")) == []
-
-
-def test_long_change_is_shortened() -> None:
-    changed = {"umask": ["a" * 500, "b"]}
-    facts = effect(of_step("process-state", step("process-state", changed)))[2]
-    assert len(str(facts["changes"])) == 400
-
-
-def test_output_of_the_import_is_reported() -> None:
-    assert effect(lambda fields: fields["import"].update(stdout="\nWelcome\nto it\n")) == (
+@pytest.mark.parametrize(
+    ("change", "writer"),
+    [
+        (native("stdout", "Welcome\n"), "native code"),
+        (native("stdout"), "Python code"),
+        (lambda fields: fields.pop("observation"), "unknown"),
+    ],
+)
+def test_output_of_the_import_is_reported(change: Change, writer: str) -> None:
+    output: Change = lambda fields: fields["import"].update(stdout="\nWelcome\nto it\n")  # noqa: E731
+    facts = {"command": "import quiverdb", "line": "Welcome", "stream": "standard output"}
+    assert effect(output, change) == (
         "output-at-import",
         f"{CELL}: import",
-        {"command": "import quiverdb", "line": "Welcome"},
+        facts | {"writer": writer},
     )
+
+
+def test_native_error_output_of_the_import_is_reported() -> None:
+    facts = effect(native("stderr", "0024:fixme:file:x y\nlibfoo 1.2\n"))[2]
+    assert (facts["line"], facts["stream"]) == ("libfoo 1.2", "standard error")
+
+
+@pytest.mark.parametrize(
+    ("stream", "parts"),
+    [("stdout", ("", "banner\n")), ("stdout", ("", "", "banner")), ("stderr", ("", "banner"))],
+)
+def test_native_output_of_the_first_call_is_reported(stream: str, parts: tuple[str, ...]) -> None:
+    name, where, facts = effect(native(stream, *parts))
+    assert (name, where) == ("output-at-call", f"{CELL}: native-call")
+    assert facts["line"] == "banner"
+
+
+def test_output_at_the_import_is_not_reported_again_at_the_call() -> None:
+    changes = (
+        lambda fields: fields["import"].update(stdout="banner\n"),
+        native("stdout", "", "", "banner\n"),  # the buffer is written when the process ends
+    )
+    assert effect(*changes)[0] == "output-at-import"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        native("stderr", "", "", "nanobind: leaked 1 instance"),
+        native("stderr", "0024:fixme:x\nERROR: ld.so: no\n", "qemu: warning\n"),
+        native("stdout", "\x1e\x1e", "it prints the mark"),
+        lambda fields: fields.pop("observation"),
+    ],
+    ids=["at exit", "system", "marks", "not recorded"],
+)
+def test_other_native_output_is_no_fault(change: Change) -> None:
+    assert effects(change) == []
+
+
+def imports(first: float, second: float, start: float = 0.02, stalled: float = 0.0) -> Change:
+    """Return a change after which the imports and the starts took these seconds."""
+
+    def change(fields: Fields) -> None:
+        fields["import"].update(seconds=first + start, stalled=stalled)
+        fields["exercise"]["steps"]["import"]["seconds"] = second
+        fields["starts"][1]["seconds"] = start
+
+    return change
+
+
+def test_slow_import_is_reported() -> None:
+    assert effect(imports(9.0, 6.0)) == (
+        "slow-import",
+        f"{CELL}: import",
+        {"seconds": 6.0, "start": 0.02},
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        imports(4.9, 4.9),
+        imports(30.0, 1.0),
+        imports(1.0, 30.0),
+        imports(20.0, 20.0, start=0.25),
+        imports(20.0, 20.0, stalled=16.0),
+    ],
+    ids=["fast", "only the first", "only the second", "slow machine", "stalled machine"],
+)
+def test_other_import_is_not_slow(change: Change) -> None:
+    assert effects(change) == []
+
+
+def test_import_without_a_measured_start_is_not_judged() -> None:
+    assert effects(imports(9.0, 9.0), lambda fields: fields.pop("starts")) == []
 
 
 @pytest.mark.parametrize("changes", [{"stdout": " \n"}, {"stdout": "Welcome", "code": 1}])

@@ -353,7 +353,8 @@ def test_probe_runs_with_the_instructions_of_the_cell() -> None:
     machine = only_machine(testbed)
     assert machine.image == image("debian-13")
     assert set(machine.setup.files) == {
-        *("probe.py", "exercise.py", "uses.py", "written.py", "instructions.json"),
+        *("probe.py", "exercise.py", "uses.py", "written.py", "process_state.py"),
+        "instructions.json",
         *SUBJECT.machine_files,
     }
     instructions = json.loads(machine.setup.files["instructions.json"])

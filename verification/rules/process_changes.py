@@ -1,0 +1,133 @@
+"""Judge what the package changes in the process of its user."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from verification.models.cause import Cause, FactValue, Severity
+from verification.models.evidence import CellEvidence, EffectsValue, ExerciseStep, ProcessChange
+from verification.models.expectation import Expectation
+from verification.rules.finding import finding
+
+GIL = "GIL"
+"""The name of the GIL in the state of a process. Another rule judges it."""
+_PROCESS = "process"
+_ENVIRONMENT = ("environment variable", "native environment variable")
+# Variables that the system, Python, other libraries or child processes of the user read.
+_SHARED_VARIABLES = re.compile(
+    r"TZ$|LANG$|LANGUAGE$|LC_|PYTHON|LD_|HOME$|USERPROFILE$|APPDATA$|TE?MP$|TMPDIR$|"
+    r".*_PROXY$|SSL_|REQUESTS_|CURL_|OMP_|MKL_|OPENBLAS_|KMP_|GLIBC_|MALLOC_|CUDA_VISIBLE_",
+    re.IGNORECASE,
+)
+_VALUE_CHARACTERS = 400
+
+
+def process_changes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
+    """Yield a cause for the changes of the import, of the first call and of the whole use."""
+    known: set[tuple[str, str]] = set()
+    for location, changes in _recorded(evidence):
+        new = [change for change in changes if (change.kind, change.name) not in known]
+        known |= {(change.kind, change.name) for change in new}
+        weights = [(change, _severity(change, expectation)) for change in new]
+        for severity in (Severity.FLAWED, Severity.NOTE):
+            if matching := [change for change, weight in weights if weight == severity]:
+                fault = finding("process-changed", "changed", **_facts(matching))
+                fault = fault.as_risk() if severity == Severity.NOTE else fault
+                yield fault.at(evidence, location)
+    yield from _unreadable(evidence)
+
+
+def _recorded(evidence: CellEvidence) -> Iterator[tuple[str, Iterable[ProcessChange]]]:
+    """Yield the recorded changes by location. The exercise records the later changes again."""
+    if evidence.observation:
+        steps = evidence.observation.steps
+        yield "import", _changes(steps.import_effects)
+        yield "native-call", _changes(steps.call_effects)
+    step = evidence.steps.process_state
+    values = (step.value if step else None) or {}
+    yield (
+        "exercise",
+        [
+            ProcessChange(kind=_PROCESS, name=name, old=old, new=new)
+            for name, (old, new) in values.items()
+        ],
+    )
+
+
+def _changes(step: ExerciseStep[EffectsValue] | None) -> Sequence[ProcessChange]:
+    return step.value.changes if step and step.value else ()
+
+
+def _severity(change: ProcessChange, expectation: Expectation) -> Severity | None:
+    """Return the severity of a change; None if it does not concern other code of the process."""
+    if change.kind in _ENVIRONMENT:
+        return _severity_of_variable(change, expectation)
+    if change.kind == _PROCESS and change.name == GIL:
+        return None
+    if change.kind == "warning filter" and change.new is not None:
+        # The filter of one message or module, or of the package's own class, hides no other one.
+        category = change.name.split(" ")[1]
+        return Severity.FLAWED if change.new == "all" and "." not in category else None
+    if change.kind == "root log handler" and change.name == "logging.NullHandler":
+        return None
+    if change.kind == "import path" and change.old is None and change.new == "last":
+        return Severity.NOTE  # it hides no other module
+    return Severity.FLAWED
+
+
+def _severity_of_variable(change: ProcessChange, expectation: Expectation) -> Severity | None:
+    prefixes = (re.sub(r"\W", "_", n).upper() for n in (expectation.project, expectation.module))
+    name = change.name.lstrip("_").upper()
+    if any(f"{name}_".startswith(f"{prefix.strip('_')}_") for prefix in prefixes):
+        return None
+    if name == "PATH" and _is_extended(change.old or "", change.new or ""):
+        return Severity.NOTE  # Windows packages add their folder of libraries
+    if change.old is None and not _SHARED_VARIABLES.match(name):
+        return Severity.NOTE  # a setting of a library that the package uses
+    return Severity.FLAWED
+
+
+def _is_extended(old: str, new: str) -> bool:
+    """Return whether a list of folders has new ones before or after the old ones."""
+    return any(new.endswith(f"{mark}{old}") or new.startswith(f"{old}{mark}") for mark in ":;")
+
+
+def _facts(changes: Sequence[ProcessChange]) -> dict[str, FactValue]:
+    return {
+        "changed": tuple(map(_name, changes)),
+        "old": tuple(change.old or "" for change in changes),
+        "new": tuple(change.new or "" for change in changes),
+        "changes": "; ".join(map(_sentence, changes))[:_VALUE_CHARACTERS],
+    }
+
+
+def _name(change: ProcessChange) -> str:
+    return change.name if change.kind == _PROCESS else f"{change.kind} {change.name}"
+
+
+def _sentence(change: ProcessChange) -> str:
+    if change.old is None:
+        return f"new {_name(change)}: {change.new}"
+    if change.new is None:
+        return f"removed {_name(change)}: {change.old}"
+    return f"{_name(change)} from {change.old} to {change.new}"
+
+
+def _unreadable(evidence: CellEvidence) -> Iterator[Cause]:
+    step = evidence.steps.process_state
+    if step and step.error:  # for example, the current folder does not exist any more
+        fault = finding("process-changed", "unreadable", error=step.error.message[:300])
+        yield fault.at(evidence, "exercise")
+    if not evidence.observation:
+        return
+    for effects in (
+        evidence.observation.steps.import_effects,
+        evidence.observation.steps.call_effects,
+    ):
+        if not effects or not effects.ok:
+            # The exercise has passed, so this is no proof of a fault.
+            error = effects.error.message if effects and effects.error else "the process ended"
+            fault = finding("process-changed", "unreadable", error=error[:300])
+            yield fault.as_risk().at(evidence, "observation")
+            return
