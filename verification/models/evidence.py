@@ -136,6 +136,11 @@ class StepResult(Model):
     """Its exception; null if there is none."""
     seconds: float = 0.0
     """The duration in seconds."""
+    cpu_seconds: float | None = None
+    """How long the process used a processor meanwhile; null if not recorded."""
+    waited: float | None = None
+    """For how many seconds its thread was ready and waited for a processor. Null if not recorded,
+    or if the system does not record it; only Linux does."""
     line: str = ""
     """A line of the file with the steps that is not JSON."""
 

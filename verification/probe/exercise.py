@@ -81,7 +81,7 @@ def step(name: str, action: Action) -> bool:
     """Run ``action``, write its value or its error, and return True if it succeeded."""
     _write({"step": name, "begun": True})
     _current[0] = name
-    start = time.perf_counter()
+    start, cpu, waited = time.perf_counter(), time.process_time(), waited_seconds()
     value: object = None
     error: Optional[StepError] = None
     try:
@@ -89,9 +89,25 @@ def step(name: str, action: Action) -> bool:
         _dumps(value)
     except BaseException as exception:  # noqa: BLE001  (every exception is evidence)
         value, error = None, _error(exception)
-    seconds = round(time.perf_counter() - start, 4)
-    _write({"step": name, "ok": not error, "value": value, "error": error, "seconds": seconds})
+    result: Values = {"step": name, "ok": not error, "value": value, "error": error}
+    result["seconds"] = round(time.perf_counter() - start, 4)
+    result["cpu_seconds"] = round(time.process_time() - cpu, 4)
+    if waited is not None:
+        result["waited"] = round((waited_seconds() or waited) - waited, 4)
+    _write(result)
     return not error
+
+
+def waited_seconds() -> Optional[float]:
+    """Return how long this thread was ready and waited for a processor; None if unknown.
+
+    proc(5), /proc/pid/schedstat: the second number, in nanoseconds.
+    """
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return None
 
 
 def _error(exception: BaseException) -> StepError:

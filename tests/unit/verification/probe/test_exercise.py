@@ -363,6 +363,19 @@ def test_a_changed_state_of_the_process_is_recorded(tmp_path: Path, installed: P
     assert changes["umask"][1] == "0o77"
 
 
+def test_waiting_is_measured_separately_from_work(tmp_path: Path, installed: Path) -> None:
+    smoke = "import time\ndef native_call(): time.sleep(0.5)\n"
+    smoke += "def round_trip():\n    end = time.process_time() + 0.5\n"
+    smoke += "    while time.process_time() < end: pass"
+    steps = exercise(tmp_path, installed, smoke).steps
+    sleep, work = steps.native_call, steps.round_trip
+    assert sleep
+    assert work
+    assert sleep.seconds - (sleep.waited or 0) >= 0.4
+    assert sleep.cpu_seconds is not None
+    assert sleep.cpu_seconds < 0.4 < 0.5 <= (work.cpu_seconds or 0)
+
+
 # ---- the observation ----
 
 

@@ -161,12 +161,16 @@ def test_other_native_output_is_no_fault(change: Change) -> None:
     assert effects(change) == []
 
 
-def imports(first: float, second: float, start: float = 0.02, stalled: float = 0.0) -> Change:
-    """Return a change after which the imports and the starts took these seconds."""
+def imports(first: float, second: float, start: float = 0.02, **times: float | None) -> Change:
+    """Return a change after which the imports and the starts took these seconds.
+
+    ``times`` are further times of the second import. The process did not wait for a processor.
+    """
 
     def change(fields: Fields) -> None:
-        fields["import"].update(seconds=first + start, stalled=stalled)
-        fields["exercise"]["steps"]["import"]["seconds"] = second
+        fields["import"].update(seconds=first + start)
+        times_of_step = {"seconds": second, "cpu_seconds": 0.1, "waited": 0.0} | times
+        fields["exercise"]["steps"]["import"].update(times_of_step)
         fields["starts"][1]["seconds"] = start
 
     return change
@@ -187,12 +191,23 @@ def test_slow_import_is_reported() -> None:
         imports(30.0, 1.0),
         imports(1.0, 30.0),
         imports(20.0, 20.0, start=0.25),
-        imports(20.0, 20.0, stalled=16.0),
+        imports(20.0, 20.0, waited=16.0),
+        imports(20.0, 20.0, waited=None, cpu_seconds=4.0),
+        imports(20.0, 20.0, waited=None, cpu_seconds=None),
     ],
-    ids=["fast", "only the first", "only the second", "slow machine", "stalled machine"],
+    ids=["fast", "first", "second", "slow machine", "busy machine", "Windows", "not recorded"],
 )
 def test_other_import_is_not_slow(change: Change) -> None:
     assert effects(change) == []
+
+
+def test_slow_import_on_windows_is_reported() -> None:
+    assert effect(imports(9.0, 9.0, waited=None, cpu_seconds=6.0))[0] == "slow-import"
+
+
+@pytest.mark.parametrize("process", ["import", "exercise"])
+def test_import_on_a_stalled_machine_is_not_slow(process: str) -> None:
+    assert effects(imports(9.0, 9.0), lambda fields: fields[process].update(stalled=6.0)) == []
 
 
 def test_import_without_a_measured_start_is_not_judged() -> None:
