@@ -16,15 +16,10 @@ from packaging.version import InvalidVersion, Version
 
 from containers import upstream_releases, wheelhouse
 from containers.progress import step
-from containers.upstream_releases import (
-    IndexFile,
-    NoSuchProject,
-    UpstreamUnavailable,
-    allows_python,
-)
+from containers.upstream_releases import IndexFile, NoSuchProject, UpstreamUnavailable
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
-from verification.models.release import Release
+from verification.models.release import Release, allows_python
 from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios import machines
 from verification.session import dependencies, lock
