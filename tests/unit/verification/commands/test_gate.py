@@ -78,7 +78,7 @@ def test_value_of_an_option_is_never_a_separate_word(monkeypatch: pytest.MonkeyP
     calls = _fake_pytest(monkeypatch, 0, has_started=True, verdict_code=ExitCode.VERIFIED)
     _run(*typed, "--subject", "their/subject.toml")
     assert calls == [
-        [*gate.ARGUMENTS, "--source=", "--subject=their/subject.toml", "--tests=my tests",
+        [*gate.ARGUMENTS, "--subject=their/subject.toml", "--source=", "--tests=my tests",
          "--strict-verdict", "--report=x", "-k", "a", "-n0"]
     ]  # fmt: skip
 
