@@ -141,7 +141,8 @@ def test_effects_of_native_code_at_load_are_reported(
     changes = edits.added(LOAD_AT_IMPORT)
     judged = judge(wheels.mutate(good_wheel, tmp_path, add=library, **changes))
 
-    assert judged.names == {"process-changed", "output-at-import"}
+    # Subnormal numbers, which the smoke test writes, have become zero.
+    assert judged.names == {"process-changed", "output-at-import", "round-trip-failed"}
     (output,) = _causes(judged, "output-at-import")
     assert has_facts(output, line="libextra 1.0", writer="native code")
     (cause,) = _causes(judged, "process-changed")

@@ -141,7 +141,7 @@ def healthy() -> Fields:
         step("record", {"checked": 3, "wrong": [], "files": FILES, "unreadable": [], "tags": []}),
         step("entry-points", []),
         step("contacts", []),
-        step("end", {"python": "3.13.5", "path": [""]}),
+        step("end", {"python": "3.13.5", "path": [""], "start_seconds": 0.04}),
     ]
     observed = [
         *(step(name, {"changes": []}) for name in ("import-effects", "call-effects")),
@@ -181,7 +181,6 @@ def healthy() -> Fields:
         "import": command_run("python", "-c", "import quiverdb", made=[], sent={}),
         "exercise": command_run("python", "-c", "...")
         | {"trace": "", "steps": {fields["step"]: fields for fields in steps}},
-        "starts": [command_run("python", "-c", "pass", seconds=0.02)] * 2,
         "observation": command_run("python", "-c", "...", stdout="\x1e" * 3, stderr="\x1e" * 3)
         | {"trace": "", "steps": {fields["step"]: fields for fields in observed}},
         "chosen": {"seed": 7, "tables": {"Plant": plant()}},

@@ -333,6 +333,8 @@ class EndValue(Model):
     """The version of the interpreter."""
     path: tuple[str, ...]
     """The value of ``sys.path``."""
+    start_seconds: float | None = None
+    """How long the process used a processor before its first step; null if not recorded."""
 
 
 class Steps(Model):
@@ -598,9 +600,6 @@ class CellEvidence(Model):
     """The import of the package."""
     exercise: Exercise | None = None
     """The use of the package."""
-    starts: tuple[CommandRun, ...] = ()
-    """Starts of the interpreter without an import, one before the import and one after the
-    exercise; empty if not recorded."""
     observation: Exercise | None = None
     """The import and the first native call in a further process, which records what they change.
     Its streams have only what native code prints. The character U+001E ends four parts: the start,

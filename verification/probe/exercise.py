@@ -35,6 +35,8 @@ _STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (
 _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
 _LOADED = open(os.environ["E2E_LOADED"], "a", encoding="utf-8")  # noqa: SIM115
 
+_START_SECONDS = time.process_time()
+"""How long the start of this interpreter has used a processor."""
 _END_OF_OUTPUT = b"\x1e"
 """The control character RECORD SEPARATOR."""
 _CONTACTS = {
@@ -837,7 +839,16 @@ def main() -> None:
     else:
         run_steps()
     faulthandler.cancel_dump_traceback_later()
-    step("end", lambda: {"python": sys.version.split()[0], "path": sys.path})
+    step("end", end)
+
+
+def end() -> Values:
+    """Return what is known about the interpreter at the end."""
+    return {
+        "python": sys.version.split()[0],
+        "path": sys.path,
+        "start_seconds": round(_START_SECONDS, 4),
+    }
 
 
 main()

@@ -700,13 +700,11 @@ class ProbeRun:
         after = FilesystemSnapshot(self.instructions["roots"], skipped, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
-    def _python(self, code: str) -> CommandRun:
-        return self._run([*self.instructions["python"], "-c", code], "import")
-
     def _import(self) -> None:
-        cwd = self.instructions["cwd"]
+        instructions, cwd = self.instructions, self.instructions["cwd"]
         files, counters = set(os.listdir(cwd)), network_counters()
-        result = self._python(self.instructions["import_statement"])
+        command = [*instructions["python"], "-c", instructions["import_statement"]]
+        result = self._run(command, "import")
         sent = grown(counters, network_counters())
         made = sorted(set(os.listdir(cwd)) - files)
         self.evidence["import"] = {**result, "made": made, "sent": sent}
@@ -718,11 +716,9 @@ class ProbeRun:
         """
         instructions, cwd = self.instructions, self.instructions["cwd"]
         self._commands("after_install", instructions["after_install"])
-        starts = [self._python("pass")]
         self._import()
         exercise_run = exercise(instructions, self.env, cwd)
         self.evidence["exercise"] = exercise_run
-        self.evidence["starts"] = [*starts, self._python("pass")]
         self.evidence["on_disk"] = database_files(cwd)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         if exercise_run["code"] == 0:

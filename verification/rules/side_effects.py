@@ -23,12 +23,11 @@ _PART_END = "\x1e"
 _PARTS = 4
 """The parts of the output of the observation: its start, the import, the call and the end."""
 _SLOW_SECONDS = 5.0
-"""An import that takes less is not reported. The largest of 20 well-known packages, scikit-learn,
-takes 2.4 s on the machine of the tests, and 5 to 7 s with the waiting for a busy processor."""
-_SLOW_STARTS = 200
-"""How many starts of the interpreter a slow import takes at least, because an emulated or slow
-processor slows both. A start takes 0.02 s on Linux, 0.25 s under Wine and 0.9 s if emulated. The
-import of scikit-learn takes 115."""
+"""An import that takes less is not reported. The slowest of 20 well-known packages, scikit-learn,
+takes 2.4 to 2.9 s on the machine of the tests, and up to 8 s if it waits for a busy processor."""
+_SLOW_STARTS = 80
+"""How many starts of the interpreter a slow import takes at least, because a slow or emulated
+processor slows both. A start takes 0.06 s there, so the import of scikit-learn takes 45 starts."""
 
 
 def side_effects(
@@ -135,13 +134,12 @@ def _slow_import(
     evidence: CellEvidence, import_run: ImportRun, exercise: Exercise
 ) -> Iterator[Cause]:
     """Yield a cause if both imports are slow. The second one finds its files in memory."""
-    step = evidence.steps.import_package
+    step, end = evidence.steps.import_package, evidence.steps.end
     own = _own_seconds(step) if step and step.ok else None
-    if not evidence.starts or import_run.code or own is None:
+    start = end.value.start_seconds if end and end.value else None
+    if import_run.code or own is None or start is None:
         return
-    start = max(run.seconds for run in evidence.starts)
-    first = import_run.seconds - import_run.stalled - start
-    seconds = min(first, own - exercise.stalled)
+    seconds = min(import_run.seconds - import_run.stalled, own - exercise.stalled)
     if seconds >= max(_SLOW_SECONDS, _SLOW_STARTS * start):
         facts = {"seconds": round(seconds, 1), "start": round(start, 3)}
         yield finding("slow-import", "seconds", **facts).at(evidence, "import")

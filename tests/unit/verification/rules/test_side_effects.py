@@ -161,17 +161,17 @@ def test_other_native_output_is_no_fault(change: Change) -> None:
     assert effects(change) == []
 
 
-def imports(first: float, second: float, start: float = 0.02, **times: float | None) -> Change:
-    """Return a change after which the imports and the starts took these seconds.
+def imports(first: float, second: float, start: float = 0.04, **times: float | None) -> Change:
+    """Return a change after which the imports and the start took these seconds.
 
     ``times`` are further times of the second import. The process did not wait for a processor.
     """
 
     def change(fields: Fields) -> None:
-        fields["import"].update(seconds=first + start)
+        fields["import"].update(seconds=first)
         times_of_step = {"seconds": second, "cpu_seconds": 0.1, "waited": 0.0} | times
         fields["exercise"]["steps"]["import"].update(times_of_step)
-        fields["starts"][1]["seconds"] = start
+        fields["exercise"]["steps"]["end"]["value"]["start_seconds"] = start
 
     return change
 
@@ -180,7 +180,7 @@ def test_slow_import_is_reported() -> None:
     assert effect(imports(9.0, 6.0)) == (
         "slow-import",
         f"{CELL}: import",
-        {"seconds": 6.0, "start": 0.02},
+        {"seconds": 6.0, "start": 0.04},
     )
 
 
@@ -190,7 +190,7 @@ def test_slow_import_is_reported() -> None:
         imports(4.9, 4.9),
         imports(30.0, 1.0),
         imports(1.0, 30.0),
-        imports(20.0, 20.0, start=0.25),
+        imports(20.0, 20.0, start=0.3),
         imports(20.0, 20.0, waited=16.0),
         imports(20.0, 20.0, waited=None, cpu_seconds=4.0),
         imports(20.0, 20.0, waited=None, cpu_seconds=None),
@@ -211,7 +211,7 @@ def test_import_on_a_stalled_machine_is_not_slow(process: str) -> None:
 
 
 def test_import_without_a_measured_start_is_not_judged() -> None:
-    assert effects(imports(9.0, 9.0), lambda fields: fields.pop("starts")) == []
+    assert effects(imports(9.0, 9.0), lambda fields: fields["exercise"]["steps"].pop("end")) == []
 
 
 @pytest.mark.parametrize("changes", [{"stdout": " \n"}, {"stdout": "Welcome", "code": 1}])
