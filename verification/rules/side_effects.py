@@ -135,7 +135,7 @@ def _slow_import(
 ) -> Iterator[Cause]:
     """Yield a cause if both imports are slow. The second one finds its files in memory."""
     step, end = evidence.steps.import_package, evidence.steps.end
-    own = _own_seconds(step) if step and step.ok else None
+    own = _own_seconds(step, evidence) if step and step.ok else None
     start = end.value.start_seconds if end and end.value else None
     if import_run.code or own is None or start is None:
         return
@@ -145,13 +145,20 @@ def _slow_import(
         yield finding("slow-import", "seconds", **facts).at(evidence, "import")
 
 
-def _own_seconds(step: StepResult) -> float | None:
-    """Return how long a step takes on a machine that does nothing else; None if not recorded.
+def _own_seconds(step: StepResult, evidence: CellEvidence) -> float | None:
+    """Return how long the import takes on a machine that does nothing else; None if not recorded.
 
-    It counts the time in which the process waits for something else than a processor. Where the
-    system does not record the waiting for a processor, it counts only the time on a processor.
+    It counts the time in which the process waits for something else than a processor. It counts
+    only the time on a processor if the system does not record the waiting, or if the import waits
+    for hosts, which do not answer on the closed network of the machine.
     """
-    return step.cpu_seconds if step.waited is None else step.seconds - step.waited
+    contacts = evidence.steps.contacts
+    waits_for_hosts = (evidence.import_run and evidence.import_run.sent) or any(
+        contact.step == step.step for contact in (contacts and contacts.value) or ()
+    )
+    if step.waited is None or waits_for_hosts:
+        return step.cpu_seconds
+    return step.seconds - step.waited
 
 
 def _unhandled_exception(

@@ -205,6 +205,21 @@ def test_slow_import_on_windows_is_reported() -> None:
     assert effect(imports(9.0, 9.0, waited=None, cpu_seconds=6.0))[0] == "slow-import"
 
 
+@pytest.mark.parametrize(
+    "contact",
+    [
+        lambda fields: fields["import"].update(sent={"Udp:OutDatagrams": 2}),
+        lambda fields: fields["exercise"]["steps"]["contacts"].update(
+            value=[{"step": "import", "how": "lookup", "host": "a.example", "port": ""}]
+        ),
+    ],
+    ids=["native", "Python"],
+)
+def test_import_that_waits_for_a_host_of_a_closed_network_is_not_slow(contact: Change) -> None:
+    assert effects(imports(11.0, 11.0), contact) == []
+    assert effect(imports(11.0, 11.0, cpu_seconds=6.0), contact)[0] == "slow-import"
+
+
 @pytest.mark.parametrize("process", ["import", "exercise"])
 def test_import_on_a_stalled_machine_is_not_slow(process: str) -> None:
     assert effects(imports(9.0, 9.0), lambda fields: fields[process].update(stalled=6.0)) == []
