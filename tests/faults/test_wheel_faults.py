@@ -480,3 +480,30 @@ def test_wheels_from_different_sources_are_reported(
     causes = inspect_release([good_wheel, stale], subject).causes
     assert [cause.name for cause in causes] == ["wheels-differ"] * 2
     assert "quiverdb/database.py" in " ".join(cause.message for cause in causes)
+
+
+SPEED = "quiverdb/_speed.abi3.so"
+FALLBACKS = {
+    "at-import": ("try:\n    from . import _speed\nexcept ImportError:\n    _speed = None\n", True),
+    "later": ("def fast():\n    from . import _speed\n    return _speed\n", False),
+}
+"""The code that loads an extension module, and whether the import of the package shows a fault."""
+
+
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_extension_module_that_the_package_does_without_is_reported(
+    judge: Judge, good_wheel: Path, tmp_path: Path, name: str
+) -> None:
+    code, is_shown = FALLBACKS[name]
+    wheel = wheels.mutate(
+        good_wheel,
+        tmp_path,
+        edit={"quiverdb/__init__.py": lambda data: data + f"\n\n{code}".encode()},
+        add={SPEED: b""},
+    )
+    judged = judge(wheel)
+
+    assert judged.static_names == {"damaged-library"}
+    assert judged.names == ({"pure-python-fallback"} if is_shown else set())
+    if is_shown:
+        assert has_facts(judged.dynamic[0], refused=1, count=1, needed_by=Path(SPEED).name)
