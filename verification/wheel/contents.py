@@ -116,10 +116,11 @@ def changes_cause(now: WheelContents, before: WheelContents) -> Cause | None:
     """Return the note about the differences from an earlier wheel; None if there are none."""
     found = changes(now, before)
     parts = [
-        f"{text} {listing(values)}"
-        for text, values in zip(
+        f"{text} {listing(values, limit)}"
+        for text, values, limit in zip(
             ("has no", "has new", "does not require", "newly requires", "does not export"),
             found,
+            (3, 3, 3, 3, 1),
             strict=True,
         )
         if values
