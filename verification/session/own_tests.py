@@ -52,8 +52,9 @@ def folder_fault(folder: Path) -> str:
         return f"this folder does not exist; {fix}"
     if not any(folder.rglob("test_*.py")):
         return f"this folder has no test_*.py; {fix}"
-    root, around = _surroundings(folder.absolute())
-    return _too_large(root) if _paths(folder.absolute(), root, around) is None else ""
+    folder = folder.resolve()
+    root, around = _surroundings(folder)
+    return _too_large(root) if _paths(folder, root, around) is None else ""
 
 
 def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
@@ -65,7 +66,7 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
     Raises:
         WrongUse: the files exceed `MAX_BYTES`.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()
     root, around = _surroundings(folder)
     default = folder if folder == root else folder.parent
     project = _nearest(folder, _PROJECT_FILES, root) or default
@@ -90,7 +91,7 @@ def _surroundings(folder: Path) -> tuple[Path, Iterable[Path]]:
     files of the project. Outside a project there are none.
     """
     if root := _nearest(folder, (".git",)):
-        output = suite.git(root, "ls-files", "-z") or ""
+        output = suite.git(root, "ls-files", "-z", "--recurse-submodules") or ""
         tracked = [file for name in output.split("\0") for file in _expand(root / name)]
         if any(file.is_relative_to(folder) for file in tracked):
             return root, tracked

@@ -151,7 +151,7 @@ def test_tests_in_a_checkout_come_with_its_tracked_files_without_the_package(
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", ".")
     write(tmp_path, ("secret.txt", "bindings/python/tests/new.sql"))
-    files = own_tests.collect(tmp_path / "bindings" / "python" / "tests", {"quiverdb"})
+    files = own_tests.collect(tmp_path / "tests" / "../bindings/python/tests", {"quiverdb"})
     assert list(files.contents) == [
         "bindings/python/pyproject.toml",
         "bindings/python/src/quiverdb/schema.sql",
@@ -178,6 +178,23 @@ def test_checkout_that_does_not_track_the_tests_is_not_their_surroundings(tmp_pa
     git(tmp_path, "add", "notes.md")
     files = own_tests.collect(tmp_path / "sdist" / "tests", ())
     assert set(files.contents) == {"pyproject.toml", "a.txt", "tests/test_a.py"}
+
+
+def test_files_of_a_submodule_and_behind_a_link_come_along(tmp_path: Path) -> None:
+    checkout, data = tmp_path / "checkout", tmp_path / "data"
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    write(data, ("a.sql",))
+    git(data, "init", "--quiet")
+    git(data, "add", ".")
+    git(data, *identity, "commit", "--quiet", "--message=a")
+    write(checkout, ("pyproject.toml", "shared/b.sql", "tests/test_a.py"))
+    (checkout / "schemas").symlink_to("shared")
+    git(checkout, "init", "--quiet")
+    allowed = ("-c", "protocol.file.allow=always")
+    git(checkout, *allowed, "submodule", "--quiet", "add", str(data), "data")
+    git(checkout, "add", ".")
+    files = own_tests.collect(checkout / "tests", ())
+    assert {"data/a.sql", "schemas/b.sql", "shared/b.sql"} <= files.contents.keys()
 
 
 def test_source_of_the_package_inside_the_tests_stays(tmp_path: Path) -> None:
