@@ -1,0 +1,56 @@
+"""The state is read in a process of its own, because the tests change it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from verification.probe import process_state
+
+
+def run(code: str) -> dict[str, dict[str, list[str | None]]]:
+    """Run code between two readings, and return old and new value by reading, kind and name."""
+    script = (
+        "import json, process_state as state\n"
+        "whole, basic = state.whole(), state.basic()\n"
+        f"{code}\n"
+        "found = {f'{c[\"kind\"]}: {c[\"name\"]}': [c['old'], c['new']]"
+        " for c in state.changes(whole)}\n"
+        "print(json.dumps({'whole': found, 'basic': state.changed_basic(basic)}))"
+    )
+    folder = Path(process_state.__file__).parent
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(
+        command, cwd=folder, capture_output=True, check=True, text=True, timeout=60
+    )
+    changes: dict[str, dict[str, list[str | None]]] = json.loads(result.stdout)
+    return changes
+
+
+def test_unchanged_state_has_no_changes() -> None:
+    assert run("import logging, socket, decimal, threading") == {"whole": {}, "basic": {}}
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "old"),
+    [
+        ("import os; os.umask(0o77)", "umask", "0o22"),
+        ("import signal; signal.signal(signal.SIGTERM, print)", "handler of SIGTERM", "0"),
+    ],
+)
+def test_basic_state_is_part_of_the_whole_state(code: str, name: str, old: str) -> None:
+    changes = run(f"import os; os.umask(0o22)\nwhole, basic = state.whole(), state.basic()\n{code}")
+    assert changes["basic"][name] == changes["whole"][f"process: {name}"]
+    assert changes["basic"][name][0] == old
+
+
+def test_long_value_is_cut_and_a_removed_value_is_none() -> None:
+    code = "import os; os.environ['LONG'] = 'x' * 9000; os.environ.pop('HOME', None)"
+    changes = run(f"import os; os.environ['HOME'] = '/x'\nwhole = state.whole()\n{code}")["whole"]
+    old, new = changes["environment variable: LONG"]
+    assert (old, len(new or "")) == (None, 4000)
+    assert changes["environment variable: HOME"] == ["/x", None]
