@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from containers import builder, upstream_releases, wheelhouse
 from containers.workflow_testbed import TagPush
-from verification.models.errors import WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import PlatformTarget, Subject
@@ -94,17 +94,29 @@ def _manylinux_image() -> str | None:
 def _built(host: Host, selection: Selection, subject: Subject) -> Release:
     assert selection.source is not None
     image = _manylinux_image()
-    wheels = [
-        builder.build(
-            host.engine,
-            selection.source,
-            host.run,
-            platform=system,
-            python=subject.python,
-            manylinux_image=image,
-        )
-        for system in selection.systems
-    ]
+    try:
+        wheels = [
+            builder.build(
+                host.engine,
+                selection.source,
+                host.run,
+                platform=system,
+                python=subject.python,
+                manylinux_image=image,
+            )
+            for system in selection.systems
+        ]
+    except BuildFailed as error:
+        if not selection.subject or image:
+            raise
+        # The image lacks the headers of CPython, and its compiler is not GCC.
+        raise TestbedFailure(
+            "image-build-failed",
+            error.where,
+            f"{error.message}. The builder is a stand-in for manylinux, so this proves nothing "
+            "about the package. Use --wheels, or name an image of manylinux in "
+            f"QUIVERDB_E2E_MANYLINUX (log: {error.log})",
+        ) from None
     release = wheelhouse.from_files(wheels, location=str(selection.source))
     return _with_compilers(release, image)
 

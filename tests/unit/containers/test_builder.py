@@ -292,13 +292,6 @@ def test_source_is_built_again_for_another_python(source: Path, cibuildwheel: Ci
         ("engine-unreachable", "Build failed because docker is too old."),
         ("machine-lost", "RuntimeError: the container shell has exited"),
         ("image-build-failed", "ERROR: No matching distribution found for numpy>=2"),
-        ("image-build-failed", "c.c:1:10: fatal error: 'Python.h' file not found"),
-        ("image-build-failed", "c.c:1:10: fatal error: Python.h: No such file or directory"),
-        (
-            "image-build-failed",
-            "  Could NOT find Python (missing: Python_INCLUDE_DIRS Development.Module)",
-        ),
-        ("image-build-failed", "curl: (6) Could not resolve host: mirror.example"),
     ],
 )
 def test_testbed_failure_of_a_build_has_its_cause(

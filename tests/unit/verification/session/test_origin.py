@@ -14,7 +14,7 @@ from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
 from tests.helpers.sample_testbed import ENGINE, release
 from tests.helpers.sample_wheels import SUBJECT
-from verification.models.errors import WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.session import dependencies, origin, release_pipeline
@@ -132,6 +132,28 @@ def test_python_that_the_builder_does_not_have_is_wrong_use(
         origin.existing_release(selected, subject)
     monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", "quay.example/manylinux")
     assert origin.existing_release(selected, subject) is None
+
+
+@pytest.mark.parametrize(
+    ("subject", "image", "expected"),
+    [("", "", BuildFailed), ("other", "", TestbedFailure), ("other", "m", BuildFailed)],
+    ids=["default", "stand-in builder", "manylinux"],
+)
+def test_failed_build_of_another_package_counts_only_in_an_image_of_manylinux(
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    subject: str,
+    image: str,
+    expected: type[Exception],
+) -> None:
+    def build(*_: object, **__: object) -> Path:
+        raise BuildFailed("wheel for linux", "fatal error: 'Python.h' file not found", "a.log")
+
+    monkeypatch.setattr(builder, "build", build)
+    monkeypatch.setenv("QUIVERDB_E2E_MANYLINUX", image)
+    selected = selection(source=source, machines=("debian-13",), subject=subject)
+    with pytest.raises(expected, match=r"Python\.h"):
+        make(selected)
 
 
 # ---- the release workflow ----
