@@ -15,7 +15,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from containers import wheelhouse
 from verification.models.base import DataError, read_json
 from verification.models.cause import Cause
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
@@ -25,10 +24,8 @@ from verification.models.survey import PinnedRelease, PlatformOutcome, SurveyRes
 from verification.models.verdict import Verdict
 from verification.report import card, cause_groups
 from verification.scenarios import machines
-from verification.session import crash, lock
+from verification.session import crash, new_subject
 from verification.subjects import subject as subjects
-from verification.subjects.generate import generate
-from verification.wheel.archive import open_wheel
 from verification.wheel.errors import BadWheel
 
 ROOT = Path(__file__).parents[2]
@@ -112,14 +109,11 @@ def describe(release: PinnedRelease, folder: Path) -> Path:
 
     Raises:
         TestbedFailure: the upstream index does not answer.
-        WrongUse: the index has no such release, or the dependencies have no solution.
-        DataError: no wheel can be described.
-        BadWheel: a file of the release is not a wheel.
+        WrongUse: there is no such release, no machine can run its wheels, or the dependencies have
+            no solution.
     """
-    files = wheelhouse.from_release(release.version, release.name)
-    description = generate(map(open_wheel, files.wheel_paths)).write(folder)
-    lock.write_next_to(description, files)
-    return description
+    subject, _ = new_subject.of_release(release.name, release.version, folder)
+    return subject.file
 
 
 def run(release: PinnedRelease, folder: Path, options: GateOptions) -> SurveyResult:

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from containers import wheelhouse
 from tests.helpers import sample_run
-from tests.helpers.sample_wheels import SUBJECT, linux_wheel
+from tests.helpers.sample_wheels import SUBJECT
 from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.release import Release, ReleaseFile
 from verification.models.report import Report
 from verification.models.results import ItemResult
 from verification.models.survey import PinnedRelease, SurveyResult
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 from verification.rules.catalogue import catalogue
-from verification.session import lock, survey
+from verification.session import survey
 from verification.session.survey import GateOptions
 from verification.subjects import subject as subjects
 from verification.wheel.errors import BadWheel
@@ -223,20 +221,6 @@ def test_release_that_cannot_be_described_is_a_result_with_the_reason(
     result = survey.run(XXHASH, tmp_path / "a", GateOptions())
     assert (result.verdict, result.report) == (verdict, "")
     assert str(error).rpartition(": ")[2] in result.reason
-
-
-def test_description_has_the_subject_the_smoke_test_and_the_lock(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    wheel = ReleaseFile.read(linux_wheel(tmp_path))
-    release = Release(origin="release", location="1.0.0", version="1.0.0", wheels=(wheel,))
-    locked: list[tuple[Path, Release]] = []
-    monkeypatch.setattr(wheelhouse, "from_release", lambda *_: release)
-    monkeypatch.setattr(lock, "write_next_to", lambda *words: locked.append(words))
-    quiverdb = PinnedRelease(name="quiverdb", version="1.0.0")
-    description = survey.describe(quiverdb, tmp_path / "subject")
-    assert {path.name for path in description.parent.iterdir()} == {"subject.toml", "smoke.py"}
-    assert locked == [(description, release)]
 
 
 @pytest.mark.parametrize(
