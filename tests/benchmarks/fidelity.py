@@ -1,10 +1,10 @@
 """Run the gate on the newest releases of well-known packages, and write docs/fidelity.md.
 
 Run ``python3 -m tests.benchmarks.fidelity`` in the root folder of the repository, in the
-environment of the suite. ``fidelity.toml`` has the packages, and ``fidelity_alarms.toml`` the
-judgement of each alarm. Results are kept for each package in the state folder: a further run
-continues, and only makes the page again if all results are there. ``--again NAME`` runs a package
-again. ``--kept`` runs nothing and makes the page from the kept results.
+environment of the suite. ``fidelity.toml`` and ``fidelity_second.toml`` have the packages, and
+``fidelity_alarms.toml`` the judgement of each alarm. Results are kept for each package in the state
+folder: a further run continues, and only makes the page again if all results are there. ``--again
+NAME`` runs a package again. ``--kept`` runs nothing and makes the page from the kept results.
 
 The exit code is 0 if each alarm is judged and true, 1 if an alarm is false or not judged, 3 if a
 package has no result, and 4 for wrong use.
@@ -38,14 +38,16 @@ from verification.session import survey
 from verification.session.survey import GateOptions
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = Path(__file__).with_name("fidelity.toml")
+SAMPLES = (
+    Path(__file__).with_name("fidelity.toml"),
+    Path(__file__).with_name("fidelity_second.toml"),
+)
+"""The samples of the table; no package is in two of them."""
 ALARMS = Path(__file__).with_name("fidelity_alarms.toml")
 PAGE = ROOT / "docs" / "fidelity.md"
 MACHINES = ("debian-13", "debian-11", "debian-forky", "windows-wine", "windows-wine-vcredist")
 INSPECTION = "(inspected)"
 """In the place of a machine: no machine of the table installs the wheel."""
-SIZE = 40
-"""The number of packages in the table."""
 _CELLS = "uv-venv or uv-system"
 _JOBS = 2
 _GATE = GateOptions(MACHINES, ("--no-provision", "-n1", "--profile=full", "-k", _CELLS))
@@ -72,10 +74,14 @@ class Source(Model):
 
 
 class Sample(Model):
-    """The content of ``fidelity.toml``."""
+    """The content of a file of a sample."""
 
+    file: str
+    """The name of the file."""
     drawn: datetime.date
     seed: int
+    size: int
+    """The number of packages in the table."""
     left: tuple[LeftPackage, ...]
     list: tuple[str, ...]
     source: Source
@@ -90,10 +96,10 @@ class Sample(Model):
         """
         order = random.Random(self.seed).sample(self.list, len(self.list))  # noqa: S311  (no secret)
         left = {package.name for package in self.left}
-        drawn = [name for name in order if name not in left][:SIZE]
+        drawn = [name for name in order if name not in left][: self.size]
         releases = {release.name: release for release in self.release}
         if unknown := [name for name in drawn if name not in releases]:
-            raise WrongUse(f"{SAMPLE.name}: the seed draws {unknown[0]}; add its release")
+            raise WrongUse(f"{self.file}: the seed draws {unknown[0]}; add its release")
         return tuple(releases[name] for name in drawn)
 
 
@@ -145,9 +151,14 @@ class Row(NamedTuple):
 Judge = Mapping[Alarm, Judgement | None]
 
 
-def load_sample(path: Path = SAMPLE) -> Sample:
-    """Return the packages. Raise a `DataError` if the file does not fit the model."""
-    return validate(Sample, load_toml(path), path.name)
+def load_sample(path: Path) -> Sample:
+    """Return the packages of a sample. Raise a `DataError` if the file does not fit the model."""
+    return validate(Sample, {**load_toml(path), "file": path.name}, path.name)
+
+
+def load_samples() -> tuple[Sample, ...]:
+    """Return all samples. Raise a `DataError` if a file does not fit the model."""
+    return tuple(map(load_sample, SAMPLES))
 
 
 def load_judgements(path: Path = ALARMS) -> tuple[Judgement, ...]:
@@ -230,7 +241,7 @@ def judge(alarms: Iterable[Alarm], judgements: Sequence[Judgement]) -> Judge:
 
 
 def page(
-    sample: Sample,
+    samples: Sequence[Sample],
     results: Mapping[PinnedRelease, Sequence[Row] | str],
     judged: Judge,
     facts: Mapping[str, str],
@@ -239,7 +250,6 @@ def page(
     table = [row for result in results.values() if not isinstance(result, str) for row in result]
     counts = Counter(_verdict(judged[alarm]) for row in table for alarm in row.alarms)
     inspected = sum(row.machine == INSPECTION for row in table)
-    source = sample.source
     lines = [
         "# Verdicts about packages of others",
         "",
@@ -251,20 +261,19 @@ def page(
         "`python3 -m tests.benchmarks.fidelity` makes this page. "
         + " ".join(f"{name}: {value}." for name, value in facts.items()),
         "",
-        f"- **Packages**: drawn on {sample.drawn} with the seed {sample.seed} from the "
-        f"{len(sample.list)} most downloaded packages with native wheels, before any of them ran "
-        "(`tests/benchmarks/fidelity.toml`). The list is the first part of "
-        f"`{source.file}` of {source.repository}, commit {source.commit[:12]}, {source.date}.",
-        "- **Run**: the suite's own gate with a subject and a smoke test that are made from the "
-        "wheels. The smoke test imports each package and each extension module, and imports them "
-        "again in a new process. It makes no call that is specific to a package.",
+        *map(_sample_line, samples),
+        "- **Run**: `./e2e init` makes the subject and the smoke test from the wheels, and the "
+        "suite's own gate runs them, as `./e2e survey` does. The smoke test imports each package "
+        "and each extension module, calls functions that return a version, and imports all of "
+        "them again in a new process. It makes no call that is specific to a package.",
         f"- **Cells**: uv on {', '.join(MACHINES)}; only machines with a wheel for their system.",
         "- **Alarm**: a cause of severity *broken* or *flawed*, of the inspection or of the cell. "
         "It is *true* if a public report or a measurement confirms it. The evidence is below the "
         "table. Notes are not in the table.",
         "",
     ]
-    lines += [f"- {package.name} left the sample: {package.reason}" for package in sample.left]
+    left = [package for sample in samples for package in sample.left]
+    lines += [f"- {package.name} left the sample: {package.reason}" for package in left]
     lines += ["| wheel | machine | outcome | alarms |", "|---|---|---|---|"]
     for release, result in results.items():
         if isinstance(result, str):
@@ -289,6 +298,16 @@ def page(
     return "\n".join(lines) + "\n"
 
 
+def _sample_line(sample: Sample) -> str:
+    source = sample.source
+    return (
+        f"- **{sample.size} packages**: drawn on {sample.drawn} with the seed {sample.seed} from "
+        f"the {len(sample.list)} packages in `tests/benchmarks/{sample.file}`, before any of them "
+        "ran. They are among the most downloaded packages with native wheels: the list is from "
+        f"`{source.file}` of {source.repository}, commit {source.commit[:12]}, {source.date}."
+    )
+
+
 def _verdict(judgement: Judgement | None) -> str:
     return judgement.verdict if judgement else "not judged"
 
@@ -304,8 +323,8 @@ def measure(options: argparse.Namespace) -> int:
     Raises:
         WrongUse: the sample has no such package, or not the releases that the seed draws.
     """
-    sample, judgements = load_sample(), load_judgements()
-    packages = sample.packages
+    samples, judgements = load_samples(), load_judgements()
+    packages = [package for sample in samples for package in sample.packages]
     names = {package.name for package in packages}
     if unknown := sorted({*options.only, *options.again} - names):
         raise WrongUse(f"{unknown[0]}: not in the sample; its packages: {', '.join(sorted(names))}")
@@ -335,7 +354,7 @@ def measure(options: argparse.Namespace) -> int:
     if not options.only:
         reports_of = [report for report in found.values() if not isinstance(report, str)]
         days = sorted(report.started[:10] for report in reports_of)
-        PAGE.write_text(page(sample, results, judged, {"Runs": _range(days)}), "utf-8")
+        PAGE.write_text(page(samples, results, judged, {"Runs": _range(days)}), "utf-8")
     verdicts = {_verdict(judgement) for judgement in judged.values()}
     if verdicts & {"false", "not judged"}:
         return ExitCode.PACKAGE_FAILED

@@ -13,7 +13,7 @@ from tests.benchmarks.fidelity import (
     Judgement,
     LeftPackage,
     load_judgements,
-    load_sample,
+    load_samples,
 )
 from tests.helpers import sample_run
 from verification.models.cause import Cause
@@ -23,7 +23,8 @@ from verification.models.survey import PinnedRelease
 from verification.models.verdict import Outcome
 from verification.rules.catalogue import catalogue
 
-SAMPLE = load_sample()
+SAMPLES = load_samples()
+SAMPLE = SAMPLES[0]
 MISSING = catalogue().cause(
     "missing-runtime-library", "a.pyd", "needs a.dll", risk=False, library="a.dll"
 )
@@ -42,18 +43,26 @@ def judgement(**changes: object) -> Judgement:
     return Judgement.model_validate(fields | {"evidence": "x/x#1"} | changes)
 
 
-def test_packages_are_those_that_the_seed_draws() -> None:
-    drawn = random.Random(SAMPLE.seed).sample(SAMPLE.list, fidelity.SIZE)  # noqa: S311
-    assert len(set(SAMPLE.list)) >= 120
-    assert [package.name for package in SAMPLE.packages] == drawn
+def test_packages_are_those_that_the_seeds_draw() -> None:
+    for sample in SAMPLES:
+        left = {package.name for package in sample.left}
+        order = random.Random(sample.seed).sample(sample.list, len(sample.list))  # noqa: S311
+        drawn = [name for name in order if name not in left][: sample.size]
+        assert len(set(sample.list)) >= 120
+        assert [package.name for package in sample.packages] == drawn
+
+
+def test_no_package_is_in_two_samples() -> None:
+    names = [package.name for sample in SAMPLES for package in sample.packages]
+    assert len(set(names)) == len(names) == 60
 
 
 def test_next_drawn_package_takes_the_place_of_one_that_left() -> None:
     order = random.Random(SAMPLE.seed).sample(SAMPLE.list, len(SAMPLE.list))  # noqa: S311
     left = SAMPLE.model_copy(update={"left": (LeftPackage(name=order[0], reason="no wheel"),)})
-    with pytest.raises(WrongUse, match=order[fidelity.SIZE]):
+    with pytest.raises(WrongUse, match=order[SAMPLE.size]):
         _ = left.packages
-    added = PinnedRelease(name=order[fidelity.SIZE], version="1.0")
+    added = PinnedRelease(name=order[SAMPLE.size], version="1.0")
     complete = left.model_copy(update={"release": (*SAMPLE.release, added)})
     assert complete.packages[-1] == added
     assert order[0] not in {package.name for package in complete.packages}
@@ -96,10 +105,9 @@ def measure(
     result: Callable[..., Report | str],
 ) -> tuple[int, str]:
     """Run the benchmark with one package. Return the exit code and the page."""
-    sample = SAMPLE.model_copy(update={"release": SAMPLE.release[:1], "left": ()})
-    monkeypatch.setattr(fidelity, "SIZE", 1)
+    sample = SAMPLE.model_copy(update={"release": SAMPLE.release[:1], "left": (), "size": 1})
     monkeypatch.setattr(fidelity, "PAGE", folder / "fidelity.md")
-    monkeypatch.setattr(fidelity, "load_sample", lambda: sample)
+    monkeypatch.setattr(fidelity, "load_samples", lambda: (sample,))
     monkeypatch.setattr(fidelity, "load_judgements", lambda: judgements)
     monkeypatch.setattr(fidelity, "result_of", result)
     code = fidelity.measure(argparse.Namespace(only=[], again=[], jobs=1, kept=False))
