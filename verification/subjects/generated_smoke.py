@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -113,30 +115,43 @@ def import_packages() -> list[str]:
     return failed
 
 
-def handled_failures() -> list[str]:
-    """Import the packages in a new process. Return the extension modules that failed silently.
+def files_of_import() -> list[str]:
+    """Import the packages in a new process. Return the extension modules that this loads, as paths.
 
-    An audit hook gets the name of each extension module that Python begins to load (PEP 578).
+    Those that fail silently are included. An audit hook gets the path of each extension module
+    that Python begins to load (PEP 578).
     """
     begun: list[str] = []
 
     def record(event: str, arguments: tuple[object, ...]) -> None:
         if event == "import" and arguments[1]:
-            begun.append(str(arguments[0]))
+            begun.append(os.path.realpath(str(arguments[1])))
 
     sys.addaudithook(record)
     import_packages()
-    return [name for name in begun if name not in sys.modules]
+    return begun
 
 
 def _is_handled(name: str, failed: list[str]) -> bool:
-    return _is_optional(name, failed) or name in _handled()
+    """Return whether the import of the packages does without a module, or loads it otherwise.
+
+    A package can load its extension module under another name. A second import then fails.
+    """
+    return _is_optional(name, failed) or _file_of(name) in _files_of_import()
+
+
+def _file_of(module: str) -> str:
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return ""
+    return os.path.realpath(spec.origin) if spec and spec.origin else ""
 
 
 @functools.cache
-def _handled() -> list[str]:
+def _files_of_import() -> list[str]:
     try:
-        return in_new_process("handled_failures")
+        return in_new_process("files_of_import")
     except (subprocess.SubprocessError, OSError, ValueError, IndexError):
         return []  # the first failure counts
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import sys
 import sysconfig
@@ -43,6 +44,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType
         (tmp_path / "generated_thing" / f"{name}.py").write_text(source, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("generated_thing")]:
+        monkeypatch.delitem(sys.modules, name)  # of another test
     loaded = load(source_of(tmp_path, "generated_thing"), tmp_path / "smoke.py")
     monkeypatch.setitem(loaded.PACKAGES, sys.platform, ["generated_thing"])
     return loaded
@@ -105,6 +108,7 @@ def use_handled(package: types.ModuleType, folder: Path, source: str) -> list[st
     (folder / "generated_thing" / name).write_text("no library", "utf-8")
     (folder / "generated_thing" / "__init__.py").write_text(source, "utf-8")
     (folder / "smoke.py").write_text(inspect_source(package, "_fast"), "utf-8")
+    importlib.invalidate_caches()
     test = load((folder / "smoke.py").read_text("utf-8"), folder / "smoke.py")
     test.round_trip()
     imported: list[str] = test.import_all()
@@ -128,6 +132,18 @@ def test_failure_that_the_import_of_the_package_handles_is_no_error(
     package: types.ModuleType, tmp_path: Path
 ) -> None:
     source = "try:\n    from . import _fast\nexcept ImportError:\n    _fast = None\n"
+    assert use_handled(package, tmp_path, source) == []
+
+
+def test_module_that_the_package_loads_under_another_name_is_not_imported_again(
+    package: types.ModuleType, tmp_path: Path
+) -> None:
+    source = (
+        "import importlib.util, pathlib\n"
+        "file = next(pathlib.Path(__file__).parent.glob('_fast*'))\n"
+        "spec = importlib.util.spec_from_file_location('generated_thing_other', file)\n"
+        "try:\n    importlib.util.module_from_spec(spec)\nexcept ImportError:\n    pass\n"
+    )
     assert use_handled(package, tmp_path, source) == []
 
 
