@@ -103,7 +103,7 @@ class ImportRun(CommandRun):
     made: tuple[str, ...]
     """The files that it created in the current folder."""
     sent: Mapping[str, int] | None = None
-    """By how much the machine's counters of connections and packets have grown (Linux, proc(5)).
+    """The growth of the machine's counters of connections and packets (Linux, proc(5)), by counter.
     Counters that have not grown are left out; null if not recorded."""
 
 
@@ -137,10 +137,10 @@ class StepResult(Model):
     seconds: float = 0.0
     """The duration in seconds."""
     cpu_seconds: float | None = None
-    """How long the process used a processor meanwhile; null if not recorded."""
+    """The processor time of the process during the step, in seconds; null if not recorded."""
     waited: float | None = None
-    """For how many seconds its thread was ready and waited for a processor. Null if not recorded,
-    or if the system does not record it; only Linux does."""
+    """For how many seconds its thread was ready and waited for a processor. Null if not recorded.
+    Only Linux records it."""
     line: str = ""
     """A line of the file with the steps that is not JSON."""
 
@@ -297,9 +297,9 @@ class ProcessChange(Model):
     """One change of the process."""
 
     kind: str
-    """What kind of state it is, such as `process` or `environment variable`."""
+    """The kind of state, such as `process` or `environment variable`."""
     name: str
-    """Its name, such as `recursion limit` or `TZ`."""
+    """The name of the value, such as `recursion limit` or `TZ`."""
     old: str | None
     """The old value; null if it did not exist."""
     new: str | None
@@ -307,17 +307,17 @@ class ProcessChange(Model):
 
 
 class EffectsValue(Model):
-    """What a step of the observation changed."""
+    """The changes of one step of the observation."""
 
     changes: tuple[ProcessChange, ...]
     """The changes of the process."""
 
 
 class Contact(Model):
-    """A host that Python code looked up or contacted. The machine itself is none."""
+    """A contact of Python code with another host, or the lookup of one."""
 
     step: str
-    """The step that ran."""
+    """The step during which it happened."""
     how: Literal["lookup", "connection", "datagram"]
     """The kind of contact."""
     host: str
@@ -334,7 +334,7 @@ class EndValue(Model):
     path: tuple[str, ...]
     """The value of ``sys.path``."""
     start_seconds: float | None = None
-    """How long the process used a processor before its first step; null if not recorded."""
+    """The processor time of the process before its first step, in seconds; null if not recorded."""
 
 
 class Steps(Model):
@@ -601,9 +601,9 @@ class CellEvidence(Model):
     exercise: Exercise | None = None
     """The use of the package."""
     observation: Exercise | None = None
-    """The import and the first native call in a further process, which records what they change.
-    Its streams have only what native code prints. The character U+001E ends four parts: the start,
-    the import, the call and the end. None if the exercise failed, or if it is not recorded."""
+    """The import and the first native call in a separate process, which records what they change.
+    Its streams have only what native code prints. The character U+001E separates four parts: the
+    start, the import, the call and the end. None if the exercise failed, or if not recorded."""
     chosen: ChosenValues | None = None
     """The values that the host chose for the smoke test; None if the machine was not reached."""
     on_disk: DatabaseFile | None = None

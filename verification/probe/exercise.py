@@ -10,8 +10,8 @@ The file ``smoke.py`` of the subject is in the same folder. It has the functions
 ``written.py`` records the files that the smoke test writes. ``process_state.py`` reads the state of
 the process.
 
-With the variable E2E_OBSERVE, the script only imports the package and makes the first native call,
-and records what each of them changes in the process and what native code prints.
+If the variable E2E_OBSERVE is set, the script only imports the package and makes the first native
+call. It records what each of the two changes in the process and what native code prints.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
 _LOADED = open(os.environ["E2E_LOADED"], "a", encoding="utf-8")  # noqa: SIM115
 
 _START_SECONDS = time.process_time()
-"""How long the start of this interpreter has used a processor."""
-_END_OF_OUTPUT = b"\x1e"
-"""The control character RECORD SEPARATOR."""
+"""The processor time of the start of this interpreter, in seconds."""
+_PART_END = b"\x1e"
+"""The control character RECORD SEPARATOR. It separates the parts of the output."""
 _CONTACTS = {
     "socket.getaddrinfo": "lookup",
     "socket.gethostbyname": "lookup",
@@ -101,9 +101,9 @@ def step(name: str, action: Action) -> bool:
 
 
 def waited_seconds() -> Optional[float]:
-    """Return how long this thread was ready and waited for a processor; None if unknown.
+    """Return for how many seconds this thread was ready and waited for a processor, if known.
 
-    proc(5), /proc/pid/schedstat: the second number, in nanoseconds.
+    The second number of /proc/pid/schedstat is this time in nanoseconds (proc(5)).
     """
     try:
         with open("/proc/thread-self/schedstat", encoding="ascii") as file:
@@ -178,11 +178,11 @@ def extension_modules() -> Dict[str, bool]:
     """Return the files of the extension modules that Python began to load, and if it loaded them.
 
     A package that handles the ImportError of an extension module hides that the loader refused it.
-    A file that the loader accepted stays in the process, also if its module raises an error then.
+    A file that the loader accepted stays in the process, also if its module then raises an error.
     """
     files = {path: name in sys.modules for name, path in _BEGUN.items()}
     if not all(files.values()):
-        # The same file can have two paths, so only the last two parts are compared.
+        # The same file can have two paths, so only the last folder and the name are compared.
         libraries = {_last_parts(path) for path in mapped()}
         files = {path: done or _last_parts(path) in libraries for path, done in files.items()}
     # The loader reports the path without symbolic links (proc(5)).
@@ -484,7 +484,10 @@ def record_loading(event: str, arguments: Tuple[object, ...]) -> None:
 
 
 def write_other_modules() -> None:
-    """Write the names of the imported modules of the other distributions in the same folder."""
+    """Write the names of the imported modules of other distributions, for the observation.
+
+    Only distributions in the install folder of the package count.
+    """
     from importlib.metadata import distribution
 
     installed = distribution(os.environ["E2E_SUBJECT"])
@@ -702,18 +705,20 @@ def entry_points() -> List[Dict[str, str]]:
 # ---- the process ----
 
 
-def effects(before: Dict[str, Dict[str, str]]) -> Dict[str, List[Dict[str, Optional[str]]]]:
-    """Return what changed since the state ``before``, and mark the end of a part of the output."""
+def changes_since(
+    before: Dict[str, Dict[str, str]],
+) -> Dict[str, List[Dict[str, Optional[str]]]]:
+    """Return what changed since the state ``before``, and end a part of the output."""
     changes = module_of("process_state").changes(before)
-    end_of_output()
+    end_output_part()
     return {"changes": changes}
 
 
-def end_of_output() -> None:
-    """Mark the end of what native code has written to both streams of the process."""
+def end_output_part() -> None:
+    """End a part of what native code writes to both streams of the process."""
     module_of("process_state").flush_native()
     for number in (1, 2):
-        os.write(number, _END_OF_OUTPUT)
+        os.write(number, _PART_END)
 
 
 # ---- other hosts ----
@@ -746,7 +751,7 @@ def record_contact(event: str, arguments: Tuple[object, ...]) -> None:
 
 
 def contacts() -> List[Contact]:
-    """Return the recorded contacts, without this machine."""
+    """Return the recorded contacts, without those with this machine."""
     if not _contacts:
         return []
     import ipaddress
@@ -797,10 +802,10 @@ def steps() -> None:
 
 
 def observed_steps() -> None:
-    """Import the package and make the first native call, and record what each changes.
+    """Import the package and make the first native call, and record what each of the two changes.
 
-    Other packages are imported before, so that their changes do not count. The streams of Python
-    write to a file, so that only native code writes to the streams of the process.
+    Modules of other packages are imported before, so that their changes do not count. The streams
+    of Python write to a file, so that only native code writes to the streams of the process.
     """
     written = module_of("written")
     written.record()
@@ -810,12 +815,12 @@ def observed_steps() -> None:
     printed = open(f"{os.environ['E2E_STEPS']}.printed", "w", encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = printed  # type: ignore[misc]
     before = module_of("process_state").whole()
-    end_of_output()
+    end_output_part()
     step("import", import_package)
-    step("import-effects", functools.partial(effects, before))
+    step("import-effects", functools.partial(changes_since, before))
     before = module_of("process_state").whole()
     step("native-call", native_call)
-    step("call-effects", functools.partial(effects, before))
+    step("call-effects", functools.partial(changes_since, before))
     step("written-files", written.paths)
 
 

@@ -36,8 +36,8 @@ def record(kind: str, **values: Union[str, int, List[str], None]) -> None:
 def pytest_load_initial_conftests(args: List[str], parser: pytest.Parser) -> None:
     """Remove the options of the package's settings that need a plugin, and their values.
 
-    A machine has no plugin of pytest, except those of the tests' conftest.py. An operand after such
-    an option is its value. The last operand is the folder of the tests.
+    A machine has no plugins of pytest except those that the tests' conftest.py defines. An operand
+    after such an option is its value. The last operand is the folder of the tests.
     """
     known, unknown = parser.parse_known_and_unknown_args(args)
     values = known.file_or_dir[:-1]

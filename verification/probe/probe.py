@@ -455,7 +455,7 @@ def network() -> Dict[str, List[List[str]]]:
 
 
 def network_counters() -> Optional[Dict[str, int]]:
-    """Return what this machine has sent (proc(5), /proc/net/snmp); None on Windows.
+    """Return the counters of what this machine has sent (proc(5), /proc/net/snmp); None on Windows.
 
     ``ActiveOpens`` are the connections that a program began, ``OutDatagrams`` the sent datagrams,
     such as lookups of names, and ``OutNoRoutes`` the packets to a network without a route.
@@ -475,7 +475,7 @@ def network_counters() -> Optional[Dict[str, int]]:
 def grown(
     before: Optional[Mapping[str, int]], after: Optional[Mapping[str, int]]
 ) -> Optional[Dict[str, int]]:
-    """Return by how much the counters have grown, without those that have not; None if unknown."""
+    """Return the growth of each counter that has grown; None if unknown."""
     if before is None or after is None:
         return None
     return {name: n - before[name] for name, n in after.items() if n > before.get(name, n)}
@@ -548,8 +548,8 @@ def exercise(
 ) -> Evidence:
     """Run the exercise in a new interpreter, and return its result and its steps.
 
-    With ``observe``, it imports the package and makes the first native call, and records what they
-    change.
+    With ``observe``, the exercise only imports the package and makes the first native call, and
+    records what these two change.
     """
     scratch = instructions["folder"]
     if observe:

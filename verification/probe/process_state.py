@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 State = Dict[str, Dict[str, str]]
 """The values by kind and name."""
 Change = Dict[str, Optional[str]]
-"""The ``kind`` and ``name``, and the ``old`` and ``new`` value. None if there is none."""
+"""The ``kind`` and ``name`` of a value, its ``old`` and its ``new`` text; None if it is missing."""
 
 _INITIAL_PATH = tuple(sys.path)
 _TEXT_CHARACTERS = 4000
@@ -32,7 +32,7 @@ _PROCESS = "process"
 
 
 def basic() -> Dict[str, str]:
-    """Return the part of the state that costs no time to read: values by name."""
+    """Return the part of the state that is fast to read: values by name."""
     mask = os.umask(0)
     os.umask(mask)
     state = {
@@ -46,7 +46,7 @@ def basic() -> Dict[str, str]:
     if hasattr(sys, "_is_gil_enabled"):  # CPython 3.13 and later
         state["GIL"] = "enabled" if sys._is_gil_enabled() else "disabled"
     for number in (signal.SIGINT, signal.SIGTERM):
-        state[f"handler of {number.name}"] = _described(signal.getsignal(number))
+        state[f"handler of {number.name}"] = _name_or_text(signal.getsignal(number))
     if sys.platform == "linux":  # Python does not know handlers set by native code: proc(5), status
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             lines = (line.split(":") for line in file if line.startswith(("SigIgn", "SigCgt")))
@@ -57,7 +57,8 @@ def basic() -> Dict[str, str]:
 
 def _rounding() -> str:
     """Return the rounding mode of floating-point numbers (C standard, FLT_ROUNDS)."""
-    one, small = float(len("1")), sys.float_info.epsilon / 4  # no constants, which Python computes
+    # The compiler computes expressions of constants, so these are no constants.
+    one, small = float(len("1")), sys.float_info.epsilon / 4
     up, down = one + small > one, -one - small < -one
     if up or down:
         return "upward" if up else "downward"
@@ -82,7 +83,7 @@ def whole() -> State:
         "import path": _import_path(),
         "warning filter": _warning_filters(),
         "root log handler": _root_handlers(),
-        "builtin": {n: _described(v) for n, v in vars(builtins).items() if n != "_"},
+        "builtin": {n: _name_or_text(v) for n, v in vars(builtins).items() if n != "_"},
     }
 
 
@@ -109,28 +110,28 @@ def _process() -> Dict[str, str]:
         "time zone": f"{time.tzname[0]} {time.timezone}",
         "recursion limit": str(sys.getrecursionlimit()),
         "switch interval": str(sys.getswitchinterval()),
-        "sys.excepthook": _described(sys.excepthook),
-        "sys.unraisablehook": _described(sys.unraisablehook),
-        "sys.displayhook": _described(sys.displayhook),
+        "sys.excepthook": _name_or_text(sys.excepthook),
+        "sys.unraisablehook": _name_or_text(sys.unraisablehook),
+        "sys.displayhook": _name_or_text(sys.displayhook),
         "sys.stdout": _stream(sys.stdout),
         "sys.stderr": _stream(sys.stderr),
-        "trace function": _described(sys.gettrace()),
-        "profile function": _described(sys.getprofile()),
-        "warnings.showwarning": _described(warnings.showwarning),
+        "trace function": _name_or_text(sys.gettrace()),
+        "profile function": _name_or_text(sys.getprofile()),
+        "warnings.showwarning": _name_or_text(warnings.showwarning),
         "garbage collection": "enabled" if gc.isenabled() else "disabled",
         "garbage collection threshold": str(gc.get_threshold()),
     }
-    state.update((name, _of_module(*where)) for name, where in _OF_MODULES.items())
+    state.update((name, _module_value(*where)) for name, where in _MODULE_VALUES.items())
     for number in signal.valid_signals():
         name = getattr(number, "name", f"signal {int(number)}")
         with contextlib.suppress(ValueError, OSError):
-            state[f"handler of {name}"] = _described(signal.getsignal(number))
+            state[f"handler of {name}"] = _name_or_text(signal.getsignal(number))
     if sys.platform == "linux":
         state["processors"] = str(sorted(os.sched_getaffinity(0)))
     return state
 
 
-def _of_module(module: str, read: Callable[[types.ModuleType], object], default: str) -> str:
+def _module_value(module: str, read: Callable[[types.ModuleType], object], default: str) -> str:
     """Return a value of a module as text, or its default if the process has not imported it."""
     imported = sys.modules.get(module)
     if imported is None:
@@ -141,13 +142,13 @@ def _of_module(module: str, read: Callable[[types.ModuleType], object], default:
         return default
 
 
-_OF_MODULES: Dict[str, Tuple[str, Callable[..., object], str]] = {
+_MODULE_VALUES: Dict[str, Tuple[str, Callable[..., object], str]] = {
     "threading.excepthook": (
-        "threading", lambda m: _described(m.excepthook), "_thread._excepthook"),
+        "threading", lambda m: _name_or_text(m.excepthook), "_thread._excepthook"),
     "default timeout of sockets": ("socket", lambda m: m.getdefaulttimeout(), "None"),
-    "socket.socket": ("socket", lambda m: _described(m.socket), "socket.socket"),
+    "socket.socket": ("socket", lambda m: _name_or_text(m.socket), "socket.socket"),
     "certificate check of https": (
-        "ssl", lambda m: _described(m._create_default_https_context), "ssl.create_default_context"),
+        "ssl", lambda m: _name_or_text(m._create_default_https_context), "ssl.create_default_context"),
     "start method of multiprocessing": (
         "multiprocessing", lambda m: _start_method(m), "default"),
     "event loop policy of asyncio": ("asyncio.events", lambda m: _loop_policy(m), "default"),
@@ -157,9 +158,9 @@ _OF_MODULES: Dict[str, Tuple[str, Callable[..., object], str]] = {
         "28 ROUND_HALF_EVEN"),
     "level of the root logger": ("logging", lambda m: m.getLevelName(m.root.level), "WARNING"),
     "disabled log levels": ("logging", lambda m: m.root.manager.disable, "0"),
-    "class of loggers": ("logging", lambda m: _described(m.getLoggerClass()), "logging.Logger"),
+    "class of loggers": ("logging", lambda m: _name_or_text(m.getLoggerClass()), "logging.Logger"),
 }  # fmt: skip
-"""What is read of each module, and the value that it has after its import."""
+"""By name: a module, the function that reads its value, and the value after its import."""
 _DEFAULT_POLICIES = (
     *("_UnixDefaultEventLoopPolicy", "WindowsProactorEventLoopPolicy"),
     *("_DefaultEventLoopPolicy", "_WindowsProactorEventLoopPolicy"),
@@ -257,7 +258,7 @@ def _native_variables() -> Iterator[Tuple[str, str]]:
 
 
 def flush_native() -> None:
-    """Write what native code has printed and what is still in the buffers of the C library."""
+    """Write out what native code has printed and the C library still has in its buffers."""
     import ctypes
 
     names: Tuple[Optional[str], ...] = (None,)
@@ -271,8 +272,8 @@ def flush_native() -> None:
 # ---- values as text ----
 
 
-def _described(value: object) -> str:
-    """Return the name of a function or class with its module; the text of another value."""
+def _name_or_text(value: object) -> str:
+    """Return the full name of a function or class, the text of a number, or else the type."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         return f"{getattr(value, '__module__', None) or 'builtins'}.{name}"

@@ -40,7 +40,7 @@ def _load(name: str) -> types.ModuleType:
     path = os.path.join(_FOLDER, name)
     module = types.ModuleType(name.partition(".")[0])
     with open(path, "rb") as file:
-        # With its assertions, also under `python -O`.
+        # Keep the assertions under `python -O`.
         code = compile(file.read(), path, "exec", optimize=0)
     exec(code, module.__dict__)  # noqa: S102  (our own file)
     return module

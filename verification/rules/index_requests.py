@@ -62,7 +62,7 @@ def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
 
 
 def network_used(evidence: CellEvidence) -> Iterator[Cause]:
-    """Yield causes for the contact of the package with the index and with other hosts."""
+    """Yield causes for the contacts of the package with the index and with other hosts."""
     requests = [line for line in evidence.requests if _is_in_use(line, evidence)]
     if requests:  # the package repeats the request
         yield _request(requests[0]).at(evidence, _location(requests[0], evidence))
@@ -88,23 +88,25 @@ def _request(line: IndexRequest) -> Finding:
 
 
 def _location(line: IndexRequest, evidence: CellEvidence) -> str:
-    """Return whether the package made the request at its import or later."""
+    """Return the location of a request: the import or the exercise."""
     run = evidence.import_run
     request_time = datetime.fromisoformat(line.time).timestamp()
     return "import" if run and request_time <= run.began + run.seconds else "exercise"
 
 
 def _foreign_contacts(evidence: CellEvidence) -> list[Contact]:
-    """Return the contacts of the package with other hosts than the index.
+    """Return the contacts of the package with hosts other than the index.
 
-    A connection follows the lookup of its host. The subject itself asks for the calls that fail.
+    If there are lookups, only they are returned, because a connection follows the lookup of its
+    host. Contacts during the steps that the scenario or the failing calls of the smoke test add
+    are left out.
     """
     step = evidence.steps.contacts
-    index = {line.host for line in evidence.requests}
-    asked = ("prelude", "failing-calls", *evidence.steps.uses)
-    contacts = [c for c in (step.value if step else None) or () if c.step not in asked]
+    index_hosts = {line.host for line in evidence.requests}
+    left_out = ("prelude", "failing-calls", *evidence.steps.uses)
+    contacts = [c for c in (step.value if step else None) or () if c.step not in left_out]
     lookups = [contact for contact in contacts if contact.how == "lookup"]
-    return [contact for contact in lookups or contacts if contact.host not in index]
+    return [contact for contact in lookups or contacts if contact.host not in index_hosts]
 
 
 def other_content(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:

@@ -133,9 +133,9 @@ def package_files(evidence: CellEvidence, expectation: Expectation) -> frozenset
 
 
 def overwritten_files(evidence: CellEvidence) -> Mapping[PurePath, str]:
-    """Return the files of RECORD that were on the machine before, with the name of their owner.
+    """Return the files of RECORD that the installation changed, with the name of their owner.
 
-    The owner is the folder or module in the folder of packages, or else the command.
+    The owner is the top-level folder or module among the packages. For a command it is the command.
     """
     record = evidence.steps.record
     recorded = record.value.files if record and record.value else ()

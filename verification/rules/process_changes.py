@@ -24,14 +24,14 @@ _VALUE_CHARACTERS = 400
 
 
 def process_changes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    """Yield a cause for the changes of the import, of the first call and of the whole use."""
+    """Yield causes for the changes by the import, by the first call and by the whole exercise."""
     known: set[tuple[str, str]] = set()
     for location, changes in _recorded(evidence):
         new = [change for change in changes if (change.kind, change.name) not in known]
         known |= {(change.kind, change.name) for change in new}
-        weights = [(change, _severity(change, expectation)) for change in new]
+        severities = [(change, _severity(change, expectation)) for change in new]
         for severity in (Severity.FLAWED, Severity.NOTE):
-            if matching := [change for change, weight in weights if weight == severity]:
+            if matching := [change for change, value in severities if value == severity]:
                 fault = finding("process-changed", "changed", **_facts(matching))
                 fault = fault.as_risk() if severity == Severity.NOTE else fault
                 yield fault.at(evidence, location)
@@ -39,7 +39,10 @@ def process_changes(evidence: CellEvidence, expectation: Expectation) -> Iterato
 
 
 def _recorded(evidence: CellEvidence) -> Iterator[tuple[str, Iterable[ProcessChange]]]:
-    """Yield the recorded changes by location. The exercise records the later changes again."""
+    """Yield each location and its recorded changes.
+
+    The exercise is last, because it records changes by the import and by the call again.
+    """
     if evidence.observation:
         steps = evidence.observation.steps
         yield "import", _changes(steps.import_effects)
@@ -66,7 +69,7 @@ def _severity(change: ProcessChange, expectation: Expectation) -> Severity | Non
     if change.kind == _PROCESS and change.name == GIL:
         return None
     if change.kind == "warning filter" and change.new is not None:
-        # The filter of one message or module, or of the package's own class, hides no other one.
+        # A filter of one message or module, or of a class that is not built in, hides no others.
         category = change.name.split(" ")[1]
         return Severity.FLAWED if change.new == "all" and "." not in category else None
     if change.kind == "root log handler" and change.name == "logging.NullHandler":
@@ -126,7 +129,7 @@ def _unreadable(evidence: CellEvidence) -> Iterator[Cause]:
         evidence.observation.steps.call_effects,
     ):
         if not effects or not effects.ok:
-            # The exercise has passed, so this is no proof of a fault.
+            # The exercise passed, so this does not prove a fault.
             error = effects.error.message if effects and effects.error else "the process ended"
             fault = finding("process-changed", "unreadable", error=error[:300])
             yield fault.as_risk().at(evidence, "observation")

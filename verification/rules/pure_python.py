@@ -20,14 +20,14 @@ PURE_PYTHON_FALLBACK = "pure-python-fallback"
 def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     """Yield a cause if the package works, but the loader refused its extension modules.
 
-    The import of the package shows it: Python began to load a module of the package, the loader
-    refused it, and the package handled the error. If some modules are loaded, the loader must have
+    The import of the package can prove it: Python began to load a module of the package, the loader
+    refused it, and the package handled the error. If other modules are loaded, the loader must have
     reported a missing library, because a package can try a module for another processor first.
 
-    Without such an observation, the process must have mapped none of the modules. This alone proves
-    nothing: a package can load an extension module at a later call. A second proof is required. The
-    loader reported that it cannot load one of the modules, or subject.toml declares the modules as
-    libraries that the smoke test uses.
+    If the import does not prove it, the process must have mapped none of the modules. This alone is
+    no proof, because a package can load an extension module at a later call. In addition, the loader
+    must have reported that it cannot load one of the modules, or subject.toml must declare the
+    modules as libraries that the smoke test uses.
     """
     step, native = evidence.steps.mapped, evidence.steps.native_call
     if step is None or step.value is None or native is None or not native.ok:
@@ -63,21 +63,23 @@ def _refused_at_import(
     mapped: frozenset[PurePath],
     missing: Sequence[MissingLibrary],
 ) -> Cause | None:
-    """Return the cause if the import of the package handled that modules did not load."""
+    """Return the cause if the loader refused modules at the import and the package handled this."""
     step = evidence.steps.import_package
     if step is None or step.value is None:
         return None
     kind = paths.path_type(evidence)
     tried = {kind(path): loaded for path, loaded in step.value.extension_modules.items()}
-    own = {path: loaded for path, loaded in tried.items() if path in modules}
-    refused = sorted(path for path, loaded in own.items() if not loaded and path not in mapped)
+    own_modules = {path: loaded for path, loaded in tried.items() if path in modules}
+    refused = sorted(
+        path for path, loaded in own_modules.items() if not loaded and path not in mapped
+    )
     if not refused:
         return None
     facts: dict[str, FactValue] = {"refused": len(refused), "count": len(modules)}
-    if of_loader := next((each for each in missing if each.needed_by in refused), None):
-        facts |= {"library": of_loader.library, "needed_by": of_loader.needed_by.name}
+    if reported := next((each for each in missing if each.needed_by in refused), None):
+        facts |= {"library": reported.library, "needed_by": reported.needed_by.name}
         fault = finding(PURE_PYTHON_FALLBACK, "import-library", **facts)
-    elif len(refused) == len(own):
+    elif len(refused) == len(own_modules):
         facts["needed_by"] = refused[0].name
         fault = finding(PURE_PYTHON_FALLBACK, "import", **facts)
     else:

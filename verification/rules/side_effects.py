@@ -23,11 +23,12 @@ _PART_END = "\x1e"
 _PARTS = 4
 """The parts of the output of the observation: its start, the import, the call and the end."""
 _SLOW_SECONDS = 5.0
-"""An import that takes less is not reported. The slowest of 20 well-known packages, scikit-learn,
-takes 2.4 to 2.9 s on the machine of the tests, and up to 8 s if it waits for a busy processor."""
+"""An import that takes less is not reported. On the host of the tests, scikit-learn, the slowest of
+20 well-known packages, takes 2.4 to 2.9 s, and up to 8 s if it waits for a busy processor."""
 _SLOW_STARTS = 80
-"""How many starts of the interpreter a slow import takes at least, because a slow or emulated
-processor slows both. A start takes 0.06 s there, so the import of scikit-learn takes 45 starts."""
+"""An import that takes less than this number of starts of the interpreter is not reported: a slow or
+emulated processor slows both. On the host of the tests, a start takes 0.06 s, and the import of
+scikit-learn takes 45 starts."""
 
 
 def side_effects(
@@ -102,10 +103,11 @@ def _output_at_call(evidence: CellEvidence, import_run: ImportRun) -> Iterator[C
 
 
 def _native_output(evidence: CellEvidence) -> dict[str, tuple[list[str], list[str]]]:
-    """Return the lines that the import and the first call print past the streams of Python.
+    """Return, by stream, the lines of the import and those of the first call, without Python's.
 
-    Native code and child processes print them. A library with its own C run-time can write what it
-    has printed when the process ends. Empty if it is not recorded.
+    Native code and child processes print them. A library with its own C run-time can write its
+    output when the process ends, so the end counts as output of the call. The result is empty if
+    the output is not recorded.
     """
     run = evidence.observation
     if run is None:
@@ -146,11 +148,11 @@ def _slow_import(
 
 
 def _own_seconds(step: StepResult, evidence: CellEvidence) -> float | None:
-    """Return how long the import takes on a machine that does nothing else; None if not recorded.
+    """Return how many seconds the import takes on an idle machine; None if not recorded.
 
-    It counts the time in which the process waits for something else than a processor. It counts
-    only the time on a processor if the system does not record the waiting, or if the import waits
-    for hosts, which do not answer on the closed network of the machine.
+    The time in which the process waits for a processor does not count. If the system does not
+    record this time, only the processor time counts. The same holds if the import waits for hosts,
+    because they do not answer on the closed network of the machine.
     """
     contacts = evidence.steps.contacts
     waits_for_hosts = (evidence.import_run and evidence.import_run.sent) or any(

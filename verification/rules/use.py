@@ -231,7 +231,7 @@ def _syntax_warnings(
 ) -> Iterator[Cause]:
     """Yield one cause for all warnings about modules of the package.
 
-    A user notices the warning about a module that is imported. Another one is a note.
+    A warning is *flawed* if the module was imported, because the user sees it. Others are a note.
     """
     if not warnings:
         return
