@@ -1,4 +1,4 @@
-"""``./e2e init``: describe a package from the wheels of a release, for its first gate."""
+"""``./e2e init``: write the description of a package from its wheels, for its first gate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
     """Write the description, the smoke test and the lock, and print the gate to run next.
 
     Raises:
-        WrongUse: the folder is not empty, or the package has no wheel that a machine can run.
+        WrongUse: an argument or the folder cannot be used, the package has no wheel that a machine
+            can install, or its dependencies have no solution.
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     project = _project(options.package)
@@ -75,7 +76,9 @@ def _check_folder(folder: Path) -> None:
     """
     if folder.is_dir():
         if any(folder.iterdir()):
-            raise WrongUse(f"init: {folder}: this folder is not empty; name another with --output")
+            raise WrongUse(
+                f"init: {folder}: this folder is not empty; name another folder with --output"
+            )
     elif folder.exists() or folder.is_symlink():
         raise WrongUse(f"init: {folder}: this is not a folder; name a folder with --output")
 
@@ -99,7 +102,9 @@ def _copy_files(source: Path, folder: Path) -> None:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         if isinstance(error, OSError):
-            raise WrongUse(f"init: {folder} cannot be written: {error.strerror}") from None
+            raise WrongUse(
+                f"init: {folder} cannot be written ({error.strerror}); name another with --output"
+            ) from None
         raise
 
 
@@ -107,7 +112,7 @@ def _copy_files(source: Path, folder: Path) -> None:
 
 
 def _lines(subject: Subject, folder: Path) -> list[str]:
-    """Return a line for each platform, and one for the files."""
+    """Return a line for each platform, and a line with the files."""
     lines = []
     for platform in subject.platforms:
         coverage = "machines run its wheel"
@@ -119,7 +124,10 @@ def _lines(subject: Subject, folder: Path) -> list[str]:
 
 
 def gate_command(subject: Subject, description: str, origin: Sequence[str]) -> list[str]:
-    """Return the command of the first gate: the quick profile, on machines with this Python."""
+    """Return the command of the first gate: the quick profile, on machines with this Python.
+
+    If the profile has no such machine, the first one of each operating system is named.
+    """
     command = ["./e2e", "gate", "--subject", description, *origin, "--profile", _PROFILE]
     systems = {platform.target.machine_system for platform in subject.platforms if platform.execute}
     fitting = [

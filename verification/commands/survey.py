@@ -62,19 +62,21 @@ def _arguments(options: argparse.Namespace) -> Iterable[str]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that the folder is empty, does not exist, or has an earlier survey.
+    """Make the folder, and check that it is empty or has an earlier survey.
 
     Raises:
-        WrongUse: it has something else, or it cannot be written.
+        WrongUse: it has other files, or it cannot be made or read.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         is_usable = (folder / _JSON).is_file() or not any(folder.iterdir())
     except OSError as error:
         reason = error.strerror or error
-        raise WrongUse(f"--report {folder}: cannot be used ({reason}); name another") from None
+        raise WrongUse(
+            f"--report {folder}: cannot be written ({reason}); name another folder"
+        ) from None
     if not is_usable:
-        raise WrongUse(f"--report {folder}: has files, and no survey is there; name another folder")
+        raise WrongUse(f"--report {folder}: has files of something else; name another folder")
 
 
 def _write(
@@ -83,9 +85,9 @@ def _write(
     results: Sequence[SurveyResult],
     started: float,
 ) -> Survey:
-    """Write the table and the data of all releases, and return the data."""
+    """Write ``survey.json`` and ``survey.md`` for all releases, and return the data."""
     all_results = (*results, *map(survey.not_run, releases[len(results) :]))
-    content = Survey(
+    data = Survey(
         verdict=survey.worst(all_results),
         finished=len(results) == len(releases),
         started=reporting.timestamp(started),
@@ -94,9 +96,9 @@ def _write(
         suite_commit=suite.commit(),
         results=all_results,
     )
-    results_json.write_model(folder / _JSON, content)
-    (folder / _TABLE).write_text(_markdown(content), "utf-8")
-    return content
+    results_json.write_model(folder / _JSON, data)
+    (folder / _TABLE).write_text(_markdown(data), "utf-8")
+    return data
 
 
 # ---- the table ----
@@ -135,15 +137,15 @@ def _table(results: Iterable[SurveyResult]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _markdown(content: Survey) -> str:
+def _markdown(data: Survey) -> str:
     """Return the table as Markdown, with a link to each report."""
-    head, *rows = _rows(content.results)
+    head, *rows = _rows(data.results)
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|"]
-    for result, row in zip(content.results, rows, strict=True):
+    for result, row in zip(data.results, rows, strict=True):
         name, *others = map(markdown.line, row)
         linked = f"[{name}]({result.report}/index.html)" if result.report else name
         lines.append(f"| {' | '.join((linked, *others))} |")
-    verdict = content.verdict if content.finished else Verdict.UNVERIFIED
-    title = f"{len(content.results)} packages: {signs.VERDICTS[verdict].title}"
-    unfinished = "" if content.finished else f" ({signs.UNFINISHED})"
-    return "\n".join([f"# {title}{unfinished}", "", *lines, "", f"`{content.command}`", ""])
+    verdict = data.verdict if data.finished else Verdict.UNVERIFIED
+    title = f"{len(data.results)} packages: {signs.VERDICTS[verdict].title}"
+    unfinished = "" if data.finished else f" ({signs.UNFINISHED})"
+    return "\n".join([f"# {title}{unfinished}", "", *lines, "", f"`{data.command}`", ""])

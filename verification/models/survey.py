@@ -36,12 +36,12 @@ class SurveyResult(Model):
     release: PinnedRelease
     verdict: Verdict
     reason: str = ""
-    """Why there is no report of a finished gate, or why something is not verified, or empty."""
+    """Why the gate did not finish, or why an item without a cause is not verified; else empty."""
     platforms: tuple[PlatformOutcome, ...] = ()
     causes: tuple[str, ...] = ()
-    """The names of the causes that count, the heaviest first."""
+    """The names of the causes that count, the most severe first."""
     seconds: float = Field(default=0.0, ge=0)
-    """Wall time."""
+    """The duration of the description and the gate, in seconds."""
     report: str = ""
     """The folder of its report, below the folder of the survey; empty if there is none."""
 
@@ -51,11 +51,11 @@ class Survey(Model):
 
     schema_version: Literal[1] = 1
     verdict: Verdict
-    """The worst verdict: failed, testbed-failure, unverified, verified."""
+    """The worst verdict: failed, testbed-failure, unverified, verified, in this order."""
     finished: bool
     """False if the survey was interrupted or still runs."""
     started: str
-    """In UTC."""
+    """The time of the start in UTC."""
     command: str
     """The command line, as typed."""
     suite_version: str

@@ -46,7 +46,7 @@ def basic() -> Dict[str, str]:
     if hasattr(sys, "_is_gil_enabled"):  # CPython 3.13 and later
         state["GIL"] = "enabled" if sys._is_gil_enabled() else "disabled"
     for number in (signal.SIGINT, signal.SIGTERM):
-        state[f"handler of {number.name}"] = _name_or_text(signal.getsignal(number))
+        state[f"handler of {number.name}"] = _text_of(signal.getsignal(number))
     if sys.platform == "linux":  # Python does not know handlers set by native code: proc(5), status
         with open("/proc/self/status", encoding="ascii", errors="replace") as file:
             lines = (line.split(":") for line in file if line.startswith(("SigIgn", "SigCgt")))
@@ -83,7 +83,7 @@ def whole() -> State:
         "import path": _import_path(),
         "warning filter": _warning_filters(),
         "root log handler": _root_handlers(),
-        "builtin": {n: _name_or_text(v) for n, v in vars(builtins).items() if n != "_"},
+        "builtin": {n: _text_of(v) for n, v in vars(builtins).items() if n != "_"},
     }
 
 
@@ -110,14 +110,14 @@ def _process() -> Dict[str, str]:
         "time zone": f"{time.tzname[0]} {time.timezone}",
         "recursion limit": str(sys.getrecursionlimit()),
         "switch interval": str(sys.getswitchinterval()),
-        "sys.excepthook": _name_or_text(sys.excepthook),
-        "sys.unraisablehook": _name_or_text(sys.unraisablehook),
-        "sys.displayhook": _name_or_text(sys.displayhook),
+        "sys.excepthook": _text_of(sys.excepthook),
+        "sys.unraisablehook": _text_of(sys.unraisablehook),
+        "sys.displayhook": _text_of(sys.displayhook),
         "sys.stdout": _stream(sys.stdout),
         "sys.stderr": _stream(sys.stderr),
-        "trace function": _name_or_text(sys.gettrace()),
-        "profile function": _name_or_text(sys.getprofile()),
-        "warnings.showwarning": _name_or_text(warnings.showwarning),
+        "trace function": _text_of(sys.gettrace()),
+        "profile function": _text_of(sys.getprofile()),
+        "warnings.showwarning": _text_of(warnings.showwarning),
         "garbage collection": "enabled" if gc.isenabled() else "disabled",
         "garbage collection threshold": str(gc.get_threshold()),
     }
@@ -125,7 +125,7 @@ def _process() -> Dict[str, str]:
     for number in signal.valid_signals():
         name = getattr(number, "name", f"signal {int(number)}")
         with contextlib.suppress(ValueError, OSError):
-            state[f"handler of {name}"] = _name_or_text(signal.getsignal(number))
+            state[f"handler of {name}"] = _text_of(signal.getsignal(number))
     if sys.platform == "linux":
         state["processors"] = str(sorted(os.sched_getaffinity(0)))
     return state
@@ -144,11 +144,11 @@ def _module_value(module: str, read: Callable[[types.ModuleType], object], defau
 
 _MODULE_VALUES: Dict[str, Tuple[str, Callable[..., object], str]] = {
     "threading.excepthook": (
-        "threading", lambda m: _name_or_text(m.excepthook), "_thread._excepthook"),
+        "threading", lambda m: _text_of(m.excepthook), "_thread._excepthook"),
     "default timeout of sockets": ("socket", lambda m: m.getdefaulttimeout(), "None"),
-    "socket.socket": ("socket", lambda m: _name_or_text(m.socket), "socket.socket"),
+    "socket.socket": ("socket", lambda m: _text_of(m.socket), "socket.socket"),
     "certificate check of https": (
-        "ssl", lambda m: _name_or_text(m._create_default_https_context), "ssl.create_default_context"),
+        "ssl", lambda m: _text_of(m._create_default_https_context), "ssl.create_default_context"),
     "start method of multiprocessing": (
         "multiprocessing", lambda m: _start_method(m), "default"),
     "event loop policy of asyncio": ("asyncio.events", lambda m: _loop_policy(m), "default"),
@@ -158,7 +158,7 @@ _MODULE_VALUES: Dict[str, Tuple[str, Callable[..., object], str]] = {
         "28 ROUND_HALF_EVEN"),
     "level of the root logger": ("logging", lambda m: m.getLevelName(m.root.level), "WARNING"),
     "disabled log levels": ("logging", lambda m: m.root.manager.disable, "0"),
-    "class of loggers": ("logging", lambda m: _name_or_text(m.getLoggerClass()), "logging.Logger"),
+    "class of loggers": ("logging", lambda m: _text_of(m.getLoggerClass()), "logging.Logger"),
 }  # fmt: skip
 """By name: a module, the function that reads its value, and the value after its import."""
 _DEFAULT_POLICIES = (
@@ -272,7 +272,7 @@ def flush_native() -> None:
 # ---- values as text ----
 
 
-def _name_or_text(value: object) -> str:
+def _text_of(value: object) -> str:
     """Return the full name of a function or class, the text of a number, or else the type."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):

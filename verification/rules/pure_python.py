@@ -25,9 +25,9 @@ def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> It
     reported a missing library, because a package can try a module for another processor first.
 
     If the import does not prove it, the process must have mapped none of the modules. This alone is
-    no proof, because a package can load an extension module at a later call. In addition, the loader
-    must have reported that it cannot load one of the modules, or subject.toml must declare the
-    modules as libraries that the smoke test uses.
+    no proof, because a package can load an extension module at a later call. The loader must also
+    have reported that it cannot load one of the modules, or subject.toml must declare the modules
+    as libraries that the smoke test uses.
     """
     step, native = evidence.steps.mapped, evidence.steps.native_call
     if step is None or step.value is None or native is None or not native.ok:

@@ -26,8 +26,8 @@ _SLOW_SECONDS = 5.0
 """An import that takes less is not reported. On the host of the tests, scikit-learn, the slowest of
 20 well-known packages, takes 2.4 to 2.9 s, and up to 8 s if it waits for a busy processor."""
 _SLOW_STARTS = 80
-"""An import that takes less than this number of starts of the interpreter is not reported: a slow or
-emulated processor slows both. On the host of the tests, a start takes 0.06 s, and the import of
+"""An import that takes less than this number of starts of the interpreter is not reported: a slow
+or emulated processor slows both. On the host of the tests, a start takes 0.06 s, and the import of
 scikit-learn takes 45 starts."""
 
 

@@ -119,7 +119,7 @@ def write(path: Path, resolution: Resolution, subject: Subject, version: str) ->
 
 
 def write_next_to(description: Path, release: Release) -> Resolution:
-    """Lock the dependencies of a release next to a description, and name the lock in it.
+    """Write the lock of a release next to a description, and add its name to the description.
 
     A release without dependencies gets no lock.
 

@@ -26,16 +26,16 @@ from verification.wheel.errors import BadWheel
 _SHOWN_VERSIONS = 8
 
 
-class Wheels(NamedTuple):
-    """The wheels that a release offers, before one of them is read."""
+class OfferedWheels(NamedTuple):
+    """The wheels that a release offers, before they are read."""
 
     title: str
-    """The package and the version, or the folder."""
+    """The package and the version, or the folder of the wheels."""
     requires_python: Mapping[str, str]
     """The Requires-Python of each wheel, by file name."""
 
     def platforms(self, python: str) -> tuple[str, ...]:
-        """Return the platform tags of the wheels with native code for a Python."""
+        """Return the platform tags of the wheels with native code for an interpreter tag."""
         minor = f"3.{python.removeprefix('cp3')}"
         tags = {
             native_platform(name, python)
@@ -46,7 +46,7 @@ class Wheels(NamedTuple):
 
 
 def of_release(project: str, version: str | None, folder: Path) -> tuple[Subject, str]:
-    """Describe a published release in a folder, and return the subject and the version.
+    """Write the description of a published release into a folder. Return subject and version.
 
     Without a version, it is that of the newest stable release with wheels that is not yanked.
 
@@ -56,21 +56,21 @@ def of_release(project: str, version: str | None, folder: Path) -> tuple[Subject
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     version, files = choose_release(project, version)
-    wheels = Wheels(f"{project} {version}", files)
-    python = choose_python(wheels)
+    offered = OfferedWheels(f"{project} {version}", files)
+    python = choose_python(offered)
     release = wheelhouse.from_release(version, project, python)
-    return describe(release, wheels.platforms(python), python, folder), version
+    return describe(release, offered.platforms(python), python, folder), version
 
 
 def of_folder(wheels: Path, project: str, folder: Path) -> Subject:
-    """Describe the wheels in a folder, and return the subject.
+    """Write the description of the wheels in a folder into ``folder``, and return the subject.
 
     Raises:
         WrongUse: no machine can run a wheel, or the dependencies have no solution.
         TestbedFailure: ``index-unreachable``: the upstream index does not answer.
     """
     release = wheelhouse.from_folder(wheels, project)
-    offered = Wheels(str(wheels), _requires_python(release))
+    offered = OfferedWheels(str(wheels), _requires_python(release))
     python = choose_python(offered)
     return describe(release, offered.platforms(python), python, folder)
 
@@ -97,16 +97,18 @@ def choose_release(project: str, version: str | None) -> tuple[str, Mapping[str,
         try:
             chosen = Version(version)
         except InvalidVersion:
-            line = f"--release {version}: not a version; use a version such as 1.2.0"
-            raise WrongUse(f"{line}") from None
+            raise WrongUse(
+                f"--release {version}: not a version; use a version such as 1.2.0"
+            ) from None
         files = [file for file in listed if Version(file.version) == chosen]
         if not files:
-            raise WrongUse(f"{project} has no release {chosen}; {_newest(listed)}")
+            raise WrongUse(f"{project} has no release {chosen}; name another; {_newest(listed)}")
         return str(chosen), _wheels_of(project, str(chosen), files)
-    stable = [file for file in listed if not _is_withdrawn(file)]
+    stable = [file for file in listed if _is_stable(file)]
     if not stable:
-        line = f"{project} has no stable release; name one with --release; {_newest(listed)}"
-        raise WrongUse(f"{line}")
+        raise WrongUse(
+            f"{project} has no stable release; name another with --release; {_newest(listed)}"
+        )
     with_wheels = [file for file in stable if file.name.endswith(".whl")] or stable
     newest = max(Version(file.version) for file in with_wheels)
     files = [file for file in stable if Version(file.version) == newest]
@@ -123,8 +125,9 @@ def _wheels_of(project: str, version: str, files: Iterable[IndexFile]) -> Mappin
     return wheels
 
 
-def _is_withdrawn(file: IndexFile) -> bool:
-    return file.yanked is not None or Version(file.version).is_prerelease
+def _is_stable(file: IndexFile) -> bool:
+    """Return whether a file is not yanked and not of a prerelease."""
+    return file.yanked is None and not Version(file.version).is_prerelease
 
 
 def _newest(files: Iterable[IndexFile]) -> str:
@@ -139,19 +142,19 @@ def _requires_python(release: Release) -> Mapping[str, str]:
     }
 
 
-def choose_python(wheels: Wheels) -> str:
-    """Return the interpreter tag of the Python to describe, for which a machine has a wheel.
+def choose_python(wheels: OfferedWheels) -> str:
+    """Return the interpreter tag of the Python that the description names.
 
-    It is the default one if possible, and else the newest one. The choice of another Python is
-    printed.
+    A machine with this Python can install one of the wheels. It is the default Python if possible,
+    otherwise the newest such Python, and a line on standard output names it.
 
     Raises:
         WrongUse: no wheel has native code for the Python and the system of a machine.
     """
     known = sorted({python_of(spec) for spec in usable_machines()}, key=_minor, reverse=True)
     for python in sorted(known, key=lambda python: python != wheelhouse.DEFAULT_PYTHON):
-        offered = {PlatformTarget.of(tag).machine_system for tag in wheels.platforms(python)}
-        if offered & set(_systems(python)):
+        systems = {PlatformTarget.of(tag).machine_system for tag in wheels.platforms(python)}
+        if systems & set(_systems(python)):
             if python != wheelhouse.DEFAULT_PYTHON:
                 print(
                     f"{wheels.title} has no wheel for {wheelhouse.DEFAULT_PYTHON}; using {python}"
@@ -159,12 +162,12 @@ def choose_python(wheels: Wheels) -> str:
             return python
     if all(name.endswith("-none-any.whl") for name in wheels.requires_python):
         raise WrongUse(
-            f"{wheels.title} has only wheels without native code; the suite verifies "
-            "packages with native code"
+            f"{wheels.title} has only wheels without native code; name a package with native code, "
+            "because the suite verifies no others"
         )
     raise WrongUse(
-        f"init: {wheels.title} has no wheel with native code for a machine: Linux with glibc or "
-        f"Windows, x86-64, {', '.join(known)}"
+        f"{wheels.title} has no wheel with native code that a machine can install; name a release "
+        f"with wheels for Linux (glibc) or Windows on x86-64, for one of {', '.join(known)}"
     )
 
 
@@ -190,8 +193,8 @@ def _minor(python: str) -> int:
 def describe(release: Release, platforms: Sequence[str], python: str, folder: Path) -> Subject:
     """Write the description, the smoke test and the lock of a release into a folder.
 
-    ``platforms`` are the platform tags of all wheels of the release for ``python``. The release
-    itself may have the wheels for machines only.
+    ``platforms`` are the platform tags of all wheels of the release for ``python``, an interpreter
+    tag. ``release`` can lack the wheels that no machine installs.
 
     Raises:
         WrongUse: a file is not a wheel, or the dependencies have no solution.

@@ -25,7 +25,6 @@ from verification.models.verdict import Verdict
 from verification.report import card, cause_groups
 from verification.scenarios import machines
 from verification.session import crash, new_subject
-from verification.subjects import subject as subjects
 from verification.wheel.errors import BadWheel
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +40,7 @@ class GateOptions(NamedTuple):
     """The options of the gate of each release."""
 
     machines: tuple[str, ...] = ()
-    """Only those that can run a wheel of the release are used."""
+    """Machines with an operating system for which a release has no wheel are left out."""
     arguments: tuple[str, ...] = ()
     """Other options of the command line."""
 
@@ -88,7 +87,7 @@ def _pinned(text: str) -> PinnedRelease:
     try:
         requirement = Requirement(text)
     except InvalidRequirement:
-        raise ValueError("this is no release") from None
+        raise ValueError("this names no release") from None
     if requirement.marker or requirement.extras or requirement.url:
         raise ValueError("markers, extras and addresses are not supported")
     specifiers = list(requirement.specifier)
@@ -104,29 +103,17 @@ def _pinned(text: str) -> PinnedRelease:
 # ---- one release ----
 
 
-def describe(release: PinnedRelease, folder: Path) -> Path:
-    """Write the description of a package, its smoke test and its lock, and return its path.
-
-    Raises:
-        TestbedFailure: the upstream index does not answer.
-        WrongUse: there is no such release, no machine can run its wheels, or the dependencies have
-            no solution.
-    """
-    subject, _ = new_subject.of_release(release.name, release.version, folder)
-    return subject.file
-
-
 def run(release: PinnedRelease, folder: Path, options: GateOptions) -> SurveyResult:
     """Describe a release, run its gate, and return the result. A failure is part of the result.
 
-    ``folder`` gets ``subject``, ``report`` and the log of the gate. It is emptied first.
+    ``folder`` is emptied first. It gets the folders ``subject`` and ``report``, and the ``log``.
     """
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        description = describe(release, folder / "subject")
-        code = _run_gate(release, description, folder, options)
+        subject, _ = new_subject.of_release(release.name, release.version, folder / "subject")
+        code = _run_gate(release, subject, folder, options)
         result = _result(release, folder, code)
     except TestbedFailure as error:
         result = _without_report(release, Verdict.TESTBED, str(error))
@@ -146,17 +133,17 @@ def not_run(release: PinnedRelease) -> SurveyResult:
     return _without_report(release, Verdict.UNVERIFIED, NOT_RUN)
 
 
-def _run_gate(release: PinnedRelease, description: Path, folder: Path, options: GateOptions) -> int:
+def _run_gate(release: PinnedRelease, subject: Subject, folder: Path, options: GateOptions) -> int:
     """Run the gate and return its exit code. An interrupt ends the gate first.
 
     Raises:
-        WrongUse: no selected machine can run a wheel of the release.
+        WrongUse: no wheel is for the operating system of a selected machine.
         TestbedFailure: the gate did not end in time.
     """
-    command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={description}"]
+    command = [sys.executable, "-m", "verification.commands", "gate", f"--subject={subject.file}"]
     command += [f"--release={release.version}", f"--report={folder / 'report'}"]
     command += ["--history=none", *options.arguments]
-    command += [f"--machine={name}" for name in _fitting(options, subjects.load(description))]
+    command += [f"--machine={name}" for name in _fitting_machines(options, subject)]
     environment = {**os.environ, "QUIVERDB_E2E_HISTORY": ""}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -181,17 +168,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _fitting(options: GateOptions, subject: Subject) -> Sequence[str]:
-    """Return the selected machines that can run a wheel of the subject; none selects all.
+def _fitting_machines(options: GateOptions, subject: Subject) -> Sequence[str]:
+    """Return the selected machines with the operating system of a wheel of the subject.
+
+    If no machine is selected, the result is empty, and the gate uses the machines of the profile.
 
     Raises:
-        WrongUse: none of the selected machines can.
+        WrongUse: machines are selected, and none of them fits.
     """
     systems = {platform.target.machine_system for platform in subject.platforms}
     specs = machines.load()
     fitting = [name for name in options.machines if specs[name].os in systems]
     if options.machines and not fitting:
-        raise WrongUse(f"no wheel is for {', '.join(options.machines)}")
+        raise WrongUse(
+            f"no wheel is for the operating system of {', '.join(options.machines)}; select "
+            "another machine with --machine"
+        )
     return fitting
 
 
@@ -224,7 +216,7 @@ def _causes(report: Report) -> Iterator[Cause]:
 
 
 def _reasons(report: Report) -> Iterator[str]:
-    """Yield why an item is not verified, if no cause says it."""
+    """Yield the reasons of items that are not verified and have no cause."""
     items = (item for item in report.items if item.verdict is not Verdict.VERIFIED)
     yield from (item.reason for item in items if item.reason and not item.causes)
 

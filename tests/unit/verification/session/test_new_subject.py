@@ -10,7 +10,7 @@ from tests.helpers.sample_wheels import linux_wheel
 from verification.models.errors import WrongUse
 from verification.models.release import Release, ReleaseFile
 from verification.session import lock, new_subject
-from verification.session.new_subject import Wheels
+from verification.session.new_subject import OfferedWheels
 
 TAG = "manylinux_2_28_x86_64"
 
@@ -20,8 +20,8 @@ def file(tag: str, version: str, *, yanked: str | None = None) -> IndexFile:
     return IndexFile(name=name, version=version, url="", sha256="", fits=(tag, ""), yanked=yanked)
 
 
-def offered(*tags: str) -> Wheels:
-    return Wheels("x", {f"quiverdb-1.0-{tag}-{tag}-{TAG}.whl": "" for tag in tags})
+def offered(*tags: str) -> OfferedWheels:
+    return OfferedWheels("x", {f"quiverdb-1.0-{tag}-{tag}-{TAG}.whl": "" for tag in tags})
 
 
 def test_newest_stable_release_with_wheels_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

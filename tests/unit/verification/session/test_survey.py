@@ -19,9 +19,8 @@ from verification.models.survey import PinnedRelease, SurveyResult
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 from verification.rules.catalogue import catalogue
-from verification.session import survey
+from verification.session import new_subject, survey
 from verification.session.survey import GateOptions
-from verification.subjects import subject as subjects
 from verification.wheel.errors import BadWheel
 
 XXHASH = PinnedRelease(name="xxhash", version="3.5.0")
@@ -82,16 +81,11 @@ def test_list_without_a_release_is_wrong_use(tmp_path: Path, text: str | None) -
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """Return a function that replaces the gate by a Python script, and describes by hand.
+    """Return a function that replaces the gate with a Python script. Replace the description.
 
     The script gets the words of the command line. The function returns the list of these words,
     which is filled when the gate runs.
     """
-
-    def describe(_release: PinnedRelease, folder: Path) -> Path:
-        folder.mkdir()
-        (folder / "subject.toml").write_bytes(subjects.DEFAULT_SUBJECT.read_bytes())
-        return folder / "subject.toml"
 
     def replace(script: str) -> list[str]:
         words: list[str] = []
@@ -105,8 +99,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
         monkeypatch.setattr(subprocess, "Popen", popen)
         return words
 
-    monkeypatch.setattr(survey, "describe", describe)
-    monkeypatch.setattr(subjects, "load", lambda _path: SUBJECT)
+    monkeypatch.setattr(new_subject, "of_release", lambda *_: (SUBJECT, XXHASH.version))
     return replace
 
 
@@ -159,7 +152,7 @@ def test_only_machines_that_can_run_a_wheel_are_selected(
 ) -> None:
     linux = tuple(p for p in SUBJECT.platforms if p.target.machine_system == "linux")
     subject = SUBJECT.model_copy(update={"platforms": linux})
-    monkeypatch.setattr(subjects, "load", lambda _path: subject)
+    monkeypatch.setattr(new_subject, "of_release", lambda *_: (subject, XXHASH.version))
     words = gate(report_script(tmp_path, report_with(Verdict.VERIFIED), 0))
     survey.run(XXHASH, tmp_path / "a", GateOptions(("debian-13", "windows-wine")))
     assert [word for word in words if word.startswith("--machine")] == ["--machine=debian-13"]
@@ -214,10 +207,10 @@ def test_gate_that_does_not_end_is_ended(
 def test_release_that_cannot_be_described_is_a_result_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, verdict: Verdict
 ) -> None:
-    def describe(*_: object) -> Path:
+    def of_release(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(survey, "describe", describe)
+    monkeypatch.setattr(new_subject, "of_release", of_release)
     result = survey.run(XXHASH, tmp_path / "a", GateOptions())
     assert (result.verdict, result.report) == (verdict, "")
     assert str(error).rpartition(": ")[2] in result.reason
