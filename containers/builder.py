@@ -380,7 +380,13 @@ def error_line(lines: list[str]) -> str:
 
 
 def _built_wheel(job: _BuildJob, platform: OperatingSystem) -> Path:
-    """Return the wheel of the build. The inspection compares its tags with those of the subject."""
+    """Return the wheel that the build made.
+
+    The inspection compares its tags with those of the subject.
+
+    Raises:
+        BuildFailed: the build made no wheel or several, or the wheel is for another platform.
+    """
     wheels = sorted(job.output.glob("*.whl"))
     names = ", ".join(path.name for path in wheels) or "no wheel"
     tags = wheels[0].stem.split("-")[-1].split(".") if len(wheels) == 1 else []

@@ -144,11 +144,11 @@ def release(
 ) -> Release:
     """Download the published wheels of one release, also those for other Pythons and C libraries.
 
-    The wheels of `wheelhouse.from_release` for ``python`` must be available. Other wheels that
-    cannot be downloaded are in ``not_fetched`` of the release. A wheel that is neither for a
-    machine of machines.toml nor for ``python`` on one of the ``platforms`` of the subject is not
-    downloaded and is in ``undeclared`` of the release. ``url`` names another index for the other
-    wheels.
+    ``python`` is an interpreter tag. The wheels of `wheelhouse.from_release` for it must be
+    available. Other wheels that cannot be downloaded are in ``not_fetched`` of the release. A wheel
+    that is neither for a machine of machines.toml nor for ``python`` on one of the ``platforms`` of
+    the subject is not downloaded and is in ``undeclared`` of the release. ``url`` names another
+    index for the other wheels.
 
     Raises:
         WrongUse: the version is not valid, or the index has no such release.
@@ -274,7 +274,7 @@ def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
 
 
 def _is_declared(file: IndexFile, platforms: Iterable[Platform], python: str) -> bool:
-    """Return whether a wheel is for a Python, an interpreter tag, on one of the platforms."""
+    """Return whether a wheel is for an interpreter tag on one of the platforms."""
     minor = (3, int(python.removeprefix("cp3")))
     tags = parse_wheel_filename(file.name)[3]
     names = sorted(tag.platform for tag in tags if any(p.fits(tag.platform) for p in platforms))

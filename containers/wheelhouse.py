@@ -227,7 +227,7 @@ def platforms(path: Path) -> frozenset[str]:
 def from_release(version: str, project: str, python: str = DEFAULT_PYTHON) -> Release:
     """Download the published wheels of one release from the configured upstream index, once.
 
-    They are those for ``python``, an interpreter tag, on the systems of the machines.
+    ``python`` is an interpreter tag. The wheels are for it and for the systems of the machines.
 
     Raises:
         WrongUse: the version is not valid, or the index has no such release.

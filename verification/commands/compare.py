@@ -31,8 +31,9 @@ def choose(
         base, new = _named(names[0], runs), _named(names[1], runs)
         return base, new, _comparable(runs, new)
     if not names and not runs:
-        line = f"the history {history().file} has no run of this package; run ./e2e gate first"
-        raise WrongUse(f"compare: {line}")
+        raise WrongUse(
+            f"compare: the history {history().file} has no run to compare; run ./e2e gate first"
+        )
     new = _named(names[0], runs) if names else runs[-1]
     comparable = _comparable(runs, new)
     earlier = _before(comparable, new)

@@ -130,7 +130,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_machines(parser: argparse.ArgumentParser) -> None:
-    """Add the options for the machines."""
+    """Add the options that select the cells."""
     profiles, machines = _names(_PROFILES), _names(_MACHINES)
     parser.add_argument(
         "--profile",
@@ -270,7 +270,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="list the runs of the history (default: compare two of them)",
     )
-    _add_subject(parser, "the package of any run")
+    _add_subject(parser, "runs of all packages")
 
 
 def _add_shell(parser: argparse.ArgumentParser) -> None:
@@ -425,10 +425,10 @@ COMMANDS: Mapping[str, _Command] = {
         "FILE",
         "verify each release of a list and print one table",
         "Run one gate for each release of a list: FILE has one name==version on each line. The "
-        "package is described by its wheels. Print one line for each release, and write survey.md, "
-        "survey.json and the reports. A release without a result is a line with the reason. An "
-        "interrupt keeps what is finished. The exit code is that of the worst release: failed, "
-        "testbed failed, not verified, verified.",
+        "description of each package is made from its wheels. Print one line for each release, and "
+        "write survey.md, survey.json and the reports. The line of a release without a result has "
+        "the reason. An interrupt keeps the results of finished releases. The exit code is that of "
+        "the worst release: failed, testbed failed, not verified, verified, in this order.",
         _add_survey,
     ),
     "test": _Command(
@@ -439,7 +439,7 @@ COMMANDS: Mapping[str, _Command] = {
     "lint": _Command("", "check style, types and workflows"),
     "init": _Command(
         "PACKAGE",
-        "describe a package from its wheels, for its first gate",
+        "write the description of a package, for its first gate",
         "Read the wheels of a release. Write the description of the package (subject.toml), a "
         "smoke test that imports every extension module, and the lock of the dependencies. Print "
         "the gate to run next. A platform that no machine runs is only inspected; one line names "

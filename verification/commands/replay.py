@@ -302,7 +302,7 @@ def _run_all(
     return results
 
 
-def subject_of(report: Report, file: str | None) -> Subject:
+def recorded_subject(report: Report, file: str | None) -> Subject:
     """Return the subject of a recorded run, from a named file or from the one that the run used.
 
     Raises:
@@ -334,7 +334,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise WrongUse(f"replay: -n {options.workers}: the number must be 1 or more")
     recorded = common.cells_of(report, options.cell)
-    replay = Replay(report, folder / "replay", subject_of(report, options.subject))
+    replay = Replay(report, folder / "replay", recorded_subject(report, options.subject))
     results = replay.run(recorded, provision=not options.no_provision, workers=options.workers)
     for result in results:
         if result.reason:

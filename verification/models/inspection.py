@@ -170,7 +170,7 @@ class WheelInspection(Model):
     files: tuple[str, ...] = ()
     """The paths of all files in the wheel."""
     contents: WheelContents | None = Field(default=None, exclude=True)
-    """Its contents. They are in ``contents.json``, because they can be large."""
+    """Its contents. The report has them in ``contents.json``, because they can be large."""
     sources: Mapping[str, str] = Field(
         default_factory=dict,
         description="The sha256 of each module that must be equal in all wheels of a release.",

@@ -101,7 +101,7 @@ class SizeBudget(Model):
 
 
 Pattern = Annotated[str, Field(min_length=1)]
-"""A shell pattern. Without a slash it is for the name of a file, otherwise for its install path."""
+"""A shell pattern: for the name of a file, or with a slash for its install path."""
 
 
 class ContentsDeclaration(Model):

@@ -46,28 +46,29 @@ class OwnTestFiles(NamedTuple):
 
 
 def folder_fault(folder: Path) -> str:
-    """Return why a folder cannot be used and what to do, or an empty string."""
+    """Return why a folder of tests cannot be used and what to do, or an empty string."""
     fix = "name the folder with the package's own tests"
     if not folder.is_dir():
         return f"this folder does not exist; {fix}"
     if not any(folder.rglob("test_*.py")):
         return f"this folder has no test_*.py; {fix}"
     folder = folder.resolve()
-    root, around = _surroundings(folder)
+    root, around = _files_around(folder)
     return _too_large(root) if _paths(folder, root, around) is None else ""
 
 
 def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
     """Return the tests in a folder and the files around them.
 
-    ``modules`` are the top-level modules that the release installs. Their source outside the folder
-    is left out, so that the tests import the installed package.
+    ``modules`` are the top-level modules that the release installs. Python files and extension
+    modules with these names outside the folder are left out, so that the tests import the installed
+    package.
 
     Raises:
         WrongUse: the files exceed `MAX_BYTES`.
     """
     folder = folder.resolve()
-    root, around = _surroundings(folder)
+    root, around = _files_around(folder)
     default = folder if folder == root else folder.parent
     project = _nearest(folder, _PROJECT_FILES, root) or default
     paths = _paths(folder, root, around)
@@ -76,7 +77,7 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
     contents = {
         name: path.read_bytes()
         for name, path in sorted(paths.items())
-        if path.is_relative_to(folder) or not _is_source(PurePosixPath(name), modules)
+        if path.is_relative_to(folder) or not _can_replace_module(PurePosixPath(name), modules)
     }
     location = OwnTestsLocation(
         PurePosixPath(project.relative_to(root)), PurePosixPath(folder.relative_to(project))
@@ -84,11 +85,11 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
     return OwnTestFiles(contents, location)
 
 
-def _surroundings(folder: Path) -> tuple[Path, Iterable[Path]]:
+def _files_around(folder: Path) -> tuple[Path, Iterable[Path]]:
     """Return the root of the checkout or project of the tests, and the files around the tests.
 
-    In a checkout that tracks the tests, they are the files that git tracks. Otherwise they are all
-    files of the project. Outside a project there are none.
+    If git tracks the tests, these are all files that git tracks in the checkout. Otherwise they are
+    the files of the project without hidden and generated folders. Outside a project there are none.
     """
     if root := _nearest(folder, (".git",)):
         output = suite.git(root, "ls-files", "-z", "--recurse-submodules") or ""
@@ -96,7 +97,7 @@ def _surroundings(folder: Path) -> tuple[Path, Iterable[Path]]:
         if any(file.is_relative_to(folder) for file in tracked):
             return root, tracked
     if root := _nearest(folder, _PROJECT_FILES):
-        return root, _walk(root, _is_outside_project)
+        return root, _walk(root, _is_hidden_or_generated)
     return folder.parent, ()
 
 
@@ -117,8 +118,8 @@ def _nearest(folder: Path, names: Iterable[str], root: Path | None = None) -> Pa
     return None
 
 
-def _is_source(name: PurePosixPath, modules: Collection[str]) -> bool:
-    """Return True if a file is code that Python could import in place of an installed module."""
+def _can_replace_module(name: PurePosixPath, modules: Collection[str]) -> bool:
+    """Return True if Python could import a file instead of an installed module."""
     names = (*name.parts[:-1], name.name.partition(".")[0])
     return name.suffix in _MODULE_SUFFIXES and any(part in modules for part in names)
 
@@ -140,7 +141,7 @@ def _paths(folder: Path, root: Path, around: Iterable[Path]) -> dict[str, Path] 
 
 
 def _expand(path: Path) -> Iterator[Path]:
-    """Yield a file, or the files below a link to a folder. A missing file yields nothing."""
+    """Yield a file, or the files below a link to a folder; nothing if the file is missing."""
     if path.is_file():
         yield path
     elif path.is_symlink() and path.is_dir():
@@ -148,7 +149,7 @@ def _expand(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield the files below a folder."""
+    """Yield the files below a folder, without the sub-folders that are left out."""
     for path, folders, names in os.walk(folder, followlinks=True):
         parent = Path(path)
         folders[:] = sorted(name for name in folders if not is_left_out(parent / name))
@@ -159,11 +160,11 @@ def _is_cache(folder: Path) -> bool:
     return folder.name in _CACHE_FOLDERS
 
 
-def _is_outside_project(folder: Path) -> bool:
+def _is_hidden_or_generated(folder: Path) -> bool:
     """Return True for hidden folders, caches, results of builds and virtual environments."""
     is_hidden = folder.name.startswith(".")
-    is_made = folder.name in (*_CACHE_FOLDERS, *_BUILD_FOLDERS)
-    return is_hidden or is_made or (folder / "pyvenv.cfg").exists()
+    is_generated = folder.name in (*_CACHE_FOLDERS, *_BUILD_FOLDERS)
+    return is_hidden or is_generated or (folder / "pyvenv.cfg").exists()
 
 
 def digest(contents: Mapping[str, bytes]) -> str:

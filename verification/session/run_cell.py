@@ -38,7 +38,7 @@ from verification.subjects import chosen_values, database
 _PROBE = Path(__file__).parents[1] / "probe"
 _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unimplemented function")
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ](?:/|$)')
-"""A path that Windows does not support."""
+"""A path that a Windows machine cannot have. Test files with such a path are left out there."""
 _SPARE_SECONDS = 60
 RawEvidence = dict[str, JsonValue]
 """Evidence in the form that the probe prints, before it is validated."""

@@ -157,7 +157,7 @@ def _check_builds(options: Options, selected: Iterable[MachineSpec]) -> None:
     """Check that the suite can build the wheels for the selected machines.
 
     Raises:
-        WrongUse: it cannot. Its cross-compiler for Windows builds the default subject only.
+        WrongUse: a machine needs a Windows wheel of another subject than the default one.
     """
     on_windows = [spec.name for spec in selected if spec.os == "windows"]
     if options.subject and options.source and on_windows:
@@ -211,7 +211,7 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     if not source:
         reason = "the wheels exist already, so no tag is pushed"
     elif options.subject:
-        reason = f"the suite does not have that of {options.subject}"
+        reason = f"the suite does not have the release workflow of {options.subject}"
     elif not options.pipeline:
         reason = "--no-pipeline leaves it out"
     elif options.profile == "quick":

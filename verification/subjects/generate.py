@@ -66,7 +66,7 @@ def generate(
     subject has no platform for them: a machine with musl uses them as additional wheels.
     ``platforms`` are the tags of more platforms that the release promises. A wheel for any
     platform is described for each of them. ``systems`` are the operating systems of the machines
-    with this Python. The wheels for other platforms are only inspected.
+    with this Python. Wheels for platforms of other systems are only inspected.
 
     Raises:
         DataError: no wheel is for this Python and a known platform.

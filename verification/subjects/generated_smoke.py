@@ -28,7 +28,7 @@ EXTENSIONS: dict[str, list[str]] = {}
 OPTIONAL: dict[str, list[str]] = {}
 """The extension modules that the package does without if their import fails."""
 VERSION_FUNCTIONS = ("version", "get_version", "library_version")
-"""The names of functions without arguments and without effects."""
+"""The names of functions that need no argument and only return a version."""
 
 
 def native_call() -> dict[str, str]:
@@ -83,8 +83,8 @@ def import_all() -> list[str]:
 
     An extension module of another distribution's plug-in cannot be imported without it, so a
     missing module of another distribution is no error. Neither is the failure of an optional one,
-    or of a further package that may need an extra of the distribution. Nor is the failure of a
-    module that the import of the packages handles: a user does not meet this failure.
+    or of a further package that may need an extra of the distribution, or of a module whose failure
+    the packages handle at their import, because a user does not see this failure.
     """
     failed = import_packages()
     imported = []
@@ -116,10 +116,10 @@ def import_packages() -> list[str]:
 
 
 def files_of_import() -> list[str]:
-    """Import the packages in a new process. Return the extension modules that this loads, as paths.
+    """Import the packages. Return the paths of the extension modules that Python begins to load.
 
-    Those that fail silently are included. An audit hook gets the path of each extension module
-    that Python begins to load (PEP 578).
+    Those that fail silently are included. It needs a new process. An audit hook gets each path
+    (PEP 578).
     """
     begun: list[str] = []
 

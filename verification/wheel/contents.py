@@ -42,7 +42,7 @@ def read(archive: Archive, libraries: Iterable[Library], requires: Iterable[str]
 
 
 def causes(contents: WheelContents, declaration: ContentsDeclaration) -> Iterator[Cause]:
-    """Yield how a wheel differs from what its subject declares."""
+    """Yield a cause for each difference of a wheel from the declaration of its subject."""
     for pattern in declaration.must_have:
         if not any(_fits(path, pattern) for path in contents.files):
             message = f"has no file that fits {pattern}"
@@ -82,17 +82,18 @@ class Changes(NamedTuple):
     removed: tuple[str, ...]
     """The files that only the earlier wheel has."""
     added: tuple[str, ...]
+    """The files that only the later wheel has."""
     no_longer_required: tuple[str, ...]
     newly_required: tuple[str, ...]
     no_longer_exported: tuple[str, ...]
-    """The symbols that a library in both wheels no longer exports, each after its path."""
+    """The symbols that a library in both wheels no longer exports, as ``path: symbol``."""
 
 
 def changes(now: WheelContents, before: WheelContents) -> Changes:
     """Return the differences of a wheel from the wheel of an earlier release.
 
     The version in the name of the metadata folder and the hash in the name of a repaired library
-    are no differences. The exports of extension modules do not count: no other library uses them.
+    are no differences. The exports of extension modules do not count, because no library uses them.
     """
     files, earlier_files = _by_stable_path(now.files), _by_stable_path(before.files)
     requires, earlier_requires = map(_by_requirement, (now.requires, before.requires))

@@ -34,7 +34,7 @@ Distributions = Mapping[NormalizedName, Distribution]
 
 
 def read_distributions(wheels: Iterable[Path]) -> Distributions:
-    """Return the distribution of each wheel; if several wheels have one name, what all have.
+    """Return what each distribution installs, with all its wheels together.
 
     Files that are not wheels are left out.
     """

@@ -58,10 +58,10 @@ def inspect_release(
 def with_changes(
     inspection: ReleaseInspection, earlier: Iterable[Path], subject: Subject
 ) -> ReleaseInspection:
-    """Return the inspection with a note on each declared wheel that changed since a release.
+    """Return the inspection with a note on each declared wheel with other contents than before.
 
-    ``earlier`` are the files of earlier releases. A wheel is compared with the newest one for its
-    platform. A file that cannot be read as a wheel is left out.
+    ``earlier`` are the files of earlier releases. A wheel is compared with the newest earlier wheel
+    for its platform. A file that cannot be read as a wheel is left out.
     """
     newest: dict[str, Path] = {}
     wheel_paths = (path for path in earlier if path.suffix == ".whl")

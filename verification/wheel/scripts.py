@@ -1,4 +1,4 @@
-"""Find commands of a wheel that replace others, or name an interpreter of the build machine."""
+"""Find commands that overwrite others, and scripts with an interpreter of the build machine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def causes(archive: Archive, identity: WheelIdentity) -> Iterator[Cause]:
 
 
 def _overwritten(archive: Archive) -> Iterator[Cause]:
-    """Yield a cause for each command with the name of one that every environment has."""
+    """Yield a cause for each command with the name of one of pip or of the environment."""
     files = (name for name in archive.names if _COMMAND.fullmatch(name))
     commands = {PurePosixPath(name).name: name for name in files}
     commands |= dict.fromkeys(entry_points.commands(archive), "entry_points.txt")
@@ -44,11 +44,11 @@ def _overwritten(archive: Archive) -> Iterator[Cause]:
 
 
 def _interpreters(archive: Archive) -> Iterator[Cause]:
-    """Yield a cause for each script that does not start with the Python of its environment.
+    """Yield a cause for each script whose first line names an interpreter of the build machine.
 
-    An installer replaces only the interpreter `python` of a script. A command must not name a
-    Python by its path. A program in a folder `bin` of the package is a command of its own users, so
-    only a folder that is no folder of the system is a fault. Windows does not read the first line.
+    A path outside the folders of the system is a fault of a command and of a file in a folder `bin`
+    of the package. The path of a Python in a folder of the system is a fault of a command only: an
+    installer replaces only the interpreter `python`. Windows does not read the first line.
     """
     for name, data in archive.files.items():
         is_command = _COMMAND.fullmatch(name) is not None

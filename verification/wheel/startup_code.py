@@ -12,7 +12,7 @@ from verification.wheel.archive import Archive
 _CUSTOMIZE = ("sitecustomize", "usercustomize")
 _MODULES = frozenset(file for name in _CUSTOMIZE for file in (f"{name}.py", f"{name}/__init__.py"))
 _CODE = (b"import ", b"import\t")
-"""How a line of a `.pth` file begins that Python executes. Other lines are paths or comments."""
+"""The beginnings of the lines of a `.pth` file that Python executes."""
 
 
 def causes(archive: Archive) -> Iterator[Cause]:

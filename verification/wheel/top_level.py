@@ -58,7 +58,7 @@ def causes(
     A second package or module is allowed if its name is one that other projects do not use, with
     its stubs (PEP 561). Scripts, headers and data in `.data` are allowed as well. Other files with
     the name of the package are a risk, and so is a `.pth` file: each start of Python reads it. The
-    module `startup_code` reports one with code.
+    module `startup_code` reports a `.pth` file with code.
 
     ``distributions`` are the other distributions. A file or folder with the name of one of their
     modules overwrites it. Every environment can have the distributions of `_INSTALLERS`.

@@ -165,9 +165,9 @@ def _missing_assemblies(library: Library, archive: Archive) -> Iterator[Cause]:
 def _external_assemblies(library: Library, archive: Archive) -> Iterator[str]:
     """Yield the assemblies that the manifest file next to a library or program requires.
 
-    Its name has the number of the resource that it replaces, which is 1 if it has none (Microsoft,
-    Application manifests). Windows uses 1 for a program and 2 for a library. Wine does not read the
-    file of a library, so no machine proves the fault.
+    The name of the file has the number of the resource that the file replaces: 1 for a program,
+    where the number can be missing, and 2 for a library (Microsoft, Application manifests). Wine
+    does not read the file of a library, so no machine proves the fault.
     """
     installed = {path.lower(): data for path, data in archive.installed.items()}
     for path in map(str.lower, library.paths):

@@ -168,11 +168,11 @@ def _report_about_xxhash(folder: Path, description: Path | None) -> Report:
 
 def test_description_is_that_of_the_recorded_run(tmp_path: Path, description: Path) -> None:
     run = _report_about_xxhash(tmp_path, description)
-    assert replay.subject_of(run, None).file == description
+    assert replay.recorded_subject(run, None).file == description
     other = tmp_path / "other.toml"
     other.write_text(DESCRIPTION, "utf-8")
-    assert replay.subject_of(run, str(other)).file == other
-    assert replay.subject_of(report(), None).name == report().selection.subject
+    assert replay.recorded_subject(run, str(other)).file == other
+    assert replay.recorded_subject(report(), None).name == report().selection.subject
 
 
 def test_replay_uses_the_description_of_the_recorded_run(
@@ -200,7 +200,7 @@ def test_description_that_does_not_exist_or_is_of_another_package_is_wrong_use(
     with pytest.raises(WrongUse, match=r"gone\.toml.*xxhash.*--subject"):
         _run(LINUX, "--from", str(tmp_path))
     with pytest.raises(WrongUse, match="describes xxhash"):
-        replay.subject_of(report(), str(description))
+        replay.recorded_subject(report(), str(description))
 
 
 def test_cells_of_a_report_without_inputs_cannot_be_replayed(

@@ -172,7 +172,7 @@ def test_tests_of_a_project_without_version_control_come_with_its_files(tmp_path
     assert list(map(str, files.location)) == [".", "tests/unit"]
 
 
-def test_checkout_that_does_not_track_the_tests_is_not_their_surroundings(tmp_path: Path) -> None:
+def test_checkout_that_does_not_track_the_tests_has_no_files_around_them(tmp_path: Path) -> None:
     write(tmp_path, ("notes.md", "sdist/pyproject.toml", "sdist/a.txt", "sdist/tests/test_a.py"))
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", "notes.md")
@@ -203,7 +203,7 @@ def test_source_of_the_package_inside_the_tests_stays(tmp_path: Path) -> None:
     assert "tests/quiverdb/__init__.py" in files.contents
 
 
-def test_surroundings_that_are_too_large_have_a_fault(
+def test_files_around_the_tests_that_are_too_large_are_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path, ("pyproject.toml", "data.bin", "tests/test_a.py"))
