@@ -38,7 +38,7 @@ from containers.progress import print_line, step
 from containers.state import state_folder
 from verification.models.base import DataError, Model, read_json
 from verification.models.release import Release, ReleaseFile, allows_python, project_and_version
-from verification.models.subject import Platform
+from verification.models.subject import Platform, python_version
 
 _LISTING_ERRORS = (requests.RequestException, ValueError, pypi_simple.UnsupportedRepoVersionError)
 """The errors of an index that does not answer, or answers in an unknown format."""
@@ -275,11 +275,11 @@ def eligible(files: Iterable[IndexFile], before: Version) -> list[IndexFile]:
 
 def _is_declared(file: IndexFile, platforms: Iterable[Platform], python: str) -> bool:
     """Return whether a wheel is for an interpreter tag on one of the platforms."""
-    minor = (3, int(python.removeprefix("cp3")))
+    version = python_version(python)
     tags = parse_wheel_filename(file.name)[3]
     names = sorted(tag.platform for tag in tags if any(p.fits(tag.platform) for p in platforms))
     return not tags.isdisjoint(
-        (*cpython_tags(minor, [python], names), *compatible_tags(minor, python, names))
+        (*cpython_tags(version, [python], names), *compatible_tags(version, python, names))
     )
 
 

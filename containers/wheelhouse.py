@@ -27,6 +27,7 @@ from verification.models import lock_file
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.lock_file import LockedRelease
 from verification.models.release import Origin, Release, ReleaseFile, project_and_version
+from verification.models.subject import python_version
 
 _LOCKS = Path(__file__).with_name("locks")
 OLDEST_PIP = _LOCKS / "pip-oldest.txt"
@@ -244,7 +245,7 @@ def from_release(version: str, project: str, python: str = DEFAULT_PYTHON) -> Re
 
 
 def _download(version: str, project: str, python: str, folder: Path) -> None:
-    minor = f"3.{python.removeprefix('cp3')}"
+    minor = ".".join(map(str, python_version(python)))
     refusals = []
     with step(f"release {version}: downloading the published wheels"):
         for name, platforms in _RELEASE_PLATFORMS.items():

@@ -19,6 +19,12 @@ _LINUX = re.compile(r"(?P<libc>manylinux|musllinux)_(?P<major>\d+)_(?P<minor>\d+
 _WINDOWS_CPU = {"win32": "i686", "win_amd64": "x86_64", "win_arm64": "aarch64"}
 
 
+def python_version(python: str) -> tuple[int, int]:
+    """Return the minor version of Python that an interpreter tag names: (3, 13) for `cp313`."""
+    digits = python.removeprefix("cp")
+    return int(digits[0]), int(digits[1:])
+
+
 class PlatformTarget(Model):
     """The meaning of a platform tag: a system, a processor and, on Linux, the oldest C library."""
 
@@ -167,8 +173,7 @@ class Subject(Model):
     @property
     def python_version(self) -> tuple[int, int]:
         """The Python that the interpreter tag names: (3, 13) for `cp313`."""
-        digits = self.python.removeprefix("cp")
-        return int(digits[0]), int(digits[1:])
+        return python_version(self.python)
 
     def platform_for(self, tag: str) -> Platform | None:
         """Return the platform that a wheel's platform tag belongs to."""

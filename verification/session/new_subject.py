@@ -15,7 +15,7 @@ from containers.upstream_releases import IndexFile, NoSuchProject, UpstreamUnava
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.release import Release, allows_python
-from verification.models.subject import PlatformTarget, Subject
+from verification.models.subject import PlatformTarget, Subject, python_version
 from verification.scenarios import machines
 from verification.session import dependencies, lock
 from verification.subjects import subject as subjects
@@ -36,7 +36,7 @@ class OfferedWheels(NamedTuple):
 
     def platforms(self, python: str) -> tuple[str, ...]:
         """Return the platform tags of the wheels with native code for an interpreter tag."""
-        minor = f"3.{python.removeprefix('cp3')}"
+        minor = ".".join(map(str, python_version(python)))
         tags = {
             native_platform(name, python)
             for name, requires in self.requires_python.items()
@@ -151,7 +151,9 @@ def choose_python(wheels: OfferedWheels) -> str:
     Raises:
         WrongUse: no wheel has native code for the Python and the system of a machine.
     """
-    known = sorted({python_of(spec) for spec in usable_machines()}, key=_minor, reverse=True)
+    known = sorted(
+        {python_of(spec) for spec in usable_machines()}, key=python_version, reverse=True
+    )
     for python in sorted(known, key=lambda python: python != wheelhouse.DEFAULT_PYTHON):
         systems = {PlatformTarget.of(tag).machine_system for tag in wheels.platforms(python)}
         if systems & set(_systems(python)):
@@ -184,10 +186,6 @@ def _systems(python: str) -> tuple[OperatingSystem, ...]:
 def python_of(spec: MachineSpec) -> str:
     """Return the interpreter tag of the Python of a machine."""
     return "cp" + "".join(map(str, spec.python_version))
-
-
-def _minor(python: str) -> int:
-    return int(python.removeprefix("cp3"))
 
 
 def describe(release: Release, platforms: Sequence[str], python: str, folder: Path) -> Subject:
