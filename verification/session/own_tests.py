@@ -24,6 +24,7 @@ from verification.models.evidence import (
     TestOutcome,
 )
 from verification.scenarios.instructions import OwnTestsLocation
+from verification.wheel import private_files
 
 MAX_BYTES = 64 * 2**20
 """The largest size of the tests and the files around them, in bytes."""
@@ -31,6 +32,8 @@ _CACHE_FOLDERS = ("__pycache__", ".pytest_cache")
 _BUILD_FOLDERS = ("build", "dist", "node_modules")
 _PROJECT_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
 _MODULE_SUFFIXES = (".py", ".pyc", ".so", ".pyd")
+_KEY_BYTES = 2**14
+"""How many bytes of a file are searched for a private key."""
 _MAX_LINES = 15
 """The number of lines of a failure that the evidence contains."""
 _FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.UNCOLLECTED)
@@ -62,10 +65,10 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
 
     ``modules`` are the top-level modules that the release installs. Python files and extension
     modules with these names outside the folder are left out, so that the tests import the installed
-    package.
+    package. Files with passwords or keys are left out if git does not track them.
 
     Raises:
-        WrongUse: the files exceed `MAX_BYTES`.
+        WrongUse: the files exceed `MAX_BYTES`, or one of them cannot be read.
     """
     folder = folder.resolve()
     root, around = _files_around(folder)
@@ -74,11 +77,17 @@ def collect(folder: Path, modules: Collection[str]) -> OwnTestFiles:
     paths = _paths(folder, root, around)
     if paths is None:
         raise WrongUse(f"--tests {folder}: {_too_large(root)}")
-    contents = {
-        name: path.read_bytes()
-        for name, path in sorted(paths.items())
-        if path.is_relative_to(folder) or not _can_replace_module(PurePosixPath(name), modules)
-    }
+    try:
+        contents = {
+            name: path.read_bytes()
+            for name, path in sorted(paths.items())
+            if path.is_relative_to(folder) or not _can_replace_module(PurePosixPath(name), modules)
+        }
+    except OSError as error:
+        line = (
+            f"--tests {error.filename}: cannot be read ({error.strerror}); change its permissions"
+        )
+        raise WrongUse(line) from None
     location = OwnTestsLocation(
         PurePosixPath(project.relative_to(root)), PurePosixPath(folder.relative_to(project))
     )
@@ -91,12 +100,13 @@ def _files_around(folder: Path) -> tuple[Path, Iterable[Path]]:
     If git tracks the tests, these are all files that git tracks in the checkout. Otherwise they are
     the files of the project without hidden and generated folders. Outside a project there are none.
     """
-    if root := _nearest(folder, (".git",)):
-        output = suite.git(root, "ls-files", "-z", "--recurse-submodules") or ""
-        tracked = [file for name in output.split("\0") for file in _expand(root / name)]
+    checkout = _nearest(folder, (".git",))
+    if checkout:
+        output = suite.git(checkout, "ls-files", "-z", "--recurse-submodules") or ""
+        tracked = [file for name in output.split("\0") for file in _expand(checkout / name)]
         if any(file.is_relative_to(folder) for file in tracked):
-            return root, tracked
-    if root := _nearest(folder, _PROJECT_FILES):
+            return checkout, tracked
+    if root := _nearest(folder, _PROJECT_FILES, checkout):
         return root, _walk(root, _is_hidden_or_generated)
     return folder.parent, ()
 
@@ -149,11 +159,32 @@ def _expand(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield the files below a folder, without the sub-folders that are left out."""
+    """Yield the files below a folder, without those left out, secrets, and links to a folder above them."""
     for path, folders, names in os.walk(folder, followlinks=True):
         parent = Path(path)
-        folders[:] = sorted(name for name in folders if not is_left_out(parent / name))
-        yield from (parent / name for name in sorted(names) if (parent / name).is_file())
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not is_left_out(parent / name) and not _is_loop(parent / name)
+        )
+        files = (parent / name for name in sorted(names))
+        yield from (file for file in files if file.is_file() and not _is_secret(file))
+
+
+def _is_loop(folder: Path) -> bool:
+    """Return True for a link to a folder that has it."""
+    return folder.is_symlink() and folder.resolve() in map(Path.resolve, folder.parents)
+
+
+def _is_secret(path: Path) -> bool:
+    """Return True for a file with passwords, or with a private key that is not for tests."""
+    try:
+        with path.open("rb") as file:
+            return (
+                private_files.secret_fault(PurePosixPath(path), file.read(_KEY_BYTES)) is not None
+            )
+    except OSError:
+        return False  # `collect` reports it
 
 
 def _is_cache(folder: Path) -> bool:

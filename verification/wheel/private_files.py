@@ -27,9 +27,13 @@ def causes(archive: Archive) -> Iterator[Cause]:
 
 
 def _fault(name: str, data: bytes) -> str | None:
-    path = PurePosixPath(name)
     if _DIRECT_URL.fullmatch(name):
         return "records the origin of an installation; only an installer writes this file"
+    return secret_fault(PurePosixPath(name), data)
+
+
+def secret_fault(path: PurePosixPath, data: bytes) -> str | None:
+    """Return why a file with this content must stay on the computer of its owner, or None."""
     if path.name in _SECRETS and data.strip():
         return "has the name of a file for passwords and tokens, and is not empty"
     if (

@@ -214,6 +214,52 @@ def test_files_around_the_tests_that_are_too_large_are_a_fault(
         own_tests.collect(tmp_path / "tests", ())
 
 
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize("name", [".env", ".pypirc", "ci/deploy.pem", "tests/.netrc"])
+def test_secret_comes_along_only_if_git_tracks_it(tmp_path: Path, name: str) -> None:
+    write(tmp_path, ("pyproject.toml", "data/a.txt", "tests/test_a.py", "tests/server.key", name))
+    for path in (name, "tests/server.key"):  # keys for tests protect nothing
+        (tmp_path / path).write_text(KEY)
+    expected = {"pyproject.toml", "data/a.txt", "tests/test_a.py", "tests/server.key"}
+    assert own_tests.collect(tmp_path / "tests", ()).contents.keys() == expected
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    assert own_tests.collect(tmp_path / "tests", ()).contents.keys() == {*expected, name}
+
+
+def test_links_that_form_a_loop_end(tmp_path: Path) -> None:
+    write(tmp_path, ("pyproject.toml", "data/a.txt", "tests/test_a.py"))
+    for number in range(9):
+        (tmp_path / "tests" / f"up{number}").symlink_to("..")
+    (tmp_path / "tests" / "data").symlink_to("../data")
+    (tmp_path / "data" / "tests").symlink_to("../tests")
+    files = own_tests.collect(tmp_path / "tests", ()).contents
+    assert {"data/a.txt", "tests/data/a.txt", "tests/test_a.py"} <= files.keys()
+    assert len(files) < 9
+
+
+def test_file_that_cannot_be_read_is_wrong_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, ("pyproject.toml", "tests/test_a.py"))
+
+    def refused(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    with pytest.raises(WrongUse, match="pyproject.toml"):
+        own_tests.collect(tmp_path / "tests", ())
+
+
+def test_project_around_the_checkout_is_not_sent(tmp_path: Path) -> None:
+    write(tmp_path, ("setup.py", "private.txt", "checkout/tests/test_a.py"))
+    git(tmp_path, "init", "--quiet", "checkout")
+    files = own_tests.collect(tmp_path / "checkout" / "tests", ()).contents
+    assert files.keys() == {"tests/test_a.py"}
+
+
 def test_digest_depends_on_names_and_contents() -> None:
     files = {"a.py": b"1", "b.py": b"2"}
     digest = own_tests.digest(files)
