@@ -27,6 +27,14 @@ class Distribution(NamedTuple):
     """Its top-level modules."""
     libraries: frozenset[str] = frozenset()
     """The lower-case file names of its libraries."""
+    portions: frozenset[str] = frozenset()
+    """The packages and modules that it adds to namespace packages, such as google.protobuf."""
+
+    @property
+    def own_modules(self) -> frozenset[str]:
+        """The full names of what no other distribution may install."""
+        shared = {portion.partition(".")[0] for portion in self.portions}
+        return self.modules - shared | self.portions
 
 
 Distributions = Mapping[NormalizedName, Distribution]
@@ -52,9 +60,26 @@ def read_distributions(wheels: Iterable[Path]) -> Distributions:
         name = parse_wheel_filename(path.name)[0]
         others = found.get(name, Distribution(frozenset()))
         found[name] = Distribution(
-            others.modules | modules, others.libraries.union(filter(is_library_name, files))
+            others.modules | modules,
+            others.libraries.union(filter(is_library_name, files)),
+            others.portions.union(_portions(paths)),
         )
     return found
+
+
+def _portions(paths: Iterable[str]) -> Iterator[str]:
+    """Yield what a wheel with these files adds to namespace packages (PEP 420)."""
+    parents = {path.rpartition("/")[0] for path in paths if "/__init__." in path}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        parts = folder.split("/")
+        folders = ("/".join(parts[: number + 1]) for number in range(len(parts)))
+        package = next((parent for parent in folders if parent in parents), None)
+        module = _MODULE.fullmatch(name)
+        if package is None and folder and module:
+            package = f"{folder}/{module['name']}"
+        if package and "/" in package and all(map(str.isidentifier, package.split("/"))):
+            yield package.replace("/", ".")
 
 
 def installed_modules(archive: Archive, identity: WheelIdentity) -> frozenset[str]:

@@ -61,13 +61,13 @@ def causes(
     module `startup_code` reports a `.pth` file with code.
 
     ``distributions`` are the other distributions. A file or folder with the name of one of their
-    modules overwrites it. Every environment can have the distributions of `_INSTALLERS`.
+    modules overwrites it. Several may add to one namespace package. Every environment can have the distributions of `_INSTALLERS`.
     """
     owners = {
         module: name
         for name, distribution in {**_INSTALLERS, **distributions}.items()
         if name != canonicalize_name(identity.name)
-        for module in distribution.modules
+        for module in distribution.own_modules
     }
     groups = _names_by_top_level(archive)
     for top, names in groups.items():
@@ -76,8 +76,8 @@ def causes(
         size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in map(archive.install_paths.get, names) else f"{top}/"
-        stem = top.partition(".")[0]
-        if owner := owners.get(stem):
+        modules = {module for name in names for module in _modules(archive.install_paths[name])}
+        if owner := next((owners[module] for module in sorted(modules & owners.keys())), None):
             message = f"overwrites a module of {owner}, which is also installed: {files}"
             yield catalogue().cause(
                 "dependency-overwritten",
@@ -90,6 +90,13 @@ def causes(
             message = f"is installed next to the package: {files}"
             own = top.endswith(".pth") or _has_own_name(top, identity, subject)
             yield catalogue().cause("stray-top-level", where, message, risk=own, files=len(names))
+
+
+def _modules(path: str) -> Iterator[str]:
+    """Yield the full names of the module at a path and of the packages around it."""
+    *folders, name = PurePosixPath(path).parts
+    parts = (*folders, name.partition(".")[0])
+    yield from (".".join(parts[: number + 1]) for number in range(len(parts)))
 
 
 def _names_by_top_level(archive: Archive) -> Mapping[str, list[str]]:

@@ -26,8 +26,21 @@ def test_modules_and_libraries_of_distributions_are_read_from_wheels(tmp_path: P
         archive.writestr("A_b.libs/x.so", "")
     distributions = read_distributions([tmp_path / "a-1.0.tar.gz", tmp_path / name])
     assert distributions == {
-        "a-b": Distribution(frozenset({"one", "_two"}), frozenset({"_two.cpython-313.so", "x.so"}))
+        "a-b": Distribution(
+            frozenset({"one", "_two"}),
+            frozenset({"_two.cpython-313.so", "x.so"}),
+            frozenset({"one.two"}),
+        )
     }
+
+
+def test_portions_of_namespace_packages_are_read_from_wheels(tmp_path: Path) -> None:
+    paths = ("one/two/a/__init__.py", "one/two/a/b.py", "one/c.so", "one/d.txt", "e/__init__.py")
+    wheels.build(tmp_path, dict.fromkeys((*paths, "e/f/g.py", "h.py"), ""), name="a")
+    (found,) = read_distributions(tmp_path.iterdir()).values()
+    assert found.portions == {"one.two.a", "one.c"}
+    assert found.modules == {"one", "e", "h"}
+    assert found.own_modules == {"one.two.a", "one.c", "e", "h"}
 
 
 def test_wheels_with_one_name_are_one_distribution(tmp_path: Path) -> None:

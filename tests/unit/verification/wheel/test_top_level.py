@@ -53,6 +53,26 @@ def test_module_of_a_dependency_is_reported_as_overwritten(
 
 
 @pytest.mark.parametrize(
+    ("path", "is_overwritten"),
+    [
+        ("google/quiver/__init__.py", False),
+        ("google/cloud/quiver.py", False),
+        ("google/protobuf/quiver.py", True),
+        ("google/cloud/storage/__init__.py", True),
+    ],
+)
+def test_distributions_share_a_namespace_package(
+    tmp_path: Path, path: str, is_overwritten: bool
+) -> None:
+    portions = frozenset({"google.protobuf", "google.cloud.storage"})
+    other = Distribution(frozenset({"google"}), portions=portions)
+    distributions = {canonicalize_name("protobuf"): other}
+    causes = inspect(linux_wheel(tmp_path, {path: ""}), SUBJECT, distributions).causes
+    names = [cause.name for cause in causes]
+    assert names == ["dependency-overwritten"] * is_overwritten
+
+
+@pytest.mark.parametrize(
     ("path", "distribution"),
     [
         ("pip/_internal/network/session.py", "pip"),
