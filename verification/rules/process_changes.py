@@ -17,7 +17,9 @@ _ENVIRONMENT = ("environment variable", "native environment variable")
 # Variables that the system, Python, other libraries or child processes of the user read.
 _SHARED_VARIABLES = re.compile(
     r"TZ$|LANG$|LANGUAGE$|LC_|PYTHON|LD_|HOME$|USERPROFILE$|APPDATA$|TE?MP$|TMPDIR$|"
-    r".*_PROXY$|SSL_|REQUESTS_|CURL_|OMP_|MKL_|OPENBLAS_|KMP_|GLIBC_|MALLOC_|CUDA_VISIBLE_",
+    r".*_PROXY$|SSL_|REQUESTS_|CURL_|OMP_|MKL_|OPENBLAS_|GLIBC_|MALLOC_|CUDA_VISIBLE_|"
+    # Intel's OpenMP registers itself, and packages let it start twice and survive a fork.
+    r"KMP_(?!REGISTERED_LIB|DUPLICATE_LIB_OK|INIT_AT_FORK)",
     re.IGNORECASE,
 )
 _VALUE_CHARACTERS = 400
@@ -72,6 +74,8 @@ def _severity(change: ProcessChange, expectation: Expectation) -> Severity | Non
         # A filter of one message or module, or of a class that is not built in, hides no others.
         category = change.name.split(" ")[1]
         return Severity.FLAWED if change.new == "all" and "." not in category else None
+    if change.kind == "builtin" and change.old is None and change.name.startswith("__"):
+        return None  # pybind11 and cffi keep their own data there, under names that nobody reads
     if change.kind == "root log handler" and change.name == "logging.NullHandler":
         return None
     if change.kind == "import path" and change.old is None and change.new == "last":
@@ -93,7 +97,14 @@ def _severity_of_variable(change: ProcessChange, expectation: Expectation) -> Se
 
 def _is_extended(old: str, new: str) -> bool:
     """Return whether a list of folders has new ones before or after the old ones."""
-    return any(new.endswith(f"{mark}{old}") or new.startswith(f"{old}{mark}") for mark in ":;")
+    for mark in ":;":
+        former, folders = (list(filter(None, text.split(mark))) for text in (old, new))
+        if len(former) < len(folders) and former in (
+            folders[: len(former)],
+            folders[len(folders) - len(former) :],
+        ):
+            return True
+    return False
 
 
 def _facts(changes: Sequence[ProcessChange]) -> dict[str, FactValue]:
