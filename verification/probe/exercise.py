@@ -484,19 +484,20 @@ def record_loading(event: str, arguments: Tuple[object, ...]) -> None:
 
 
 def write_other_modules() -> None:
-    """Write the names of the imported modules of other distributions, for the observation.
+    """Write the names of the imported modules of Python and of the other distributions.
 
-    Only distributions in the install folder of the package count.
+    Only distributions in the install folder of the package count. The observation reads the names.
     """
     from importlib.metadata import distribution
 
     installed = distribution(os.environ["E2E_SUBJECT"])
     own = {file.parts[0].partition(".")[0] for file in installed.files or ()}
-    folder = os.path.realpath(str(installed.locate_file("")))
+    folders = (os.path.realpath(str(installed.locate_file(""))), os.path.dirname(os.__file__))
+    known = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
     names = []
     for name, module in list(sys.modules.items()):
         path = os.path.realpath(str(getattr(module, "__file__", None) or ""))
-        if path.startswith(folder + os.sep) and name.partition(".")[0] not in own:
+        if path.startswith(known) and name.partition(".")[0] not in own:
             names.append(name)
     with open(_OTHER_MODULES, "w", encoding="utf-8") as file:
         file.write("\n".join(names))
@@ -804,21 +805,25 @@ def steps() -> None:
 def observed_steps() -> None:
     """Import the package and make the first native call, and record what each of the two changes.
 
-    Modules of other packages are imported before, so that their changes do not count. The streams
-    of Python write to a file, so that only native code writes to the streams of the process.
+    Modules of other packages are imported before, so that their changes do not count: they are the
+    value of the step ``process-state``. The streams of Python write to a file, so that only native
+    code writes to the streams of the process.
     """
     written = module_of("written")
     written.record()
     if os.environ.get("E2E_PRELUDE"):
         step("prelude", code_before_import)
+    state = module_of("process_state")
+    before_others = state.basic()
     import_other_modules()
+    step("process-state", functools.partial(state.changed_basic, before_others))
     printed = open(f"{os.environ['E2E_STEPS']}.printed", "w", encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = printed  # type: ignore[misc]
-    before = module_of("process_state").whole()
+    before = state.whole()
     end_output_part()
     step("import", import_package)
     step("import-effects", functools.partial(changes_since, before))
-    before = module_of("process_state").whole()
+    before = state.whole()
     step("native-call", native_call)
     step("call-effects", functools.partial(changes_since, before))
     step("written-files", written.paths)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from verification.models.cause import Cause, FactValue, Severity
-from verification.models.evidence import CellEvidence, EffectsValue, ExerciseStep, ProcessChange
+from verification.models.evidence import (
+    CellEvidence,
+    EffectsValue,
+    ExerciseStep,
+    ProcessChange,
+    Steps,
+)
 from verification.models.expectation import Expectation
 from verification.rules.finding import finding
 
@@ -49,15 +55,19 @@ def _recorded(evidence: CellEvidence) -> Iterator[tuple[str, Iterable[ProcessCha
         steps = evidence.observation.steps
         yield "import", _changes(steps.import_effects)
         yield "native-call", _changes(steps.call_effects)
-    step = evidence.steps.process_state
-    values = (step.value if step else None) or {}
+    of_others = _state_changes(evidence.observation.steps) if evidence.observation else {}
     yield (
         "exercise",
         [
             ProcessChange(kind=_PROCESS, name=name, old=old, new=new)
-            for name, (old, new) in values.items()
+            for name, (old, new) in _state_changes(evidence.steps).items()
+            if name not in of_others
         ],
     )
+
+
+def _state_changes(steps: Steps) -> Mapping[str, tuple[str, str]]:
+    return (steps.process_state and steps.process_state.value) or {}
 
 
 def _changes(step: ExerciseStep[EffectsValue] | None) -> Sequence[ProcessChange]:

@@ -159,7 +159,7 @@ def _expand(path: Path) -> Iterator[Path]:
 
 
 def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield the files below a folder, without those left out, secrets, and links to a folder above them."""
+    """Yield the files below a folder, without secrets and without links to a folder above them."""
     for path, folders, names in os.walk(folder, followlinks=True):
         parent = Path(path)
         folders[:] = sorted(
@@ -172,7 +172,7 @@ def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
 
 
 def _is_loop(folder: Path) -> bool:
-    """Return True for a link to a folder that has it."""
+    """Return whether a folder is a link to a folder that contains it."""
     return folder.is_symlink() and folder.resolve() in map(Path.resolve, folder.parents)
 
 

@@ -110,6 +110,15 @@ def test_change_is_reported_once_where_it_first_shows() -> None:
     ]
 
 
+def test_change_of_another_package_in_the_exercise_does_not_count() -> None:
+    state = step("process-state", {"umask": ["0o22", "0o0"]})
+    (cause,) = causes_of(
+        lambda fields: fields["observation"]["steps"].update({"process-state": state}),
+        in_exercise(umask=["0o22", "0o0"], rounding=["to nearest", "upward"]),
+    )
+    assert cause.facts["changed"] == ("rounding",)
+
+
 def test_changes_of_both_severities_have_a_cause_each() -> None:
     changes = (
         change(VARIABLE, "QT_X", None, "1"),
