@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
@@ -10,8 +11,8 @@ from verification.rules.catalogue import catalogue
 from verification.wheel.archive import Archive
 
 _CUSTOMIZE = ("sitecustomize", "usercustomize")
-_MODULES = frozenset(file for name in _CUSTOMIZE for file in (f"{name}.py", f"{name}/__init__.py"))
-_CODE = (b"import ", b"import\t")
+_MODULE = re.compile(rf"({'|'.join(_CUSTOMIZE)})(/__init__)?(\.[\w-]+)?\.(py|pyc|so|pyd)")
+_CODE = ("import ", "import\t")
 """The beginnings of the lines of a `.pth` file that Python executes."""
 
 
@@ -21,8 +22,8 @@ def causes(archive: Archive) -> Iterator[Cause]:
     A `.pth` file that only adds folders to `sys.path` runs no code.
     """
     for path, data in archive.installed.items():
-        if path in _MODULES:
-            module = path.removesuffix("/__init__.py").removesuffix(".py")
+        if match := _MODULE.fullmatch(path):
+            module = match[1]
             message = f"is the module {module}, which each start of Python imports"
             yield catalogue().cause("startup-code", path, message, code=f"import {module}")
         elif lines := code_lines(path, data):
@@ -47,9 +48,6 @@ def code_lines(path: str, data: bytes) -> list[tuple[int, str]]:
     """
     if PurePosixPath(path).name != path or not path.endswith(".pth") or path.startswith("."):
         return []
-    lines = enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
-    return [
-        (number, line.decode("utf-8", errors="replace").strip())
-        for number, line in lines
-        if line.startswith(_CODE)
-    ]
+    # Python 3.13 divides the text with `str.splitlines`, also at a form feed.
+    lines = enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1)
+    return [(number, line.strip()) for number, line in lines if line.startswith(_CODE)]

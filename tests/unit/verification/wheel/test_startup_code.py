@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.binaries import elf
 from tests.helpers.sample_wheels import inspect, linux_wheel, only_cause
 
 
@@ -13,6 +14,7 @@ from tests.helpers.sample_wheels import inspect, linux_wheel, only_cause
         ("x.pth", "import x", 1, "import x"),
         ("x.pth", "# a comment\n\n/srv/x\nimport\tx; x.run()\n", 4, "import\tx; x.run()"),
         ("x.pth", "\ufeffimport x\nimport y\n", 1, "import x"),
+        ("x.pth", "# a comment\x0cimport x\n", 2, "import x"),
         ("quiverdb-1.0.0.data/purelib/x.pth", "import x", 1, "import x"),
         ("quiverdb-1.0.0-nspkg.pth", "import sys, types, os; m = 1\n", 1, None),
     ],
@@ -39,6 +41,13 @@ def test_module_that_each_start_imports_is_reported(tmp_path: Path, path: str) -
     cause = only_cause(linux_wheel(tmp_path, {path: "x = 1"}))
     assert (cause.name, cause.severity) == ("startup-code", "flawed")
     assert str(cause.facts["code"]).removeprefix("import ") in path
+
+
+def test_extension_module_that_each_start_imports_is_reported(tmp_path: Path) -> None:
+    path = "sitecustomize.cpython-313-x86_64-linux-gnu.so"
+    cause = only_cause(linux_wheel(tmp_path, {path: elf()}))
+    assert (cause.name, cause.where) == ("startup-code", path)
+    assert cause.facts["code"] == "import sitecustomize"
 
 
 @pytest.mark.parametrize(
