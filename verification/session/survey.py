@@ -55,7 +55,7 @@ def read_list(path: Path) -> tuple[PinnedRelease, ...]:
         WrongUse: the file cannot be read, lists no release, or has a line of another form.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise WrongUse(f"survey: {path} cannot be read: {error}; correct the path") from None
     releases: dict[PinnedRelease, None] = {}

@@ -69,6 +69,11 @@ def test_line_of_another_form_is_wrong_use_that_names_the_line(tmp_path: Path, l
     assert "\n" not in message
 
 
+def test_list_of_an_editor_for_windows_is_read(tmp_path: Path) -> None:
+    text = "\ufeffxxhash==3.5.0\r\n"
+    assert list(map(str, survey.read_list(write_list(tmp_path, text)))) == ["xxhash 3.5.0"]
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", None])
 def test_list_without_a_release_is_wrong_use(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "missing.txt" if text is None else write_list(tmp_path, text)
