@@ -69,7 +69,7 @@ def generate(
     with this Python. Wheels for platforms of other systems are only inspected.
 
     Raises:
-        DataError: no wheel is for this Python and a known platform.
+        DataError: no wheel is for this Python and a known platform, or none installs a module.
     """
     subjects = [
         (wheel, _subject(wheel, tag, python))
@@ -82,6 +82,11 @@ def generate(
     for wheel, subject in subjects:
         system = _SYS_PLATFORM[subject.platforms[0].target.system]
         modules.setdefault(system, read_modules(wheel, subject))
+    if not any(found.packages or found.extensions for found in modules.values()):
+        raise DataError(
+            f"{subjects[0][0].name} installs no module, only programs; the suite verifies packages "
+            "that Python imports"
+        )
     first = subjects[0][1]
     tags = [subject.platforms[0].tag for _, subject in subjects]
     declared = [
@@ -205,7 +210,8 @@ def _subject(wheel: Archive, tag: str, python: str) -> Subject:
         exercise=Path("smoke.py"),
         dependencies=Path(),
     )
-    packages = _packages(wheel, extension_modules(wheel, identify(wheel, subject)))
+    extensions = extension_modules(wheel, identify(wheel, subject))
+    packages = _packages(wheel, extensions) or extensions
     return subject.model_copy(update={"import_package": _main_package(name, wheel, packages)})
 
 

@@ -172,3 +172,15 @@ def test_promised_platforms_are_declared_and_read_from_a_wheel_for_any(tmp_path:
         ("manylinux_2_28_aarch64", False),
     ]
     assert smoke(result).PACKAGES == {"linux": ["thing"]}
+
+
+def test_extension_module_in_a_folder_without_init_is_imported(tmp_path: Path) -> None:
+    subject = generated(tmp_path, {f"shared/_x{SUFFIX}": module("_x")})
+    assert smoke(subject).EXTENSIONS == {"linux": ["shared._x"]}
+    assert 'import_package = "shared"' in subject.description
+
+
+@pytest.mark.parametrize("path", ["thing-1.0.0.data/scripts/thing", "thing/lib/libthing.so.1"])
+def test_wheel_without_a_module_has_no_description(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DataError, match="thing-1.0.0"):
+        generated(tmp_path, {path: elf()})
