@@ -7,6 +7,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from packaging.utils import canonicalize_name
@@ -72,8 +73,14 @@ def causes(contents: WheelContents, declaration: ContentsDeclaration) -> Iterato
 
 
 def _fits(path: str, pattern: str) -> bool:
-    name = path if "/" in pattern else posixpath.basename(path)
-    return fnmatch.fnmatchcase(name, pattern)
+    """Return whether a pattern fits the name of a file, or with a slash its path or a folder."""
+    if "/" not in pattern:
+        return fnmatch.fnmatchcase(posixpath.basename(path), pattern)
+    pattern = pattern.removesuffix("/")
+    folders = [str(folder) for folder in PurePosixPath(path).parents]
+    if "/" not in pattern:
+        return any(fnmatch.fnmatchcase(posixpath.basename(each), pattern) for each in folders)
+    return any(fnmatch.fnmatchcase(each, pattern) for each in (path, *folders))
 
 
 class Changes(NamedTuple):

@@ -16,7 +16,10 @@ from verification.wheel.identity import WheelIdentity
 
 _COMMAND = re.compile(r"[^/]+\.data/(scripts|data/bin)/[^/]+")
 """The files that an installer puts on PATH (PyPA, "Binary distribution format")."""
-_SHEBANG = re.compile(rb"#!\s*([^\s]+)")
+_SHEBANG = re.compile(
+    rb"#!\s*(?:/bin/sh\s*\n'''exec'\s+|(?:/usr)?/bin/env\s+(?:-S\s*)?(?=/))?\"?([^\s\"]+)"
+)
+"""The interpreter of a script. It can follow `env`, or the shell that starts one with a long path."""
 _SYSTEM_FOLDERS = frozenset(map(PurePosixPath, ("/bin", "/usr/bin", "/sbin", "/usr/sbin")))
 _OF_INSTALLER = re.compile(r"(pip|python)[\d.]*(\.exe)?")
 """The commands of pip and of the environment itself."""

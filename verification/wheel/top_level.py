@@ -61,7 +61,8 @@ def causes(
     module `startup_code` reports a `.pth` file with code.
 
     ``distributions`` are the other distributions. A file or folder with the name of one of their
-    modules overwrites it. Several may add to one namespace package. Every environment can have the distributions of `_INSTALLERS`.
+    modules overwrites it. Several may add to one namespace package. Every environment can have the
+    distributions of `_INSTALLERS`.
     """
     owners = {
         module: name

@@ -79,6 +79,17 @@ def test_excluded_file_is_broken(tmp_path: Path, pattern: str, path: str) -> Non
     assert cause.facts["files"] == (path,)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["tests/", "t*s/", "quiverdb/tests", "quiverdb/tests/", "q*/tests"]
+)
+def test_folder_can_be_excluded(tmp_path: Path, pattern: str) -> None:
+    files = {"quiverdb/tests.py": "", "quiverdb/tests_more/a.py": ""}
+    assert declared_faults(linux_wheel(tmp_path, files), must_not_have=[pattern]) == []
+    bad = linux_wheel(tmp_path, {**files, "quiverdb/tests/data/a.sql": ""})
+    (cause,) = declared_faults(bad, must_not_have=[pattern])
+    assert cause.facts["files"] == ("quiverdb/tests/data/a.sql",)
+
+
 @pytest.mark.parametrize("kind", ["wheel", "installed"])
 def test_size_above_the_budget_is_broken(tmp_path: Path, kind: str) -> None:
     wheel = linux_wheel(tmp_path)

@@ -29,12 +29,30 @@ def test_interpreter_of_the_build_machine_is_reported(
 
 
 @pytest.mark.parametrize(
+    "start",
+    [
+        "#!/bin/sh\n'''exec' /opt/build/bin/python",
+        "#!/bin/sh\n'''exec' \"/opt/build/bin/python\"",
+        "#!/usr/bin/env /opt/build/bin/python",
+        "#!/usr/bin/env -S /opt/build/bin/python -E",
+        '#!"/opt/build/bin/python"',
+    ],
+)
+def test_interpreter_behind_another_program_is_reported(tmp_path: Path, start: str) -> None:
+    cause = only_cause(linux_wheel(tmp_path, {f"{DATA}/scripts/quiver": f"{start}\n"}))
+    assert cause.name == "script-interpreter"
+    assert cause.facts == {"interpreter": "/opt/build/bin/python"}
+
+
+@pytest.mark.parametrize(
     ("path", "line"),
     [
         (f"{DATA}/scripts/quiver", "#!python"),
         (f"{DATA}/scripts/quiver", "#!pythonw"),
         (f"{DATA}/scripts/quiver", "#!/usr/bin/env python3"),
+        (f"{DATA}/scripts/quiver", "#!/usr/bin/env -S python3 -E"),
         (f"{DATA}/scripts/quiver", "#!/bin/sh"),
+        (f"{DATA}/scripts/quiver", "#!/bin/sh\nexec /opt/tool"),
         (f"{DATA}/scripts/quiver", "#! /usr/bin/perl -w"),
         (f"{DATA}/scripts/quiver", "print(1)"),
         ("quiverdb/bin/quiver", "#!/usr/bin/python3"),  # its users start it as they want
