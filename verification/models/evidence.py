@@ -362,8 +362,8 @@ class Steps(Model):
     process_state: ExerciseStep[Mapping[str, tuple[str, str]]] | None = Field(
         default=None, alias="process-state"
     )
-    """What the package and others changed in its process: the old and the new value, by name. In the
-    observation, what only the others changed."""
+    """What the package and others changed in its process: the old and the new value, by name.
+    In the observation, what only the others changed."""
     mapped: ExerciseStep[tuple[str, ...]] | None = None
     """The full paths of the libraries in the process."""
     distributions: ExerciseStep[Mapping[str, DistributionValue]] | None = None

@@ -19,7 +19,7 @@ _COMMAND = re.compile(r"[^/]+\.data/(scripts|data/bin)/[^/]+")
 _SHEBANG = re.compile(
     rb"#!\s*(?:/bin/sh\s*\n'''exec'\s+|(?:/usr)?/bin/env\s+(?:-S\s*)?(?=/))?\"?([^\s\"]+)"
 )
-"""The interpreter of a script. It can follow `env`, or the shell that starts one with a long path."""
+"""The interpreter of a script. It can follow `env`, or the shell that starts a long path."""
 _SYSTEM_FOLDERS = frozenset(map(PurePosixPath, ("/bin", "/usr/bin", "/sbin", "/usr/sbin")))
 _OF_INSTALLER = re.compile(r"(pip|python)[\d.]*(\.exe)?")
 """The commands of pip and of the environment itself."""

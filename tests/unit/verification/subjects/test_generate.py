@@ -182,5 +182,5 @@ def test_extension_module_in_a_folder_without_init_is_imported(tmp_path: Path) -
 
 @pytest.mark.parametrize("path", ["thing-1.0.0.data/scripts/thing", "thing/lib/libthing.so.1"])
 def test_wheel_without_a_module_has_no_description(tmp_path: Path, path: str) -> None:
-    with pytest.raises(DataError, match="thing-1.0.0"):
+    with pytest.raises(DataError, match="thing-"):
         generated(tmp_path, {path: elf()})
