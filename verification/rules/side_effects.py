@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from verification.models.cause import Cause
 from verification.models.evidence import CellEvidence, Exercise, ImportRun, StepResult
@@ -18,7 +19,6 @@ _GIL_WARNING = re.compile(r"\(GIL\) has been enabled to load module '([\w.]+)'")
 _TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\r?\n(.*)", re.MULTILINE | re.DOTALL)
 # What Wine, QEMU and the loader of Linux write to the error output of a program.
 _SYSTEM_OUTPUT = re.compile(r"(?:[0-9a-f]{4}:(?:err|fixme|warn|trace):|wine: |qemu|ERROR: ld\.so)")
-_NO_OUTPUT: tuple[list[str], list[str]] = ([], [])
 _PART_END = "\x1e"
 _PARTS = 4
 """The parts of the output of the observation: its start, the import, the call and the end."""
@@ -29,6 +29,17 @@ _SLOW_STARTS = 80
 """An import that takes less than this number of starts of the interpreter is not reported: a slow
 or emulated processor slows both. On the host of the tests, a start takes 0.06 s, and the import of
 scikit-learn takes 45 starts."""
+
+
+class _Output(NamedTuple):
+    """The lines on one stream of the observation."""
+
+    others: Sequence[str] = ()
+    """Those of the other packages, which the observation imports before."""
+    at_import: Sequence[str] = ()
+    """Those of the import, without Python's."""
+    at_call: Sequence[str] = ()
+    """Those of the first call and the end, without Python's."""
 
 
 def side_effects(
@@ -78,15 +89,15 @@ def _promises_free_threading(evidence: CellEvidence, module: str) -> bool:
 def _output_at_import(evidence: CellEvidence, run: ImportRun) -> Iterator[Cause]:
     if run.code:
         return
-    parts = _native_output(evidence)
+    outputs = _outputs(evidence)
     lines = run.stdout.strip().splitlines()
-    for stream, printed, native in (
-        ("standard output", lines, parts.get("standard output", _NO_OUTPUT)[0]),
-        # Python prints warnings to this stream.
-        ("standard error", (), parts.get("standard error", _NO_OUTPUT)[0]),
-    ):
-        if line := next(iter((*printed, *native)), ""):
-            writer = ("native code" if line in native else "Python code") if parts else "unknown"
+    # Python prints warnings to the standard error.
+    for stream, printed in (("standard output", lines), ("standard error", ())):
+        output = outputs.get(stream, _Output())
+        own = (line for line in printed if line.strip() not in output.others)
+        if line := next(iter((*own, *output.at_import)), ""):
+            is_native = line in output.at_import
+            writer = ("native code" if is_native else "Python code") if outputs else "unknown"
             facts = {"command": run.command[-1], "line": line[:200], "stream": stream}
             fault = finding("output-at-import", "line", **facts, writer=writer)
             yield fault.at(evidence, "import")
@@ -94,16 +105,16 @@ def _output_at_import(evidence: CellEvidence, run: ImportRun) -> Iterator[Cause]
 
 
 def _output_at_call(evidence: CellEvidence, import_run: ImportRun) -> Iterator[Cause]:
-    for stream, (_, called) in _native_output(evidence).items():
-        new = [line for line in called if line not in import_run.output]
+    for stream, output in _outputs(evidence).items():
+        new = [line for line in output.at_call if line not in import_run.output]
         if new:
             fault = finding("output-at-call", "line", line=new[0][:200], stream=stream)
             yield fault.at(evidence, "native-call")
             return
 
 
-def _native_output(evidence: CellEvidence) -> dict[str, tuple[list[str], list[str]]]:
-    """Return, by stream, the lines of the import and those of the first call, without Python's.
+def _outputs(evidence: CellEvidence) -> dict[str, _Output]:
+    """Return what the observation prints, by stream.
 
     Native code and child processes print them. A library with its own C run-time can write its
     output when the process ends, so the end counts as output of the call. The result is empty if
@@ -116,8 +127,8 @@ def _native_output(evidence: CellEvidence) -> dict[str, tuple[list[str], list[st
     if len(output) != _PARTS or len(errors) != _PARTS:
         return {}
     return {
-        "standard output": (_lines(output[1]), _lines(output[2] + output[3])),
-        "standard error": (_lines(errors[1]), _lines(errors[2])),
+        "standard output": _Output(*map(_lines, (*output[:2], output[2] + output[3]))),
+        "standard error": _Output(*map(_lines, errors[:3])),
     }
 
 

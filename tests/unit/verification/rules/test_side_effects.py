@@ -100,6 +100,18 @@ def test_disabled_gil_is_no_side_effect() -> None:
     assert effects(of_step("process-state", step("process-state", state))) == []
 
 
+def test_output_of_another_package_at_import_is_not_reported() -> None:
+    def change(fields: Fields) -> None:
+        fields["observation"]["stdout"] = "Welcome\n\x1e\x1e\x1e"
+        fields["import"]["stdout"] = "Welcome \n"
+
+    def change_more(fields: Fields) -> None:
+        fields["import"]["stdout"] += "Hello\n"
+
+    assert effects(change) == []
+    assert effect(change, change_more)[2]["line"] == "Hello"
+
+
 def native(stream: str, *parts: str) -> Change:
     """Return a change after which native code printed this at the import, the call and the end."""
     text = "\x1e".join(("", *parts, *[""] * (3 - len(parts))))
