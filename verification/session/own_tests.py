@@ -168,7 +168,7 @@ def _walk(folder: Path, is_left_out: Callable[[Path], bool]) -> Iterator[Path]:
             if not is_left_out(parent / name) and not _is_loop(parent / name)
         )
         files = (parent / name for name in sorted(names))
-        yield from (file for file in files if file.is_file() and not _is_secret(file))
+        yield from (file for file in files if file.is_file() and not _is_secret(file, folder))
 
 
 def _is_loop(folder: Path) -> bool:
@@ -176,15 +176,19 @@ def _is_loop(folder: Path) -> bool:
     return folder.is_symlink() and folder.resolve() in map(Path.resolve, folder.parents)
 
 
-def _is_secret(path: Path) -> bool:
-    """Return True for a file with passwords, or with a private key that is not for tests."""
+def _is_secret(path: Path, folder: Path) -> bool:
+    """Return True for a file with passwords, or with a private key that is not for tests.
+
+    The name of ``folder`` and the path in it decide whether a key is for tests.
+    """
     try:
         with path.open("rb") as file:
-            return (
-                private_files.secret_fault(PurePosixPath(path), file.read(_KEY_BYTES)) is not None
-            )
+            data = file.read(_KEY_BYTES)
     except OSError:
         return False  # `collect` reports it
+    return (
+        private_files.secret_fault(PurePosixPath(path.relative_to(folder.parent)), data) is not None
+    )
 
 
 def _is_cache(folder: Path) -> bool:

@@ -12,7 +12,9 @@ from verification.wheel.archive import Archive
 
 # PyPA, "Recording the Direct URL Origin of installed distributions": written on installation.
 _DIRECT_URL = re.compile(r"[^/]+\.dist-info/direct_url\.json")
-_SECRETS = {".env", ".pypirc", ".netrc", "_netrc"}
+_SECRETS = re.compile(
+    r"\.env(\.(?!example|sample|template|dist|defaults?|tests?\b)[\w-]+)*|\.pypirc|[._]netrc"
+)
 _KEY_SUFFIXES = {"", ".pem", ".key", ".crt", ".cer", ".ppk"}
 # RFC 7468. OpenSSH and OpenSSL write additional words before "PRIVATE KEY".
 _PRIVATE_KEY = re.compile(rb"^-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----", re.MULTILINE)
@@ -34,7 +36,7 @@ def _fault(name: str, data: bytes) -> str | None:
 
 def secret_fault(path: PurePosixPath, data: bytes) -> str | None:
     """Return why a file with this content must stay on the computer of its owner, or None."""
-    if path.name in _SECRETS and data.strip():
+    if _SECRETS.fullmatch(path.name) and data.strip():
         return "has the name of a file for passwords and tokens, and is not empty"
     if (
         path.suffix in _KEY_SUFFIXES

@@ -217,8 +217,9 @@ def test_files_around_the_tests_that_are_too_large_are_a_fault(
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----"
 
 
-@pytest.mark.parametrize("name", [".env", ".pypirc", "ci/deploy.pem", "tests/.netrc"])
+@pytest.mark.parametrize("name", [".env", ".env.local", ".pypirc", "ci/deploy.pem", "tests/.netrc"])
 def test_secret_comes_along_only_if_git_tracks_it(tmp_path: Path, name: str) -> None:
+    tmp_path = tmp_path / "test" / "checkout"
     write(tmp_path, ("pyproject.toml", "data/a.txt", "tests/test_a.py", "tests/server.key", name))
     for path in (name, "tests/server.key"):  # keys for tests protect nothing
         (tmp_path / path).write_text(KEY)

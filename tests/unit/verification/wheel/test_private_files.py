@@ -13,6 +13,8 @@ KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"
     ("path", "text"),
     [
         ("quiverdb/.env", "TOKEN=x\n"),
+        ("quiverdb/.env.local", "TOKEN=x\n"),
+        ("quiverdb/.env.production.local", "TOKEN=x\n"),
         ("quiverdb/.pypirc", "[pypi]\n"),
         ("quiverdb/deep/.netrc", "machine x\n"),
         ("quiverdb/_netrc", "machine x\n"),
