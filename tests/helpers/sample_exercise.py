@@ -27,6 +27,8 @@ FILES = {
     "sample = sample.core:run\n",
 }
 """The files of the installed package, by path. `install` adds RECORD with their hashes."""
+EMPTY_SMOKE = "def native_call(): ...\ndef round_trip(): ...\n"
+"""A smoke test that does nothing."""
 SMOKE = """
 calls = []
 def native_call():

@@ -23,6 +23,8 @@ _FILES = (
     "pipeline",
     "verification",
 )
+_EXERCISE = {"native_call", "round_trip"}
+"""The functions that every smoke test has."""
 _VERIFICATION = "verification.toml"
 _GENERAL_ACTIONS = Path(__file__).parents[1] / "probe" / "uses.py"
 
@@ -47,7 +49,10 @@ def load(path: Path = DEFAULT_SUBJECT, *, locked: bool = True) -> Subject:
             data[key] = _resolve(path, key, data[key])
     if "file" in data:
         raise DataError(f"{path.name}: remove the key file")
-    return validate(Subject, {**data, "file": str(path)}, path.name, supplied="file")
+    subject = validate(Subject, {**data, "file": str(path)}, path.name, supplied="file")
+    if missing := sorted(_EXERCISE - _top_level_names(subject.exercise)):
+        raise DataError(f"{subject.exercise}: the function {missing[0]} is missing; define it")
+    return subject
 
 
 def lock_path(path: Path) -> tuple[Path, bool]:
@@ -79,12 +84,33 @@ def _functions(path: Path) -> frozenset[str]:
     Raises:
         DataError: it is no Python code.
     """
+    names = (node.name for node in _statements(path) if isinstance(node, ast.FunctionDef))
+    return frozenset(name for name in names if not name.startswith("_"))
+
+
+def _top_level_names(path: Path) -> set[str]:
+    """Return the names that a file defines, assigns or imports; all of `_EXERCISE` for ``*``.
+
+    Raises:
+        DataError: it is no Python code.
+    """
+    names = set[str]()
+    for node in _statements(path):
+        match node:
+            case ast.FunctionDef():
+                names.add(node.name)
+            case ast.Assign():
+                names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+            case ast.Import() | ast.ImportFrom():
+                names.update(alias.asname or alias.name for alias in node.names)
+    return names | _EXERCISE if "*" in names else names
+
+
+def _statements(path: Path) -> list[ast.stmt]:
     try:
-        tree = ast.parse(path.read_bytes())
+        return ast.parse(path.read_bytes()).body
     except SyntaxError as error:
         raise DataError(f"{path}: line {error.lineno}: {error.msg}; correct the file") from None
-    names = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
-    return frozenset(name for name in names if not name.startswith("_"))
 
 
 def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:

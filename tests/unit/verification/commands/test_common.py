@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
+from tests.helpers.sample_exercise import EMPTY_SMOKE
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, report
 from tests.helpers.sample_testbed import prepared_run
 from verification.commands import common
@@ -140,7 +141,7 @@ def test_command_on_one_machine_runs_no_workflow() -> None:
     "words", [["shell", "debian-13"], ["reproduce"]], ids=["shell", "reproduce"]
 )
 def test_command_on_one_machine_uses_the_named_subject(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "smoke.py").touch()
+    (tmp_path / "smoke.py").write_text(EMPTY_SMOKE, "utf-8")
     description = tmp_path / "subject.toml"
     lines = ('name = "other"', 'import_package = "other"', 'python = "cp313"')
     platform = '[[platforms]]\ntag = "win_amd64"'

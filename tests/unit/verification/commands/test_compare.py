@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.sample_exercise import EMPTY_SMOKE
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.commands import compare
 from verification.commands.__main__ import main
@@ -45,7 +46,7 @@ def test_runs_of_another_package_are_left_out(
     other = report().model_copy(update={"selection": selection})
     for run in (report(), report(), other):
         history().record(run)
-    (tmp_path / "smoke.py").touch()
+    (tmp_path / "smoke.py").write_text(EMPTY_SMOKE, "utf-8")
     platform = '[[platforms]]\ntag = "win_amd64"'
     texts = {
         name: f'name = "{name}"\nimport_package = "x"\npython = "cp313"\nexercise = "smoke.py"\n'

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import wheel_builder
+from tests.helpers.sample_exercise import EMPTY_SMOKE
 from verification.commands import lock as command
 from verification.commands.parser import parse
 from verification.models.base import DataError
@@ -30,7 +31,7 @@ SOLVED = Resolution((ALPHA,), ("windows-wine",), {"no wheel": ("windows-wine-vcr
 
 @pytest.fixture
 def description(tmp_path: Path) -> Path:
-    (tmp_path / "smoke.py").touch()
+    (tmp_path / "smoke.py").write_text(EMPTY_SMOKE, "utf-8")
     (tmp_path / "dist").mkdir()
     wheel_builder.build(tmp_path / "dist", {"pkg.py": ""}, name="pkg")
     path = tmp_path / "subject.toml"

@@ -8,6 +8,7 @@ import pytest
 
 from containers import images
 from containers.images import ImageUnavailable
+from tests.helpers.sample_exercise import EMPTY_SMOKE
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from tests.helpers.sample_testbed import ENGINE, image
 from tests.helpers.sample_wheels import SUBJECT
@@ -151,7 +152,7 @@ tag = "win_amd64"
 @pytest.fixture
 def description(tmp_path: Path) -> Path:
     """Return the description of another package."""
-    (tmp_path / "smoke.py").touch()
+    (tmp_path / "smoke.py").write_text(EMPTY_SMOKE, "utf-8")
     path = tmp_path / "subject.toml"
     path.write_text(DESCRIPTION, "utf-8")
     return path

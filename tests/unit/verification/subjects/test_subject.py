@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.sample_exercise import EMPTY_SMOKE
 from verification.models.base import DataError
 from verification.subjects.subject import load, offered_actions
 
@@ -22,7 +23,7 @@ libraries = ["pkg.dll"]
 def read(folder: Path, text: str) -> object:
     path = folder / "subject.toml"
     path.write_text(text)
-    (folder / "smoke.py").touch()
+    (folder / "smoke.py").write_text(EMPTY_SMOKE, "utf-8")
     return load(path)
 
 
@@ -74,7 +75,7 @@ libraries = ["_other.pyd"]
 
 def test_the_exercise_is_relative_to_the_description(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
-    (tmp_path / "use.py").write_text("", "utf-8")
+    (tmp_path / "use.py").write_text(EMPTY_SMOKE, "utf-8")
     subject = load(tmp_path / "other.toml")
 
     assert subject.exercise == tmp_path / "use.py"
@@ -88,6 +89,26 @@ def test_a_missing_exercise_is_named(tmp_path: Path) -> None:
         load(tmp_path / "other.toml")
 
 
+@pytest.mark.parametrize("name", ["native_call", "round_trip"])
+def test_a_missing_function_of_the_exercise_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").write_text(EMPTY_SMOKE.replace(f"def {name}", "def other"), "utf-8")
+    with pytest.raises(DataError, match=rf"use\.py: .*{name}"):
+        load(tmp_path / "other.toml")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["import round_trip, native_call\n", "from x import *\n", "native_call = round_trip = print\n"],
+)
+def test_the_functions_of_the_exercise_can_be_imported_or_assigned(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "other.toml").write_text(OTHER, "utf-8")
+    (tmp_path / "use.py").write_text(source, "utf-8")
+    assert load(tmp_path / "other.toml").name
+
+
 def test_a_missing_description_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"absent\.toml: .*No such file"):
         load(tmp_path / "absent.toml")
@@ -95,14 +116,14 @@ def test_a_missing_description_is_named(tmp_path: Path) -> None:
 
 def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
-    (tmp_path / "use.py").touch()
+    (tmp_path / "use.py").write_text(EMPTY_SMOKE, "utf-8")
     assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
     assert list(load().machine_files) == ["smoke.py", "own_uses.py"]
 
 
 def test_actions_are_those_of_every_package_and_of_the_subject(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(f'actions = "own.py"\n{OTHER}', "utf-8")
-    (tmp_path / "use.py").touch()
+    (tmp_path / "use.py").write_text(EMPTY_SMOKE, "utf-8")
     (tmp_path / "own.py").write_text("def own(): ...\ndef _helper(): ...\n")
     subject = load(tmp_path / "other.toml")
 
@@ -120,7 +141,7 @@ def test_actions_that_are_no_python_code_are_reported(tmp_path: Path) -> None:
 
 def test_locks_belong_only_to_the_subject_that_names_them(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
-    (tmp_path / "use.py").touch()
+    (tmp_path / "use.py").write_text(EMPTY_SMOKE, "utf-8")
     other = load(tmp_path / "other.toml")
     assert (other.older_dependencies, other.dependencies) == ((), None)
 
