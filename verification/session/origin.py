@@ -109,7 +109,7 @@ def _built(host: Host, selection: Selection, subject: Subject) -> Release:
     except BuildFailed as error:
         if not selection.subject or image:
             raise
-        # The image lacks the headers of CPython, and its compiler is not GCC.
+        # The image lacks most build tools and libraries, and its compiler is not GCC.
         raise TestbedFailure(
             "image-build-failed",
             error.where,
