@@ -811,8 +811,6 @@ def observed_steps() -> None:
     """
     written = module_of("written")
     written.record()
-    if os.environ.get("E2E_PRELUDE"):
-        step("prelude", code_before_import)
     state = module_of("process_state")
     before_others = state.basic()
     import_other_modules()

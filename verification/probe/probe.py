@@ -721,7 +721,8 @@ class ProbeRun:
         self.evidence["exercise"] = exercise_run
         self.evidence["on_disk"] = database_files(cwd)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
-        if exercise_run["code"] == 0:
+        # Code before the import can change the process and close its streams.
+        if exercise_run["code"] == 0 and not instructions["prelude"]:
             self.evidence["observation"] = exercise(instructions, self.env, cwd, observe=True)
         self.evidence["processes"] = new_processes(running)
         if "tests" in instructions and exercise_run["code"] == 0:

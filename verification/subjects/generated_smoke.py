@@ -84,21 +84,26 @@ def import_all() -> list[str]:
     An extension module of another distribution's plug-in cannot be imported without it, so a
     missing module of another distribution is no error. Neither is the failure of an optional one,
     or of a further package that may need an extra of the distribution, or of a module whose failure
-    the packages handle at their import, because a user does not see this failure.
+    the packages handle at their import, because a user does not see this failure. A further module
+    with the same failure, such as the same missing library, is no error either.
     """
     failed = import_packages()
     imported = []
+    failures: dict[str, Exception] = {}
     for name in EXTENSIONS.get(sys.platform, ()):
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if _is_own(str(error.name)) and not _is_handled(name, failed):
-                raise
-        except Exception:
-            if not _is_handled(name, failed):
-                raise
+            if _is_own(str(error.name)):
+                failures[name] = error
+        except Exception as error:  # noqa: BLE001  (judged below)
+            failures[name] = error
         else:
             imported.append(name)
+    handled = {str(failures[name]) for name in failures if _is_handled(name, failed)}
+    for failure in failures.values():
+        if str(failure) not in handled:
+            raise failure
     return imported
 
 

@@ -147,6 +147,22 @@ def test_module_that_the_package_loads_under_another_name_is_not_imported_again(
     assert use_handled(package, tmp_path, source) == []
 
 
+def test_failure_that_equals_one_of_an_optional_module_is_no_error(
+    package: types.ModuleType,
+) -> None:
+    (Path(sys.path[0]) / "generated_thing" / "also_broken.py").write_text(
+        "raise ImportError('x: undefined symbol: y')", "utf-8"
+    )
+    names = [f"generated_thing.{name}" for name in ("also_broken", "broken", "good")]
+    package.EXTENSIONS[sys.platform] = names
+    package.OPTIONAL[sys.platform] = names[1:2]
+    importlib.invalidate_caches()
+    assert package.import_all() == ["generated_thing.good"]
+    package.OPTIONAL[sys.platform] = []
+    with pytest.raises(ImportError, match="undefined symbol"):
+        package.import_all()
+
+
 def test_failure_that_a_later_call_of_the_package_meets_is_an_error(
     package: types.ModuleType, tmp_path: Path
 ) -> None:
