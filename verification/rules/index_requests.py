@@ -47,18 +47,15 @@ def installer_requests(evidence: CellEvidence) -> list[IndexRequest]:
 
 
 def _is_in_use(line: IndexRequest, evidence: CellEvidence) -> bool:
-    """Return whether the package made the request while it was imported or used."""
+    """Return whether the package made the request while it was imported, used or observed."""
     if evidence.import_run is None or evidence.exercise is None:
         return False
+    last = evidence.observation or evidence.exercise
     # `uv run` starts Python and requests the files of the environment itself.
     if line.user_agent.startswith(("uv/", "pip/")):
         return False
     request_time = datetime.fromisoformat(line.time).timestamp()
-    return (
-        evidence.import_run.began
-        <= request_time
-        <= evidence.exercise.began + evidence.exercise.seconds
-    )
+    return evidence.import_run.began <= request_time <= last.began + last.seconds
 
 
 def network_used(evidence: CellEvidence) -> Iterator[Cause]:

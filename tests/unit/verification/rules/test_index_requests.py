@@ -21,11 +21,15 @@ def requested(*lines: Fields) -> Change:
 
 
 def used(*lines: Fields) -> Change:
-    """Return a change to these requests, an import at noon and an exercise that ends 3 s later."""
+    """Return a change to these requests, and an import at noon.
+
+    The exercise ends 3 s later, and the observation 3.5 s later.
+    """
 
     def change(fields: Fields) -> None:
         fields["import"] |= {"began": NOON}
         fields["exercise"] |= {"began": NOON + 1, "seconds": 2.0}
+        fields["observation"] |= {"began": NOON + 3, "seconds": 0.5}
         fields["requests"] = list(lines)
 
     return change
@@ -245,3 +249,10 @@ def test_served_or_offline_release_has_no_cause() -> None:
     assert list(index_requests.not_served(evidence(), EXPECTATION)) == []
     offline = with_conditions(Conditions(offline=True))
     assert list(index_requests.not_served(evidence(requested()), offline)) == []
+
+
+def test_refused_connection_of_the_observation_is_no_fault_of_the_index() -> None:
+    refused = of_package("", time="2026-01-02T12:00:03.400000+00:00", tls_refused="unknown ca")
+    observed = evidence(used(refused))
+    assert list(index_requests.failed_requests(observed)) == []
+    assert names(index_requests.network_used(observed)) == ["network-used"]
