@@ -220,7 +220,10 @@ def _pattern(value: object) -> str:
 
 def _native_environment() -> Dict[str, str]:
     """Return the environment variables of the process that differ from ``os.environ``."""
-    native = dict(_native_variables())
+    try:
+        native = dict(_native_variables())
+    except ImportError:  # a Python without ctypes
+        return {}
     names = {*native, *os.environ}
     return {
         name: native.get(name, "(not set)")
@@ -259,7 +262,10 @@ def _native_variables() -> Iterator[Tuple[str, str]]:
 
 def flush_native() -> None:
     """Write out what native code has printed and the C library still has in its buffers."""
-    import ctypes
+    try:
+        import ctypes
+    except ImportError:
+        return
 
     names: Tuple[Optional[str], ...] = (None,)
     if sys.platform == "win32":

@@ -54,3 +54,9 @@ def test_long_value_is_cut_and_a_removed_value_is_none() -> None:
     old, new = changes["environment variable: LONG"]
     assert (old, len(new or "")) == (None, 4000)
     assert changes["environment variable: HOME"] == ["/x", None]
+
+
+def test_python_without_ctypes_reads_the_other_state() -> None:
+    without = "import os, sys; sys.modules['ctypes'] = None\nwhole = state.whole()"
+    code = f"{without}\nos.environ['X'] = '1'\nstate.flush_native()"
+    assert run(code)["whole"] == {"environment variable: X": [None, "1"]}
