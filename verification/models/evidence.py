@@ -287,6 +287,8 @@ class EntryPointFault(Model):
 
     name: str
     """The name of the entry point."""
+    group: str = ""
+    """Its group, such as `console_scripts`; empty if it is not recorded."""
     value: str
     """The object that it names, such as `package.module:function`."""
     observed: str

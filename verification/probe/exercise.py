@@ -699,7 +699,8 @@ def entry_points() -> List[Dict[str, str]]:
                 if entry.group in ("console_scripts", "gui_scripts") and not callable(loaded):
                     fault = f"a {type(loaded).__name__} is not callable"
             if fault:
-                faults.append({"name": entry.name, "value": entry.value, "observed": fault})
+                names = {"name": entry.name, "group": entry.group, "value": entry.value}
+                faults.append({**names, "observed": fault})
     return faults
 
 

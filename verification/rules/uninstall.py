@@ -133,7 +133,14 @@ def _is_in_package(path: PurePath, package: frozenset[PurePath], module: str) ->
     """Return whether a path is in the folder of the import package, by RECORD or by its place."""
     if not package:
         return paths.top_level_name(path) == module
-    return any(part.name == module and part in package for part in (path, *path.parents))
+    for folder in (path, *path.parents):
+        if folder.name != module or folder not in package:
+            continue
+        if folder / "__init__.py" in package or path == folder:
+            return True
+        # In a namespace package, other distributions have folders of their own (PEP 420).
+        return folder / path.relative_to(folder).parts[0] in package
+    return False
 
 
 def _without_empty_folders(

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
 from verification.models.cause import Cause
-from verification.models.evidence import CellEvidence, CompilerWarning, Exercise, ImportRun
+from verification.models.evidence import (
+    CellEvidence,
+    CompilerWarning,
+    EntryPointFault,
+    Exercise,
+    ImportRun,
+)
 from verification.models.expectation import Expectation
 from verification.rules import install_paths as paths
 from verification.rules.catalogue import catalogue
@@ -242,10 +249,23 @@ def _syntax_warnings(
     yield (fault if first.imported else fault.as_risk()).at(evidence, first.file)
 
 
+def _is_plugin_of_absent_package(entry: EntryPointFault) -> bool:
+    """Return whether an entry point only lacks the package that loads such plug-ins.
+
+    The name of a group begins with that of the package (PyPA, entry points specification).
+    """
+    if entry.group in ("", "console_scripts", "gui_scripts"):
+        return False
+    missing = re.match(r"ModuleNotFoundError: No module named '([\w]+)", entry.observed)
+    return missing is not None and re.split(r"[.\-]", entry.group)[0] == missing[1]
+
+
 def entry_point_causes(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield the causes of the entry points."""
     entries = evidence.steps.entry_points
     for entry in entries.value if entries and entries.value else ():
+        if _is_plugin_of_absent_package(entry):
+            continue
         facts = {"value": entry.value, "error": entry.observed[:400]}
         # The entry point is installed and the package works: the lesser severity.
         fault = finding("entry-point-broken", "entry", entry_point=entry.name, **facts)

@@ -94,7 +94,7 @@ def import_all() -> list[str]:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if _is_own(str(error.name)):
+            if _is_own(str(error.name)) and not (error.name == name and _is_left_out(name)):
                 failures[name] = error
         except Exception as error:  # noqa: BLE001  (judged below)
             failures[name] = error
@@ -175,6 +175,17 @@ def _may_need_extra(package: str) -> bool:
     tops = [name.partition(".")[0].lower() for name in PACKAGES[sys.platform]]
     is_main = package.partition(".")[0].lower() == main or main not in tops
     return not is_main and bool(metadata(DISTRIBUTION).get_all("Provides-Extra"))
+
+
+def _is_left_out(module: str) -> bool:
+    """Return whether the installed wheel has no file of a module: it is for another Python."""
+    from importlib.metadata import files
+
+    stems = {
+        ".".join((*file.parts[:-1], file.name.partition(".")[0]))
+        for file in files(DISTRIBUTION) or ()
+    }
+    return bool(stems) and module not in stems
 
 
 def _is_own(module: str) -> bool:

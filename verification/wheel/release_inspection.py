@@ -205,13 +205,16 @@ def _same_tags(wheels: Iterable[WheelInspection], subject: Subject) -> Iterator[
         for tag in wheel.tags:
             if wheel.platform:
                 files[wheel.platform][tag].append(wheel.file)
+    tags_of = {wheel.file: wheel.tags for wheel in wheels}
     for by_tag in files.values():
         for tag, names in by_tag.items():
             if len(names) > 1:
                 message = f"has {len(names)} wheels for {tag}: {', '.join(sorted(names))}"
-                files_with_tag = tuple(sorted(names))
+                # An installer accepts wheels of which one has more tags, and uses one of them.
+                is_accepted = len({tags_of[name] for name in names}) == len(names)
+                facts: dict[str, FactValue] = {"tag": tag, "files": tuple(sorted(names))}
                 yield _release_cause(
-                    "incomplete-release", subject, message, tag=tag, files=files_with_tag
+                    "incomplete-release", subject, message, risk=is_accepted, **facts
                 )
                 break
 
@@ -256,6 +259,8 @@ def _differences(
         yield f"has {listing(added)}, but {first.file} does not", "added modules", tuple(added)
 
 
-def _release_cause(name: str, subject: Subject, message: str, **facts: FactValue) -> Cause:
+def _release_cause(
+    name: str, subject: Subject, message: str, *, risk: bool = False, **facts: FactValue
+) -> Cause:
     where = f"release of {subject.name}"
-    return catalogue().cause(name, where, message, risk=False, **facts)
+    return catalogue().cause(name, where, message, risk=risk, **facts)

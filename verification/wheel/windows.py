@@ -33,6 +33,9 @@ Assemblies)."""
 _MERGED_FOLDER = re.compile(r"[^/]+\.data/data/lib/site-packages/", re.IGNORECASE)
 """The part of a wheel that becomes the folder of the packages in an environment. With ``--user``
 and ``--target``, an installer puts it elsewhere (CPython, sysconfig.get_paths)."""
+_OF_COMPILER = re.compile(r"_CI[a-z0-9]+|_libm_sse2_[a-z0-9]+_precise")
+"""Functions for numbers that Microsoft's 32-bit compiler calls, and that ucrtbase.dll exports
+(Microsoft, Universal C runtime routines by category, floating-point support)."""
 _ADDS_FOLDER = re.compile(rb"add_dll_directory|\b(Win|C|Py|Ole)DLL\(|LoadLibrary|\b(c|win)dll\.")
 """How Python code loads a library, or adds a folder to the DLL search path."""
 
@@ -55,6 +58,8 @@ def causes(
             lower = name.lower()
             if lower in provided or has_library(lower, code.tag):
                 continue
+            if _is_of_its_python(library, lower):
+                continue  # `python_abi` reports a module for another Python
             bundled = bundled_libraries.get(lower)
             if bundled is None:
                 yield from _missing_library(library, name)
@@ -86,6 +91,12 @@ def _install_paths(wheel: Path) -> Iterable[str]:
         return open_wheel(wheel).install_paths.values()
     except BadWheel:
         return ()  # the inspection reports it
+
+
+def _is_of_its_python(library: Library, name: str) -> bool:
+    """Return whether a library is the Python for which an extension module is, by its suffix."""
+    match = re.fullmatch(r"python(3\d+t?)\.dll", name)
+    return match is not None and any(f".cp{match[1]}-" in path for path in library.paths)
 
 
 def _missing_library(library: Library, name: str) -> Iterator[Cause]:
@@ -199,8 +210,10 @@ def _unknown_functions(
     for imported in library.imports:
         name = imported.library or ""
         known = None if name.lower() in bundled_libraries else functions_of(name)
-        # The sources do not list decorated names of C++.
+        # The sources list no decorated names of C++, and not all functions for the compiler.
         if known is None or imported.symbol in known.listed or imported.symbol.startswith("?"):
+            continue
+        if _OF_COMPILER.fullmatch(imported.symbol):
             continue
         # mingw-w64 lists for an API set only what its own run-time does not define.
         if "-ms-win-" in name.lower() and is_known_in_any(imported.symbol):

@@ -222,6 +222,22 @@ def test_folder_of_a_dependency_with_the_name_of_the_package_is_no_leftover() ->
     assert leftovers(evidence(change)) == []
 
 
+@pytest.mark.parametrize("is_namespace", [True, False])
+def test_folder_of_a_dependency_in_a_namespace_package_is_no_leftover(is_namespace: bool) -> None:
+    folder = f"{SITE}/quiverdb"
+    own, other = f"{folder}/own/a.py", f"{folder}/other/b.py"
+    recorded = [own] if is_namespace else [own, f"{folder}/__init__.py"]
+    paths = [folder, f"{folder}/own", own, f"{folder}/other", other]
+
+    def change(fields: Fields) -> None:
+        fields["exercise"]["steps"]["record"]["value"]["files"] = recorded
+        fields["installed"]["added"] = [*paths, *recorded]
+        fields["left"]["added"] = [folder, f"{folder}/other", other]
+
+    expected = [] if is_namespace else [folder, f"{folder}/other", other]
+    assert leftovers(evidence(change)) == expected
+
+
 def test_file_of_record_outside_the_package_is_a_leftover() -> None:
     script = "/home/user/venv/bin/quiver"
 

@@ -431,6 +431,25 @@ def test_module_that_does_not_compile_is_reported() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("group", "missing", "is_fault"),
+    [
+        ("sqlalchemy.dialects", "sqlalchemy", False),
+        ("pytest11", "pytest11", False),
+        ("sqlalchemy.dialects", "quiverdb.dialect", True),
+        ("console_scripts", "console_scripts", True),
+        ("", "sqlalchemy", True),
+    ],
+)
+def test_plug_in_lacks_only_the_package_that_loads_it(
+    group: str, missing: str, is_fault: bool
+) -> None:
+    error = f"ModuleNotFoundError: No module named '{missing}'"
+    entry = {"name": "quiver", "group": group, "value": "quiverdb.x:X", "observed": error}
+    observed = evidence(steps(entry_points=step("entry-points", [entry])))
+    assert bool([*use.entry_point_causes(observed)]) is is_fault
+
+
 def test_entry_point_that_cannot_be_loaded_is_flawed() -> None:
     error = "ModuleNotFoundError: No module named 'quiverdb.cli'" + "!" * 400
     entry = {"name": "quiver", "value": "quiverdb.cli:main", "observed": error}

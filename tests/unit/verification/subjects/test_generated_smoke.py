@@ -191,6 +191,17 @@ def test_only_native_functions_that_return_a_version_are_called(
     assert package.call_versions(["generated_native"]) == []
 
 
+def test_module_that_the_installed_wheel_does_not_have_is_no_error(
+    package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = [importlib.metadata.PackagePath("generated_thing/good.py")]
+    monkeypatch.setattr(importlib.metadata, "files", lambda _: installed)
+    assert use(package, "good", "absent") == ["generated_thing.good"]
+    installed.append(importlib.metadata.PackagePath("generated_thing/absent.so"))
+    with pytest.raises(ModuleNotFoundError):
+        use(package, "good", "absent")
+
+
 def test_version_is_that_of_the_installed_distribution(
     package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,13 @@ def test_two_wheels_with_one_tag_are_reported(tmp_path: Path, tag: str) -> None:
     assert cause.facts == {"tag": tag, "files": (second.name, first.name)}
 
 
+def test_two_wheels_of_which_one_has_more_tags_are_a_note(tmp_path: Path) -> None:
+    first = linux_wheel(tmp_path)
+    second = linux_wheel(tmp_path, tag=f"{wheels.LINUX_TAG}.manylinux_2_34_x86_64")
+    cause = only(inspect(first, second, windows_wheel(tmp_path)).causes)
+    assert (cause.name, cause.severity) == ("incomplete-release", "note")
+
+
 def test_wheels_with_several_common_tags_are_one_cause_for_each_platform(tmp_path: Path) -> None:
     tag = "cp313-cp313-manylinux_2_17_x86_64.manylinux_2_28_x86_64"
     first, windows = linux_wheel(tmp_path, tag=tag), windows_wheel(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import wheel_builder as wheels
+from tests.helpers.binaries import pe
 from tests.helpers.sample_wheels import (
     WINDOWS_API,
     WINDOWS_CORE,
@@ -85,6 +86,21 @@ def test_function_that_mingw_does_not_list_is_reported(
     cause = only_cause(with_core(tmp_path, imports={library: [function]}))
     assert (cause.name, cause.severity) == ("unknown-windows-function", severity)
     assert cause.facts == {"symbols": (f"{function} of {library}",)}
+
+
+@pytest.mark.parametrize("function", ["_CIatan2", "_libm_sse2_pow_precise"])
+def test_function_of_the_32_bit_compiler_is_accepted(tmp_path: Path, function: str) -> None:
+    imports = {"api-ms-win-crt-math-l1-1-0.dll": [function]}
+    assert inspect(with_core(tmp_path, imports=imports)).causes == ()
+
+
+def test_module_for_another_python_may_need_its_python(tmp_path: Path) -> None:
+    needs = pe(imports={"python311.dll": ["PyLong_FromLong"]}, exports=["PyInit__x"])
+    files = {"quiverdb/_x.cp311-win_amd64.pyd": needs}
+    causes = inspect(windows_wheel(tmp_path, files)).causes
+    assert "missing-runtime-library" not in {cause.name for cause in causes}
+    other = {"quiverdb/_x.pyd": needs}
+    assert "missing-runtime-library" in inspect(windows_wheel(tmp_path, other)).cause_names()
 
 
 def test_unknown_function_on_first_use_is_a_note(tmp_path: Path) -> None:
