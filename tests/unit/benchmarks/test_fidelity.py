@@ -142,7 +142,7 @@ def test_package_without_a_result_fails_and_stays_in_the_table(
     assert "the index does not answer" in page
 
 
-def test_committed_judgements_are_about_packages_of_the_sample() -> None:
-    names = {package.name for package in SAMPLE.packages}
+def test_committed_judgements_are_about_packages_of_the_samples() -> None:
+    names = {package.name for sample in SAMPLES for package in sample.packages}
     assert {judgement.package for judgement in load_judgements()} <= names
     assert {judgement.cause for judgement in load_judgements()} <= set(catalogue())
