@@ -14,7 +14,7 @@ from tests.helpers import wheel_builder as wheels
 from verification.models.cause import FactValue
 from verification.session.run_cell import PlantedFault
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.recorded
 
 # Every Python process of the machine is started without HOME, as by a service.
 NO_HOME = PlantedFault(

@@ -12,7 +12,7 @@ from tests.helpers import wheel_builder as wheels
 from verification.models.subject import Subject
 from verification.subjects.subject import load as load_subject
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.recorded
 
 # PyModuleDef of a free-threaded CPython, whose PyObject has 32 bytes (Include/object.h). The
 # number of the slot Py_mod_gil is 4, and Py_MOD_GIL_NOT_USED is 1 (Include/moduleobject.h).
