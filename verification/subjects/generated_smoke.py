@@ -184,6 +184,7 @@ def _is_left_out(module: str) -> bool:
     stems = {
         ".".join((*file.parts[:-1], file.name.partition(".")[0]))
         for file in files(DISTRIBUTION) or ()
+        if file.suffix in (".py", ".so", ".pyd")
     }
     return bool(stems) and module not in stems
 

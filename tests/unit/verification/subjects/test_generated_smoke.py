@@ -194,7 +194,8 @@ def test_only_native_functions_that_return_a_version_are_called(
 def test_module_that_the_installed_wheel_does_not_have_is_no_error(
     package: types.ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installed = [importlib.metadata.PackagePath("generated_thing/good.py")]
+    names = ("generated_thing/good.py", "generated_thing/absent.pyi")
+    installed = [*map(importlib.metadata.PackagePath, names)]
     monkeypatch.setattr(importlib.metadata, "files", lambda _: installed)
     assert use(package, "good", "absent") == ["generated_thing.good"]
     installed.append(importlib.metadata.PackagePath("generated_thing/absent.so"))
