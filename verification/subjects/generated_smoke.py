@@ -113,7 +113,9 @@ def import_packages() -> list[str]:
     for name in PACKAGES.get(sys.platform, ()):
         try:
             importlib.import_module(name)
-        except ImportError:
+        except ImportError as error:
+            if error.name == name and name in EXTENSIONS[sys.platform] and _is_left_out(name):
+                continue
             if not _may_need_extra(name):
                 raise
             failed.append(name)

@@ -198,6 +198,13 @@ def test_module_that_the_installed_wheel_does_not_have_is_no_error(
     installed = [*map(importlib.metadata.PackagePath, names)]
     monkeypatch.setattr(importlib.metadata, "files", lambda _: installed)
     assert use(package, "good", "absent") == ["generated_thing.good"]
+    package.PACKAGES[sys.platform].append("absent_top")
+    package.EXTENSIONS[sys.platform].append("absent_top")
+    assert package.import_all() == ["generated_thing.good"]
+    package.EXTENSIONS[sys.platform].remove("absent_top")
+    with pytest.raises(ModuleNotFoundError):
+        package.import_all()
+    package.PACKAGES[sys.platform].remove("absent_top")
     installed.append(importlib.metadata.PackagePath("generated_thing/absent.so"))
     with pytest.raises(ModuleNotFoundError):
         use(package, "good", "absent")
