@@ -1,4 +1,4 @@
-"""The state is read in a process of its own, because the tests change it."""
+"""Each test reads the state in a separate process, because it changes the state."""
 
 from __future__ import annotations
 
