@@ -408,17 +408,16 @@ def _build_linux(job: _BuildJob) -> None:
             "the program `docker` is not on PATH. On Debian run: apt-get install docker-cli "
             "(before Debian 13: docker.io)",
         )
-    process = subprocess.Popen(
-        _linux_command(job),
-        cwd=job.tree,
-        env=_linux_environment(job),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
     try:
-        with process:
+        with subprocess.Popen(
+            _linux_command(job),
+            cwd=job.tree,
+            env=_linux_environment(job),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ) as process:
+            assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
             try:
                 output = job.read_output(process.stdout, process.kill)
             except BaseException:
