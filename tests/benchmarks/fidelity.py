@@ -262,10 +262,10 @@ def page(
         + " ".join(f"{name}: {value}." for name, value in facts.items()),
         "",
         *map(_sample_line, samples),
-        "- **Run**: `./e2e init` makes the subject and the smoke test from the wheels, and the "
-        "suite's own gate runs them, as `./e2e survey` does. The smoke test imports each package "
-        "and each extension module, calls functions that return a version, and imports all of "
-        "them again in a new process. It makes no call that is specific to a package.",
+        "- **Run**: the suite's own gate with a subject and a smoke test that are made from the "
+        "wheels, as by `./e2e init`. The smoke test imports each package and each extension "
+        "module, and imports them again in a new process. It makes no call that is specific to a "
+        "package.",
         f"- **Cells**: uv on {', '.join(MACHINES)}; only machines with a wheel for their system.",
         "- **Alarm**: a cause of severity *broken* or *flawed*, of the inspection or of the cell. "
         "It is *true* if a public report or a measurement confirms it. The evidence is below the "
