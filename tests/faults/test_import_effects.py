@@ -134,12 +134,16 @@ __attribute__((constructor)) static void begin(void) {
 """
 
 
+def _loading(library: bytes, good_wheel: Path, folder: Path) -> Path:
+    """Return a wheel that loads one more library at import."""
+    changes = edits.added(LOAD_AT_IMPORT)
+    return wheels.mutate(good_wheel, folder, add={LIBRARY: library}, **changes)
+
+
 def test_effects_of_native_code_at_load_are_reported(
     judge: Judge, compile_library: Callable[[str], bytes], good_wheel: Path, tmp_path: Path
 ) -> None:
-    library = {LIBRARY: compile_library(NATIVE)}
-    changes = edits.added(LOAD_AT_IMPORT)
-    judged = judge(wheels.mutate(good_wheel, tmp_path, add=library, **changes))
+    judged = judge(_loading(compile_library(NATIVE), good_wheel, tmp_path))
 
     # Subnormal numbers, which the smoke test writes, have become zero.
     assert judged.names == {"process-changed", "output-at-import", "round-trip-failed"}
@@ -218,9 +222,7 @@ __attribute__((constructor)) static void begin(void) {
 def test_lookup_of_native_code_at_load_is_a_note(
     judge: Judge, compile_library: Callable[[str], bytes], good_wheel: Path, tmp_path: Path
 ) -> None:
-    library = {LIBRARY: compile_library(NATIVE_LOOKUP)}
-    changes = edits.added(LOAD_AT_IMPORT)
-    judged = judge(wheels.mutate(good_wheel, tmp_path, add=library, **changes))
+    judged = judge(_loading(compile_library(NATIVE_LOOKUP), good_wheel, tmp_path))
 
     assert judged.names == {"network-used"}
     assert _causes(judged, "network-used", "note")

@@ -70,7 +70,7 @@ def inspect_wheel(
     declared = native_code.declared_paths(archive, wheel_identity.platform, subject)
     libraries, unloadable = native_code.gather(archive, declared)
     known = distributions or {}
-    provided = frozenset[str]().union(*(known[name].libraries for name in known))
+    provided = frozenset[str]().union(*(other.libraries for other in known.values()))
     native = NativeCode(tuple(libraries), wheel_identity.platform_tag, declared, provided)
     requires = wheel_identity.metadata.get("requires_dist", ())
     wheel_contents = contents.read(archive, libraries, requires)
