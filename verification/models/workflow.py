@@ -1,6 +1,7 @@
 """A GitHub workflow: its triggers and its jobs.
 
-Expressions are not evaluated, except that the values of a matrix are inserted into `runs-on`.
+Expressions are not evaluated (`verification.pipeline.expressions`), except that the values of a
+matrix are inserted into `runs-on`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ SCOPES = (
     "artifact-metadata",
     "attestations",
     "checks",
+    "code-quality",
     "contents",
+    "copilot-requests",
     "deployments",
     "discussions",
+    "drives",
     "id-token",
     "issues",
     "models",
@@ -37,8 +41,10 @@ SCOPES = (
     "repository-projects",
     "security-events",
     "statuses",
+    "vulnerability-alerts",
 )
-"""The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
+"""The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN", and
+the published schema of workflow files in actions/languageservices)."""
 
 
 class BadWorkflow(WrongUse):
@@ -96,7 +102,7 @@ class Concurrency(Model):
 
 
 class WorkflowStep(Model):
-    """One step of a job."""
+    """One step of a job. A step that only waits for others has neither `uses` nor `run`."""
 
     id: str | None
     name: str | None
@@ -131,6 +137,10 @@ class WorkflowJob(Model):
     runs_on: tuple[str, ...]
     """The labels of the runner, one text for each combination of the matrix."""
     combinations: tuple[Combination, ...]
+    """The combinations of the matrix; one empty combination without a matrix."""
+    matrix: JsonValue
+    """The matrix of the file if one of its parts is an expression, else None. Its combinations are
+    not known without a context; `combinations` then has one that is empty."""
     condition: str | None
     continue_on_error: str | None
     concurrency: Concurrency | None
@@ -141,6 +151,8 @@ class WorkflowJob(Model):
     containers: tuple[str, ...]
     """The images of its container and of its services."""
     uses: str | None
+    with_: Mapping[str, str]
+    """The inputs for the workflow that it calls."""
     steps: tuple[WorkflowStep, ...]
     line: int
 

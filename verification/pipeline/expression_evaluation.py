@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal as OneOf
 
-from verification.pipeline.expression_syntax import (
+from verification.models.expression_syntax import (
     STATUS_FUNCTIONS,
     Access,
     BadExpression,
@@ -31,6 +31,7 @@ from verification.pipeline.expression_values import (
     UnknownValue,
     Value,
     equal,
+    folded,
     from_json,
     json_text,
     known,
@@ -102,9 +103,16 @@ class Evaluation:
         return known(self.value(node))
 
     def _case(self, arguments: tuple[Node, ...]) -> Value:
-        """Return the value after the first condition that is true, else the last value."""
+        """Return the value after the first condition that is true, else the last value.
+
+        Raises:
+            BadExpression: a condition is not a boolean.
+        """
         for condition, value in zip(arguments[::2], arguments[1::2], strict=False):
-            if self.truth(condition):
+            chosen = self._known(condition)
+            if not isinstance(chosen, bool):
+                raise BadExpression("case: a condition is not a boolean")
+            if chosen:
                 return self.value(value)
         return self.value(arguments[-1])
 
@@ -119,7 +127,7 @@ def _is_part(test: Callable[[str, str], bool], text: Known, part: Known) -> bool
     """Return whether a test of two texts holds. GitHub ignores their case."""
     if isinstance(text, Array | Object) or isinstance(part, Array | Object):
         return False
-    return test(text_of(text).upper(), text_of(part).upper())
+    return test(folded(text_of(text)), folded(text_of(part)))
 
 
 def _format(template: Known, *arguments: Known) -> str:
@@ -142,7 +150,8 @@ def _format(template: Known, *arguments: Known) -> str:
 def _join(items: Known, separator: Known = ",") -> str:
     if not isinstance(items, Array):
         return text_of(items) if not isinstance(items, Object) else ""
-    return text_of(separator).join(text_of(item) for item in items.values)
+    between = "," if isinstance(separator, Array | Object) else text_of(separator)
+    return between.join(text_of(item) for item in items.values)
 
 
 def _from_json(text: Known) -> Value:

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from verification.pipeline.expression_syntax import Scalar, number
+from verification.models.expression_syntax import Scalar, number, number_text
 
 
 class UnknownValue(Exception):
@@ -40,7 +40,7 @@ class Object:
         if key in self.values:
             return self.values[key]
         for name, value in self.values.items():
-            if name.lower() == key.lower():
+            if folded(name) == folded(key):
                 return value
         return Unknown(f"{self.name}.{key}") if self.name else None
 
@@ -148,7 +148,7 @@ def text_of(value: Value) -> str:
         case bool() as switch:
             return str(switch).lower()
         case float() as quantity:
-            return _number_text(quantity)
+            return number_text(quantity)
         case str() as text:
             return text
         case Array():
@@ -176,14 +176,14 @@ def select(value: Value, key: Known) -> Value:
 
 
 def select_all(value: Value) -> Value:
-    """Return all properties or elements of a value (`*`)."""
+    """Return all properties or elements of a value (`*`), as an array."""
     if isinstance(value, Unknown):
         return Unknown(f"{value.name}.*")
     if isinstance(value, Object) and value.name:
         return Unknown(f"{value.name}.*")
     if isinstance(value, Array) and value.filtered:
         return Array(tuple(item for part in value.values for item in _members(part)), filtered=True)
-    return Array(_members(value), filtered=True) if isinstance(value, Array | Object) else None
+    return Array(_members(value), filtered=True)
 
 
 _MISSING = Object({})
@@ -196,7 +196,7 @@ def _own(value: Value, key: Known) -> Value:
             return Unknown(f"{name}.{text_of(key)}")
         case Object() as table if not isinstance(key, Array | Object):
             text = text_of(key)
-            if table.name or any(name.lower() == text.lower() for name in table.values):
+            if table.name or any(folded(name) == folded(text) for name in table.values):
                 return table.get(text)
         case Array(values):
             index = _number(key)
@@ -217,12 +217,22 @@ def _members(value: Value) -> tuple[Value, ...]:
             return ()
 
 
+def folded(text: str) -> str:
+    """Return a text in the form in which GitHub compares it, without the case of its letters."""
+    return "".join(map(_capital, text))
+
+
+def _capital(letter: str) -> str:
+    capital = letter.upper()
+    return capital if len(capital) == 1 and capital.isascii() == letter.isascii() else letter
+
+
 def equal(left: Known, right: Known) -> bool:
     """Return whether GitHub's `==` holds. Objects and arrays equal only themselves."""
     if isinstance(left, Object | Array) or isinstance(right, Object | Array):
         return left is right
     if isinstance(left, str) and isinstance(right, str):
-        return left.upper() == right.upper()
+        return folded(left) == folded(right)
     if left is None or right is None:
         return left is right or _number(left) == _number(right)
     return _number(left) == _number(right)
@@ -231,7 +241,7 @@ def equal(left: Known, right: Known) -> bool:
 def less(left: Known, right: Known) -> bool:
     """Return whether GitHub's `<` holds."""
     if isinstance(left, str) and isinstance(right, str):
-        return left.upper() < right.upper()
+        return folded(left) < folded(right)
     if isinstance(left, Object | Array) or isinstance(right, Object | Array):
         return False
     if left is None and right is None:
@@ -249,9 +259,3 @@ def _number(value: Known) -> float:
             return number(value)
         case _:
             return math.nan
-
-
-def _number_text(quantity: float) -> str:
-    if math.isinf(quantity):
-        return "Infinity" if quantity > 0 else "-Infinity"
-    return "NaN" if math.isnan(quantity) else f"{quantity:.15g}".upper()

@@ -13,9 +13,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from verification.models.base import Model
-from verification.models.workflow import Event, Workflow, WorkflowInput
-from verification.pipeline.expression_evaluation import Evaluation, Status
-from verification.pipeline.expression_syntax import (
+from verification.models.expression_syntax import (
     STATUS_FUNCTIONS,
     BadExpression,
     Call,
@@ -24,6 +22,8 @@ from verification.pipeline.expression_syntax import (
     pieces,
     tree_of,
 )
+from verification.models.workflow import Event, Workflow, WorkflowInput
+from verification.pipeline.expression_evaluation import Evaluation, Status
 from verification.pipeline.expression_values import UnknownValue, from_json, text_of, to_json
 
 __all__ = (

@@ -127,7 +127,11 @@ VALUES: list[tuple[str, JsonValue]] = [
     ("github.event.issue.labels[*].name", ["bug", "docs"]),
     ("needs.*.result", ["success", "skipped"]),
     ("matrix.list.*", [10, 20]),
-    ("matrix.os.*", None),
+    ("matrix.os.*", []),
+    ("'\u0131' == 'I'", False),
+    ("'_' > 'a'", True),
+    ("format('{0}', -0)", "0"),
+    ("join(matrix.list, matrix)", "10,20"),
     ("inputs.*", []),
     # functions
     ("contains('Hello world', 'LLO')", True),
@@ -215,6 +219,8 @@ def test_expression_has_the_documented_value(text: str, result: JsonValue) -> No
         "format('{1}', 1)",
         "format('{', 1)",
         "fromJSON('x')",
+        "case('true', 1, 2)",
+        f"matrix{'.a' * 50}",
     ],
 )
 def test_wrong_expression_is_refused_in_one_line(text: str) -> None:

@@ -204,6 +204,13 @@ def number(text: str) -> float:
     return {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}.get(text, math.nan)
 
 
+def number_text(quantity: float) -> str:
+    """Return a number as the text into which GitHub converts it."""
+    if math.isinf(quantity):
+        return "Infinity" if quantity > 0 else "-Infinity"
+    return "NaN" if math.isnan(quantity) else f"{quantity or 0:.15g}".upper()
+
+
 def _end(text: str, position: int) -> int:
     """Return the position of the `}}` that ends an expression. A string can contain it."""
     quoted = False
@@ -237,9 +244,7 @@ class _Parser:
         return left
 
     def _operand(self) -> Node:
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise self.bad(f"is nested more than {_MAX_DEPTH} levels deep")
+        self._deeper(1)
         node: Node
         if self._kind == "sign" and self.next == "!":
             self._take()
@@ -295,6 +300,7 @@ class _Parser:
         return Call(function, tuple(arguments))
 
     def _with_access(self, node: Node) -> Node:
+        accesses = 0
         while self._kind == "sign" and self.next in (".", "["):
             key: Node | None
             if self._take() == ".":
@@ -311,7 +317,15 @@ class _Parser:
                 key = self.operation(0)
                 self._expect("]")
             node = Access(node, key)
+            accesses += 1
+            self._deeper(accesses)
+            self._depth -= accesses
         return node
+
+    def _deeper(self, levels: int) -> None:
+        self._depth += levels
+        if self._depth > _MAX_DEPTH:
+            raise self.bad(f"is nested more than {_MAX_DEPTH} levels deep")
 
     def _expect(self, sign: str) -> None:
         if self._kind != "sign" or self.next != sign:
