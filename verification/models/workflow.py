@@ -263,7 +263,12 @@ class Event(Model):
     tags: int = 1
     """The number of tags in the push."""
     by_workflow: bool = False
-    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows."""
+    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows, except
+    `workflow_dispatch` and `repository_dispatch`."""
+    on_default_branch: bool = True
+    """Whether the default branch has the workflow file with this event."""
+    workflow: str = ""
+    """The name of the workflow that ran, for `workflow_run`."""
 
 
 class Decision(Model):

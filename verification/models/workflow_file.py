@@ -98,9 +98,11 @@ _FILTERS = {
     "push": _REFS | _PATHS | {"tags", "tags-ignore"},
     "pull_request": _REFS | _PATHS | {"types"},
     "pull_request_target": _REFS | _PATHS | {"types"},
+    "release": {"types"},
+    "repository_dispatch": {"types"},
     "workflow_run": _REFS | {"types", "workflows"},
 }
-"""The filters of the events that have others than `types`."""
+"""The filters of the events that matter for a release. Other events can have any filter."""
 _TYPES = {
     "release": {
         "created",
@@ -173,6 +175,11 @@ class _Loader(yaml.SafeLoader):
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if not self.check_event(yaml.AliasEvent):  # YAML allows a new node with a known anchor
+            self.anchors.pop(self.peek_event().anchor, None)
+        return super().compose_node(parent, index)
 
 
 _TAG = "tag:yaml.org,2002:"
