@@ -98,6 +98,8 @@ class Concurrency(Model):
     group: str
     cancel_in_progress: str
     """Whether a new run cancels the earlier one: true, false or an expression."""
+    queue: str = "single"
+    """How many runs can wait: `single` or `max`."""
     line: int
 
 
@@ -115,6 +117,8 @@ class WorkflowStep(Model):
     continue_on_error: str | None
     working_directory: str | None
     line: int
+    steps: tuple[WorkflowStep, ...] = ()
+    """The steps of the composite action of this repository that it uses; empty for other steps."""
     comment: str = ""
     """The comment after `uses`. It usually names the version of a commit hash."""
 

@@ -178,7 +178,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if not self.check_event(yaml.AliasEvent):  # YAML allows a new node with a known anchor
-            self.anchors.pop(self.peek_event().anchor, None)
+            self.anchors.pop(self.peek_event().anchor, None)  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
 
@@ -440,6 +440,7 @@ class _Reader:
         return Concurrency(
             group=group,
             cancel_in_progress=cancel if cancel is not None else "false",
+            queue=self._optional(table, "queue") or "single",
             line=_line(node),
         )
 

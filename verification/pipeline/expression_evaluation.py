@@ -42,7 +42,8 @@ from verification.pipeline.expression_values import (
     truthy,
 )
 
-Status = OneOf["success", "failure", "cancelled"]
+Status = OneOf["success", "failure", "cancelled", "skipped"]
+"""With `skipped`, none of the functions `success`, `failure` and `cancelled` is true."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)\}|[{}]")
 
 

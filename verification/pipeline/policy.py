@@ -6,8 +6,9 @@ The rules collect all faults.
 from __future__ import annotations
 
 from verification.models.cause import Cause, sorted_causes
+from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
-from verification.models.workflow import BadWorkflow, Workflow
+from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.pipeline.action_inputs import check_inputs
 from verification.pipeline.action_pins import (
     check_actions,
@@ -15,12 +16,12 @@ from verification.pipeline.action_pins import (
     check_pins,
     check_runners,
 )
-from verification.pipeline.job_order import (
+from verification.pipeline.conditions import (
     check_conditions,
     check_interruption,
-    check_order,
     check_triggers,
 )
+from verification.pipeline.job_order import check_order
 from verification.pipeline.permissions import (
     check_credentials,
     check_permissions,
@@ -36,9 +37,19 @@ from verification.pipeline.workflow_causes import cause
 
 
 def check_files(
-    files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
+    files: RepositoryFiles,
+    plan: Plan,
+    subject: Subject,
+    trials: Trials,
+    *,
+    event: Event,
+    publishers: tuple[TrustedPublisher, ...] = (),
 ) -> tuple[Cause, ...]:
-    """Return the causes of the release workflow in a repository."""
+    """Return the causes of the release workflow in a repository.
+
+    ``event`` starts the workflow. ``publishers`` are the registrations of the project on the index;
+    without one, the identity of the workflow is not compared.
+    """
     if files.fault:
         return (_invalid(files.fault),)
     if files.workflow is None:
@@ -47,7 +58,15 @@ def check_files(
         where = str(WORKFLOW_FOLDER / plan.workflow)
         return (cause("publisher-mismatch", where, message, registered=plan.workflow),)
     try:
-        return sorted_causes(_causes(files.workflow, files, plan, subject, trials))
+        repository = publishers[0].slug if publishers else ""
+        return sorted_causes(
+            (
+                *check_triggers(files.workflow, event, repository),
+                *check_conditions(files.workflow, event, repository),
+                *check_interruption(files.workflow, event, repository),
+                *_causes(files.workflow, files, plan, subject, trials),
+            )
+        )
     except BadWorkflow as error:
         return (_invalid(str(error).removeprefix(f"{files.workflow.path.parent}/")),)
 
@@ -56,7 +75,6 @@ def _causes(
     workflow: Workflow, files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
 ) -> list[Cause]:
     causes = [
-        *check_triggers(workflow, plan, f"v{files.project.version}"),
         *check_order(workflow, plan),
         *check_permissions(workflow, plan),
         *check_publisher(workflow, plan),
@@ -68,8 +86,6 @@ def _causes(
     ]
     for file in workflow.files:
         causes += [
-            *check_conditions(file),
-            *check_interruption(file),
             *check_tokens(file),
             *check_credentials(file),
             *check_pins(file, plan),

@@ -12,9 +12,9 @@ def cause(name: str, where: str, message: str, **facts: FactValue) -> Cause:
     return catalogue().cause(name, where, message, risk=False, **facts)
 
 
-def possible_cause(name: str, where: str, message: str) -> Cause:
+def possible_cause(name: str, where: str, message: str, **facts: FactValue) -> Cause:
     """Return a cause for a possible fault; it has the lower severity of the catalogue entry."""
-    return catalogue().cause(name, where, message, risk=True)
+    return catalogue().cause(name, where, message, risk=True, **facts)
 
 
 def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:
