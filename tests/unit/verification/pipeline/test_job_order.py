@@ -102,6 +102,12 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "publish", "needs: validate", "needs: validate\n    if: github.ref == 'refs/heads/main'"
         ),
     ),
+    "publish if a variable says so": (
+        "not-evaluated",
+        lambda: in_job(
+            "publish", "needs: validate", "needs: validate\n    if: vars.PUBLISH == 'yes'"
+        ),
+    ),
     "a validation with a condition": (
         "job-skipped",
         lambda: edited(

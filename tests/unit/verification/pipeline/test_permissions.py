@@ -193,8 +193,9 @@ TO_PUBLISH = "packages-dir: dist"
         (TO_PUBLISH, f"{TO_PUBLISH}\n          skip_existing: true", "failure-ignored"),
         (TO_PUBLISH, f"{TO_PUBLISH}\n          password: x", "token-in-workflow"),
         ("# v1.14.0", "# v1.13.0", "pin-mismatch"),
-        ("workflow_call", "[workflow_call, workflow_dispatch]", "untrusted-trigger"),
-        ("    environment", "    if: github.actor == 'x'\n    environment", "job-skipped"),
+        ("workflow_call", "[workflow_call, pull_request]", "untrusted-trigger"),
+        ("    environment", "    if: github.ref == 'x'\n    environment", "job-skipped"),
+        ("    environment", "    if: github.actor == 'x'\n    environment", "not-evaluated"),
         ("pypa/gh-action-pypi-publish@", "someone/else@", "unknown-action"),
     ],
 )
