@@ -160,7 +160,7 @@ def check_conditions(workflow: Workflow, event: Event, repository: str = "") -> 
     for run in relevant:
         yield from _runner_causes(run)
         yield from _ignored(run)
-        yield from _after_failure(run)
+        yield from _after_failure(run, runs)
 
 
 def _relevant(runs: Iterable[JobRun]) -> list[JobRun]:
@@ -303,26 +303,50 @@ def _switch(text: str, context: Context) -> bool:
     return fill(text, context).strip().lower() == "true"
 
 
-def _after_failure(run: JobRun) -> Iterator[Cause]:
-    """Yield a cause if a job or step publishes or makes the release page after a failure."""
+def _after_failure(run: JobRun, runs: Iterable[JobRun]) -> Iterator[Cause]:
+    """Yield a cause if a job or step publishes or makes the release page after a failure.
+
+    The release can then be incomplete or wrong if the failed part builds or checks it.
+    """
     if not _tasks(run) & _PUBLISHING:
         return
     condition = run.job.condition
     if condition is not None and uses_status(condition):
-        for name in run.job.needs:
-            if _is_true_after(condition, _with_failed(run.context, name)):
-                message = f"runs after a failure of {name}: `if: {condition}`"
-                facts = {"condition": condition, "job": run.job.id, "other": name}
-                yield cause("job-order", run.location(), message, **facts)
-                break
-    context = run.context.model_copy(update={"status": "failure"})
-    for step, decided in list(run.steps())[1:]:
-        if step.condition is None or not step_tasks(step) & _PUBLISHING or decided.runs is False:
-            continue
-        if uses_status(step.condition) and _is_true_after(step.condition, context):
-            message = f"runs after a failed step: `if: {step.condition}`"
-            facts = {"condition": step.condition, "job": run.job.id}
-            yield cause("job-order", run.location(step), message, **facts)
+        ignored = [
+            name
+            for name in run.job.needs
+            if _is_true_after(condition, _with_failed(run.context, name))
+        ]
+        checked = {name for name in ignored if _is_checked((*run.key[:-1], name), runs)}
+        for name in sorted(ignored, key=lambda name: name not in checked)[:1]:
+            message = f"runs after a failure of {name}: `if: {condition}`"
+            facts = {"condition": condition, "job": run.job.id, "other": name}
+            make = cause if checked else possible_cause
+            yield make("job-order", run.location(), message, **facts)
+    yield from _steps_after_failure(run)
+
+
+def _steps_after_failure(run: JobRun) -> Iterator[Cause]:
+    failed = run.context.model_copy(update={"status": "failure"})
+    earlier: frozenset[Task] = frozenset()
+    for number, (step, decided) in enumerate(run.steps()):
+        work, condition = step_tasks(step), step.condition or "success()"
+        publishes = number and work & _PUBLISHING and decided.runs is not False
+        if publishes and uses_status(condition) and _is_true_after(condition, failed):
+            message = f"runs after a failed step: `if: {condition}`"
+            facts = {"condition": condition, "job": run.job.id}
+            make = cause if earlier & _CHECKED else possible_cause
+            yield make("job-order", run.location(step), message, **facts)
+        earlier |= work
+
+
+def _is_checked(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
+    """Return whether a job, or a job before it, builds or checks the release."""
+    parts = {key}.union(*(run.before for run in runs if run.key[: len(key)] == key))
+    return any(
+        _tasks(run) & _CHECKED and any(run.key[: len(part)] == part for part in parts)
+        for run in runs
+    )
 
 
 def _with_failed(context: Context, job: str) -> Context:

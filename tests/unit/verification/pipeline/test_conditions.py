@@ -254,10 +254,29 @@ def test_publishing_after_a_failure_is_broken(condition: str) -> None:
     assert cause.facts["other"] == "build"
 
 
-def test_a_step_that_publishes_after_a_failed_step_is_broken() -> None:
-    steps = f"{{run: twine check dist}}, {UPLOAD[:-1]}, if: always()}}"
+@pytest.mark.parametrize(
+    ("first", "severity"), [(BUILD, "broken"), ("{run: twine check dist}", "flawed")]
+)
+def test_a_step_that_publishes_after_a_failed_step_is_reported(first: str, severity: str) -> None:
+    steps = f"{first}, {UPLOAD[:-1]}, if: always()}}"
 
-    assert conditions(workflow(publish_steps=steps)) == [("job-order", "broken")]
+    assert conditions(workflow(publish_steps=steps)) == [("job-order", severity)]
+
+
+def test_publishing_after_a_failed_job_that_neither_builds_nor_checks_is_flawed() -> None:
+    condition = "always() && needs.build.result == 'success'"
+    publish = f"needs: [build, lint]\nif: {condition!r}"
+    more = "  lint: {runs-on: x, steps: [{run: ruff check}]}\n"
+
+    assert conditions(workflow(publish=publish, more=more)) == [("job-order", "flawed")]
+
+
+def test_publishing_after_a_failed_build_of_an_earlier_job_is_broken() -> None:
+    more = "  tests: {needs: build, runs-on: x, steps: [{run: pytest}]}\n"
+
+    assert conditions(workflow(publish="needs: tests\nif: always()", more=more)) == [
+        ("job-order", "broken")
+    ]
 
 
 @pytest.mark.parametrize(
