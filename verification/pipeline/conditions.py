@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -67,12 +68,20 @@ _FOREIGN_CODE = re.compile(
 """A checkout of the code of a pull request."""
 _TRANSFERS = ("actions/checkout", "actions/download-artifact", "actions/upload-artifact")
 _PUBLISHING: frozenset[Task] = frozenset(("create-release", "publish"))
-_OTHER_TAG = "refs/tags/not-a-version"
 _INDEX_INPUTS = ("repository-url", "repository_url")
 _INDEX_OPTION = re.compile(
     r"(?:--(?:repository(?:-url)?|publish-url|index|repo)|\s-r)[\s=]+[\"']?([^\s\"']+)"
 )
 _DEFAULT_INDEX = ("", "pypi", "main")
+
+
+class _Work(NamedTuple):
+    """A step or a job with tasks."""
+
+    tasks: frozenset[Task]
+    decided: Decided
+    is_elsewhere: bool
+    """Whether it publishes to another index than the default one."""
 
 
 def check_triggers(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
@@ -102,9 +111,8 @@ def _other_events(trigger: Trigger, event: Event) -> Iterator[Event]:
     if trigger.event.startswith("pull_request"):
         yield Event(name=trigger.event, ref="refs/pull/1/merge", base=base, changed=changed)
     elif trigger.event == "push":
-        if not (event.name == "push" and event.ref.startswith("refs/heads/")):
+        if event.name != "push" or not event.ref.startswith("refs/heads/"):
             yield Event(ref=f"refs/heads/{base}", changed=changed)
-        yield Event(ref=_OTHER_TAG)
     elif trigger.event in _FOREIGN | _UNREVIEWED and trigger.event != event.name:
         yield Event(name=trigger.event, ref="refs/heads/main", base=base)
 
@@ -113,7 +121,9 @@ def _example(trigger: Trigger, kind: str) -> str:
     """Return a name that a filter includes; `main` if it has none."""
     patterns = trigger.filters.get(kind, (Pattern(text="main", line=0),))
     included = (pattern.text for pattern in patterns if not pattern.text.startswith("!"))
-    return next(included, "main").replace("**", "x").replace("*", "x")
+    # A class becomes its first character, and a wildcard becomes a letter.
+    text = re.sub(r"\[(.)[^\]]*\]", r"\1", next(included, "main"))
+    return re.sub(r"\*+", "x", text).translate({ord("+"): None, ord("?"): None})
 
 
 def _trigger_causes(
@@ -121,10 +131,8 @@ def _trigger_causes(
 ) -> Iterator[Cause]:
     where = file.location(trigger.line)
     runs = job_runs(file, event, repository)
-    publishing = _performers(runs, "publish")
+    publishing = _performers(_works(runs), "publish")
     if any(decided.runs for decided in publishing):
-        if event.ref == _OTHER_TAG and any(d.runs for d in _performers(runs, "check-version")):
-            return
         what = f"a push of {event.ref}" if event.name == "push" else f"the event {event.name}"
         message = f"{what} reaches the job that publishes"
         make = cause if event.name in _FOREIGN and _runs_foreign_code(runs) else possible_cause
@@ -155,30 +163,27 @@ def check_conditions(workflow: Workflow, event: Event, repository: str = "") -> 
         BadWorkflow: a condition fails when it is evaluated.
     """
     runs = job_runs(workflow, event, repository)
-    yield from _skipped(runs, event)
-    relevant = _relevant(runs)
-    for run in relevant:
-        yield from _runner_causes(run)
-        yield from _ignored(run)
-        yield from _after_failure(run, runs)
+    causes = [*_skipped(runs, event)]
+    for run in _relevant(runs):
+        causes += [*_runner_causes(run), *_ignored(run), *_after_failure(run, runs)]
+    # A called workflow runs once for each combination of the calling job.
+    yield from {(cause.name, cause.where, cause.message): cause for cause in causes}.values()
 
 
 def _relevant(runs: Iterable[JobRun]) -> list[JobRun]:
     """Return the jobs that run for the event and have a task, and the jobs before them."""
     running = [run for run in runs if run.decided.runs is not False]
     working = [run for run in running if _tasks(run)]
-    needed = frozenset[tuple[str, ...]]().union(*(run.before for run in working))
-    return [
-        run
-        for run in running
-        if run in working or any(run.key[: len(key)] == key for key in needed)
-    ]
+    needed = {run.key for run in working}.union(*(run.before for run in working))
+    return [run for run in running if any(run.key[: len(key)] == key for key in needed)]
 
 
 def _tasks(run: JobRun) -> frozenset[Task]:
     """Return the tasks of a job, without uploads to another index than the default one."""
     tasks = set(tasks_of(run.job))
-    if all(_is_elsewhere(step, run) for step in run.job.steps if "publish" in step_tasks(step)):
+    if all(
+        _is_elsewhere(step, run) for step in run.job.steps if "publish" in _step_tasks(step, run)
+    ):
         tasks.discard("publish")
     return frozenset(tasks)
 
@@ -199,32 +204,37 @@ def _is_elsewhere(step: WorkflowStep, run: JobRun) -> bool:
     return not (index in _DEFAULT_INDEX or "$" in index or host.startswith("upload."))
 
 
-def _performers(runs: Iterable[JobRun], task: Task) -> list[Decided]:
-    """Return whether each step and job that does a task runs.
+def _step_tasks(step: WorkflowStep, run: JobRun) -> frozenset[Task]:
+    return step_tasks(step, run.job.env)
 
-    Uploads to another index count only if there are no others.
-    """
-    default: list[Decided] = []
-    elsewhere: list[Decided] = []
+
+def _works(runs: Iterable[JobRun]) -> Iterator[_Work]:
+    """Yield each step with a task, and each job with a task that no step shows."""
     for run in runs:
-        if task not in tasks_of(run.job):
-            continue
-        steps = [
-            (step, both(run.decided, decided))
-            for step, decided in run.steps()
-            if task in step_tasks(step)
-        ]
-        if not steps:
-            default.append(run.decided)
-        for step, decided in steps:
-            is_elsewhere = task == "publish" and _is_elsewhere(step, run)
-            (elsewhere if is_elsewhere else default).append(decided)
-    return default or elsewhere
+        rest = tasks_of(run.job)
+        for step, decided in run.steps() if rest else ():
+            if tasks := _step_tasks(step, run):
+                is_elsewhere = "publish" in tasks and _is_elsewhere(step, run)
+                yield _Work(tasks, both(run.decided, decided), is_elsewhere)
+                rest -= tasks
+        if rest:
+            yield _Work(rest, run.decided, is_elsewhere=False)
+
+
+def _performers(works: Iterable[_Work], task: Task) -> list[Decided]:
+    """Return whether each step and job with a task runs.
+
+    Uploads to another index than the default one count only if there are no others.
+    """
+    performing = [work for work in works if task in work.tasks]
+    default = [work.decided for work in performing if not work.is_elsewhere]
+    return default or [work.decided for work in performing]
 
 
 def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
     """Yield a cause for each condition that keeps a task of the release from running."""
-    performed = {task: _performers(runs, task) for task in (*_NEEDED, *_OTHERS)}
+    works = list(_works(runs))
+    performed = {task: _performers(works, task) for task in (*_NEEDED, *_OTHERS)}
     if event.name == "release":
         performed["create-release"] = []
     if performed["publish"]:
@@ -274,7 +284,7 @@ def _ignored(run: JobRun) -> Iterator[Cause]:
     tasks = _tasks(run)
     yield from _ignored_causes(run.job, run.location(), contexts, is_checked=bool(tasks & _CHECKED))
     for step in run.job.steps:
-        work = step_tasks(step)
+        work = _step_tasks(step, run)
         if work == {"publish"} and _is_elsewhere(step, run):
             continue
         if work or step.run is not None or step.action in _TRANSFERS:
@@ -330,7 +340,7 @@ def _steps_after_failure(run: JobRun) -> Iterator[Cause]:
     failed = run.context.model_copy(update={"status": "failure"})
     earlier: frozenset[Task] = frozenset()
     for number, (step, decided) in enumerate(run.steps()):
-        work, condition = step_tasks(step), step.condition or "success()"
+        work, condition = _step_tasks(step, run), step.condition or "success()"
         publishes = number and work & _PUBLISHING and decided.runs is not False
         if publishes and uses_status(condition) and _is_true_after(condition, failed):
             message = f"runs after a failed step: `if: {condition}`"

@@ -120,7 +120,8 @@ class JobRun(Model):
 def job_runs(workflow: Workflow, event: Event, repository: str = "") -> tuple[JobRun, ...]:
     """Return the jobs of a run that an event starts, in an order in which they can run.
 
-    The jobs of a called workflow replace the call. ``repository`` is OWNER/NAME, if it is known.
+    The jobs of a called workflow replace the call, once for each combination of the matrix of the
+    calling job. ``repository`` is OWNER/NAME, if it is known.
 
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
@@ -191,13 +192,14 @@ def _job_runs(
         decisions[job.id] = own
         decided = both(caller.decided, own)
         before = caller.before.union((*ids, name) for name in workflow.jobs_before(job.id))
-        inner = workflow.called.get(job.id)
-        if inner is None:
-            running = RunningJob(job=job, workflow=workflow, callers=callers)
-            yield JobRun(running=running, decided=decided, context=known, before=before)
+        running = RunningJob(job=job, workflow=workflow, callers=callers)
+        run = JobRun(running=running, decided=decided, context=known, before=before)
+        if inner := workflow.called.get(job.id):
+            for combination in run.combination_contexts():
+                called = _of_call(combination, job, inner)
+                yield from _job_runs(inner, called, (*callers, job), _Caller(decided, before))
         else:
-            called = _of_call(known, job, inner)
-            yield from _job_runs(inner, called, (*callers, job), _Caller(decided, before))
+            yield run
 
 
 def _in_order(workflow: Workflow) -> Iterator[WorkflowJob]:
