@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from containers.recipe import RECIPES
-from verification.models.action import ActionDefinition
-from verification.models.base import DataError, Model, read_toml
+from verification.models.action import (
+    ActionDefinition,
+    ActionVersion,
+    ActionVersions,
+    is_commit,
+    version_number,
+)
+from verification.models.base import DataError
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Workflow, WorkflowStep
@@ -22,38 +27,57 @@ REAL = "/opt/real"
 """The folder of the real actions in the conductor."""
 
 
-class ActionVersion(Model):
-    """A version of an action that a stand-in replaces, with its commit and its other refs."""
-
-    version: str
-    commit: str
-    refs: tuple[str, ...]
-
-
-class StandInAction(Model):
+class StandInAction(ActionVersions):
     """A stand-in action: the action that it replaces, and the versions that it replaces."""
-
-    action: str
-    versions: tuple[ActionVersion, ...] = Field(alias="stands-for")
 
     @property
     def folder(self) -> Path:
         """Its folder. The name is that of the action, with a hyphen for the slash."""
         return STAND_INS / self.action.replace("/", "-")
 
-    def version(self, ref: str) -> str | None:
-        """Return the version of ``ref``, or None if the stand-in does not replace it."""
-        for version in self.versions:
-            if ref == version.commit or ref in version.refs:
-                return version.version
-        return None
+    def version(self, step: WorkflowStep) -> ActionVersion | None:
+        """Return the version that a step names, or None if the stand-in does not replace it."""
+        name, _, ref = (step.uses or "").partition("@")
+        version = self.find(ref, step.comment)
+        first = self.folders.get("/".join(name.split("/")[2:]), "")
+        is_older = version and version_number(version.version) < version_number(first)
+        return None if is_older else version
 
 
 def stand_in_actions() -> dict[str, StandInAction]:
     """Return the stand-ins, by the action that they replace."""
-    paths = sorted(STAND_INS.glob("*/stand-in.toml"))
-    stand_ins = (read_toml(StandInAction, path) for path in paths)
-    return {stand_in.action: stand_in for stand_in in stand_ins}
+    folders = sorted(path.parent for path in STAND_INS.glob("*/stand-in.toml"))
+    return {stand_in.action: stand_in for stand_in in map(StandInAction.load, folders)}
+
+
+def versions_option(uses: Iterable[ActionUse]) -> str:
+    """Return the option of act that informs the stand-ins about the versions that they replace.
+
+    `stand_ins/toolkit.py` in the image of the runner reads the variable.
+    """
+    replaced = {}
+    for use in uses:
+        if use.kind == "stand-in":
+            name, _, ref = use.uses.partition("@")
+            repository = "/".join(name.split("/")[:2])
+            replaced[f"{repository}@{ref}"] = _replaced(STAND_INS / use.folder, use.version)
+    return f"--env=E2E_ACTIONS={json.dumps(replaced)}"
+
+
+def _replaced(folder: Path, version: str) -> dict[str, str | dict[str, str]]:
+    """Return how a version differs from the newest. An input means the same in all subfolders."""
+    absent: dict[str, str] = {}
+    defaults: dict[str, str] = {}
+    for path in folder.rglob("inputs.toml"):
+        newest = ActionDefinition.load(path.parent).inputs
+        definition = ActionDefinition.load(path.parent, version)
+        absent |= definition.absent
+        defaults |= {
+            name: rule.default
+            for name, rule in definition.inputs.items()
+            if name in newest and rule.default != newest[name].default
+        }
+    return {"version": version, "absent": absent, "defaults": defaults}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +118,10 @@ def resolve(workflow: Workflow, folder: Path | None = None) -> ResolvedActions:
     options |= {name: _real_target(name) for name in calls}
     return ResolvedActions(
         uses=tuple(source.use for source in sources),
-        options=tuple(f"--local-repository={name}={target}" for name, target in options.items()),
+        options=(
+            versions_option(source.use for source in sources),
+            *(f"--local-repository={name}={target}" for name, target in options.items()),
+        ),
         real={source.target: source.checkout for source in sources if source.checkout}
         | {_real_target(name): checkout for name, checkout in calls.items()},
     )
@@ -149,30 +176,46 @@ def _source(
     stand_in = stand_ins.get(repository)
     checkout = find_checkout(folder, repository, ref)
     kind: Literal["real", "stand-in"]
+    version = ActionVersion(named=ref, version=ref, confirmed=True)
     if checkout:
-        kind, version, action = "real", ref, checkout
+        kind, action = "real", checkout
         target, name = _real_target(f"{repository}@{ref}"), str(checkout)
-    elif stand_in and (replaced := stand_in.version(ref)):
+    elif stand_in and (replaced := stand_in.version(step)):
         kind, version, action = "stand-in", replaced, stand_in.folder
         target, name = f"{IN_IMAGE}/{action.name}", action.name
     else:
-        available = [known.version for known in stand_in.versions] if stand_in else stand_ins
-        raise _unavailable(where, uses, f"stand-ins exist only for {', '.join(available)}")
+        raise _unavailable(where, uses, _missing(stand_in, ref, stand_ins))
     use = ActionUse(
         uses=uses,
         where=where,
         kind=kind,
-        version=version,
+        version=version.version,
+        named=version.named,
+        confirmed=version.confirmed,
         folder=name,
-        unknown=_unknown_inputs(step, where, action / path),
+        unknown=_unknown_inputs(step, where, action / path, version.version),
     )
     return _Source(use, repository, ref, target, checkout)
 
 
-def _unknown_inputs(step: WorkflowStep, where: str, folder: Path) -> tuple[str, ...]:
-    """Return the inputs of a step that the action in ``folder`` does not have."""
+def _missing(
+    stand_in: StandInAction | None, ref: str, stand_ins: Mapping[str, StandInAction]
+) -> str:
+    """Return why no stand-in replaces the action at ``ref``."""
+    if stand_in is None:
+        return f"stand-ins exist only for {', '.join(stand_ins)}"
+    majors = ", ".join(f"v{major}" for major in stand_in.majors)
+    message = f"the stand-in for {stand_in.action} replaces only {majors}"
+    folders = [f"{folder} since v{first}" for folder, first in stand_in.folders.items()]
+    if is_commit(ref):
+        message += "; this commit is in none of their tags. A comment such as `# v1.2.3` names one"
+    return f"{message}; it has {', '.join(folders)}" if folders else message
+
+
+def _unknown_inputs(step: WorkflowStep, where: str, folder: Path, version: str) -> tuple[str, ...]:
+    """Return the inputs of a step that the action in ``folder`` does not have in a version."""
     try:
-        return tuple(ActionDefinition.load(folder).read(step.with_).unknown)
+        return tuple(ActionDefinition.load(folder, version).read(step.with_).unknown)
     except DataError as error:
         raise _unavailable(where, step.uses or "", str(error)) from None
 

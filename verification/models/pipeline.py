@@ -139,6 +139,16 @@ class ActionUse(Model):
     kind: Literal["real", "stand-in"]
     """Whether the real action or a stand-in ran."""
     version: str = Field(description="The version that ran, or that the stand-in replaces.")
+    named: str = Field(
+        default="",
+        description="The version that the workflow names: a tag, a branch, or the version of a "
+        "commit.",
+    )
+    confirmed: bool = Field(
+        default=True,
+        description="False if the suite does not know the named tag or commit. The stand-in then "
+        "replaces the nearest version that it knows.",
+    )
     folder: str
     """The name of the folder with its files in the container of act."""
     unknown: tuple[str, ...] = Field(

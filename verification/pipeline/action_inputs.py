@@ -10,7 +10,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from verification.models.action import ActionDefinition, StepInputs
+from verification.models.action import ActionDefinition, ActionVersions, StepInputs
 from verification.models.cause import Cause
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Workflow, WorkflowStep
@@ -19,17 +19,26 @@ from verification.pipeline.workflow_causes import cause, step_location
 _STAND_INS = Path(__file__).parents[2] / "containers" / "images" / "runner" / "actions"
 
 
-@functools.cache
-def _definition(action: str) -> ActionDefinition | None:
+def _definition(step: WorkflowStep) -> ActionDefinition | None:
     """Return the inputs of a GitHub action with a stand-in; None for any other action.
+
+    If the stand-in does not replace the version of the step, they are the newest version's.
 
     Raises:
         DataError: the stand-in's files cannot be used.
     """
-    owner, _, subpath = action.partition("/")
+    return _load(step.action, (step.uses or "").partition("@")[2], step.comment)
+
+
+@functools.cache
+def _load(action: str | None, ref: str, comment: str) -> ActionDefinition | None:
+    owner, _, subpath = (action or "").partition("/")
     repository, _, path = subpath.partition("/")
-    folder = _STAND_INS / f"{owner}-{repository}" / path
-    return ActionDefinition.load(folder) if (folder / "inputs.toml").is_file() else None
+    folder = _STAND_INS / f"{owner}-{repository}"
+    if not (folder / path / "inputs.toml").is_file():
+        return None
+    version = ActionVersions.load(folder).find(ref, comment)
+    return ActionDefinition.load(folder / path, version.version if version else "")
 
 
 def inputs_of(step: WorkflowStep) -> StepInputs:
@@ -38,15 +47,14 @@ def inputs_of(step: WorkflowStep) -> StepInputs:
     Raises:
         DataError: the stand-in's files cannot be used.
     """
-    definition = _definition(step.action) if step.action else None
-    return (definition or ActionDefinition(inputs={})).read(step.with_)
+    return (_definition(step) or ActionDefinition(inputs={})).read(step.with_)
 
 
 def check_inputs(workflow: Workflow) -> Iterator[Cause]:
     """Yield a cause for each input that its action does not have. GitHub warns and ignores it."""
     for job in workflow.jobs.values():
         for step in job.steps:
-            if step.action and _definition(step.action):
+            if step.action and _definition(step):
                 where = step_location(workflow, job, step)
                 for name, similar in inputs_of(step).unknown.items():
                     yield _unknown_input(where, step.action, name, similar)
@@ -58,8 +66,8 @@ def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:
     Actions with a stand-in are left out, because `check_inputs` reports them.
     """
     for use in uses:
-        action = use.uses.partition("@")[0]
-        if _definition(action) is None:
+        action, _, ref = use.uses.partition("@")
+        if _load(action, ref, "") is None:
             for name in use.unknown:
                 yield _unknown_input(use.where, action, name, "")
 

@@ -178,7 +178,10 @@ def _pipeline_limits(run: PipelineRun) -> Iterator[str]:
     """Yield how the run differs from GitHub: act, the stand-in actions, the environment."""
     yield f"{run.act or 'act'} ran the workflow, not GitHub; the forge and the index are local"
     for action in {use.uses: use for use in run.actions if use.kind == "stand-in"}.values():
-        yield f"stand-in action for {action.uses}, of version {action.version}"
+        unconfirmed = ""
+        if not action.confirmed:
+            unconfirmed = f"; {action.named} is not confirmed: the suite does not know it"
+        yield f"stand-in action for {action.uses}, of version {action.version}{unconfirmed}"
     yield from run.stand_ins
 
 

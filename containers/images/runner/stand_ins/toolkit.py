@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TypedDict
 
 ACTIONS = Path(__file__).resolve().parents[1] / "actions"
+_NEWEST = str(sys.maxsize)
 
 
 class Failure(Exception):
@@ -22,9 +23,21 @@ class Failure(Exception):
 class InputRule(TypedDict, total=False):
     """The treatment of an input (`inputs.toml`), with the keys that are read here."""
 
+    default: str
     aliases: list[str]
     switch: str
     only: list[str]
+
+
+class Replaced(TypedDict):
+    """What the host states about the action that a step names."""
+
+    version: str
+    """The version that the stand-in replaces, such as v4.2.1."""
+    absent: dict[str, str]
+    """The inputs that this version lacks, with the value as which it behaves."""
+    defaults: dict[str, str]
+    """The defaults of this version that differ from those in `inputs.toml`."""
 
 
 class Inputs:
@@ -34,15 +47,33 @@ class Inputs:
         """Read the rules of a stand-in. ``action`` is the name of its folder in ``actions``."""
         text = (ACTIONS / action / "inputs.toml").read_text("utf-8")
         self._rules: dict[str, InputRule] = tomllib.loads(text)
+        self._replaced = _replaced()
+        self.version = _numbers(self._replaced["version"])
+        """The numbers of the version that the stand-in replaces; larger than all if unknown."""
+
+    def since(self, version: str) -> bool:
+        """Return whether the stand-in replaces this version or a later one, such as 4.2.1."""
+        return self.version >= _numbers(version)
 
     def __getitem__(self, name: str) -> str:
-        """Return the stripped value of an input, or an empty string if it is not set.
+        """Return the stripped value of an input, or else its default.
 
         If the input has several names, return the first value that is not empty.
         """
-        names = (name, *self._rules[name].get("aliases", ()))
-        values = (os.environ.get(f"INPUT_{key.upper()}", "").strip() for key in names)
+        if name in self._replaced["absent"]:
+            return self._replaced["absent"][name]
+        *_, last = names = (name, *self._rules[name].get("aliases", ()))
+        values = [os.environ.get(f"INPUT_{key.upper()}", "").strip() for key in names]
+        if f"INPUT_{last.upper()}" not in os.environ:
+            default = self._rules[name].get("default", "")
+            # act evaluates a default that is an expression.
+            values.append("" if "${{" in default else default)
+            values[-1] = self._replaced["defaults"].get(name, values[-1])
         return next((value for value in values if value), "")
+
+    def values(self) -> dict[str, str]:
+        """Return the values of all inputs."""
+        return {name: self[name] for name in self._rules}
 
     def switch(self, name: str) -> bool:
         """Return the boolean value of an input, converted in the same way as by the real action.
@@ -75,6 +106,17 @@ class Inputs:
                 value = str(self.switch(name)).lower()
             if value not in rule["only"]:
                 unsupported(f"the input {name}: {self[name].splitlines()[0]}")
+
+
+def _replaced() -> Replaced:
+    """Return what the host states about the running action; the newest version if nothing."""
+    actions: dict[str, Replaced] = json.loads(os.environ.get("E2E_ACTIONS", "{}"))
+    used = f"{os.environ.get('GITHUB_ACTION_REPOSITORY')}@{os.environ.get('GITHUB_ACTION_REF')}"
+    return actions.get(used, Replaced(version=_NEWEST, absent={}, defaults={}))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
 def inputs(action: str) -> Inputs:
@@ -131,6 +173,8 @@ def testbed_failure(cause: str, message: str) -> NoReturn:
 
 def unsupported(feature: str) -> NoReturn:
     """Report a feature of the real action that the stand-in does not have. Exit with code 1."""
+    if (replaced := _replaced())["version"] != _NEWEST:
+        feature = f"{feature} ({os.environ['GITHUB_ACTION_REPOSITORY']} {replaced['version']})"
     print(f"e2e-unsupported {json.dumps({'why': feature})}", flush=True)
     print(f"::error::the stand-in does not support this: {_escaped(feature)}", flush=True)
     sys.exit(1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from containers.runner import action_sources as actions
-from verification.models.action import ActionDefinition
+from verification.models.action import ActionDefinition, is_commit, version_number
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.workflow import Workflow
 from verification.models.workflow_call import with_called_workflows
@@ -28,8 +29,53 @@ def test_stand_in_replaces_the_commit_of_its_version() -> None:
     (use,) = resolved.uses
     assert (use.kind, use.version, use.where) == ("stand-in", "v7.0.1", "publish.yml:6")
     target = "/opt/runner/actions/actions-checkout"
-    assert resolved.options == (f"--local-repository={CHECKOUT}={target}",)
+    assert resolved.options[1:] == (f"--local-repository={CHECKOUT}={target}",)
     assert not resolved.real
+
+
+UNKNOWN = "a" * 40
+
+
+@pytest.mark.parametrize(
+    ("uses", "version", "named", "confirmed"),
+    [
+        ("actions/checkout@v4", "v4.4.0", "v4", True),
+        ("actions/checkout@v4.2.2", "v4.2.2", "v4.2.2", True),
+        ("actions/checkout@v4.2", "v4.2.2", "v4.2", False),
+        ("actions/checkout@v7.9.0", "v7.0.1", "v7.9.0", False),
+        ("actions/checkout@11d5960a326750d5838078e36cf38b85af677262", "v4.4.0", "v4.4.0", True),
+        (f"actions/checkout@{UNKNOWN} # v4.2.2 of October", "v4.2.2", "v4.2.2", False),
+        (f"actions/checkout@{UNKNOWN} # v4", "v4.4.0", "v4", False),
+        ("pypa/gh-action-pypi-publish@release/v1", "v1.14.1", "release/v1", True),
+        ("pypa/gh-action-pypi-publish@v1", "v1.14.1", "v1", False),
+        ("pypa/cibuildwheel@v2.5.0", "v2.5.0", "v2.5.0", True),
+        ("softprops/action-gh-release@v2", "v2.6.2", "v2", True),
+    ],
+)
+def test_stand_in_replaces_the_nearest_version_of_a_tag_a_branch_or_a_commit(
+    uses: str, version: str, named: str, confirmed: bool
+) -> None:
+    (use,) = actions.resolve(workflow_using(uses)).uses
+    assert (use.version, use.named, use.confirmed) == (version, named, confirmed)
+
+
+def test_stand_ins_are_informed_about_their_versions() -> None:
+    resolved = actions.resolve(
+        workflow_using("actions/download-artifact@v4", "actions/upload-artifact/merge@v4.3.0")
+    )
+    name, _, text = resolved.options[0].partition("=")
+    variable, _, table = text.partition("=")
+    assert (name, variable) == ("--env", "E2E_ACTIONS")
+    replaced = json.loads(table)
+    assert replaced["actions/download-artifact@v4"]["version"] == "v4.3.0"
+    assert replaced["actions/download-artifact@v4"]["absent"] == {
+        "skip-decompress": "false",
+        "digest-mismatch": "warn",
+    }
+    assert replaced["actions/upload-artifact@v4.3.0"]["absent"] == {
+        "include-hidden-files": "true",
+        "archive": "true",
+    }
 
 
 def test_action_in_a_subfolder_has_the_stand_in_of_its_repository() -> None:
@@ -37,13 +83,18 @@ def test_action_in_a_subfolder_has_the_stand_in_of_its_repository() -> None:
         workflow_using("actions/upload-artifact/merge@v7", "actions/upload-artifact@v7")
     )
     assert [use.folder for use in resolved.uses] == ["actions-upload-artifact"] * 2
-    assert len(resolved.options) == 1
+    assert len(resolved.options) == 2
 
 
 @pytest.mark.parametrize(
     ("uses", "fact"),
     [
-        ("actions/checkout@v1", "v7.0.1"),
+        ("actions/checkout@v3", "v4, v5, v6, v7"),
+        ("actions/checkout@v8", "v4, v5, v6, v7"),
+        ("actions/checkout@main", "v4, v5, v6, v7"),
+        (f"actions/checkout@{'a' * 40}", "# v1.2.3"),
+        ("actions/upload-artifact@v3", "v4, v5, v6, v7"),
+        ("actions/upload-artifact/merge@v4.2.0", "merge since v4.3.0"),
         ("someone/else@v1", "actions/checkout"),
         ("docker://alpine:3", "docker://alpine:3"),
         ("actions/upload-artifact/nothing@v7", "action.yml"),
@@ -69,13 +120,41 @@ def test_checkout_of_a_real_action_replaces_its_stand_in(tmp_path: Path, name: s
     assert (use.kind, use.folder, use.unknown) == ("real", str(folder), ("path",))
     (target,) = resolved.real
     assert resolved.real[target] == folder
-    assert resolved.options == (f"--local-repository={CHECKOUT}={target}",)
+    assert resolved.options[1:] == (f"--local-repository={CHECKOUT}={target}",)
 
 
 def test_unknown_inputs_of_an_action_are_listed() -> None:
     inputs = "        with: {depth: 1, fetch-depth: 0}\n"
     (use,) = actions.resolve(workflow_using(CHECKOUT, inputs=inputs)).uses
     assert use.unknown == ("depth",)
+
+
+@pytest.mark.parametrize(
+    ("uses", "name", "unknown"),
+    [
+        ("actions/checkout@v4.0.0", "filter", True),
+        ("actions/checkout@v4.1.0", "filter", False),
+        ("actions/checkout@v5.0.1", "allow-unsafe-pr-checkout", True),
+        ("actions/checkout@v5", "allow-unsafe-pr-checkout", False),
+        ("actions/setup-python@v5", "pip-install", True),
+        ("actions/setup-python@v6", "pip-install", False),
+        ("actions/setup-python@v7", "pip-install", True),
+        ("actions/upload-artifact@v6", "archive", True),
+        ("actions/upload-artifact@v7", "archive", False),
+        ("actions/download-artifact@v7", "skip-decompress", True),
+        ("actions/download-artifact@v8", "skip-decompress", False),
+        ("pypa/cibuildwheel@v2.23.3", "extras", True),
+        ("pypa/cibuildwheel@v4", "extras", False),
+        ("softprops/action-gh-release@v2.5.3", "previous_tag", True),
+        ("softprops/action-gh-release@v2", "previous_tag", False),
+        ("pypa/gh-action-pypi-publish@v1.8.14", "attestations", True),
+        ("pypa/gh-action-pypi-publish@v1.14.0", "attestations", False),
+    ],
+)
+def test_inputs_are_those_of_the_version(uses: str, name: str, unknown: bool) -> None:
+    inputs = f"        with: {{{name}: x}}\n"
+    (use,) = actions.resolve(workflow_using(uses, inputs=inputs)).uses
+    assert use.unknown == ((name,) if unknown else ())
 
 
 def test_missing_folder_of_actions_is_wrong_use(tmp_path: Path) -> None:
@@ -92,7 +171,8 @@ def test_actions_of_the_repository_need_no_stand_in() -> None:
 )
 def test_stand_in_is_complete(stand_in: actions.StandInAction) -> None:
     assert (stand_in.folder / "stand-in.toml").is_file(), "its folder has the name of the action"
-    assert all(len(version.commit) == 40 for version in stand_in.versions)
+    assert all(is_commit(commit) for commit in stand_in.tags.values())
+    assert {version_number(tag)[0] for tag in stand_in.tags} == set(stand_in.majors)
     for path in stand_in.folder.rglob("action.yml"):
         runs = yaml.safe_load(path.read_text("utf-8"))["runs"]
         # In a composite action, act compares the case of the inputs.
