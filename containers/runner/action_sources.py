@@ -60,12 +60,15 @@ def versions_option(uses: Iterable[ActionUse]) -> str:
         if use.kind == "stand-in":
             name, _, ref = use.uses.partition("@")
             repository = "/".join(name.split("/")[:2])
-            replaced[f"{repository}@{ref}"] = _replaced(STAND_INS / use.folder, use.version)
+            replaced[f"{repository}@{ref}"] = replaced_version(STAND_INS / use.folder, use.version)
     return f"--env=E2E_ACTIONS={json.dumps(replaced)}"
 
 
-def _replaced(folder: Path, version: str) -> dict[str, str | dict[str, str]]:
-    """Return how a version differs from the newest. An input means the same in all subfolders."""
+def replaced_version(folder: Path, version: str) -> dict[str, str | dict[str, str]]:
+    """Return how the inputs of a version differ from the newest, for the stand-in in ``folder``.
+
+    An input has the same meaning in all subfolders.
+    """
     absent: dict[str, str] = {}
     defaults: dict[str, str] = {}
     for path in folder.rglob("inputs.toml"):

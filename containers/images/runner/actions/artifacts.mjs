@@ -1,15 +1,16 @@
-// Functions of the artifact actions. They use the same client as the real actions.
+// Functions of the artifact actions. They use the same client and patterns as the real actions.
 import fs from 'node:fs'
 import path from 'node:path'
 import { DefaultArtifactClient } from '@actions/artifact'
 import * as core from '@actions/core'
 import * as glob from '@actions/glob'
-import { python } from '/opt/runner/actions/python.mjs'
+import { checkInputs } from '/opt/runner/actions/python.mjs'
 
-export { core, glob, path }
+export { core, path }
 export const client = new DefaultArtifactClient()
 // The client's messages if the service does not answer, or answers with a status 5xx.
 const SERVICE_ERROR = /Failed to make request after|Unable to make request/
+let version = []
 
 /**
  * Check the inputs of an action and run it. An error fails the step.
@@ -19,7 +20,12 @@ const SERVICE_ERROR = /Failed to make request after|Unable to make request/
  * @param prefix the beginning of error messages
  */
 export async function action(name, main, prefix = '') {
-  if (!python('check', name)) return
+  const checked = checkInputs(name)
+  if (!checked) return
+  version = checked.version
+  for (const [input, value] of Object.entries(checked.inputs)) {
+    process.env[`INPUT_${input.toUpperCase()}`] = value
+  }
   try {
     await main()
   } catch (error) {
@@ -30,10 +36,18 @@ export async function action(name, main, prefix = '') {
   }
 }
 
+/** Return true if the stand-in replaces this version or a later one, such as 4.2.1. */
+export function since(text) {
+  const numbers = text.split('.').map(Number)
+  const index = numbers.findIndex((number, position) => number !== version[position])
+  return index < 0 || (version[index] ?? 0) > numbers[index]
+}
+
 /** Report a feature of the real action that the stand-in does not have, and fail the step. */
 function unsupported(feature) {
-  console.log('e2e-unsupported ' + JSON.stringify({ why: feature }))
-  throw new Error(`the stand-in does not support this: ${feature}`)
+  const why = `${feature} (${process.env.GITHUB_ACTION_REPOSITORY} v${version.join('.')})`
+  console.log('e2e-unsupported ' + JSON.stringify({ why }))
+  throw new Error(`the stand-in does not support this: ${why}`)
 }
 
 /** Return the files that match patterns, and the folder to which their names are relative. */
@@ -65,36 +79,41 @@ function commonFolder(paths) {
 }
 
 /** Upload files as an artifact. Fails if the run attempt has an artifact of this name. */
-export async function upload(name, files, root, { overwrite = false } = {}) {
-  if (overwrite) {
-    const { artifacts } = await client.listArtifacts()
-    if (artifacts.some((artifact) => artifact.name === name)) await client.deleteArtifact(name)
-  }
-  const artifact = await client.uploadArtifact(name, files, root, uploadOptions())
-  core.info(`Artifact ${name} has been successfully uploaded! Final size is ${artifact.size} bytes. Artifact ID is ${artifact.id}`)
+export async function upload(name, files, root, options) {
+  const artifact = await client.uploadArtifact(name, files, root, options)
+  // The client gives an artifact without an archive the name of its file.
+  const uploaded = options.skipArchive ? path.basename(files[0]) : name
+  core.info(`Artifact ${uploaded} has been successfully uploaded! Final size is ${artifact.size} bytes. Artifact ID is ${artifact.id}`)
   const relativeFiles = files.map((file) => path.relative(root, file)).sort()
-  console.log('e2e-artifact ' + JSON.stringify({ name, files: relativeFiles, digest: artifact.digest ?? null }))
+  console.log('e2e-artifact ' + JSON.stringify({ name: uploaded, files: relativeFiles, digest: artifact.digest ?? null }))
   core.setOutput('artifact-id', artifact.id)
-  core.setOutput('artifact-digest', artifact.digest)
+  if (since('4.5.0')) core.setOutput('artifact-digest', artifact.digest)
   const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: repository, GITHUB_RUN_ID: run } = process.env
-  core.setOutput('artifact-url', `${server}/${repository}/actions/runs/${run}/artifacts/${artifact.id}`)
+  if (since('4.1.0')) core.setOutput('artifact-url', `${server}/${repository}/actions/runs/${run}/artifacts/${artifact.id}`)
 }
 
-/** Return the options of an upload. As in the real action, an invalid value does not prevent it. */
-function uploadOptions() {
+/**
+ * Return the options of an upload.
+ *
+ * As in the real action, an invalid value fails the step, but does not prevent the upload.
+ */
+export function uploadOptions() {
+  const options = {}
   const days = core.getInput('retention-days')
-  if (days && Number.isNaN(parseInt(days))) core.setFailed('Invalid retention-days')
-  const level = parseInt(core.getInput('compression-level'))
-  if (core.getInput('compression-level') && Number.isNaN(level)) core.setFailed('Invalid compression-level')
-  if (level < 0 || level > 9) core.setFailed('Invalid compression-level. Valid values are 0-9')
-  return level >= 0 && level <= 9 ? { compressionLevel: level } : {}
-}
-
-/** Return true if the name of an artifact matches a pattern with `*` and `?`. */
-export function matches(name, pattern) {
-  if (/[[\]{}()!+@]/.test(pattern)) unsupported(`the pattern ${pattern}`)
-  const escaped = pattern.replace(/[.^$|\\]/g, '\\$&').replace(/\*/g, '[^/]*').replace(/\?/g, '[^/]')
-  return new RegExp(`^${escaped}$`).test(name)
+  if (days) {
+    const number = parseInt(days)
+    if (Number.isNaN(number)) core.setFailed('Invalid retention-days')
+    else options.retentionDays = number
+  }
+  const level = core.getInput('compression-level')
+  if (level) {
+    options.compressionLevel = parseInt(level)
+    if (Number.isNaN(options.compressionLevel)) core.setFailed('Invalid compression-level')
+    if (options.compressionLevel < 0 || options.compressionLevel > 9) {
+      core.setFailed('Invalid compression-level. Valid values are 0-9')
+    }
+  }
+  return options
 }
 
 /** Return the latest artifact of each name. */
@@ -103,10 +122,25 @@ export async function latestArtifacts() {
   return artifacts
 }
 
-/** Download an artifact into a folder and check its digest. */
-export async function download(artifact, folder) {
-  const result = await client.downloadArtifact(artifact.id, { path: folder, expectedHash: artifact.digest })
-  if (result.digestMismatch) {
-    throw new Error(`The downloaded artifact '${artifact.name}' does not have the digest ${artifact.digest}`)
+/** Download an artifact into a folder. Return true if it does not have the expected digest. */
+export async function download(artifact, folder, skipDecompress = false) {
+  if (!since('8.0.0') && !(await isArchive(artifact.name))) {
+    unsupported(`the artifact ${artifact.name}, which is not an archive`)
   }
+  const { digestMismatch } = await client.downloadArtifact(artifact.id, {
+    path: folder,
+    expectedHash: artifact.digest,
+    skipDecompress
+  })
+  return digestMismatch
+}
+
+/** Return true if an artifact is a zip file. The client of versions before 8 requires it. */
+async function isArchive(name) {
+  const service = 'twirp/github.actions.results.api.v1.ArtifactService/GetSignedArtifactURL'
+  const call = { method: 'POST', body: JSON.stringify({ name }) }
+  const response = await fetch(new URL(service, process.env.ACTIONS_RESULTS_URL), call)
+  const blob = await fetch((await response.json()).signed_url)
+  await blob.body.cancel()
+  return blob.headers.get('content-type') === 'application/zip'
 }

@@ -100,7 +100,7 @@ class Inputs:
         """End the action as unsupported if an input has a value that the stand-in cannot do."""
         for name, rule in self._rules.items():
             value = self[name]
-            if not value or "only" not in rule:
+            if not value or "only" not in rule or name in self._replaced["absent"]:
                 continue
             if "switch" in rule:
                 value = str(self.switch(name)).lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ toolkit = importlib.import_module("stand_ins.toolkit")
 
 
 RULES = """
+plain = { default = "one" }
+token = { default = "${{ github.token }}" }
+named = { default = "two", aliases = ["old_name"] }
 to-do = { aliases = ["to_do"] }
 loud = { switch = "unless-false" }
 strict = { switch = "exact" }
@@ -45,6 +49,57 @@ def test_input_is_read_by_all_its_names(
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
     assert toolkit.inputs("some-action")["to-do"] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "variables", "value"),
+    [
+        ("plain", {}, "one"),
+        ("plain", {"INPUT_PLAIN": ""}, ""),
+        ("token", {}, ""),
+        ("token", {"INPUT_TOKEN": "x"}, "x"),
+        ("named", {}, "two"),
+        ("named", {"INPUT_NAMED": ""}, "two"),
+        ("named", {"INPUT_OLD_NAME": "a"}, "a"),
+        ("named", {"INPUT_OLD_NAME": ""}, ""),
+    ],
+)
+def test_default_is_the_value_of_an_input_that_the_step_does_not_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, variables: dict[str, str], value: str
+) -> None:
+    for key, text in variables.items():
+        monkeypatch.setenv(key, text)
+    assert toolkit.inputs("some-action")[name] == value
+
+
+@pytest.fixture
+def replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stand-in replace version 4.2.1, which lacks one input."""
+    entry = {"version": "v4.2.1", "absent": {"mode": "slow"}, "defaults": {"plain": "first"}}
+    monkeypatch.setenv("E2E_ACTIONS", json.dumps({"a/b@v4": entry}))
+    monkeypatch.setenv("GITHUB_ACTION_REPOSITORY", "a/b")
+    monkeypatch.setenv("GITHUB_ACTION_REF", "v4")
+
+
+@pytest.mark.usefixtures("replaced")
+def test_inputs_are_those_of_the_replaced_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INPUT_MODE", "fast")
+    inputs = toolkit.Inputs("some-action")
+    assert (inputs["mode"], inputs["plain"]) == ("slow", "first")
+    assert (inputs.since("4.2.1"), inputs.since("4.10.0")) == (True, False)
+
+
+def test_stand_in_without_a_version_replaces_the_newest() -> None:
+    assert toolkit.inputs("some-action").since("999.0.0")
+
+
+@pytest.mark.usefixtures("replaced")
+def test_report_of_an_unsupported_feature_has_the_version(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        toolkit.unsupported("submodules")
+    assert 'e2e-unsupported {"why": "submodules (a/b v4.2.1)"}' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
