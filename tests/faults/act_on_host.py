@@ -122,7 +122,7 @@ class HostRunner:
         run_folder.mkdir()
         (run_folder / "event.json").write_text(json.dumps(dict(payload or {})), "utf-8")
         artifacts = run_folder / "artifacts"
-        module = _artifact_module()
+        module = artifact_module()
         service = module.Service(("127.0.0.1", 0), module.Store(artifacts, 1))
         service.start()
         try:
@@ -224,7 +224,7 @@ def _unpacked(artifacts: Path) -> Iterator[tuple[str, Path]]:
         yield name, artifacts / name
 
 
-def _artifact_module() -> Any:
+def artifact_module() -> Any:
     if str(RUNNER) not in sys.path:
         sys.path.append(str(RUNNER))  # as in the image
     return importlib.import_module("conductor.artifacts")
@@ -256,12 +256,7 @@ def host_runner(
             overlays[path] = folder / f"file-{number}"
             overlays[path].write_text(text, "utf-8")
         with GitRepository(ROOT, owner="someone", name="quiver2", overlays=overlays) as origin:
-            _copy_programs(engine, run, folder)
-            for script in (folder / "actions").rglob("*"):
-                if script.suffix in (".mjs", ".yml"):
-                    text = script.read_text("utf-8")
-                    text = text.replace(f"{IN_IMAGE}/venv/bin/python", sys.executable)
-                    script.write_text(text.replace(IN_IMAGE, str(folder)), "utf-8")
+            copy_programs(engine, run, folder)
             checkout = folder / "stand_ins" / "checkout.py"
             text = checkout.read_text("utf-8").replace("/e2e/repository.git", str(origin.bare))
             checkout.write_text(text, "utf-8")
@@ -274,8 +269,8 @@ def host_runner(
             yield runner
 
 
-def _copy_programs(engine: Engine, run: Run, folder: Path) -> None:
-    """Copy the stand-ins, and act and node out of the image runner."""
+def copy_programs(engine: Engine, run: Run, folder: Path) -> None:
+    """Copy the stand-ins, and act and node out of the image runner. Adapt the stand-ins to it."""
     image = images.ensure(engine, "runner")
     shutil.copytree(RUNNER / "actions", folder / "actions")
     shutil.copytree(RUNNER / "stand_ins", folder / "stand_ins")
@@ -291,3 +286,8 @@ def _copy_programs(engine: Engine, run: Run, folder: Path) -> None:
                 copy_from(container, path, target, members="tar")
         finally:
             container.remove(force=True)
+    for script in (folder / "actions").rglob("*"):
+        if script.suffix in (".mjs", ".yml"):
+            text = script.read_text("utf-8")
+            text = text.replace(f"{IN_IMAGE}/venv/bin/python", sys.executable)
+            script.write_text(text.replace(IN_IMAGE, str(folder)), "utf-8")

@@ -19,11 +19,12 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypedDict
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from .output import Json
 
 _SERVICE = "/twirp/github.actions.results.api.v1.ArtifactService/"
+_ZIP = "application/zip"
 _BLOCK = re.compile(rb"<(?:Latest|Uncommitted|Committed)>([^<]+)<")
 
 
@@ -100,7 +101,7 @@ class Store:
             message = "an artifact with this name already exists on the workflow run"
             raise Refused(409, "already_exists", message)
         number = 1 + max((entry.id for entry in index.values()), default=1000)
-        kind = call.get("mime_type") or "application/zip"
+        kind = call.get("mime_type") or _ZIP
         index[name] = ArtifactEntry(id=number, attempt=self._attempt, complete=False, type=kind)
         self._write(index)
         return {"ok": True, "signed_upload_url": f"{base}/blobs/{number}"}
@@ -154,10 +155,17 @@ class Store:
             raise Refused(404, "not_found", f"artifact {name} does not exist")
         return entry
 
-    def type_of(self, number: str) -> str:
-        """Return the media type of a blob."""
-        types = (entry.type for entry in self._index().values() if str(entry.id) == number)
-        return next(types, "application/zip")
+    def headers_of(self, number: str) -> dict[str, str]:
+        """Return the headers of a blob. The client saves a blob with the name of its file.
+
+        As on GitHub, the name is that of the artifact, with .zip for an archive.
+        """
+        for name, entry in self._index().items():
+            if str(entry.id) == number:
+                file = f"{name}.zip" if entry.type == _ZIP else name
+                disposition = f"attachment; filename*=UTF-8''{quote(file)}"
+                return {"Content-Type": entry.type, "Content-Disposition": disposition}
+        return {"Content-Type": _ZIP}
 
     def blob(self, number: str) -> Path:
         """Return the path of a blob."""
@@ -241,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, OSError):
             self._answer(404, b"the blob does not exist", "text/plain")
         else:
-            self._answer(200, content, self.server.store.type_of(number))
+            self._answer(200, content, **self.server.store.headers_of(number))
 
     def _fail(self, status: int, code: str, message: str) -> None:
         body = json.dumps({"code": code, "msg": message})
@@ -257,9 +265,10 @@ class _Handler(BaseHTTPRequestHandler):
             return body
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
-    def _answer(self, status: int, body: bytes, kind: str) -> None:
+    def _answer(self, status: int, body: bytes, kind: str = "", **headers: str) -> None:
         self.send_response_only(status)
-        self.send_header("Content-Type", kind)
+        for name, value in (headers or {"Content-Type": kind}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

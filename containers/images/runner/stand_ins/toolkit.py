@@ -71,6 +71,11 @@ class Inputs:
             values[-1] = self._replaced["defaults"].get(name, values[-1])
         return next((value for value in values if value), "")
 
+    def raw(self, name: str) -> str:
+        """Return the value of an input with its spaces and line ends, or else its default."""
+        value = os.environ.get(f"INPUT_{name.upper()}", "")
+        return value if value.strip() else self[name]
+
     def values(self) -> dict[str, str]:
         """Return the values of all inputs."""
         return {name: self[name] for name in self._rules}
