@@ -71,7 +71,7 @@ class Job:
             "ACTIONS_RESULTS_URL": f"http://127.0.0.1:{port}/",
             "ACTIONS_RUNTIME_TOKEN": f"x.{payload}.x",
             "GITHUB_WORKSPACE": str(self.workspace),
-            "GITHUB_SERVER_URL": "https://github.example",
+            "GITHUB_SERVER_URL": "https://github.com",
             "GITHUB_REPOSITORY": "owner/name",
             "GITHUB_RUN_ID": "7",
             "GITHUB_RETENTION_DAYS": "90",
