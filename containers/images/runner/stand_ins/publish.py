@@ -8,6 +8,8 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
+from email.parser import HeaderParser
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ import id as identities
 import requests
 from twine.utils import DEFAULT_REPOSITORY
 
-from .toolkit import Failure, inputs, run, testbed_failure
+from .toolkit import Failure, inputs, run, testbed_failure, unsupported
 
 _SECONDS = 30
 _CLAIMS = (
@@ -33,6 +35,8 @@ _CLAIMS = (
 def main() -> None:
     """Check and upload the files of a folder."""
     values = inputs("pypa-gh-action-pypi-publish")
+    if not values.since("1.8.0"):
+        unsupported("versions before v1.8.0, which cannot exchange an identity")
     folder = Path(values["packages-dir"])
     repository = values["repository-url"] or DEFAULT_REPOSITORY
     is_trusted = values["user"] == "__token__" and not values["password"]
@@ -47,6 +51,8 @@ def main() -> None:
             f"there are no Python distribution packages to publish in the directory '{folder}/'"
         )
         print(f"::warning::It looks like {message}")
+    if not values.since("1.12.4"):
+        _check_metadata(files)
     names = [str(path) for path in files] or [f"{folder}/*"]
     if values.switch("verify-metadata"):
         _twine("check", *names)
@@ -54,6 +60,8 @@ def main() -> None:
         for path in files:
             print(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}")
     options = ["--non-interactive", "--disable-progress-bar"]
+    if values.switch("skip-existing"):
+        options.append("--skip-existing")
     if values.switch("verbose"):
         options.append("--verbose")
     os.environ |= {
@@ -86,9 +94,32 @@ def _check_attestations(claims: dict[str, object]) -> None:
         )
 
 
+def _check_metadata(files: list[Path]) -> None:
+    """End the action as unsupported for metadata that an earlier twine cannot read.
+
+    The action has a twine of its time. Before version 1.12.4 it does not know the version 2.4 of
+    the metadata.
+    """
+    for path in files:
+        if path.suffix == ".whl" and zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as wheel:
+                for name in wheel.namelist():
+                    if name.endswith(".dist-info/METADATA"):
+                        version = _metadata_version(wheel.read(name).decode("utf-8", "replace"))
+                        if version >= (2, 4):
+                            unsupported(f"the metadata of {path.name}, with the twine of its time")
+
+
+def _metadata_version(text: str) -> tuple[int, ...]:
+    version = HeaderParser().parsestr(text).get("Metadata-Version", "")
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
 def _twine(*arguments: str) -> None:
     print(f"[command]twine {' '.join(arguments)}", flush=True)
-    process = subprocess.run((sys.executable, "-m", "twine", *arguments), check=False)
+    process = subprocess.run(
+        (sys.executable, "-P", "-m", "stand_ins.twine_upload", *arguments), check=False
+    )
     if process.returncode:
         raise Failure(f"twine {arguments[0]} ended with exit code {process.returncode}")
 

@@ -7,6 +7,7 @@ host then puts the wheels and the log into this container.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -14,13 +15,19 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import uuid
 from pathlib import Path
 
-from .toolkit import Failure, inputs, run, testbed_failure, unsupported
+from cibuildwheel.options import CommandLineArguments, compute_options
+from cibuildwheel.selector import EnableGroup
+from cibuildwheel.typing import PlatformName
 
-PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
-"""The default architectures of cibuildwheel on GitHub's runners."""
+from .toolkit import ACTIONS, Failure, Inputs, inputs, run, testbed_failure, unsupported
+
+PLATFORMS: tuple[PlatformName, ...] = ("linux", "windows")
+_SUFFIXES = {"AMD64": "win_amd64", "x86": "win32"}
+"""The end of the identifiers of an architecture of cibuildwheel, if it is not its name."""
 _SECONDS = 2400
 
 
@@ -39,7 +46,10 @@ def main() -> None:
         "container": socket.gethostname(),
         "source": str(source),
         # The host selects the platform by the label of the runner.
-        "selected": {platform: _identifiers(source, platform) for platform in PLATFORMS},
+        "selected": {
+            platform: _of_version(_identifiers(source, platform), source, platform, values)
+            for platform in PLATFORMS
+        },
         "results_folder": str(results),
     }
     print(f"e2e-build {json.dumps(request)}", flush=True)
@@ -62,7 +72,7 @@ def main() -> None:
         print(f"{wheel.name}: {origin}, in {build['seconds']:.1f} s")
 
 
-def _identifiers(source: Path, platform: str) -> list[str]:
+def _identifiers(source: Path, platform: PlatformName) -> list[str]:
     """Return the build identifiers that cibuildwheel selects for a platform.
 
     Raises:
@@ -70,7 +80,7 @@ def _identifiers(source: Path, platform: str) -> list[str]:
     """
     command = (sys.executable, "-m", "cibuildwheel", "--print-build-identifiers")
     process = subprocess.run(
-        (*command, "--platform", platform, "--archs", ",".join(PLATFORMS[platform]), str(source)),
+        (*command, "--platform", platform, str(source)),
         capture_output=True,
         text=True,
         check=False,
@@ -79,6 +89,50 @@ def _identifiers(source: Path, platform: str) -> list[str]:
         print(process.stdout + process.stderr, flush=True)
         raise Failure(f"cibuildwheel: Process completed with exit code {process.returncode}.")
     return process.stdout.split()
+
+
+def _of_version(
+    names: list[str], source: Path, platform: PlatformName, values: Inputs
+) -> list[str]:
+    """Return the identifiers that the replaced major version of cibuildwheel selects.
+
+    ``names`` are those of the installed version. The other identifiers that the replaced version
+    knows are compared with the settings of the project.
+    """
+    tables = tomllib.loads((ACTIONS / "pypa-cibuildwheel" / "identifiers.toml").read_text("utf-8"))
+    known = tables.get(str(values.version[0]))
+    if known is None:
+        return names
+    arguments = CommandLineArguments.defaults()
+    arguments.package_dir = source
+    project = compute_options(platform, arguments, {}).globals
+    selector = project.build_selector
+    machines = {machine.value for machine in project.architectures}
+    if not values.since("3.0.0"):  # PyPy and 32-bit Linux are then in the default
+        enable = selector.enable | {EnableGroup.PyPy, EnableGroup.PyPyEoL}
+        selector = dataclasses.replace(selector, enable=enable)
+        if platform == "linux" and not _sets_architectures(source):
+            machines.add("i686")
+    suffixes = {_SUFFIXES.get(machine, machine) for machine in machines}
+    return [
+        name
+        for name in known[platform]
+        if name in names
+        or (
+            name.endswith(tuple(suffixes))
+            and not name.startswith("cp313t-")  # never selected by default
+            and name not in names
+            and selector(name)
+        )
+    ]
+
+
+def _sets_architectures(source: Path) -> bool:
+    """Return whether the project sets the architectures of its Linux wheels."""
+    path = source / "pyproject.toml"
+    project = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
+    settings = project.get("tool", {}).get("cibuildwheel", {})
+    return "archs" in settings or "archs" in settings.get("linux", {})
 
 
 if __name__ == "__main__":

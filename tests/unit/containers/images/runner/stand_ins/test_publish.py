@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -137,16 +138,88 @@ def test_input_for_the_folder_has_two_names(
     assert [command[-1] for command in commands] == [files, files]
 
 
-@pytest.mark.parametrize("inputs", [{"skip_existing": "true"}, {"skip__existing": "no"}])
-def test_skip_existing_is_unsupported(
+@pytest.mark.parametrize(
+    ("inputs", "skips"),
+    [
+        ({"skip_existing": "true"}, True),
+        ({"skip__existing": "no"}, True),
+        ({"skip__existing": "False"}, False),
+        ({}, False),
+    ],
+)
+def test_skip_existing_is_an_option_of_twine(
+    action: Action, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, str], skips: bool
+) -> None:
+    _, upload = twine_commands(action, monkeypatch, response(200, {"token": "pypi-x"}), **inputs)
+    assert ("--skip-existing" in upload) is skips
+
+
+@pytest.mark.parametrize(
+    ("version", "inputs", "verbose"),
+    [
+        ("v1.14.0", {}, True),
+        ("v1.14.0", {"verbose": "False"}, False),
+        ("v1.8.14", {}, False),
+        ("v1.8.14", {"verbose": "true"}, True),
+    ],
+)
+def test_verbose_is_the_default_of_later_versions(
+    action: Action,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    inputs: dict[str, str],
+    verbose: bool,
+) -> None:
+    exchange = response(200, {"token": "x"})
+    _, upload = twine_commands(action, monkeypatch, exchange, version=version, **inputs)
+    assert ("--verbose" in upload) is verbose
+
+
+@pytest.mark.parametrize(
+    ("version", "inputs", "notice"),
+    [
+        ("v1.14.0", {}, True),
+        ("v1.14.0", {"attestations": "false"}, False),
+        ("v1.8.14", {"attestations": "true"}, False),
+    ],
+)
+def test_notice_about_attestations_depends_on_the_version(
     action: Action,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    version: str,
     inputs: dict[str, str],
+    notice: bool,
 ) -> None:
-    with pytest.raises(SystemExit):
-        twine_commands(action, monkeypatch, response(200, {"token": "pypi-x"}), **inputs)
-    assert "e2e-unsupported" in capsys.readouterr().out
+    twine_commands(action, monkeypatch, response(200, {"token": "x"}), version=version, **inputs)
+    assert ("::notice::" in capsys.readouterr().out) is notice
+
+
+@pytest.mark.parametrize(
+    ("version", "metadata", "supported"),
+    [
+        ("v1.14.0", "2.4", True),
+        ("v1.12.4", "2.5", True),
+        ("v1.12.3", "2.4", False),
+        ("v1.8.14", "2.3", True),
+        ("v1.7.1", "2.1", False),
+    ],
+)
+def test_metadata_of_a_later_time_than_the_version_is_unsupported(
+    action: Action,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    version: str,
+    metadata: str,
+    supported: bool,
+) -> None:
+    with zipfile.ZipFile(tmp_path / "dist" / "a.whl", "w") as wheel:
+        wheel.writestr("a-1.dist-info/METADATA", f"Metadata-Version: {metadata}\nName: a\n")
+    exchange = response(200, {"token": "x"})
+    with contextlib.nullcontext() if supported else pytest.raises(SystemExit):
+        twine_commands(action, monkeypatch, exchange, version=version)
+    assert ("e2e-unsupported" in capsys.readouterr().out) is not supported
 
 
 def test_forge_without_a_response_is_a_failure_of_the_testbed(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from containers.runner.build_queue import BuildRequest
-from tests.helpers.stand_ins import Action
+from tests.helpers.stand_ins import Action, version_variables
 
 WHEEL = "a-1-py3-none-any.whl"
 BUILT = {"reused": False, "seconds": 2.0, "error": "", "unsupported": ""}
@@ -184,7 +184,7 @@ def test_cibuildwheel_lists_the_build_identifiers(
     names, command = identifiers(action, monkeypatch, 0)
     assert names == ["cp313-win_amd64", "cp314-win32"]
     assert command[1:4] == ["-m", "cibuildwheel", "--print-build-identifiers"]
-    assert command[4:] == ["--platform", "windows", "--archs", "AMD64,x86", "/package"]
+    assert command[4:] == ["--platform", "windows", "/package"]
 
 
 def test_settings_that_cibuildwheel_refuses_fail_the_step(
@@ -193,3 +193,65 @@ def test_settings_that_cibuildwheel_refuses_fail_the_step(
     with pytest.raises(Exception, match="exit code 2") as failure:
         identifiers(action, monkeypatch, 2)
     assert isinstance(failure.value, action.module.Failure)
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "platform", "selected"),
+    [
+        ("v4.2.0", 'build = "cp313-manylinux*"', "linux", ["cp313-manylinux_x86_64"]),
+        ("v3.4.1", 'build = "cp313-manylinux*"', "linux", ["cp313-manylinux_x86_64"]),
+        (
+            "v2.23.3",
+            'build = "cp313-manylinux*"',
+            "linux",
+            ["cp313-manylinux_x86_64", "cp313-manylinux_i686"],
+        ),
+        (
+            "v2.23.3",
+            'build = "cp313-manylinux*"\narchs = ["auto64"]',
+            "linux",
+            ["cp313-manylinux_x86_64"],
+        ),
+        ("v4.2.0", 'build = "{cp38,cp39}-win_amd64"', "windows", ["cp39-win_amd64"]),
+        (
+            "v3.4.1",
+            'build = "{cp38,cp39}-win_amd64"',
+            "windows",
+            ["cp38-win_amd64", "cp39-win_amd64"],
+        ),
+        ("v3.4.1", 'build = "{pp311,cp315}-win_amd64"', "windows", []),
+        ("v2.23.3", 'build = "{pp311,cp315}-win_amd64"', "windows", ["pp311-win_amd64"]),
+        ("v4.2.0", 'build = "cp315-win_amd64"', "windows", ["cp315-win_amd64"]),
+    ],
+)
+def test_identifiers_are_those_of_the_major_version(
+    action: Action,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    version: str,
+    settings: str,
+    platform: str,
+    selected: list[str],
+) -> None:
+    project = tmp_path / "package"
+    (project / "pyproject.toml").write_text(f"[tool.cibuildwheel]\n{settings}\n", "utf-8")
+    for name, text in version_variables("pypa-cibuildwheel", version).items():
+        monkeypatch.setenv(name, text)
+    module = action.module
+    names = module._identifiers(project, platform)
+    values = module.Inputs("pypa-cibuildwheel")
+    assert module._of_version(names, project, platform, values) == selected
+
+
+@pytest.mark.parametrize(("version", "ignored"), [("v2.23.3", True), ("v4.2.0", False)])
+@pytest.mark.usefixtures("builder")
+def test_input_of_a_later_version_is_ignored(
+    action: Action, capsys: Captured, monkeypatch: pytest.MonkeyPatch, version: str, ignored: bool
+) -> None:
+    monkeypatch.setattr(action.module, "_of_version", lambda names, *_: names)
+    if ignored:
+        action.run(version, package__dir="package", extras="uv")
+    else:
+        with pytest.raises(SystemExit):
+            action.run(version, package__dir="package", extras="uv")
+        assert "extras" in capsys.readouterr().out
