@@ -316,7 +316,7 @@ def test_merge(
     before = job.artifacts
     ended = job.run(MERGE, version, inputs)
     assert ended.code == code, ended.log
-    assert job.artifacts == before | artifacts
+    assert job.artifacts == {**before, **artifacts}
 
 
 def test_merged_artifacts_are_deleted_and_hidden_files_depend_on_the_version(job: Job) -> None:

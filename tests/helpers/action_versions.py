@@ -23,7 +23,7 @@ def main(folder: Path, clone: Path) -> None:
     tags = dict(line.split(" ") for line in listed.stdout.splitlines())
     known = {
         tag: commit
-        for tag, commit in (versions.tags | tags).items()
+        for tag, commit in {**versions.tags, **tags}.items()
         if (number := version_number(tag)) and number[0] in versions.majors
     }
     lines = (

@@ -226,7 +226,8 @@ class ActionVersions(Model):
             tags = dict(line.split(" ") for line in lines)
         except ValueError as error:
             raise DataError(f"{path}: each line is a tag, a space and a commit: {error}") from None
-        table = {**load_toml(folder / "stand-in.toml"), "tags": tags}
+        table = load_toml(folder / "stand-in.toml")
+        table["tags"] = {**tags}
         return validate(cls, table, f"{folder.name}/stand-in.toml", "tags")
 
     def find(self, ref: str, comment: str = "") -> ActionVersion | None:
