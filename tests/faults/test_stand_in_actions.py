@@ -116,12 +116,15 @@ class Job:
         return Ended(process.returncode, process.stdout + process.stderr, outputs)
 
     def upload(self, name: str, files: Files) -> str:
-        """Upload an artifact with the newest version. Return its id."""
-        folder = f"source-{name}"
-        self.write({f"{folder}/{path}": text for path, text in files.items()})
-        ended = self.run(UPLOAD, "", {"name": name, "path": folder, "include-hidden-files": "true"})
-        assert ended.code == 0, ended.log
-        return ended.outputs["artifact-id"]
+        """Store an artifact. Return its id."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as packed:
+            for path, text in files.items():
+                packed.writestr(path, text)
+        url = self._store.call("CreateArtifact", {"name": name}, "")["signed_upload_url"]
+        self._store.put(url.rpartition("/")[2], {}, archive.getvalue())
+        artifact: str = self._store.call("FinalizeArtifact", {"name": name}, "")["artifact_id"]
+        return artifact
 
     @property
     def artifacts(self) -> dict[str, set[str] | bytes]:
@@ -225,7 +228,6 @@ def test_second_upload_of_a_name_needs_overwrite(
     assert job.artifacts["wheels"] == ({"old.whl"} if code else {"a.whl"})
 
 
-NONE: Files = {}
 ONE = {"wheel-linux": {"l.whl": "l"}, "notes": {"n.md": "n"}}
 TWO = {"wheel-linux": {"l.whl": "l"}, "wheel-windows": {"w.whl": "w"}, "notes": {"n.md": "n"}}
 
@@ -242,7 +244,8 @@ TWO = {"wheel-linux": {"l.whl": "l"}, "wheel-windows": {"w.whl": "w"}, "notes": 
         ("v4.0.0", ONE, {"pattern": "wheel-*"}, 0, {"wheel-linux/l.whl", "notes/n.md"}),
         ("v8.0.1", TWO, {"pattern": "wheel-*"}, 0, {"wheel-linux/l.whl", "wheel-windows/w.whl"}),
         ("v8.0.1", TWO, {"pattern": "wheel-{linux,mac}"}, 0, {"l.whl"}),
-        ("v8.0.1", TWO, {"pattern": "!(notes)"}, 0, {"wheel-linux/l.whl", "wheel-windows/w.whl"}),
+        ("v8.0.1", TWO, {"pattern": "!notes"}, 0, {"wheel-linux/l.whl", "wheel-windows/w.whl"}),
+        ("v8.0.1", TWO, {"pattern": "+(wheel-l|x)*"}, 0, {"l.whl"}),
         ("v4.3.0", TWO, {"pattern": "wheel-*", "merge-multiple": "true"}, 0, {"l.whl", "w.whl"}),
         ("v8.0.1", TWO, {"pattern": "none-*"}, 0, set()),
         ("v8.0.1", {}, {}, 0, set()),
@@ -293,19 +296,19 @@ def test_file_without_an_archive_keeps_its_name(job: Job) -> None:
     assert "v7.0.0" in older.unsupported[0]
 
 
-@pytest.mark.parametrize("version", ["v4.3.0", "v5.0.0", "v6.0.0", "v7.0.0"])
 @pytest.mark.parametrize(
-    ("inputs", "code", "artifacts"),
+    ("version", "inputs", "code", "artifacts"),
     [
-        ({"pattern": "wheel-*"}, 0, {"merged-artifacts": {"l.whl", "w.whl"}}),
-        ({"pattern": "wheel-{linux,mac}", "name": "all"}, 0, {"all": {"l.whl"}}),
+        ("v7.0.0", {"pattern": "wheel-*"}, 0, {"merged-artifacts": {"l.whl", "w.whl"}}),
+        ("v4.3.0", {"pattern": "wheel-{linux,mac}", "name": "all"}, 0, {"all": {"l.whl"}}),
         (
+            "v5.0.0",
             {"pattern": "wheel-*", "separate-directories": "true", "name": "all"},
             0,
             {"all": {"wheel-linux/l.whl", "wheel-windows/w.whl"}},
         ),
-        ({"pattern": "none"}, 1, {}),
-        ({"name": "notes"}, 1, {}),
+        ("v6.0.0", {"pattern": "none"}, 1, {}),
+        ("v7.0.0", {"name": "notes"}, 1, {}),
     ],
 )
 def test_merge(
@@ -335,3 +338,37 @@ def test_unsupported_input_names_the_action_and_the_version(job: Job, name: str)
     (feature,) = ended.unsupported
     assert name in feature
     assert "v5.0.0" in feature
+
+
+@pytest.mark.parametrize(
+    ("version", "inputs", "uploads"),
+    [
+        ("v3.0.0", {"files": "dist/*.whl"}, ["dist/a.whl", "dist/b.whl"]),
+        (
+            "v3.0.0",
+            {"files": "dist/{a,b}.whl, other/c.txt"},
+            ["dist/a.whl", "dist/b.whl", "other/c.txt"],
+        ),
+        ("v2.4.0", {"files": "dist/{a,b}.whl"}, []),
+        ("v3.0.0", {"files": "dist\ndist/!(a).whl"}, ["dist/b.whl"]),
+        ("v3.0.0", {"files": "**/*.txt"}, ["other/c.txt"]),
+        ("v3.0.0", {"files": "dist/*"}, ["dist/.hidden", "dist/a.whl", "dist/b.whl"]),
+        ("v2.3.4", {"files": "dist/*"}, ["dist/a.whl", "dist/b.whl"]),
+        ("v3.0.0", {"files": "*.whl", "working_directory": "dist"}, ["dist/a.whl", "dist/b.whl"]),
+        ("v2.3.4", {"files": "*.whl", "working_directory": "dist"}, []),
+    ],
+)
+def test_files_of_a_release(
+    job: Job, programs: Path, version: str, inputs: Mapping[str, str], uploads: list[str]
+) -> None:
+    job.write(UPLOADED)
+    release = programs / "stand_ins" / "release.py"
+    text = release.read_text("utf-8")
+    release.write_text("import sys\nprint('files', sys.argv[1])\n", "utf-8")
+    try:
+        ended = job.run("softprops-action-gh-release", version, inputs)
+    finally:
+        release.write_text(text, "utf-8")
+    (line,) = [line for line in ended.log.splitlines() if line.startswith("files ")]
+    found = json.loads(line.removeprefix("files "))
+    assert sorted(name for _, names in found for name in names) == uploads

@@ -178,7 +178,7 @@ def test_stand_in_is_complete(stand_in: actions.StandInAction) -> None:
         # In a composite action, act compares the case of the inputs.
         assert runs["using"].startswith("node")
         main = (path.parent / runs["main"]).read_text("utf-8")
-        if match := re.search(r"\bpython\('(\w+)'\)", main):
+        if match := re.search(r"\bpython\('(\w+)'", main):
             assert (actions.STAND_INS.parent / "stand_ins" / f"{match[1]}.py").is_file()
         else:
             assert f"action('{path.parent.relative_to(actions.STAND_INS)}'" in main

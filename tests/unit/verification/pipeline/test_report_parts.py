@@ -219,6 +219,24 @@ def test_limits_of_the_workflow_are_act_stand_in_actions_and_environment() -> No
     assert limits[-1] == "Debian, not Ubuntu"
 
 
+@pytest.mark.parametrize("confirmed", [True, False])
+def test_version_that_is_not_confirmed_is_a_limit(confirmed: bool) -> None:
+    use = ActionUse(
+        uses="a/b@v1.9",
+        where="x",
+        kind="stand-in",
+        version="v1.2.0",
+        named="v1.9",
+        confirmed=confirmed,
+        folder="f",
+    )
+    run = with_run(evidence(), actions=(use,))
+    limits = pipeline_part(result(evidence=run), PLANNED, strict=False).not_provable
+    (line,) = [line for line in limits if "a/b@v1.9" in line]
+    assert "v1.2.0" in line
+    assert ("v1.9 is not confirmed" in line) is not confirmed
+
+
 # ---- the publisher ----
 
 
