@@ -277,12 +277,12 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/setup-python@v7
-        with: {CACHE: "${{ 'pip' }}"}
+        with: {CACHE: "${{ 'poetry' }}"}
   four:
     runs-on: ubuntu-latest
     steps:
-      - uses: actions/upload-artifact@v7
-        with: {path: "*", archive: False}
+      - uses: actions/download-artifact@v8
+        with: {GitHub-Token: x}
 """
 
 
@@ -299,9 +299,46 @@ def test_names_of_inputs_have_aliases_and_ignore_case(start_runner: StartRunner)
     assert (third.result, fourth.result) == ("failure", "failure")
     fourth_unsupported, third_unsupported = sorted(pipeline_run.unsupported)
     assert fourth_unsupported.startswith("four: ")
-    assert "archive" in fourth_unsupported
+    assert "github-token" in fourth_unsupported
     assert third_unsupported.startswith("three: ")
     assert "cache" in third_unsupported
+
+
+VERSIONS = """\
+on: {push: {tags: ["v*"]}}
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - run: echo "v4 $(git cat-file -t $GITHUB_REF)"
+      - uses: actions/checkout@v7
+        with: {path: newer}
+      - run: cd newer && echo "v7 $(git cat-file -t $GITHUB_REF)"
+      - uses: actions/upload-artifact@v4.3.6
+        with: {name: data, path: data.txt}
+      - uses: actions/download-artifact@v4
+        with: {pattern: "d*", path: older-download}
+      - uses: actions/download-artifact@v5
+        with: {pattern: "d*", path: newer-download}
+      - run: ls older-download/data/data.txt newer-download/data.txt
+"""
+
+
+def test_versions_of_an_action_behave_differently_in_one_run(start_runner: StartRunner) -> None:
+    with start_runner(workflow=VERSIONS) as runner:
+        (pipeline_run,) = runner.push(["v1.2.3"])
+    (job,) = pipeline_run.jobs
+    assert job.result == "success", log_of(job)
+    assert "v4 commit" in log_of(job)
+    assert "v7 tag" in log_of(job)
+    assert [use.version for use in pipeline_run.actions] == [
+        "v4.4.0",
+        "v7.0.1",
+        "v4.3.6",
+        "v4.3.0",
+        "v5.0.0",
+    ]
 
 
 CALLING = """\

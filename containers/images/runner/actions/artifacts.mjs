@@ -4,9 +4,10 @@ import path from 'node:path'
 import { DefaultArtifactClient } from '@actions/artifact'
 import * as core from '@actions/core'
 import * as glob from '@actions/glob'
+import { minimatch } from 'minimatch'
 import { checkInputs } from '/opt/runner/actions/python.mjs'
 
-export { core, path }
+export { core, minimatch, path }
 export const client = new DefaultArtifactClient()
 // The client's messages if the service does not answer, or answers with a status 5xx.
 const SERVICE_ERROR = /Failed to make request after|Unable to make request/

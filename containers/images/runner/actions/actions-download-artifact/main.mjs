@@ -1,7 +1,6 @@
 // Stand-in for actions/download-artifact.
 import os from 'node:os'
-import { minimatch } from 'minimatch'
-import { action, client, core, download, latestArtifacts, path, since } from '/opt/runner/actions/artifacts.mjs'
+import { action, client, core, download, latestArtifacts, minimatch, path, since } from '/opt/runner/actions/artifacts.mjs'
 
 const MISMATCH = ['ignore', 'info', 'warn', 'error']
 

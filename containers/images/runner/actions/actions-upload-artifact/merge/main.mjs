@@ -1,8 +1,7 @@
 // Stand-in for actions/upload-artifact/merge.
 import fs from 'node:fs'
-import { minimatch } from 'minimatch'
 import {
-  action, client, core, download, latestArtifacts, path, search, upload, uploadOptions
+  action, client, core, download, latestArtifacts, minimatch, path, search, upload, uploadOptions
 } from '/opt/runner/actions/artifacts.mjs'
 
 await action('actions-upload-artifact/merge', async () => {
