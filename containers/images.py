@@ -408,7 +408,7 @@ def _docker_build(
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for name, path in context:
-                info = tar.gettarinfo(path, name)
+                info = tar.gettarinfo(path.resolve(), name)  # the file, not a link to it
                 info.uid = info.gid = 0
                 info.uname = info.gname = "root"
                 info.mtime = 0

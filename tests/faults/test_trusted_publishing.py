@@ -244,8 +244,8 @@ def test_client_prints_the_error_of_another_project(
         client, write_wheel(tmp_path, "another", "1.0"), registered_testbed.variables
     )
     assert result.code != 0
-    assert "403" in result.output
-    assert "The given token isn't allowed to upload to project 'another'." in " ".join(
+    assert "400" in result.output
+    assert "Non-user identities cannot create new projects." in " ".join(
         result.output.split()
     )
 

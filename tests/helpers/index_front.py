@@ -23,12 +23,18 @@ from typing import Any
 
 import requests
 import trustme
+from packaging.metadata import parse_email
 
 IMAGES = Path(__file__).resolve().parents[2] / "containers" / "images"
 INDEX_HOST = "127.0.0.1"
 UPLOAD_HOST = "localhost"
 PASSWORD = "index-front-test-password"  # noqa: S105 - valid for one test run
 SCOPED = "index-front-scoped-password"
+_FORM_NAMES = {
+    "platforms": "platform",
+    "supported_platforms": "supported_platform",
+    "license_files": "license_file",
+}
 
 
 @dataclass(frozen=True)
@@ -90,21 +96,15 @@ class Front:
     ) -> requests.Response:
         """Upload as a client does. A form field that is changed to '' is left out."""
         filename, content = file or ("", b"")
-        name, version = [*filename.split("-"), "", ""][:2]
-        form = {
-            ":action": "file_upload",
-            "protocol_version": "1",
-            "metadata_version": "2.1",
-            "name": name,
-            "version": version.removesuffix(".tar.gz"),
-            "filetype": "bdist_wheel" if filename.endswith(".whl") else "sdist",
-            "sha256_digest": sha256(content),
+        form: dict[str, str | list[str]] = {
+            **upload_form(filename, content),
             **{f":{key}" if key == "action" else key: value for key, value in changes.items()},
         }
+        part = (filename, content, "application/octet-stream")
         return self.shared_session.post(
             f"{self.upload}/legacy/",
             data={key: value for key, value in form.items() if value},
-            files={"content": (filename, content)} if file else {"other": b""},
+            files={"content": part} if file else {"gpg_signature": b""},
             auth=None if password is None else (username, password),
             timeout=30,
         )
@@ -158,6 +158,33 @@ class Front:
             control.unlink()
 
 
+def upload_form(filename: str, content: bytes) -> dict[str, str | list[str]]:
+    """Return the form that a client sends with a file: name, version, and what METADATA has."""
+    name, version = [*filename.split("-"), "", ""][:2]
+    is_wheel = filename.endswith(".whl")
+    form: dict[str, str | list[str]] = {
+        ":action": "file_upload",
+        "protocol_version": "1",
+        "metadata_version": "2.1",
+        "name": name,
+        "version": version.removesuffix(".tar.gz"),
+        "filetype": "bdist_wheel" if is_wheel else "sdist",
+        "pyversion": "py3" if is_wheel else "source",
+        "sha256_digest": sha256(content),
+    }
+    with contextlib.suppress(zipfile.BadZipFile, KeyError, UnicodeError):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            path = next((n for n in archive.namelist() if n.endswith("dist-info/METADATA")), "")
+            raw: dict[str, Any] = {**parse_email(archive.read(path))[0]}
+        if raw["metadata_version"] < "2.4":
+            raw.pop("license_files", None)  # clients do not send it
+        if "keywords" in raw:
+            raw["keywords"] = ", ".join(raw["keywords"])
+        raw["project_urls"] = [f"{key}, {url}" for key, url in raw.get("project_urls", {}).items()]
+        form |= {_FORM_NAMES.get(key, key): value for key, value in raw.items()}
+    return form
+
+
 def _session(ca: Path) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
@@ -182,6 +209,7 @@ def configure(folder: Path, **changes: Any) -> Path:
         "log": str(folder / "log.jsonl"),
         "faults": str(folder / "faults.json"),
         "yanked": {},
+        "projects_per_hour": 0,
         "credentials": [
             {"username": "__token__", "password": PASSWORD},
             {"username": "__token__", "password": SCOPED, "projects": ["Only.This"]},

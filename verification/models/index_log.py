@@ -22,6 +22,8 @@ class UploadLog(Model):
     """True if the index already has the same file with the same content."""
     refused: str = ""
     """Why the index refused the upload."""
+    mails: tuple[str, ...] = ()
+    """The mails that the live index sends to the owners of the project after this upload."""
 
 
 class ExchangeLog(Model):
@@ -37,6 +39,8 @@ class ExchangeLog(Model):
     """The error code of a refusal."""
     description: str = ""
     """The index's description of a refusal."""
+    mails: tuple[str, ...] = ()
+    """The mails that the live index sends to the owners of the project after this exchange."""
     why: str = ""
     """Details that the index did not put in its response."""
 

@@ -22,6 +22,8 @@ from .credentials import Keyring
 from .faults import Fault, Faults, distort
 from .file_details import FileDetailsCache
 from .oidc.mint import MintApi
+from .oidc.publishers import PublisherRegistry
+from .projects import Projects
 from .routing import Request, Route, text_response
 from .simple import SimpleApi
 from .store import PackageStore
@@ -47,11 +49,13 @@ class IndexApp:
         self._router: Router[Route] = Router(strict_slashes=True)
         keyring = Keyring(settings.credentials)
         store, details = PackageStore(settings.store), FileDetailsCache()
+        publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
+        projects = Projects(store, publishers, settings.policy)
         for route in (
             Route("/_/health", self._health, role="any"),
             *SimpleApi(store, details, settings.hosts, settings.yanked).routes(),
-            *UploadApi(store, details, keyring, settings.hosts).routes(),
-            *MintApi(settings, store, keyring).routes(),
+            *UploadApi(settings, store, details, projects, keyring).routes(),
+            *MintApi(settings, publishers, projects, keyring).routes(),
         ):
             self._router.add(route)
 

@@ -49,6 +49,8 @@ class Credential:
     expires: float | None = None
     publisher: dict[str, str] | None = None
     """For the log: the trusted publisher of a minted token, and its main claims."""
+    workflow: WorkflowIdentity | None = None
+    """The workflow of the trusted publisher of a minted token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,34 @@ class TrustedIssuer:
 
     url: str
     ca: Path
+
+
+@dataclass(frozen=True)
+class UploadPolicy:
+    """What the live index knows or limits and the index of a run cannot know.
+
+    Without a setting, nothing is prohibited, deleted, old or throttled. The limits of sizes and of
+    new projects are the defaults of the live index.
+    """
+
+    prohibited_names: frozenset[str] = frozenset()
+    """The normalised names that no new project can have."""
+    existing_projects: frozenset[str] = frozenset()
+    """The normalised names of projects without files in the store that exist on the live index."""
+    deleted_files: frozenset[str] = frozenset()
+    """The names of files that were on the index and were deleted."""
+    old_releases: frozenset[tuple[str, str]] = frozenset()
+    """Normalised name and version of the releases that are older than 14 days."""
+    file_limit: int = 100
+    """The maximal size of a file, in MiB."""
+    project_limit: int = 10
+    """The maximal size of all files of a project, in GiB."""
+    projects_per_hour: int = 20
+    """How many projects a user can create in an hour."""
+    uploads_per_minute: int = 0
+    """How many uploads the index accepts from a client in a minute; 0 for any number."""
+    exchanges_per_minute: int = 0
+    """How many exchanges of tokens the index accepts from a client in a minute; 0 for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +101,7 @@ class Settings:
     credentials: tuple[Credential, ...]
     yanked: dict[str, str]
     """The reason of each yanked file, by file name."""
+    policy: UploadPolicy
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]
@@ -108,6 +139,7 @@ def _settings(reader: ObjectReader) -> Settings:
         faults=Path(faults) if faults else None,
         credentials=tuple(_credential(item) for item in reader.nested_list("credentials")),
         yanked=reader.strings("yanked"),
+        policy=_policy(reader),
         trusted_publishing=reader.get("trusted_publishing", True),
         issuers=tuple(_issuer(item) for item in reader.nested_list("issuers")),
         publishers=tuple(_publisher(item) for item in reader.nested_list("publishers")),
@@ -115,6 +147,27 @@ def _settings(reader: ObjectReader) -> Settings:
             _publisher(item) for item in reader.nested_list("pending_publishers")
         ),
     )
+
+
+def _policy(reader: ObjectReader) -> UploadPolicy:
+    return UploadPolicy(
+        prohibited_names=_names(reader, "prohibited_names"),
+        existing_projects=_names(reader, "existing_projects"),
+        deleted_files=frozenset(reader.optional_list("deleted_files", str) or ()),
+        old_releases=frozenset(
+            (canonicalize_name(item.required("project", str)), item.required("version", str))
+            for item in reader.nested_list("old_releases")
+        ),
+        file_limit=reader.get("file_limit", UploadPolicy.file_limit),
+        project_limit=reader.get("project_limit", UploadPolicy.project_limit),
+        projects_per_hour=reader.get("projects_per_hour", UploadPolicy.projects_per_hour),
+        uploads_per_minute=reader.get("uploads_per_minute", UploadPolicy.uploads_per_minute),
+        exchanges_per_minute=reader.get("exchanges_per_minute", UploadPolicy.exchanges_per_minute),
+    )
+
+
+def _names(reader: ObjectReader, key: str) -> frozenset[str]:
+    return frozenset(map(canonicalize_name, reader.optional_list(key, str) or ()))
 
 
 def _credential(reader: ObjectReader) -> Credential:

@@ -1,7 +1,8 @@
-"""The rules of the default index for the metadata of a package.
+"""The rules of the default index for the metadata in the form of an upload.
 
-The default index adds these checks to the checks of packaging.metadata. The checks and the messages
-are those of 2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
+The default index reads the metadata of the form, not those in the file, and adds its own checks to
+those of packaging.metadata. The checks and the messages are those of 2026: `parse_form_metadata`
+and `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in
 warehouse/forklift/legacy.py, `is_valid_uri` in warehouse/utils/http.py and `render` in
 warehouse/utils/readme.py. This module uses the same libraries. Their import takes longer than the
 start of the index, so the first upload imports this module.
@@ -9,24 +10,113 @@ start of the index, so the first upload imports this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.message import EmailMessage
 from email.utils import parseaddr
+from typing import Any, cast, get_type_hints
 
 import email_validator
-from packaging.metadata import InvalidMetadata, Metadata
+from packaging.metadata import InvalidMetadata, Metadata, RawMetadata
 from packaging.requirements import InvalidRequirement, Requirement
 from rfc3986 import uri_reference
 from rfc3986.exceptions import RFC3986Exception
 from rfc3986.validators import Validator
 from trove_classifiers import classifiers, deprecated_classifiers
+from werkzeug.datastructures import MultiDict
+
+from .upload_form import SPECIFICATION, UploadRefused
 
 _SUMMARY_LENGTH = 512
 _LABEL_LENGTH = 32
+_VERSIONS = {"1.0", "1.1", "1.2", "2.1", "2.2", "2.3", "2.4", "2.5"}
+_FIELDS = get_type_hints(RawMetadata)
+"""The type of each metadata field."""
+_FORM_NAMES = {
+    "platforms": "platform",
+    "supported_platforms": "supported_platform",
+    "license_files": "license_file",
+    "import_names": "import_name",
+    "import_namespaces": "import_namespace",
+}
+"""The names of fields that have another name in the form."""
+_LOCAL_VERSIONS = (
+    "https://packaging.python.org/en/latest/specifications/version-specifiers/"
+    "#local-version-identifiers"
+)
+
+
+def read(fields: MultiDict[str, str]) -> Metadata:
+    """Return the checked metadata of a form.
+
+    Raises:
+        UploadRefused: a field is wrong. The message names the field that the default index names.
+    """
+    raw, unreadable = _raw(fields)
+    if unreadable:
+        raise _refused(unreadable)
+    try:
+        metadata = Metadata.from_raw(raw)
+    except ExceptionGroup as errors:
+        raise _refused(errors.exceptions) from errors
+    if errors_of_index := list(faults(metadata)):
+        raise _refused(errors_of_index)
+    return metadata
+
+
+def _raw(fields: MultiDict[str, str]) -> tuple[RawMetadata, list[InvalidMetadata]]:
+    raw: dict[str, Any] = {}
+    unreadable: list[InvalidMetadata] = []
+    for field, kind in _FIELDS.items():
+        name = _FORM_NAMES.get(field, field)
+        values = fields.getlist(name)
+        if values in ([], [""]):
+            continue
+        if field == "project_urls" and (urls := _project_urls(values)) is not None:
+            raw[field] = urls
+        elif field == "keywords" and len(values) == 1:
+            raw[field] = [word.strip() for word in values[0].split(",")]
+        elif kind is str and len(values) == 1:
+            raw[field] = values[0]
+        elif kind == list[str] and field != "keywords":
+            raw[field] = values
+        else:
+            unreadable.append(InvalidMetadata(name, f"{name!r} has invalid data"))
+    return cast(RawMetadata, raw), unreadable
+
+
+def _project_urls(values: Iterable[str]) -> dict[str, str] | None:
+    """Return the URLs by their labels, or None if a label is repeated."""
+    urls: dict[str, str] = {}
+    for value in values:
+        label, _, url = (part.strip() for part in value.partition(","))
+        if label in urls:
+            return None
+        urls[label] = url
+    return urls
+
+
+def _refused(errors: Iterable[Exception]) -> UploadRefused:
+    """Return the refusal for the fault that the default index reports first."""
+    # The metadata version decides which fields are valid, so its fault comes first.
+    order = {"metadata-version": 0, "name": 1, "version": 2}
+
+    def rank(error: Exception) -> tuple[int, str]:
+        field = error.field if isinstance(error, InvalidMetadata) else ""
+        return order.get(field, 3), field
+
+    first = str(min(errors, key=rank))
+    page = _LOCAL_VERSIONS if "use of local versions" in first else SPECIFICATION
+    return UploadRefused(f"{first.rstrip('.')}. See {page} for more information.")
 
 
 def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
     """Yield the faults that the default index reports for well-formed metadata."""
+    if metadata.metadata_version not in _VERSIONS:
+        message = f"{metadata.metadata_version!r} is not a valid metadata version"
+        yield InvalidMetadata("metadata-version", message)
+    if metadata.version.local:
+        message = f"The use of local versions in '{metadata.version}' is not allowed."
+        yield InvalidMetadata("version", message)
     if metadata.summary is not None and len(metadata.summary) > _SUMMARY_LENGTH:
         yield InvalidMetadata(
             "summary", f"'summary' field must be {_SUMMARY_LENGTH} characters or less."
@@ -35,6 +125,8 @@ def faults(metadata: Metadata) -> Iterator[InvalidMetadata]:
     yield from _classifiers(metadata)
     yield from _urls(metadata)
     yield from _requirements(metadata)
+    if "dynamic" in (metadata.dynamic or ()):
+        yield InvalidMetadata("dynamic", "Dynamic field 'dynamic' is not a valid dynamic field.")
     if metadata.license and metadata.license_expression:
         yield InvalidMetadata(
             "license",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import server.routing
+from server.json_reader import JsonObject
 from werkzeug.wrappers import Response
 
 Role: TypeAlias = Literal["index", "upload", "files", "publishing", "any"]
@@ -25,6 +26,13 @@ class Route(server.routing.Route):
     """A route on each host name of the index that has ``role``."""
 
     role: Role = "index"
+
+
+def add_mail(notes: JsonObject, name: str) -> None:
+    """Log that the default index sends a mail to the owners of the project."""
+    mails = notes.setdefault("mails", [])
+    if isinstance(mails, list):
+        mails.append(name)
 
 
 def text_response(text: str, status: int | str = 200) -> Response:

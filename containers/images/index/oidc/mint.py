@@ -11,7 +11,6 @@ import secrets
 import threading
 import time
 
-from packaging.utils import canonicalize_name
 from server.config import ConfigError
 from server.json_reader import Json, JsonObject
 from server.routing import json_response
@@ -19,8 +18,9 @@ from werkzeug.wrappers import Response
 
 from ..config import Credential, Settings, TrustedIssuer
 from ..credentials import Keyring
-from ..routing import Request, Route
-from ..store import PackageStore
+from ..projects import Projects
+from ..routing import Request, Route, add_mail, text_response
+from ..throttle import Throttle
 from . import token as tokens
 from .issuer import Issuer, IssuerUnreachable
 from .publishers import NoPublisher, PublisherRegistry, WorkflowIdentity
@@ -41,6 +41,8 @@ _LOGGED_CLAIMS = (
     "run_id",
     "run_attempt",
     "actor",
+    "check_run_id",
+    "environment_node_id",
 )
 """The claims that identify the publisher in the log."""
 _LOGGED_LENGTH = 300
@@ -65,12 +67,20 @@ class MintApi:
         ConfigError: the CA certificate of an issuer is not usable.
     """
 
-    def __init__(self, settings: Settings, store: PackageStore, keyring: Keyring) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publishers: PublisherRegistry,
+        projects: Projects,
+        keyring: Keyring,
+    ) -> None:
         self._enabled = settings.trusted_publishing
         self._issuers = {trusted.url: _issuer(trusted) for trusted in settings.issuers}
-        self._publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
+        self._host = settings.hosts.index
+        self._publishers = publishers
+        self._projects = projects
         self._used_tokens = UsedTokens()
-        self._store = store
+        self._throttle = Throttle(settings.policy.exchanges_per_minute, 60)
         self._keyring = keyring
         # Exchanges run one after another, so that a project is created only once.
         self._lock = threading.Lock()
@@ -90,6 +100,9 @@ class MintApi:
     def _mint(self, request: Request) -> Response:
         notes: JsonObject = {}
         request.notes["oidc"] = notes
+        if not self._throttle.accepts(request.remote_addr or ""):
+            notes["code"] = notes["description"] = "throttled"
+            return text_response("429 Too Many Requests", 429)
         try:
             return json_response(self._exchange(request, notes))
         except Denied as denied:
@@ -119,11 +132,13 @@ class MintApi:
         logged_claims = _logged_claims(claims)
         notes["identity"] = {**logged_claims}
         with self._lock:
-            workflow, projects = self._redeem(claims, issuer)
+            workflow, projects = self._redeem(claims, issuer, notes)
             expires = int(time.time()) + LIFETIME
             upload_token = f"pypi-{secrets.token_urlsafe(96)}"
             publisher = {**logged_claims, "publisher": str(workflow)}
-            self._keyring.add(Credential("__token__", upload_token, projects, expires, publisher))
+            self._keyring.add(
+                Credential("__token__", upload_token, projects, expires, publisher, workflow)
+            )
         notes["identity"] = {**publisher}
         notes["projects"], notes["expires"] = [*sorted(projects)], expires
         return {"success": True, "token": upload_token, "expires": expires}
@@ -143,18 +158,22 @@ class MintApi:
         return unverified, issuer
 
     def _redeem(
-        self, claims: JsonObject, issuer: Issuer
+        self, claims: JsonObject, issuer: Issuer, notes: JsonObject
     ) -> tuple[WorkflowIdentity, frozenset[str]]:
         """Mark a token as used. Return its workflow and the projects of this workflow."""
         jti, expires = claims.get("jti"), claims.get("exp")
         pending = self._publishers.find_pending(claims)
-        if pending is not None and pending.project in self._existing_projects():
+        if pending is not None and pending.project in self._projects:
             self._publishers.discard(pending)
             raise Denied("invalid-pending-publisher", "valid token, but project already exists")
         if isinstance(jti, str) and self._used_tokens.is_used(issuer.url, jti):
             raise Denied("invalid-reuse-token", "invalid token: already used")
         if pending is not None:
+            if fault := self._projects.name_fault(pending.project):
+                page = f"https://{self._host}/help/#project-name"
+                raise Denied("invalid-payload", f"{fault} See {page} for more information.")
             self._publishers.promote(pending)
+            add_mail(notes, "pending-trusted-publisher-reified")
         try:
             publisher = self._publishers.find(claims)
         except NoPublisher as error:
@@ -167,11 +186,10 @@ class MintApi:
             or not self._used_tokens.mark_used(issuer.url, jti, expires)
         ):
             raise Denied("invalid-reuse-token", "invalid token: already used")
+        workflow, projects = publisher
+        if len(projects) == 1 and not workflow.environment and claims.get("environment"):
+            add_mail(notes, "environment-ignored-in-trusted-publisher")
         return publisher
-
-    def _existing_projects(self) -> set[str]:
-        stored = {str(canonicalize_name(name)) for name in self._store.projects()}
-        return stored | self._publishers.projects
 
 
 def _issuer(trusted: TrustedIssuer) -> Issuer:

@@ -6,7 +6,6 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from index.config import Credential, load
@@ -17,7 +16,7 @@ from tests.helpers.index_front import (
     PASSWORD,
     SCOPED,
     Front,
-    sha256,
+    upload_form,
     wheel,
 )
 from tests.helpers.oidc import PublishingIndex, publisher
@@ -44,7 +43,7 @@ def test_token_for_one_project_cannot_upload_to_another(front: Front) -> None:
     response = front.send_upload(file, password=SCOPED)
     assert response.status_code == 403
     assert response.reason.startswith(
-        "The given token isn't allowed to upload to project 'another'. See "
+        "Invalid API Token: project-scoped token is not valid for project: 'another'"
     )
     assert not (front.store / file[0]).exists()
 
@@ -78,15 +77,7 @@ def test_minted_token_expires(
 
     def upload(token: str, version: str) -> TestResponse:
         filename, content = wheel("strict", version)
-        form: dict[str, Any] = {
-            ":action": "file_upload",
-            "metadata_version": "2.1",
-            "name": "strict",
-            "version": version,
-            "filetype": "bdist_wheel",
-            "sha256_digest": sha256(content),
-            "content": (io.BytesIO(content), filename),
-        }
+        form = {**upload_form(filename, content), "content": (io.BytesIO(content), filename)}
         return client.post(
             "/legacy/", base_url="https://localhost", data=form, auth=("__token__", token)
         )

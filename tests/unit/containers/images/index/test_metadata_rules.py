@@ -43,7 +43,7 @@ FAILS = "The description failed to render "
             metadata("inner", "1.0", project_url=f"{'x' * 33}, https://example.invalid/"),
             f"'{'x' * 33}' must be 32 characters or less.",
         ),
-        (metadata("inner", "1.0", home_page="UNKNOWN"), "'UNKNOWN' is not a valid url."),
+        (metadata("inner", "1.0", home_page="unknown"), "'unknown' is not a valid url."),
         (metadata("inner", "1.0", download_url="here"), "'here' is not a valid url."),
         (
             metadata("inner", "1.0", author_email="nobody"),

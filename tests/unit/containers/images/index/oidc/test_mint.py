@@ -139,16 +139,21 @@ def test_first_upload_of_a_pending_publisher_creates_the_project(index: Publishi
     assert index.upload(index.mint(name), wheel(name, "1.1")).status_code == 200
 
 
-@pytest.mark.parametrize("project", ["open", "existing", "unknown"])
+@pytest.mark.parametrize(
+    ("project", "status", "reason"),
+    [
+        ("open", 403, "Invalid API Token: OIDC scoped token is not valid for project 'open'"),
+        ("existing", 403, "Invalid API Token: OIDC scoped token is not valid for project 'exist"),
+        ("unknown", 400, "Non-user identities cannot create new projects. This was probably "),
+    ],
+)
 def test_minted_token_cannot_upload_to_another_project(
-    index: PublishingIndex, project: str
+    index: PublishingIndex, project: str, status: int, reason: str
 ) -> None:
     file = wheel(project, "30.0")
     response = index.upload(index.mint(), file)
-    assert response.status_code == 403
-    assert response.reason.startswith(
-        f"The given token isn't allowed to upload to project '{project}'."
-    )
+    assert response.status_code == status
+    assert response.reason.startswith(reason)
     assert not (index.front.store / file[0]).exists()
 
 

@@ -1,0 +1,1 @@
+../../../verification/wheel/wheel_rules.py
