@@ -111,9 +111,12 @@ def inspect(
     distributions: Distributions | None = None,
     *,
     additional: bool = False,
+    published: bool = True,
 ) -> WheelInspection:
-    """Read a wheel and apply all rules to it."""
-    return inspect_wheel(open_wheel(wheel), subject, distributions, additional=additional)
+    """Read a wheel and apply all rules to it; by default, without the rules for uploads."""
+    return inspect_wheel(
+        open_wheel(wheel), subject, distributions, additional=additional, published=published
+    )
 
 
 def only_cause(wheel: Path) -> Cause:

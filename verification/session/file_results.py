@@ -26,13 +26,20 @@ def file_results(report: Report, release: Release) -> tuple[FileResult, ...]:
     inspections = {wheel.file: wheel for wheel in report.static.wheels}
     results = {result.name: result for result in _not_read(release)}
     results |= {
-        wheel.name: _wheel(report, wheel.name, inspections.get(wheel.name))
+        wheel.name: _wheel(
+            report,
+            wheel.name,
+            inspections.get(wheel.name),
+            published=release.origin == "release",
+        )
         for wheel in release.wheels
     }
     return tuple(results[name] for name in sorted(results))
 
 
-def _wheel(report: Report, name: str, inspection: WheelInspection | None) -> FileResult:
+def _wheel(
+    report: Report, name: str, inspection: WheelInspection | None, *, published: bool
+) -> FileResult:
     """Return the result of a wheel. `inspection` is None if the report does not have it."""
     cells = [cell for cell in report.cells if cell.wheel == name]
     verdicts = {cell.verdict for cell in cells}
@@ -47,7 +54,7 @@ def _wheel(report: Report, name: str, inspection: WheelInspection | None) -> Fil
         name=name,
         coverage=coverage,
         machines=tuple(dict.fromkeys(cell.machine for cell in cells)),
-        checks=check_names(inspection) if inspection else (),
+        checks=check_names(inspection, published=published) if inspection else (),
         reason=reason,
     )
 

@@ -318,7 +318,8 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
     """
     distributions = read_distributions(release.dependencies)
     try:
-        return inspect_release(release.wheel_paths, subject, distributions)
+        published = release.origin == "release"
+        return inspect_release(release.wheel_paths, subject, distributions, published=published)
     except BadWheel as error:
         if release.origin == "wheels":
             message = f"--wheels {release.location}: {error}; give a complete .whl file"

@@ -42,6 +42,8 @@ class Archive:
     """The content of each readable file."""
     unreadable: Mapping[str, str]
     """The reason for each file that cannot be read."""
+    content: bytes
+    """The archive itself."""
 
     @cached_property
     def install_paths(self) -> dict[str, str]:
@@ -104,4 +106,5 @@ def open_wheel(path: Path) -> Archive:
         names=tuple(member.filename for member in members),
         files=files,
         unreadable=unreadable,
+        content=data,
     )

@@ -37,11 +37,16 @@ from verification.wheel.wording import listing
 
 
 def inspect_release(
-    wheels: Iterable[Path], subject: Subject, distributions: Distributions | None = None
+    wheels: Iterable[Path],
+    subject: Subject,
+    distributions: Distributions | None = None,
+    *,
+    published: bool = False,
 ) -> ReleaseInspection:
     """Read each wheel once, apply all rules to it, and apply the rules for the release.
 
-    ``distributions`` are those that the release may depend on; None if none is known.
+    ``distributions`` are those that the release may depend on; None if none is known. The rules of
+    the index for uploads do not apply to a ``published`` release.
 
     Raises:
         BadWheel: one of the files is not a wheel.
@@ -49,7 +54,13 @@ def inspect_release(
     paths = tuple(wheels)
     additional = _additional([path.name for path in paths], subject)
     inspections = tuple(
-        inspect_wheel(open_wheel(path), subject, distributions, additional=path.name in additional)
+        inspect_wheel(
+            open_wheel(path),
+            subject,
+            distributions,
+            additional=path.name in additional,
+            published=published,
+        )
         for path in paths
     )
     return ReleaseInspection(wheels=inspections, causes=release_causes(inspections, subject))

@@ -28,6 +28,7 @@ from verification.wheel import (
     startup_code,
     top_level,
     unused_files,
+    upload,
     windows,
 )
 from verification.wheel.archive import Archive
@@ -39,7 +40,7 @@ from verification.wheel.tags import has_cpython, parse_tags, subject_for_wheel
 CHECKS = (
     *("identity", "record", "file-names", "top-level", "unused-files", "private-files"),
     *("startup-code", "scripts", "entry-points", "dependencies", "native-code", "python-abi"),
-    "contents",
+    *("contents", "upload"),
 )
 """The names of the checks of every wheel: the modules with their rules."""
 _CPYTHON_CHECKS = ("dependencies", "python-abi")
@@ -54,13 +55,14 @@ def inspect_wheel(
     distributions: Distributions | None = None,
     *,
     additional: bool = False,
+    published: bool = False,
 ) -> WheelInspection:
     """Inspect one wheel.
 
     ``distributions`` are those that the wheel may depend on; None if none is known.
 
     An ``additional`` wheel is one that the subject does not declare. Its own tags decide which
-    Python and which platforms it must support.
+    Python and which platforms it must support. A ``published`` wheel is not uploaded again.
     """
     if additional:
         subject = subject_for_wheel(archive.name, subject)
@@ -88,6 +90,8 @@ def inspect_wheel(
         *entry_points.causes(archive, wheel_identity, subject),
         *native_code.causes(archive, wheel_identity, subject, native, additional=additional),
     ]
+    if not published:
+        causes += upload.causes(archive)
     is_for_cpython = has_cpython(wheel_identity.tags)
     if is_for_cpython:
         causes += dependencies.causes(archive, wheel_identity, subject, distributions, code)
@@ -147,12 +151,13 @@ def _of_optional_module(cause: Cause, optional: Set[str]) -> Cause:
     return catalogue().cause(cause.name, cause.where, cause.message, risk=True, **cause.facts)
 
 
-def check_names(wheel: WheelInspection) -> tuple[str, ...]:
+def check_names(wheel: WheelInspection, *, published: bool = False) -> tuple[str, ...]:
     """Return the names of the checks that the inspection of a wheel made."""
+    checks = tuple(name for name in CHECKS if not (published and name == "upload"))
     if not has_cpython(parse_tags(wheel.tags)):
-        return tuple(name for name in CHECKS if name not in _CPYTHON_CHECKS)
+        return tuple(name for name in checks if name not in _CPYTHON_CHECKS)
     system = PlatformTarget.of(wheel.platform).system if wheel.platform else ""
-    return (*CHECKS, *filter(None, [_SYSTEM_CHECKS.get(system)]))
+    return (*checks, *filter(None, [_SYSTEM_CHECKS.get(system)]))
 
 
 def _located(causes: Iterable[Cause], wheel: str) -> Iterator[Cause]:

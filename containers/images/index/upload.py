@@ -117,13 +117,13 @@ class UploadApi:
         if content is not None:
             notes["file"] = content.filename or ""
         form = read_form(fields)
-        from . import metadata_rules  # imported here, because its libraries are slow to import
+        from . import metadata_form  # imported here, because its libraries are slow to import
 
-        metadata = metadata_rules.read(fields)
+        metadata = metadata_form.read(fields)
         if content is None:
             raise UploadRefused("Upload payload does not have a file.")
         self._check_project(form, credential, notes)
-        if fault := metadata_rules.description_fault(metadata):
+        if fault := metadata_form.metadata_rules.description_fault(metadata):
             raise UploadRefused(f"{fault} {self._see('description-content-type')}")
         self._check_file(content, form, metadata, notes)
 

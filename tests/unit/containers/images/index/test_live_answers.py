@@ -10,6 +10,7 @@ import dataclasses
 import gzip
 import hashlib
 import io
+import re
 import struct
 import tarfile
 import zipfile
@@ -29,6 +30,10 @@ from tests.helpers.index_front import (
     upload_form,
     wheel,
 )
+from verification.models.cause import Severity
+from verification.wheel import upload
+from verification.wheel.archive import open_wheel
+from verification.wheel.errors import BadWheel
 
 SPECIFICATION = (
     "See https://packaging.python.org/specifications/core-metadata for more information."
@@ -960,6 +965,61 @@ def send(front: Front, row: Row) -> requests.Response:
         auth=None if row.password is None else ("__token__", row.password),
         timeout=30,
     )
+
+
+STATIC = re.compile(r" See https://\S+ for more information\.?$")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        row
+        for row in (*NAME_ROWS, *ARCHIVE_ROWS)
+        # These rows have a form that METADATA contradicts.
+        if row.id not in {"METADATA of another version", "damaged METADATA"}
+    ],
+    ids=lambda row: row.id,
+)
+def test_inspection_and_index_give_the_same_answer(empty: Front, tmp_path: Path, row: Row) -> None:
+    path = tmp_path / row.filename
+    path.write_bytes(wheel("rows", "1.0")[1] if row.content is None else row.content)
+    response = send(empty, row)
+    try:
+        reasons = [cause.facts["reason"] for cause in upload.causes(open_wheel(path))]
+    except BadWheel:
+        assert response.status_code == 400
+        return
+    answer = [] if response.ok else [STATIC.sub("", response.reason)]
+    assert reasons == answer
+
+
+@pytest.mark.parametrize(
+    "row",
+    # No client sends a field twice.
+    [row for row in METADATA_ROWS if not row.answer.count("has invalid data")],
+    ids=lambda row: row.id,
+)
+def test_inspection_and_index_refuse_the_same_metadata(
+    empty: Front, tmp_path: Path, row: Row
+) -> None:
+    raw = {"metadata_version": "2.1", "name": "rows", "version": "1.0", **row.changes}
+    titles = {"classifiers": "Classifier", "project_urls": "Project-URL"}
+    description = raw.pop("description", "")
+    lines = [
+        f"{titles.get(key, key.replace('_', '-').title())}: {value}\n"
+        for key, values in raw.items()
+        for value in ([values] if isinstance(values, str) else values)
+        if value
+    ]
+    text = "".join(lines).replace("one\ntwo", "one\n        two") + f"\n{description}"
+    path = tmp_path / NAME
+    path.write_bytes(packed(members(METADATA=text.encode())))
+    (cause,) = upload.causes(open_wheel(path))
+    assert (cause.name, cause.severity) == ("upload-refused", Severity.BROKEN)
+    answer = STATIC.sub("", send(empty, row).reason).rstrip(".")
+    reason = str(cause.facts["reason"]).rstrip(".")
+    # A list of allowed values has no fixed order.
+    assert reason.partition("[")[0] == answer.partition("[")[0]
 
 
 @pytest.fixture
