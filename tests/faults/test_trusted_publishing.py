@@ -245,9 +245,7 @@ def test_client_prints_the_error_of_another_project(
     )
     assert result.code != 0
     assert "400" in result.output
-    assert "Non-user identities cannot create new projects." in " ".join(
-        result.output.split()
-    )
+    assert "Non-user identities cannot create new projects." in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from server.tls import RESET
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from . import attestations
 from .config import Settings
 from .credentials import Keyring
 from .faults import Fault, Faults, distort
@@ -33,7 +34,14 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 _log = logging.getLogger("index")
-_REPORTED_PACKAGES = ("pypiserver", "cheroot", "werkzeug", "packaging", "joserfc")
+_REPORTED_PACKAGES = (
+    "pypiserver",
+    "cheroot",
+    "werkzeug",
+    "packaging",
+    "joserfc",
+    "pypi-attestations",
+)
 
 
 class IndexApp:
@@ -51,9 +59,11 @@ class IndexApp:
         store, details = PackageStore(settings.store), FileDetailsCache()
         publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
         projects = Projects(store, publishers, settings.policy)
+        attestations.trust(settings.trust_root)
         for route in (
             Route("/_/health", self._health, role="any"),
             *SimpleApi(store, details, settings.hosts, settings.yanked).routes(),
+            *attestations.IntegrityApi(store).routes(),
             *UploadApi(settings, store, details, projects, keyring).routes(),
             *MintApi(settings, publishers, projects, keyring).routes(),
         ):

@@ -102,6 +102,8 @@ class Settings:
     yanked: dict[str, str]
     """The reason of each yanked file, by file name."""
     policy: UploadPolicy
+    trust_root: Path | None
+    """The authorities of attestations, in sigstore's format; None for the live ones."""
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]
@@ -119,6 +121,7 @@ def load(path: Path) -> Settings:
     listener = settings.listener
     files = [("certificate", listener.certificate), ("key", listener.key)]
     files += [("issuers", issuer.ca) for issuer in settings.issuers]
+    files += [("trust_root", settings.trust_root)] if settings.trust_root else []
     config.check_paths(files, [("store", settings.store), ("log", settings.log.parent)])
     return settings
 
@@ -127,6 +130,7 @@ def _settings(reader: ObjectReader) -> Settings:
     hosts = reader.nested("hosts")
     files = hosts.optional("files", str)
     faults = reader.optional("faults", str)
+    trust_root = reader.optional("trust_root", str)
     return Settings(
         listener=config.read_listener(reader),
         hosts=Hosts(
@@ -140,6 +144,7 @@ def _settings(reader: ObjectReader) -> Settings:
         credentials=tuple(_credential(item) for item in reader.nested_list("credentials")),
         yanked=reader.strings("yanked"),
         policy=_policy(reader),
+        trust_root=Path(trust_root) if trust_root else None,
         trusted_publishing=reader.get("trusted_publishing", True),
         issuers=tuple(_issuer(item) for item in reader.nested_list("issuers")),
         publishers=tuple(_publisher(item) for item in reader.nested_list("publishers")),

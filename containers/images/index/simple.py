@@ -1,7 +1,8 @@
 """The simple API and its files, with the responses of the default index.
 
 The specifications are PEP 503 (pages), PEP 592 (yanked), PEP 629 (version), PEP 658 and PEP 714
-(metadata of a file), PEP 691 (JSON and negotiation) and PEP 700 (size, time, versions).
+(metadata of a file), PEP 691 (JSON and negotiation), PEP 700
+(size, time, versions), PEP 740 (provenance) and PEP 792 (status of a project).
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
+from . import attestations
 from .config import Hosts
 from .file_details import FileDetailsCache, version_of
 from .routing import Request, Route
 from .store import PackageStore, StoredFile
 
-API_VERSION = "1.1"
+API_VERSION = "1.4"
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
 PLAIN_HTML = "text/html"
@@ -54,6 +56,8 @@ class ListedFile:
     requires_python: str | None
     metadata_sha256: str | None
     """The digest of the metadata of a wheel, or None if the index does not serve it."""
+    provenance: str | None
+    """The URL of the provenance (PEP 740), or None if the file has none."""
 
     def json(self) -> JsonObject:
         """Return the entry of the JSON page (PEP 691)."""
@@ -64,6 +68,7 @@ class ListedFile:
             "size": self.size,
             "upload-time": self.upload_time,
             "yanked": False if self.yanked is None else self.yanked,
+            "provenance": self.provenance,
         }
         if self.requires_python is not None:
             entry["requires-python"] = self.requires_python
@@ -83,6 +88,8 @@ class ListedFile:
                 attributes[key] = f"sha256={self.metadata_sha256}"
         if self.yanked is not None:
             attributes["data-yanked"] = self.yanked
+        if self.provenance is not None:
+            attributes["data-provenance"] = self.provenance
         text = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
         return f"<a {text}>{html.escape(self.filename)}</a>"
 
@@ -147,6 +154,7 @@ class SimpleApi:
         page: JsonObject = {
             "meta": {"api-version": API_VERSION},
             "name": name,
+            "project-status": {"status": "active"},
             "versions": [*sorted((text for text in versions if text is not None), key=Version)],
             "files": [file.json() for file in files],
         }
@@ -164,7 +172,15 @@ class SimpleApi:
             yanked=self._yanked.get(filename),
             requires_python=details.requires_python,
             metadata_sha256=details.metadata_sha256 if filename.endswith(".whl") else None,
+            provenance=self._provenance_url(request, file),
         )
+
+    def _provenance_url(self, request: Request, file: StoredFile) -> str | None:
+        if self._store.provenance(file.path.name) is None:
+            return None
+        port = request.host.partition(":")[2]
+        host = f"{self._hosts.index}{':' if port else ''}{port}"
+        return f"https://{host}{attestations.path_of(file.project, file.path.name)}"
 
     def _files_base(self, request: Request) -> str:
         if self._hosts.files is None:

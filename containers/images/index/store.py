@@ -58,12 +58,19 @@ class PackageStore:
         """Return the file with a path relative to the folder of the store, or None."""
         return next((file for file in self._files(None) if file.name == name), None)
 
-    def add(self, filename: str, content: IO[bytes]) -> None:
+    def provenance(self, filename: str) -> bytes | None:
+        """Return the provenance of a file (PEP 740), or None if it has none."""
+        path = self._folder / _provenance_name(filename)
+        return path.read_bytes() if path.is_file() else None
+
+    def add(self, filename: str, content: IO[bytes], provenance: bytes | None = None) -> None:
         """Store a new file. A reader gets the complete file or no file.
 
         Raises:
             OSError: the file cannot be written.
         """
+        if provenance is not None:
+            (self._folder / _provenance_name(filename)).write_bytes(provenance)
         # pypiserver does not list hidden files.
         with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".", delete=False) as partial:
             hidden = Path(partial.name)
@@ -90,6 +97,10 @@ class PackageStore:
             yield StoredFile(
                 package.relfn_unix, canonicalize_name(package.pkgname), Path(package.fn)
             )
+
+
+def _provenance_name(filename: str) -> str:
+    return f".{filename}.provenance"  # pypiserver does not list hidden files
 
 
 class _Package(Protocol):

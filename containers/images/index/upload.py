@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
+from dataclasses import dataclass
 from typing import IO
 
 from packaging.metadata import Metadata
@@ -20,6 +21,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Response
 
+from . import attestations
 from .config import Credential, Settings
 from .credentials import Keyring, may_upload
 from .file_details import FileDetailsCache, version_of
@@ -47,6 +49,16 @@ _GONE = {
     "https://readthedocs.org/.",
 }
 _GONE["submit_pkg_info"] = _GONE["submit"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """The checked form of an upload."""
+
+    form: UploadForm
+    metadata: Metadata
+    credential: Credential
+    attestations: str | None
 
 
 class UploadApi:
@@ -125,7 +137,8 @@ class UploadApi:
         self._check_project(form, credential, notes)
         if fault := metadata_form.metadata_rules.description_fault(metadata):
             raise UploadRefused(f"{fault} {self._see('description-content-type')}")
-        self._check_file(content, form, metadata, notes)
+        upload = _Upload(form, metadata, credential, fields.get("attestations"))
+        self._check_file(content, upload, notes)
 
     def _identify(self, request: Request) -> Credential:
         authorization = request.authorization
@@ -169,10 +182,8 @@ class UploadApi:
         if not self._new_projects.accepts(credential.password):
             raise UploadRefused("Too many new projects created", 429)
 
-    def _check_file(
-        self, content: FileStorage, form: UploadForm, metadata: Metadata, notes: JsonObject
-    ) -> None:
-        filename = content.filename or ""
+    def _check_file(self, content: FileStorage, upload: _Upload, notes: JsonObject) -> None:
+        filename, form, metadata = content.filename or "", upload.form, upload.metadata
         check_filename(filename, form)
         check_content_type(content)
         digests = self._digest(content.stream, form)
@@ -196,8 +207,16 @@ class UploadApi:
                 raise UploadRefused(self._with_page(refusal))
             if form.filetype == "bdist_wheel" and record_differs(content.stream, filename):
                 add_mail(notes, "wheel-record-mismatch")
+            provenance = None
+            if upload.attestations is not None:
+                provenance = attestations.provenance(
+                    upload.attestations,
+                    upload.credential.workflow,
+                    filename,
+                    digests["sha256"],
+                )
             content.stream.seek(0)
-            self._store.add(filename, content.stream)
+            self._store.add(filename, content.stream, provenance)
 
     def _digest(self, content: IO[bytes], form: UploadForm) -> dict[str, str]:
         md5 = hashlib.md5(usedforsecurity=False)
