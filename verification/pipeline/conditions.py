@@ -7,8 +7,8 @@ a run can decide is the cause `not-evaluated`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
@@ -68,6 +68,7 @@ _FOREIGN_CODE = re.compile(
 """A checkout of the code of a pull request."""
 _TRANSFERS = ("actions/checkout", "actions/download-artifact", "actions/upload-artifact")
 _PUBLISHING: frozenset[Task] = frozenset(("create-release", "publish"))
+_OTHER_TAG = "refs/tags/not-a-version"
 _INDEX_INPUTS = ("repository-url", "repository_url")
 _INDEX_OPTION = re.compile(
     r"(?:--(?:repository(?:-url)?|publish-url|index|repo)|\s-r)[\s=]+[\"']?([^\s\"']+)"
@@ -75,9 +76,14 @@ _INDEX_OPTION = re.compile(
 _DEFAULT_INDEX = ("", "pypi", "main")
 
 
+_Part: TypeAlias = tuple[Task, tuple[str, ...]]
+"""A task of the whole release, or of one job, which the key names."""
+
+
 class _Work(NamedTuple):
     """A step or a job with tasks."""
 
+    run: JobRun
     tasks: frozenset[Task]
     decided: Decided
     is_elsewhere: bool
@@ -113,6 +119,7 @@ def _other_events(trigger: Trigger, event: Event) -> Iterator[Event]:
     elif trigger.event == "push":
         if event.name != "push" or not event.ref.startswith("refs/heads/"):
             yield Event(ref=f"refs/heads/{base}", changed=changed)
+        yield Event(ref=_OTHER_TAG)
     elif trigger.event in _FOREIGN | _UNREVIEWED and trigger.event != event.name:
         yield Event(name=trigger.event, ref="refs/heads/main", base=base)
 
@@ -131,7 +138,13 @@ def _trigger_causes(
 ) -> Iterator[Cause]:
     where = file.location(trigger.line)
     runs = job_runs(file, event, repository)
-    publishing = _performers(_works(runs), "publish")
+    works = list(_works(runs))
+    publishing = [
+        work.decided for work in works if "publish" in work.tasks and not work.is_elsewhere
+    ]
+    checks = _performers(works, "check-version")
+    if event.ref == _OTHER_TAG and any(decided.runs for decided in checks):
+        return
     if any(decided.runs for decided in publishing):
         what = f"a push of {event.ref}" if event.name == "push" else f"the event {event.name}"
         message = f"{what} reaches the job that publishes"
@@ -215,10 +228,10 @@ def _works(runs: Iterable[JobRun]) -> Iterator[_Work]:
         for step, decided in run.steps() if rest else ():
             if tasks := _step_tasks(step, run):
                 is_elsewhere = "publish" in tasks and _is_elsewhere(step, run)
-                yield _Work(tasks, both(run.decided, decided), is_elsewhere)
+                yield _Work(run, tasks, both(run.decided, decided), is_elsewhere)
                 rest -= tasks
         if rest:
-            yield _Work(rest, run.decided, is_elsewhere=False)
+            yield _Work(run, rest, run.decided, is_elsewhere=False)
 
 
 def _performers(works: Iterable[_Work], task: Task) -> list[Decided]:
@@ -234,13 +247,16 @@ def _performers(works: Iterable[_Work], task: Task) -> list[Decided]:
 def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
     """Yield a cause for each condition that keeps a task of the release from running."""
     works = list(_works(runs))
-    performed = {task: _performers(works, task) for task in (*_NEEDED, *_OTHERS)}
+    performed: dict[_Part, list[Decided]] = {
+        (task, ()): _performers(works, task) for task in (*_NEEDED, *_OTHERS)
+    }
     if event.name == "release":
-        performed["create-release"] = []
-    if performed["publish"]:
-        performed["dispatch"] = []
+        del performed["create-release", ()]
+    if performed["publish", ()]:
+        del performed["dispatch", ()]
+    performed |= _own_uploads(works)
     found: dict[Condition, Cause] = {}
-    for task, decisions in performed.items():
+    for (task, _), decisions in performed.items():
         if any(decided.runs for decided in decisions):
             continue
         is_unknown = any(decided.runs is None for decided in decisions)
@@ -252,6 +268,22 @@ def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
         ):
             found.setdefault(condition, _skip_cause(condition, task))
     yield from found.values()
+
+
+def _own_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
+    """Return whether the uploads of each job run that alone can publish the files it builds."""
+    uploads = [work for work in works if "publish" in work.tasks and not work.is_elsewhere]
+    builders = {
+        work.run.key: work.run for work in works if "build" in work.tasks and work.decided.runs
+    }
+    collected = frozenset[tuple[str, ...]]().union(
+        *(work.run.before for work in uploads if work.decided.runs)
+    )
+    own: dict[_Part, list[Decided]] = {}
+    for work in uploads:
+        if work.run.key in builders.keys() - collected:
+            own.setdefault(("publish", work.run.key), []).append(work.decided)
+    return own
 
 
 def _skip_cause(condition: Condition, task: Task) -> Cause:
@@ -417,6 +449,21 @@ def _of_release(context: Context, name: str) -> Context:
     github = context.values.get("github")
     values = dict(github) if isinstance(github, dict) else {}
     changed: dict[str, JsonValue] = {"sha": name, "run_id": name, "run_number": name}
-    if str(values.get("ref", "")).startswith("refs/tags/"):
+    ref = str(values.get("ref", ""))
+    if ref.startswith("refs/tags/"):
         changed |= {"ref": f"refs/tags/{name}", "ref_name": name}
+        changed["event"] = _replaced(
+            values.get("event"), {ref: f"refs/tags/{name}", ref.removeprefix("refs/tags/"): name}
+        )
     return context.extended(github={**values, **changed})
+
+
+def _replaced(value: JsonValue, texts: Mapping[str, str]) -> JsonValue:
+    """Return data in which the texts are replaced that are equal to a key of ``texts``."""
+    match value:
+        case dict():
+            return {key: _replaced(item, texts) for key, item in value.items()}
+        case str():
+            return texts.get(value, value)
+        case _:
+            return value

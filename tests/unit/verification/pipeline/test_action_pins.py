@@ -38,8 +38,8 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "unknown-action",
         lambda: edited(PUBLISH_STEPS, f"{PUBLISH_STEPS}      - uses: {CHECKOUT}\n"),
     ),
-    "a called workflow of another repository": (
-        "unknown-action",
+    "a job with steps that also calls a workflow": (
+        "workflow-invalid",
         lambda: WORKFLOW.read_text("utf-8").replace(
             "  merge:\n", "  merge:\n    uses: owner/repository/.github/workflows/x.yml@main\n"
         ),

@@ -148,6 +148,18 @@ def test_the_cause_is_at_the_condition_that_skips_the_other_jobs() -> None:
     assert cause.facts["condition"] == "github.event_name == 'release'"
 
 
+@pytest.mark.parametrize(("publish", "result"), [("", BROKEN_SKIP), ("needs: build", [])])
+def test_an_upload_of_other_files_does_not_replace_the_upload_of_a_job(
+    publish: str, result: list[tuple[str, str]]
+) -> None:
+    build_steps = f"{BUILD}, {UPLOAD[:-1]}, if: github.event_name == 'release'}}"
+    publish_steps = f"{{run: python -m build}}, {UPLOAD}"
+
+    several = workflow(build_steps=build_steps, publish=publish, publish_steps=publish_steps)
+
+    assert conditions(several) == result
+
+
 def test_an_upload_to_a_test_index_does_not_replace_the_release() -> None:
     test_index = "{uses: pypa/gh-action-pypi-publish@v1, with: {repository-url: 'https://test.x'}}"
     more = f"  test: {{needs: build, runs-on: x, steps: [{test_index}]}}\n"
@@ -417,6 +429,7 @@ FOREIGN = "{uses: actions/checkout@v4, with: {ref: '${{ github.event.pull_reques
         ("{push: {tags: ['v*'], branches: ['rel/**']}}", BUILD, "flawed", "push"),
         ("{push: {tags: ['v*'], branches: ['!x', '[0-9]+.[a-z]*']}}", BUILD, "flawed", "push"),
         ("{push: {branches: [main], tags: ['v*'], paths: [src/**]}}", BUILD, "flawed", "push"),
+        ("{push: {tags: ['*']}}", BUILD, "flawed", "push"),
     ],
 )
 def test_other_event_that_publishes_is_reported(
@@ -435,6 +448,20 @@ def test_other_event_that_perhaps_publishes_is_a_note() -> None:
     )
 
     assert ("not-evaluated", "note") in triggers(unknown)
+
+
+def test_every_tag_may_start_a_workflow_that_checks_the_version() -> None:
+    check = '{run: \'test "$GITHUB_REF_NAME" = "v$(hatch version)"\'}'
+
+    assert triggers(workflow(on="{push: {tags: ['*']}}", build_steps=f"{check}, {BUILD}")) == []
+
+
+def test_other_event_that_publishes_to_a_test_index_is_silent() -> None:
+    upload = "{uses: pypa/gh-action-pypi-publish@v1, with: {repository-url: 'https://test.x'}}"
+
+    assert (
+        triggers(workflow(on="{push: {tags: ['v*'], branches: [a]}}", publish_steps=upload)) == []
+    )
 
 
 def test_branch_push_that_is_the_release_is_silent() -> None:
@@ -457,6 +484,8 @@ def interruption(workflow: Workflow, event: Event) -> list[tuple[str, str]]:
         ("{group: '${{ github.workflow }}-${{ github.ref_name }}'}", TAG, []),
         ("{group: '${{ github.run_id }}', cancel-in-progress: true}", DISPATCH, []),
         ("{group: a, cancel-in-progress: false, queue: max}", TAG, []),
+        ("{group: '${{ github.event.release.tag_name }}'}", RELEASE, []),
+        ("{group: '${{ github.event.ref }}', cancel-in-progress: true}", TAG, []),
         ("{group: '${{ github.ref }}', cancel-in-progress: true}", DISPATCH, ["flawed"]),
         (
             "{group: a, queue: max, cancel-in-progress: \"${{ github.ref_type == 'branch' }}\"}",
