@@ -262,6 +262,21 @@ class LivePublisherCheck(Model):
     """The differences."""
 
 
+class LinterRecord(Model):
+    """A linter that checks the files of the release workflow."""
+
+    name: str
+    """The name of the program."""
+    version: str = Field(default="", description="Its version; empty if it did not run.")
+    files: tuple[str, ...] = ()
+    """The files that it checked."""
+    ignored: int | None = Field(
+        default=None,
+        description="The findings that comments or the configuration of the repository ignore; "
+        "null if the linter does not report them.",
+    )
+
+
 class PipelineResult(Model):
     """The result of the release workflow: the evidence of its run, and all causes."""
 
@@ -271,6 +286,8 @@ class PipelineResult(Model):
     dynamic: tuple[Cause, ...]
     """The causes of the run."""
     live: LivePublisherCheck
+    linters: tuple[LinterRecord, ...] = ()
+    """The linters whose causes are in `static`."""
 
     @property
     def causes(self) -> tuple[Cause, ...]:

@@ -13,7 +13,13 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem, RunsOn
-from verification.models.pipeline import ActionUse, BuiltWheel, LivePublisherCheck, WorkflowArtifact
+from verification.models.pipeline import (
+    ActionUse,
+    BuiltWheel,
+    LinterRecord,
+    LivePublisherCheck,
+    WorkflowArtifact,
+)
 from verification.models.report_template import ReportTemplate
 from verification.models.results import CellResult, ItemResult, PlatformResult
 from verification.models.testbed import EgressProof, ImageRecord
@@ -435,6 +441,8 @@ class PipelinePart(Model):
         default=(), description="How the environment of the jobs differs from GitHub's."
     )
     act: str = Field(default="", description="The version of act.")
+    linters: tuple[LinterRecord, ...] = ()
+    """The linters that checked the files of the workflow."""
 
 
 class PublisherScope(enum.StrEnum):

@@ -1,4 +1,4 @@
-"""Check the actions of a workflow: allowed actions, pinned commits, installations, runners."""
+"""Check the steps of a workflow: allowed actions, and programs that a step installs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from verification.models.workflow import RunningJob, Workflow, WorkflowJob, Work
 from verification.pipeline.plan import Plan, PlannedJob
 from verification.pipeline.workflow_causes import cause, possible_cause, step_location
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _INSTALL = re.compile(
     r"\b(?:pip3?|pipx|uv(?:\s+(?:pip|tool))?|npm|yarn|gem|cargo|conda|apt(?:-get)?|choco|brew)"
     r"\s+(?:-\S+\s+)*(?:install|add|ci|run|i)\b"
@@ -18,6 +17,7 @@ _INSTALL = re.compile(
 )
 _MAY_CALL = "publish"
 """The job that may call a workflow of the repository. The rules then check the called jobs."""
+_BUILD = "pypa/cibuildwheel"
 _LOCKED = re.compile(r"--require-hashes|--locked|\bnpm\s+ci\b|==[\w.]+")
 
 
@@ -71,61 +71,26 @@ def _missing_step(
         yield cause("step-missing", where, "has no step with a command")
 
 
-def check_pins(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield a cause for each action without a pin, or with a commit of another version."""
-    for job in workflow.jobs.values():
-        for step in job.steps:
-            if step.uses and not step.uses.startswith("./"):
-                yield from _pin_causes(step_location(workflow, job, step), step, plan)
-
-
-def _pin_causes(where: str, step: WorkflowStep, plan: Plan) -> Iterator[Cause]:
-    action, _, ref = (step.uses or "").partition("@")
-    if not _COMMIT.fullmatch(ref):
-        version = f"@{ref}, which can change" if ref else " without a version"
-        message = f"uses {action}{version}; only a full commit hash is fixed"
-        yield cause("unpinned-action", where, message, action=action, ref=ref)
-        return
-    pin = plan.pin(action)
-    if pin is None:
-        return  # check_actions reports an action that is not planned
-    version = step.comment.partition(" ")[0]
-    facts = {"action": action, "ref": ref, "version": version}
-    if ref != pin.commit:
-        message = f"uses {action}@{ref}, but {pin.version} is the commit {pin.commit}"
-        yield cause("pin-mismatch", where, message, **facts)
-    elif version != pin.version:
-        comment = f"the comment {version}" if version else "no version comment"
-        message = f"has {comment}, but the commit of {action} is {pin.version}"
-        yield cause("pin-mismatch", where, message, **facts)
-
-
 def check_installs(workflow: Workflow) -> Iterator[Cause]:
-    """Yield a cause for each unpinned installation, and each script with an identity token."""
+    """Yield a cause for each unpinned installation, and for code in the job that can publish.
+
+    The linters know neither installations with pip nor which job needs the identity token.
+    """
     for job in workflow.jobs.values():
         trusted = job.permissions.get("id-token") == "write"
         for step in job.steps:
-            if step.run is None:
-                continue
             where = step_location(workflow, job, step)
             unlocked = [
                 line.strip()
-                for line in step.run.splitlines()
+                for line in (step.run or "").splitlines()
                 if _INSTALL.search(line) and not _LOCKED.search(line)
             ]
             if unlocked:
                 message = f"installs the newest version: {unlocked[0]}"
                 yield (cause if trusted else possible_cause)("unpinned-install", where, message)
-            elif trusted:
+            elif trusted and step.action == _BUILD:
+                message = "builds the package in a job that can request the identity token"
+                yield cause("identity-exposed", where, message)
+            elif trusted and step.run is not None:
                 message = "runs a script in a job that can request the identity token"
-                yield cause("unpinned-install", where, message)
-
-
-def check_runners(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield a cause for each job that does not run on a fresh runner of GitHub."""
-    for job in workflow.jobs.values():
-        for label in job.runs_on:
-            if not any(label.startswith(f"{system}-") for system in plan.runners):
-                known = ", ".join(f"{system}-*" for system in plan.runners)
-                message = f"runs on {label}, but only {known} are allowed"
-                yield cause("unknown-runner", step_location(workflow, job), message, label=label)
+                yield possible_cause("identity-exposed", where, message)

@@ -1,4 +1,4 @@
-"""Check the permissions, environments, tokens and credentials of each job."""
+"""Check the permissions, environments and tokens of each job."""
 
 from __future__ import annotations
 
@@ -25,33 +25,15 @@ _CREDENTIAL_INPUTS = ("password", "user")
 
 
 def check_permissions(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield a cause for each job with more permissions than it needs, or with fewer."""
-    if workflow.permissions:
-        granted = _listed(workflow.permissions)
-        where = workflow.location(workflow.lines["permissions"])
-        message = f"gives {granted} to all jobs of the workflow"
-        yield cause("permissions-widened", where, message, granted=granted)
+    """Yield a cause for each job with fewer permissions than it needs."""
     for job in workflow.jobs.values():
         planned = plan.jobs.get(job.id)
-        yield from _permission_causes(step_location(workflow, job), job, planned)
+        needed = planned.permissions if planned else {}
+        if missing := excess_permissions(needed, job.permissions):
+            message = f"does not have {_listed(missing)}"
+            where = step_location(workflow, job)
+            yield cause("permission-missing", where, message, job=job.id, missing=_listed(missing))
         yield from _missing_in_call(workflow, job, planned)
-
-
-def _permission_causes(where: str, job: WorkflowJob, planned: PlannedJob | None) -> Iterator[Cause]:
-    needed = planned.permissions if planned else {}
-    if job.permissions_from == "default":
-        message = "declares no permissions, so it gets the defaults of the repository"
-        yield cause("permissions-widened", where, message, job=job.id)
-        return
-    if job.permissions_from == "workflow" and planned and needed != job.permissions:
-        message = "declares no permissions, so it gets the permissions of the workflow"
-        yield cause("permissions-widened", where, message, job=job.id)
-    elif extra := excess_permissions(job.permissions, needed):
-        message = f"has {_listed(extra)}, but needs only {_listed(needed)}"
-        yield cause("permissions-widened", where, message, job=job.id, granted=_listed(extra))
-    if missing := excess_permissions(needed, job.permissions):
-        message = f"does not have {_listed(missing)}"
-        yield cause("permission-missing", where, message, job=job.id, missing=_listed(missing))
 
 
 def _missing_in_call(
@@ -141,16 +123,6 @@ def check_tokens(workflow: Workflow) -> Iterator[Cause]:
             yield from _step_tokens(workflow.location(step.line), step)
 
 
-def check_credentials(workflow: Workflow) -> Iterator[Cause]:
-    """Yield a cause for each checkout that stores the token of the job for later steps."""
-    for job in workflow.jobs.values():
-        for step in job.steps_with("actions/checkout"):
-            if inputs_of(step).switch("persist-credentials") != "false":
-                message = "checks out without `persist-credentials: false`, so later steps can"
-                message += " read the token of the job"
-                yield cause("credentials-persisted", step_location(workflow, job, step), message)
-
-
 def _step_tokens(where: str, step: WorkflowStep) -> Iterator[Cause]:
     yield from _variables(where, step.env)
     yield from _texts(where, (*step.with_.values(), step.run or ""))
@@ -179,4 +151,4 @@ def _texts(where: str, texts: Iterable[str]) -> Iterator[Cause]:
 
 
 def _listed(permissions: Mapping[str, str]) -> str:
-    return ", ".join(f"{scope}: {level}" for scope, level in permissions.items()) or "none"
+    return ", ".join(f"{scope}: {level}" for scope, level in permissions.items())

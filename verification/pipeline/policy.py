@@ -10,12 +10,7 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.pipeline.action_inputs import check_inputs
-from verification.pipeline.action_pins import (
-    check_actions,
-    check_installs,
-    check_pins,
-    check_runners,
-)
+from verification.pipeline.action_pins import check_actions, check_installs
 from verification.pipeline.conditions import (
     check_conditions,
     check_interruption,
@@ -23,7 +18,6 @@ from verification.pipeline.conditions import (
 )
 from verification.pipeline.job_order import check_order
 from verification.pipeline.permissions import (
-    check_credentials,
     check_permissions,
     check_publisher,
     check_tokens,
@@ -87,11 +81,8 @@ def _causes(
     for file in workflow.files:
         causes += [
             *check_tokens(file),
-            *check_credentials(file),
-            *check_pins(file, plan),
             *check_inputs(file),
             *check_installs(file),
-            *check_runners(file, plan),
             *check_source(file, plan),
         ]
     return causes

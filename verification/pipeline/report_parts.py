@@ -37,7 +37,6 @@ PUBLISHER_CAUSES = frozenset(
     {
         "publisher-mismatch",
         "permission-missing",
-        "permissions-widened",
         "token-in-workflow",
         "upload-refused",
     }
@@ -135,6 +134,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
         actions=run.actions,
         stand_ins=run.stand_ins,
         act=run.act,
+        linters=result.linters,
     )
 
 

@@ -30,6 +30,7 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "compiler": ", ".join(release.compilers) if release else "",
         "Windows": _windows(report, machines),
         "GitHub": _github(report.pipeline) if report.pipeline else "",
+        "linters": _linters(report.pipeline) if report.pipeline else "",
         "index": _index() if report.images else "",
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
@@ -64,6 +65,15 @@ def _github(pipeline: PipelinePart) -> str:
     actions = " and ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     plural = "" if counts.total() == 1 else "s"
     return f"{act or 'act'} with {actions or 'no'} action{plural}"
+
+
+def _linters(pipeline: PipelinePart) -> str:
+    """Return the linters of the workflow with their versions and the ignored findings."""
+    return ", ".join(
+        f"{linter.name} {linter.version or 'not run'}"
+        + (f" ({linter.ignored} findings ignored by the repository)" if linter.ignored else "")
+        for linter in pipeline.linters
+    )
 
 
 def _index() -> str:

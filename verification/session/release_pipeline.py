@@ -12,7 +12,7 @@ from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
     PipelineFailure,
@@ -28,6 +28,7 @@ from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.plan import Plan
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
+from verification.session import workflow_linters
 from verification.session.live_index import check_live_publisher
 from verification.session.validate_job import try_releases
 
@@ -60,7 +61,8 @@ def run(
         raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
     plan = plans.load(subject.pipeline)
     registered = publishers.load(subject.publishers)
-    static = examine(push.root, plan, subject)
+    linted = workflow_linters.lint(push.root, plan.workflow)
+    static = sorted_causes((*examine(push.root, plan, subject), *linted.causes))
     file = WorkflowFile(
         path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
     )
@@ -79,7 +81,11 @@ def run(
             record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
         result = PipelineResult(
-            static=static, evidence=evidence, dynamic=dynamic, live=live.result()
+            static=static,
+            evidence=evidence,
+            dynamic=dynamic,
+            live=live.result(),
+            linters=linted.linters,
         )
     return PublishedRelease(result, files)
 

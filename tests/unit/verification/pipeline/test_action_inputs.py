@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.release_workflow import cause_names, causes, edited, in_job, repository
+from tests.helpers.release_workflow import cause_names, causes, edited, repository
 from verification.models.cause import Severity
 from verification.models.pipeline import ActionUse
 from verification.models.workflow_file import parse
@@ -53,10 +53,6 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "token-in-workflow",
         lambda: edited(PUBLISHED, f"{PUBLISHED}\n          PASSWORD: x"),
     ),
-    "persistent credentials in upper case": (
-        "credentials-persisted",
-        lambda: in_job("build", "persist-credentials: false", "Persist-Credentials: 'True'"),
-    ),
     "release notes disabled by upper case": (
         "release-missing",
         lambda: edited("generate_release_notes: true", "generate_release_notes: 'True'"),
@@ -101,7 +97,6 @@ def test_misspelled_input_is_flawed_and_has_the_similar_name(tmp_path: Path) -> 
         (PUBLISHED, f"{PUBLISHED}\n          verbose: false\n          print_hash: false"),
         ("generate_release_notes: true", "Generate_Release_Notes: ${{ true }}"),
         ("overwrite_files: false", "overwrite_files: 'no'"),
-        ("          persist-credentials: false", "          PERSIST-CREDENTIALS: 'False'"),
     ],
 )
 def test_equivalent_spelling_has_no_cause(old: str, new: str, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 }
 ADDITIONAL_CAUSES = {
     "a branch filter instead of a tag filter": {"untrusted-trigger"},
-    "another name for publish": {"unknown-job", "permissions-widened"},
+    "another name for publish": {"unknown-job"},
 }
 
 

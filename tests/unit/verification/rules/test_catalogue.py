@@ -8,7 +8,15 @@ import pytest
 from pydantic import ValidationError
 
 from verification.models.cause import FactValue
-from verification.rules.catalogue import Catalogue, CatalogueError, Workaround, catalogue, load
+from verification.rules.catalogue import (
+    Catalogue,
+    CatalogueEntry,
+    CatalogueError,
+    Workaround,
+    catalogue,
+    load,
+    placeholders,
+)
 
 ENTRY = """
 severity = "broken"
@@ -48,9 +56,14 @@ def test_catalogue_has_every_cause_of_the_design() -> None:
     assert set(catalogue()) >= set(DESIGN.split())
 
 
-def test_every_cause_can_be_created_without_facts() -> None:
+def remedy_facts(entry: CatalogueEntry) -> dict[str, Any]:
+    """Return a fact for each placeholder of the remedy."""
+    return dict.fromkeys(placeholders(entry.remedy), "x")
+
+
+def test_every_cause_can_be_created_with_the_facts_of_its_remedy() -> None:
     for name, entry in catalogue().items():
-        cause = catalogue().cause(name, "a.whl", "text")
+        cause = catalogue().cause(name, "a.whl", "text", **remedy_facts(entry))
         assert (cause.name, cause.severity, cause.message) == (name, entry.severity, "text")
         assert cause.remedy.endswith("."), name
         assert re.fullmatch(r"[a-z]+3?(-[a-z]+)*", name)
@@ -58,7 +71,7 @@ def test_every_cause_can_be_created_without_facts() -> None:
 
 def test_texts_have_no_unfilled_brace_and_messages_no_full_stop() -> None:
     for name, entry in catalogue().items():
-        remedy = catalogue().cause(name, "a.whl", "text").remedy
+        remedy = catalogue().cause(name, "a.whl", "text", **remedy_facts(entry)).remedy
         assert "{{" not in remedy
         assert not any(text.endswith(".") for text in entry.messages.values()), name
 

@@ -12,7 +12,14 @@ from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
-from tests.helpers.release_workflow import PLANNED, ROOT, SUBJECT, edited, repository
+from tests.helpers.release_workflow import (
+    CHECKOUT,
+    PLANNED,
+    ROOT,
+    SUBJECT,
+    edited,
+    repository,
+)
 from tests.helpers.sample_pipeline import evidence, with_failed
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
@@ -92,7 +99,25 @@ def test_successful_run_publishes_its_files(
     release = run_workflow(monkeypatch, repository(tmp_path), evidence())
 
     assert release.files == FILES
-    assert release.outcome == PipelineResult(static=(), evidence=evidence(), dynamic=(), live=LIVE)
+    assert isinstance(release.outcome, PipelineResult)
+    linters = release.outcome.linters
+    assert [(linter.name, linter.files) for linter in linters] == [
+        ("zizmor", ("publish.yml",)),
+        ("actionlint", ("publish.yml",)),
+    ]
+    assert release.outcome == PipelineResult(
+        static=(), evidence=evidence(), dynamic=(), live=LIVE, linters=linters
+    )
+
+
+def test_findings_of_the_linters_are_static_causes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = repository(tmp_path, edited(CHECKOUT, "actions/checkout@v7"))
+    release = run_workflow(monkeypatch, root, evidence())
+
+    assert release.files == FILES
+    assert [cause.name for cause in release.outcome.static] == ["zizmor-finding"]
 
 
 def test_failed_run_has_its_cause_and_publishes_nothing(
