@@ -1,11 +1,13 @@
 """The claims of an identity token. They describe the job that requested it.
 
 The names, the precedence in ``sub`` and the times are from GitHub Docs, "OpenID Connect
-reference".
+reference". The ids of the check run and of the environment are stand-ins in GitHub's form.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 import uuid
 
@@ -44,6 +46,8 @@ NAMES = (
     "ref_type",
     "ref_protected",
     "environment",
+    "environment_node_id",
+    "check_run_id",
     "job_workflow_ref",
     "job_workflow_sha",
     "runner_environment",
@@ -91,6 +95,7 @@ def job_claims(
         "job_workflow_ref": workflow_ref,
         "job_workflow_sha": run.sha,
         "runner_environment": "github-hosted",
+        "check_run_id": _check_run_id(run, job),
         "iss": ISSUER_URL,
         "nbf": now - _NOT_BEFORE_SECONDS,
         "exp": now + _LIFETIME_SECONDS,
@@ -98,8 +103,24 @@ def job_claims(
     }
     if job.environment:
         claims["environment"] = job.environment
+        claims["environment_node_id"] = _environment_node_id(repository, job.environment)
     # A claim with the value null in the file of the job is left out.
     return {name: value for name, value in {**claims, **job.claims}.items() if value is not None}
+
+
+def _check_run_id(run: WorkflowRun, job: JobIdentity) -> str:
+    """Return the number of the job's check run: equal for all tokens of a job of one attempt."""
+    return str(int.from_bytes(_digest(run.run_id, run.run_attempt, job.job)[:5], "big"))
+
+
+def _environment_node_id(repository: Repository, environment: str) -> str:
+    """Return the id of an environment, whose name has no case, in the GraphQL API."""
+    digest = _digest(repository.full_name, environment.lower())
+    return f"EN_{base64.urlsafe_b64encode(digest[:12]).decode()}"
+
+
+def _digest(*parts: object) -> bytes:
+    return hashlib.sha256("/".join(map(str, parts)).encode()).digest()
 
 
 def subject(repository: Repository, run: WorkflowRun, job: JobIdentity) -> str:

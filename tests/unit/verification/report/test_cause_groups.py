@@ -77,6 +77,24 @@ def _entries(*causes: Cause) -> tuple[CauseEntry, ...]:
     return cause_groups.entries(cause_groups.occurrences(causes), (SYSTEM_PIP, SYSTEM_UV))
 
 
+def test_findings_of_a_linter_are_grouped_by_rule_after_broken_causes() -> None:
+    findings = [
+        catalogue().cause(
+            "zizmor-finding", f"{file}.yml:{line}", f"{rule}: text", rule=rule, url=f"#{rule}"
+        )
+        for file in ("a", "b")
+        for rule in ("one", "two")
+        for line in range(20)
+    ]
+    broken = catalogue().cause("job-failed", "z", "text")
+
+    groups = cause_groups.groups([*findings, broken], ())
+
+    assert [group.name for group in groups] == ["job-failed", "zizmor-finding", "zizmor-finding"]
+    assert [len(group.entries) for group in groups] == [1, 1, 1]
+    assert len(groups[1].entries[0].locations) == 40
+
+
 def test_equal_causes_of_two_libraries_in_two_cells_are_one_entry() -> None:
     (entry,) = _entries(
         *(

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
 from tests.helpers.sample_testbed import release
-from verification.models.pipeline import ActionUse
+from verification.models.pipeline import ActionUse, LinterRecord
 from verification.models.release import Release
 from verification.models.report import NOT_COVERED, Report
 from verification.models.results import CellResult, Coverage, PlatformResult
@@ -73,6 +73,22 @@ def test_windows_is_wine_with_the_version_that_the_machine_recorded() -> None:
     values = entries(report(cell(LINUX), on_wine("10.0")))
     assert values["Windows"] == "Wine 10.0"
     assert "a real Windows" in values[NOT_COVERED]
+
+
+def test_linters_have_their_versions_and_what_the_repository_ignores() -> None:
+    linters = (
+        LinterRecord(name="a", version="1.2.3", files=("x.yml",), ignored=0),
+        LinterRecord(name="b", version="4.5.6", files=("x.yml",), ignored=2),
+        LinterRecord(name="c"),
+    )
+    part = PIPELINE.model_copy(update={"linters": linters})
+    first, second, third = entries(report().model_copy(update={"pipeline": part}))["linters"].split(
+        ", "
+    )
+    assert first == "a 1.2.3"
+    assert second.startswith("b 4.5.6 (2 ")
+    assert third == "c not run"
+    assert "linters" not in entries(report())
 
 
 def test_run_without_windows_machines_has_no_word_about_wine() -> None:

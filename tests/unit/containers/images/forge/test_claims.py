@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ def test_token_has_the_claims_of_the_run_and_the_job(forge: Forge) -> None:
     assert now - 5 <= claims["iat"] <= now
     assert claims["nbf"] == claims["iat"] - 600
     assert claims["exp"] == claims["iat"] + 300
-    for name in ("jti", "iat", "nbf", "exp"):
+    assert re.fullmatch(r"[1-9]\d*", claims["check_run_id"])
+    assert re.fullmatch(r"EN_[\w-]{16}", claims["environment_node_id"])
+    for name in ("jti", "iat", "nbf", "exp", "check_run_id", "environment_node_id"):
         del claims[name]
     assert claims == {
         "iss": "https://token.actions.githubusercontent.com",
@@ -83,6 +86,7 @@ def test_subject_is_the_environment_or_else_the_ref(
     claims = forge.claims()
     assert claims["sub"] == f"repo:quiver-owner/quiver2:{subject}"
     assert claims.get("environment") == identity.environment
+    assert ("environment_node_id" in claims) == bool(identity.environment)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,21 @@ def test_claims_depend_on_event_and_ref(
     job = jobs.JobIdentity("j", {"id-token": "write"}, None, {})
     claims = job_claims(settings.repository, settings.run, job, "pypi")
     assert {key: claims[key] for key in expected} == expected
+
+
+def test_ids_are_equal_for_one_job_and_one_environment_and_differ_for_others(forge: Forge) -> None:
+    def ids(**changes: object) -> tuple[str, str]:
+        forge.register(PUBLISH.model_copy(update=changes))
+        claims = forge.claims()
+        return claims["check_run_id"], claims["environment_node_id"]
+
+    run, environment = ids()
+
+    assert ids() == (run, environment)
+    other_run, same_environment = ids(job="other", environment="PyPI")
+    assert (other_run != run, same_environment) == (True, environment)
+    assert ids(environment="other")[0] == run
+    assert ids(environment="other")[1] != environment
 
 
 def test_file_of_the_job_can_replace_and_remove_claims(forge: Forge) -> None:
