@@ -294,15 +294,30 @@ def listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
     """
     folder = state_folder() / "releases" / "listings" / canonicalize_name(project)
     try:
-        files = tuple(_index_files(_project_page(project, url or index_url())))
-    except (*_LISTING_ERRORS, pypi_simple.NoSuchProjectError) as error:
+        files = current_listing(project, url=url)
+    except UpstreamUnavailable:
         # A damaged list is not used. Only the index could replace it.
         with contextlib.suppress(DataError):
             if cache.is_intact(folder):
                 return read_json(IndexListing, folder / _LISTING_FILE).files
-        raise _not_listed(project, error) from error
+        raise
     cache.replace_folder(folder, functools.partial(_write_listing, IndexListing(files=files)))
     return files
+
+
+def current_listing(project: str, *, url: str | None = None) -> tuple[IndexFile, ...]:
+    """Return all files of a project as the upstream index lists them now.
+
+    ``url`` names another index.
+
+    Raises:
+        NoSuchProject: the index does not have the project.
+        UpstreamUnavailable: the index does not answer.
+    """
+    try:
+        return tuple(_index_files(_project_page(project, url or index_url())))
+    except (*_LISTING_ERRORS, pypi_simple.NoSuchProjectError) as error:
+        raise _not_listed(project, error) from error
 
 
 def _not_listed(project: str, error: Exception) -> UpstreamUnavailable:

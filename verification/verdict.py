@@ -165,7 +165,7 @@ class ItemSpec(NamedTuple):
     """An item of the run. An install item covers the wheels and cells of an operating system."""
 
     kind: str
-    """One of build, install, platform, pipeline and publisher."""
+    """One of build, install, platform, pipeline, publisher and published."""
     id: str
     title: str
 
@@ -176,6 +176,9 @@ def _item_specs(run: RunResult) -> Iterator[ItemSpec]:
         yield ItemSpec("pipeline", "pipeline", title)
         title = "The registered trusted publisher fits the workflow"
         yield ItemSpec("publisher", "publisher", title)
+    if run.published:
+        title = "The index serves the files that the gate verified"
+        yield ItemSpec("published", "published-files", title)
     if run.from_source:
         yield ItemSpec("build", "source-build", f"The source of {run.subject} builds into wheels")
     for summary in run.systems:
@@ -258,6 +261,12 @@ def _no_identity_exchange(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResul
     for summary in _pipelines(run):
         if not summary.not_run and not summary.identity_exchanged:
             yield Unverified("the workflow did not exchange its identity token for an upload token")
+
+
+def _published_files(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
+    if run.published:
+        yield from run.published.causes
+        yield from map(Unverified, run.published.not_compared)
 
 
 def _refused_upload(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -360,6 +369,7 @@ Rule = Callable[[RunResult, ItemSpec], Iterator[RuleResult]]
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     # rule, kinds of items that it applies to
     (_setup_failure, ("install", "pipeline", "publisher")),
+    (_published_files, ("published",)),
     (_build_failure, ("build",)),
     (_workflow_not_run, ("pipeline", "publisher")),
     (_workflow_causes, ("pipeline",)),

@@ -261,9 +261,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("quiverdb-e2e")
     group.addoption("--profile", choices=sorted(profiles.load()))
     group.addoption("--history", choices=("none", "all"))
-    for name in ("source", "wheels", "subject", "tests", "actions-from", "report"):
+    for name in ("source", "wheels", "subject", "tests", "actions-from", "published-by", "report"):
         group.addoption(f"--{name}", metavar="PATH")
     group.addoption("--release", metavar="VERSION")
+    group.addoption("--wait", metavar="MINUTES")
     group.addoption("--machine", action="append", metavar="NAME")
     for name in ("strict-verdict", "no-pipeline", "no-provision", "keep-failed"):
         group.addoption(f"--{name}", action="store_true")
@@ -319,6 +320,8 @@ def request_of(config: pytest.Config) -> GateRequest:
         tests=_path(config, "tests"),
         pipeline=not config.getoption("no_pipeline"),
         actions_from=_path(config, "actions_from"),
+        published_by=_path(config, "published_by"),
+        wait=config.getoption("wait"),
         strict=config.getoption("strict_verdict"),
         provision=not config.getoption("no_provision"),
         keyword=keyword,

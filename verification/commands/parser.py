@@ -122,6 +122,18 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         "(default: stand-in actions)",
     )
     add(
+        "--published-by",
+        metavar="REPORT",
+        help="with --release: compare the release with the files that an earlier gate verified, "
+        "whose report is in the folder REPORT (default: no comparison)",
+    )
+    add(
+        "--wait",
+        metavar="MINUTES",
+        help="with --published-by: wait at most this long until the index serves every file "
+        "(default: 10)",
+    )
+    add(
         "--keep-failed",
         action="store_true",
         help="keep the machines of failed cells running for 24 hours (default: remove them)",

@@ -54,6 +54,9 @@ class RunSelection(Model):
     strict: bool = Field(description="True if flawed causes fail the run.")
     pipeline: bool = Field(description="True if the run executes the release workflow.")
     actions_from: str | None = Field(description="The folder of the workflow's real actions.")
+    published_by: str | None = Field(
+        default=None, description="The folder of the report whose files the release must have."
+    )
     profile: str = Field(description="The name of the profile in profiles.toml.")
     history: Literal["none", "all"] = Field(
         description="The earlier releases on the index: none or all."
@@ -473,6 +476,20 @@ class PublisherPart(Model):
     not_provable: tuple[str, ...] = Field(default=(), description="What no run can prove.")
 
 
+class PublishedPart(Model):
+    """The published release, compared with the files that an earlier gate verified."""
+
+    report: str = Field(description="The folder of the report of the earlier gate.")
+    files: Mapping[str, str] = Field(
+        default_factory=dict, description="The sha256 of each file of the release on the index."
+    )
+    live: LivePublisherCheck | None = Field(
+        default=None,
+        description="The comparison of the provenance with the registration; null if there was "
+        "none.",
+    )
+
+
 class Report(Model):
     """The verdict of one run, and all data of the report.
 
@@ -577,6 +594,8 @@ class Report(Model):
     """The release workflow; null if it did not run to a result."""
     publisher: PublisherPart | None = None
     """The trusted publisher; null if the release workflow did not run to a result."""
+    published: PublishedPart | None = None
+    """The comparison of --published-by; null without this option."""
 
     def cell(self, ident: str) -> CellResult | None:
         """Return the result of a cell by its id; None if the run has no such cell."""

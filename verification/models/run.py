@@ -64,6 +64,15 @@ class PipelineSummary(Model):
     """Why the workflow did not run; empty if it ran."""
 
 
+class PublishedSummary(Model):
+    """The comparison of a published release with the files that an earlier gate verified."""
+
+    causes: tuple[Cause, ...] = ()
+    """The differences."""
+    not_compared: tuple[str, ...] = ()
+    """What is not compared, and why."""
+
+
 class FailedTest(Model):
     """A test that failed and has no cell result."""
 
@@ -101,6 +110,8 @@ class RunResult(Model):
     upload_refused: Cause | None = None
     pipeline: PipelineSummary | None = None
     """None if the release workflow is not part of the run."""
+    published: PublishedSummary | None = None
+    """None if the release is not compared with the files of an earlier gate."""
     failed_tests: tuple[FailedTest, ...] = ()
 
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from verification.models import lock_file
 from verification.models.release import Release
-from verification.models.report import NOT_COVERED, BasisEntry, MachineRecord, PipelinePart, Report
+from verification.models.report import (
+    NOT_COVERED,
+    BasisEntry,
+    MachineRecord,
+    PipelinePart,
+    PublishedPart,
+    Report,
+)
 from verification.models.results import Coverage, PlatformResult
 from verification.models.subject import PlatformTarget
 from verification.report import signs
@@ -31,6 +38,7 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "Windows": _windows(report, machines),
         "GitHub": _github(report.pipeline) if report.pipeline else "",
         "linters": _linters(report.pipeline) if report.pipeline else "",
+        "published files": _published(report.published) if report.published else "",
         "index": _index() if report.images else "",
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
@@ -74,6 +82,15 @@ def _linters(pipeline: PipelinePart) -> str:
         + (f" ({linter.ignored} findings ignored by the repository)" if linter.ignored else "")
         for linter in pipeline.linters
     )
+
+
+def _published(part: PublishedPart) -> str:
+    """Return what the published release is compared with, and what is known of its provenance."""
+    compared = f"{len(part.files)} files on the index, compared with the report {part.report}"
+    if part.live is None:
+        return f"{compared}; provenance not checked: no publisher is registered for the package"
+    reason = f" ({part.live.reason})" if part.live.reason else ""
+    return f"{compared}; provenance {part.live.verdict}{reason}"
 
 
 def _index() -> str:

@@ -18,13 +18,21 @@ from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import BundledLibraries
-from verification.models.report import ReplayInputs, Report
+from verification.models.report import PublishedPart, ReplayInputs, Report
 from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
-from verification.session import crash, kept_machines, replay_inputs, reporting, run_plan
+from verification.session import (
+    crash,
+    kept_machines,
+    published_by,
+    replay_inputs,
+    reporting,
+    run_plan,
+)
 from verification.session.prepare import PreparedRun, RunSetup, prepare
+from verification.session.published_by import VerifiedFiles
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
@@ -97,6 +105,14 @@ class GateRequest:
         self.cells = tuple(map(prepared.with_expectation, self.cells))
 
 
+class _NotPublished(Exception):
+    """The index serves no wheel of the release of --published-by."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
 class GateRun:
     """One gate: set-up, results and report. It belongs to the controller."""
 
@@ -112,6 +128,8 @@ class GateRun:
         self._before: folder.FolderState | None = None
         self._inputs: ReplayInputs | None = None
         self._remarks: list[str] = []
+        self._verified: VerifiedFiles | None = None
+        self._published: PublishedPart | None = None
 
     def begin(self) -> None:
         """Lock the report's folder and write a report of an unfinished run.
@@ -119,10 +137,14 @@ class GateRun:
         This report replaces an earlier one, so that a killed run leaves no old verdict.
 
         Raises:
-            WrongUse: another run uses this folder, or it cannot be written. An earlier report stays
-                unchanged.
+            WrongUse: another run uses this folder, or it cannot be written, or the report of
+                --published-by cannot be used. An earlier report stays unchanged.
         """
-        report = self.request.report
+        report, selection = self.request.report, self.request.selection
+        if selection.published_by and selection.release:
+            self._verified = published_by.verified_files(
+                selection.published_by, self.request.subject.name, selection.release
+            )
         name = hashlib.sha256(os.fsencode(report.resolve())).hexdigest()[:16]
         if not self._lock.enter_context(try_lock(f"report-{name}")):
             raise WrongUse(
@@ -144,6 +166,7 @@ class GateRun:
         setup = None
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
+                self._compare()
                 setup = prepare(self.request.selection, self.request.subject, self._stack)
         except (WrongUse, DataError):
             if self._before:
@@ -151,6 +174,8 @@ class GateRun:
             raise
         except TestbedFailure as error:
             self.recorder.fail_setup(catalogue().cause(error.cause, error.where, error.message))
+        except _NotPublished as error:
+            self.recorder.fail_setup(error.cause)
         except BuildFailed as error:
             self.recorder.fail_setup(catalogue().cause("build-failed", error.where, error.message))
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
@@ -160,6 +185,22 @@ class GateRun:
         if setup:
             self._keep(setup)
         self.setup = setup
+
+    def _compare(self) -> None:
+        """Compare the published release with the files of --published-by, if it is named.
+
+        Raises:
+            TestbedFailure: the index does not answer.
+            _NotPublished: the index serves no wheel of the release.
+        """
+        if self._verified is None:
+            return
+        subject, minutes = self.request.subject, self.request.selection.wait_minutes
+        comparison = published_by.compare(self._verified, subject, minutes)
+        self._published = comparison.part
+        self.recorder.set_published(comparison.summary)
+        if not any(name.endswith(".whl") for name in comparison.part.files):
+            raise _NotPublished(comparison.summary.causes[0])
 
     def _keep(self, setup: RunSetup) -> None:
         self._outside_libraries = has_libraries_outside(
@@ -209,7 +250,9 @@ class GateRun:
         """
         judged = self.recorder.judge(interrupted=interrupted)
         span = reporting.RunSpan(self._began, time.time(), interrupted=interrupted)
-        report = reporting.build_report(self.request, self.setup, judged, span, self._inputs)
+        report = reporting.build_report(
+            self.request, self.setup, judged, span, self._inputs, self._published
+        )
         history = history_to_write()
         if history and not interrupted:
             report = report.model_copy(update={"changes": changes_since(history, report)})

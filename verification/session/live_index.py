@@ -42,19 +42,19 @@ def default_index() -> str:
 
 
 def check_live_publisher(
-    publisher: TrustedPublisher, *, index: str | None = None
+    publisher: TrustedPublisher, *, index: str | None = None, version: str = ""
 ) -> LivePublisherCheck:
-    """Compare the publisher of the last release with a registration.
+    """Compare the publisher of a release with a registration.
 
-    ``index`` is the address of the index; None means pip's default. If the index does not answer,
-    the verdict is *unverified*.
+    ``index`` is the address of the index; None means pip's default. ``version`` is that of the
+    release; empty means the last release. If the index does not answer, the verdict is
+    *unverified*.
     """
-    version = ""
     try:
         base = default_index() if index is None else index
         with requests.Session() as session:
-            newest, files = _last_release(session, base, publisher.project)
-            version = str(newest)
+            found, files = _release(session, base, publisher.project, version)
+            version = str(found)
             answers = {
                 ProvenanceFile(file.filename, file.digests.get("sha256", "")): _provenance(
                     session, f"{base}/integrity/{publisher.project}/{version}", file.filename
@@ -66,10 +66,13 @@ def check_live_publisher(
     return check_provenance(publisher, version, answers)
 
 
-def _last_release(
-    session: requests.Session, base: str, project: str
+def _release(
+    session: requests.Session, base: str, project: str, version: str
 ) -> tuple[Version, list[DistributionPackage]]:
-    """Return the version and the files of a project's newest final release that is not yanked."""
+    """Return the version and the files of a release of a project.
+
+    Without a ``version`` it is the newest final release that is not yanked.
+    """
     page_name = f"the page of {project}"
     client = PyPISimple(f"{base}/simple/", session=session, accept=pypi_simple.ACCEPT_JSON_ONLY)
     try:
@@ -82,22 +85,27 @@ def _last_release(
         raise UnusableAnswer(
             f"the index answered the request for {page_name} with data that is no page of PEP 691"
         ) from error
-    final = [
-        (version, file) for file in page.packages if (version := _final_version(file)) is not None
-    ]
-    if not final:
-        raise UnusableAnswer(f"{page_name} lists no final release")
-    newest = max(version for version, _ in final)
-    return newest, [file for version, file in final if version == newest]
+    files = [(found, file) for file in page.packages if (found := _version(file)) is not None]
+    if version:
+        wanted = Version(version)
+    else:
+        final = [v for v, file in files if not file.is_yanked and not v.is_prerelease]
+        if not final:
+            raise UnusableAnswer(f"{page_name} lists no final release")
+        wanted = max(final)
+        files = [(v, file) for v, file in files if not file.is_yanked]
+    of_release = [file for v, file in files if v == wanted]
+    if not of_release:
+        raise UnusableAnswer(f"{page_name} lists no file of {version}")
+    return wanted, of_release
 
 
-def _final_version(file: DistributionPackage) -> Version | None:
-    """Return the version of a file, or None if it is yanked, a pre-release or no valid version."""
+def _version(file: DistributionPackage) -> Version | None:
+    """Return the version of a file, or None if it is not valid."""
     try:
-        version = Version(file.version or "")
+        return Version(file.version or "")
     except InvalidVersion:
         return None
-    return None if file.is_yanked or version.is_prerelease else version
 
 
 def _provenance(session: requests.Session, release: str, name: str) -> bytes:

@@ -8,7 +8,13 @@ from typing import Literal
 from verification.models.base import Model, parse_json
 from verification.models.cause import Cause
 from verification.models.results import CellResult
-from verification.models.run import FailedTest, PlannedCell, RunResult, RunVerdict
+from verification.models.run import (
+    FailedTest,
+    PlannedCell,
+    PublishedSummary,
+    RunResult,
+    RunVerdict,
+)
 from verification.models.verdict import Outcome, Verdict
 from verification.rules.catalogue import catalogue
 from verification.verdict import install_item, judge, not_run
@@ -58,7 +64,11 @@ class Recorder:
 
     def set_run_plan(self, run_plan: RunResult) -> None:
         """Record the state of the run after the set-up."""
-        self._run_plan = run_plan
+        self._run_plan = run_plan.model_copy(update={"published": self._run_plan.published})
+
+    def set_published(self, published: PublishedSummary) -> None:
+        """Record the comparison of the published release with the files of an earlier gate."""
+        self._run_plan = self._run_plan.model_copy(update={"published": published})
 
     @property
     def run_plan(self) -> RunResult:

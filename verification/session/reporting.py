@@ -10,12 +10,13 @@ from containers import progress
 from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
-from verification.models.pipeline import PipelineResult
+from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
 from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
     MachineRecord,
     OutOfScope,
+    PublishedPart,
     PublisherPart,
     ReplayInputs,
     Report,
@@ -62,8 +63,12 @@ def build_report(
     judged: RunVerdict,
     span: RunSpan,
     inputs: ReplayInputs | None = None,
+    published: PublishedPart | None = None,
 ) -> Report:
-    """Return the report of a run. `setup` is None if the set-up failed."""
+    """Return the report of a run. `setup` is None if the set-up failed.
+
+    `published` is the comparison of --published-by.
+    """
     report = Report(
         verdict=judged.verdict,
         items=judged.items,
@@ -83,6 +88,7 @@ def build_report(
         machines=machine_records(),
         stand_ins=stand_in_limits.load(),
         inputs=inputs,
+        published=published,
         own_tests_not_run=_own_tests_not_run(request, judged),
     )
     if setup:
@@ -153,7 +159,7 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
     return report.model_copy(
         update={
             "static": setup.inspection.model_copy(update={"causes": installed.causes}),
-            "notes": tuple(_notes(request, report, installed)),
+            "notes": tuple(_notes(request, report, installed, setup.pipeline)),
             "not_installed": tuple(sorted({wheel.file for wheel in installed.wheels} - served)),
             "kept": tuple(kept_machines.read_kept(request.report)),
             "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
@@ -182,8 +188,17 @@ def machine_records() -> dict[str, MachineRecord]:
     }
 
 
-def _notes(request: GateRequest, report: Report, inspection: ReleaseInspection) -> Iterator[Cause]:
-    yield from (cause for cause in inspection.all_causes if cause.severity is Severity.NOTE)
+def _notes(
+    request: GateRequest,
+    report: Report,
+    inspection: ReleaseInspection,
+    pipeline: PipelineOutcome | None,
+) -> Iterator[Cause]:
+    of_workflow = pipeline.causes if isinstance(pipeline, PipelineResult) else ()
+    if isinstance(pipeline, PipelineFailure):
+        of_workflow = pipeline.static
+    causes = (*inspection.all_causes, *of_workflow)
+    yield from (cause for cause in causes if cause.severity is Severity.NOTE)
     yield from agreement.works_only_with_extras(request.selection.machines, report.cells)
 
 

@@ -17,6 +17,7 @@ from verification.models.results import Coverage, PlatformResult
 from verification.models.run import (
     PipelineSummary,
     PlannedCell,
+    PublishedSummary,
     RunResult,
     SystemSummary,
     WheelSummary,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
 
 _NOT_RUN = "the release workflow was not run"
+_NOT_COMPARED = "the release was not compared with the files of the report"
 
 
 def before_setup(request: GateRequest) -> RunResult:
@@ -51,6 +53,9 @@ def before_setup(request: GateRequest) -> RunResult:
         ),
         planned=tuple(planned(request.cells, request.subject)),
         pipeline=PipelineSummary(not_run=_NOT_RUN) if selection.pipeline else None,
+        published=PublishedSummary(not_compared=(_NOT_COMPARED,))
+        if selection.published_by
+        else None,
     )
 
 

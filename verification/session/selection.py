@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
 from verification.session import own_tests
 
+_WAIT_MINUTES, _MAX_WAIT_MINUTES = 10, 24 * 60
 DEFAULT_SOURCE = Path("bindings/python")
 
 
@@ -33,6 +35,8 @@ class Options(Model):
     tests: Path | None = None
     pipeline: bool = True
     actions_from: Path | None = None
+    published_by: Path | None = None
+    wait: str | None = None
     strict: bool = False
     provision: bool = True
     keyword: str = ""
@@ -67,6 +71,10 @@ class Selection(Model):
     """Why the release workflow does not run, or empty."""
     actions_from: Path | None
     """A folder with checkouts of the workflow's real actions; None for stand-in actions."""
+    published_by: Path | None = None
+    """The folder of the report whose files the release must have; None without a comparison."""
+    wait_minutes: float = 0
+    """How long the run waits until the index serves these files."""
     tests: Path | None
     """The folder of the package's own tests; None if they do not run."""
     no_tests_reason: str
@@ -100,6 +108,7 @@ class Selection(Model):
             strict=self.strict,
             pipeline=self.pipeline,
             actions_from=str(self.actions_from) if self.actions_from else None,
+            published_by=str(self.published_by) if self.published_by else None,
             profile=self.profile.name,
             history=self.history,
             tests=str(self.tests) if self.tests else None,
@@ -145,6 +154,8 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         pipeline=not no_pipeline_reason,
         no_pipeline_reason=no_pipeline_reason,
         actions_from=options.actions_from,
+        published_by=options.published_by,
+        wait_minutes=_wait_minutes(options),
         tests=tests,
         no_tests_reason=no_tests_reason,
         tests_named=options.tests is not None,
@@ -227,6 +238,25 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
             f"--actions-from {options.actions_from}: this folder does not exist; correct the path"
         )
     return reason
+
+
+def _wait_minutes(options: Options) -> float:
+    """Return how long the run waits for the files of `--published-by`, in minutes."""
+    if options.published_by and options.release is None:
+        raise WrongUse("--published-by: name the published release with --release")
+    if options.wait is None:
+        return _WAIT_MINUTES
+    if not options.published_by:
+        raise WrongUse("--wait: only --published-by waits; remove this option")
+    try:
+        minutes = float(options.wait)
+    except ValueError:
+        minutes = math.nan
+    if not 0 <= minutes <= _MAX_WAIT_MINUTES:
+        raise WrongUse(
+            f"--wait {options.wait}: not a number of minutes from 0 to {_MAX_WAIT_MINUTES}"
+        )
+    return minutes
 
 
 def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
-import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -20,6 +16,7 @@ from containers.upstream_releases import (
     UpstreamUnavailable,
     eligible,
 )
+from tests.helpers.upstream_index import FakeUpstream
 from verification.models.errors import TestbedFailure
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Platform
@@ -27,63 +24,11 @@ from verification.models.subject import Platform
 LINUX = "cp313-cp313-manylinux_2_28_x86_64"
 
 
-class _Index(http.server.ThreadingHTTPServer):
-    """A fake index of one project. The keys of ``files`` and ``entries`` are file names."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.files: dict[str, bytes] = {}
-        self.entries: dict[str, dict[str, Any]] = {}
-        self.requests: list[str] = []
-        self.absent: tuple[str, ...] = ()
-        self.content_type = "application/vnd.pypi.simple.v1+json"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/simple"
-
-    def add(self, name: str, content: bytes = b"wheel", **entry: Any) -> None:
-        self.files[name] = content
-        digest = hashlib.sha256(content).hexdigest()
-        self.entries[name] = {"hashes": {"sha256": digest}, **entry}
-
-    def page(self) -> bytes:
-        files = [
-            {"filename": name, "url": f"../../files/{name}", **entry}
-            for name, entry in self.entries.items()
-        ]
-        meta = {"api-version": "1.1"}
-        return json.dumps({"meta": meta, "name": "any", "files": files}).encode()
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: _Index
-
-    def do_GET(self) -> None:
-        self.server.requests.append(self.path)
-        name = self.path.rpartition("/")[2]
-        body = self.server.page() if not name else self.server.files.get(name)
-        if self.path in self.server.absent:
-            body = None
-        self.send_response(200 if body is not None else 404)
-        if not name:
-            self.send_header("Content-Type", self.server.content_type)
-        self.end_headers()
-        self.wfile.write(body or b"")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Print nothing."""
-
-
 @pytest.fixture
-def index() -> Iterator[_Index]:
+def index() -> Iterator[FakeUpstream]:
     """Return a running fake index."""
-    with _Index() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with FakeUpstream.running() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 UNREACHABLE = "http://127.0.0.1:9/simple"
@@ -131,7 +76,7 @@ def test_eligible_files_are_those_that_an_installer_could_select(
     assert [file.name.removeprefix("quiverdb-") for file in selected] == names
 
 
-def test_files_of_earlier_releases_are_downloaded_once(index: _Index) -> None:
+def test_files_of_earlier_releases_are_downloaded_once(index: FakeUpstream) -> None:
     index.add(_wheel("0.1.0", "py3-none-any"))
     index.add("quiverdb-0.1.0.tar.gz", b"source")
     index.add(_wheel("0.4.0"))
@@ -150,7 +95,7 @@ def test_files_of_earlier_releases_are_downloaded_once(index: _Index) -> None:
     assert sum(path.startswith("/files/") for path in index.requests) == 3
 
 
-def test_listing_has_wheels_without_a_machine_and_is_cached(index: _Index) -> None:
+def test_listing_has_wheels_without_a_machine_and_is_cached(index: FakeUpstream) -> None:
     index.add(_wheel("0.4.0", "cp313-cp313-macosx_11_0_arm64"), **{"requires-python": ">=3.13"})  # type: ignore[arg-type]
     index.add(_wheel("0.4.0"))
     files = upstream_releases.listing("quiverdb", url=index.url)
@@ -161,7 +106,7 @@ def test_listing_has_wheels_without_a_machine_and_is_cached(index: _Index) -> No
     assert upstream_releases.listing("quiverdb", url=index.url) == files, "the cached list"
 
 
-def test_yanked_file_has_the_reason(index: _Index) -> None:
+def test_yanked_file_has_the_reason(index: FakeUpstream) -> None:
     index.add(_wheel("0.3.0"), yanked="it deletes data")
     index.add(_wheel("0.4.0"), yanked=True)
     index.add(_wheel("0.4.0", "cp312-cp312-win_amd64"), yanked="it deletes data")
@@ -172,7 +117,7 @@ def test_yanked_file_has_the_reason(index: _Index) -> None:
     }
 
 
-def test_file_with_another_sha256_is_refused(index: _Index) -> None:
+def test_file_with_another_sha256_is_refused(index: FakeUpstream) -> None:
     index.add(_wheel("0.4.0"))
     index.files[_wheel("0.4.0")] = b"other bytes"
     digest = hashlib.sha256(b"other bytes").hexdigest()[:16]
@@ -180,7 +125,7 @@ def test_file_with_another_sha256_is_refused(index: _Index) -> None:
         upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
 
 
-def test_cached_list_and_files_are_used_without_the_index(index: _Index) -> None:
+def test_cached_list_and_files_are_used_without_the_index(index: FakeUpstream) -> None:
     index.add(_wheel("0.4.0"))
     first = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     assert upstream_releases.earlier_releases("quiverdb", "0.5.0", url=UNREACHABLE) == first
@@ -207,7 +152,7 @@ def _declare_release(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Release:
 
 
 def test_release_has_its_wheels_for_other_pythons_and_for_musl(
-    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     declared = _declare_release(monkeypatch, tmp_path)
     additional = [
@@ -228,7 +173,7 @@ def test_release_has_its_wheels_for_other_pythons_and_for_musl(
 
 
 def test_release_has_its_wheels_for_declared_platforms_without_a_machine(
-    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _declare_release(monkeypatch, tmp_path)
     arm, mac = (
@@ -245,7 +190,7 @@ def test_release_has_its_wheels_for_declared_platforms_without_a_machine(
 
 @pytest.mark.parametrize("tag", ["cp312-cp312", "cp38-abi3", "py3-none"])
 def test_release_has_the_wheel_of_the_described_python_without_a_machine(
-    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str
+    index: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tag: str
 ) -> None:
     _declare_release(monkeypatch, tmp_path)
     arm, other = (
@@ -261,7 +206,7 @@ def test_release_has_the_wheel_of_the_described_python_without_a_machine(
     assert release.undeclared == (other,)
 
 
-def test_project_that_the_index_does_not_have_is_known(index: _Index) -> None:
+def test_project_that_the_index_does_not_have_is_known(index: FakeUpstream) -> None:
     index.absent = ("/simple/quiverdb/",)
     with pytest.raises(NoSuchProject):
         upstream_releases.listing("quiverdb", url=index.url)
@@ -281,7 +226,7 @@ def test_release_without_a_list_of_its_files_has_the_declared_wheels(
 
 
 def test_release_has_the_reason_of_each_wheel_that_cannot_be_downloaded(
-    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _declare_release(monkeypatch, tmp_path)
     tags = ("cp313-cp313-manylinux_2_34_x86_64", "cp314-cp314-win_amd64", "cp315-cp315-win_amd64")
@@ -301,7 +246,7 @@ def test_release_has_the_reason_of_each_wheel_that_cannot_be_downloaded(
 @pytest.mark.parametrize("content_type", ["application/vnd.pypi.simple.v1+json", "text/html"])
 @pytest.mark.parametrize("page", [b"[]", b'{"message": "no"}', b'{"files": null}', b"<html>"])
 def test_invalid_response_of_the_index_counts_as_no_answer(
-    index: _Index, monkeypatch: pytest.MonkeyPatch, page: bytes, content_type: str
+    index: FakeUpstream, monkeypatch: pytest.MonkeyPatch, page: bytes, content_type: str
 ) -> None:
     index.add(_wheel("0.4.0"))
     first = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
@@ -312,7 +257,7 @@ def test_invalid_response_of_the_index_counts_as_no_answer(
         upstream_releases.earlier_releases("other", "0.5.0", url=index.url)
 
 
-def test_source_of_a_dependency_has_its_version_and_is_downloaded_once(index: _Index) -> None:
+def test_source_of_a_dependency_has_its_version_and_is_downloaded_once(index: FakeUpstream) -> None:
     index.add("cffi-2.1.0.tar.gz", b"older")
     index.add("cffi-2.1.1.tar.gz", b"source")
     index.add(f"cffi-2.1.1-{LINUX}.whl")
@@ -323,7 +268,7 @@ def test_source_of_a_dependency_has_its_version_and_is_downloaded_once(index: _I
     assert len(index.requests) == request_count
 
 
-def test_dependency_without_a_source_distribution_is_omitted(index: _Index) -> None:
+def test_dependency_without_a_source_distribution_is_omitted(index: FakeUpstream) -> None:
     index.add(f"cffi-2.1.1-{LINUX}.whl")
     assert upstream_releases.sources([("cffi", "2.1.1")], url=index.url) == ()
 
@@ -343,7 +288,7 @@ def test_dependency_without_a_source_distribution_is_omitted(index: _Index) -> N
     ],
 )
 def test_kinds_of_files_are_those_that_an_installer_on_the_machine_can_use(
-    index: _Index, requirement: str, kinds: set[str]
+    index: FakeUpstream, requirement: str, kinds: set[str]
 ) -> None:
     for version, tag in (("2.1.1", LINUX), ("3.0", "cp314-cp314-win_amd64")):
         index.add(f"cffi-{version}-{tag}.whl")
@@ -370,7 +315,7 @@ def test_kinds_of_files_are_unknown_without_an_answer() -> None:
 
 
 def test_damaged_file_is_downloaded_again_and_reported(
-    index: _Index, capsys: pytest.CaptureFixture[str]
+    index: FakeUpstream, capsys: pytest.CaptureFixture[str]
 ) -> None:
     index.add(_wheel("0.4.0"))
     (path,) = upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url).files
@@ -381,7 +326,7 @@ def test_damaged_file_is_downloaded_again_and_reported(
 
 
 def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(
-    index: _Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _declare_release(monkeypatch, tmp_path)
     additional = _wheel("0.5.0", "cp314-cp314-win_amd64")
@@ -401,7 +346,7 @@ def test_damaged_file_that_cannot_be_downloaded_again_is_a_testbed_failure(
     assert (raised.value.cause, raised.value.where) == ("cache-damaged", additional)
 
 
-def test_damaged_source_distribution_is_downloaded_again(index: _Index) -> None:
+def test_damaged_source_distribution_is_downloaded_again(index: FakeUpstream) -> None:
     index.add("cffi-2.1.1.tar.gz", b"source")
     (path,) = upstream_releases.sources([("cffi", "2.1.1")], url=index.url)
     path.unlink()
@@ -410,7 +355,9 @@ def test_damaged_source_distribution_is_downloaded_again(index: _Index) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b'{"files": []}'])
-def test_damaged_cached_list_is_not_used(index: _Index, isolated: Path, content: bytes) -> None:
+def test_damaged_cached_list_is_not_used(
+    index: FakeUpstream, isolated: Path, content: bytes
+) -> None:
     index.add(_wheel("0.4.0"))
     upstream_releases.earlier_releases("quiverdb", "0.5.0", url=index.url)
     (listing,) = (isolated / "releases" / "listings").rglob("files.json")
@@ -420,7 +367,7 @@ def test_damaged_cached_list_is_not_used(index: _Index, isolated: Path, content:
 
 
 def test_upstream_index_is_the_configured_index_of_pip(
-    index: _Index, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream_releases._pip_settings.cache_clear()
     monkeypatch.setenv("PIP_INDEX_URL", index.url)
@@ -430,7 +377,7 @@ def test_upstream_index_is_the_configured_index_of_pip(
     upstream_releases._pip_settings.cache_clear()
 
 
-def test_page_in_html_can_be_read(index: _Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_in_html_can_be_read(index: FakeUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     index.add(_wheel("0.4.0"))
     digest = index.entries[_wheel("0.4.0")]["hashes"]["sha256"]
     link = f'<a href="../../files/{_wheel("0.4.0")}#sha256={digest}">{_wheel("0.4.0")}</a>'
@@ -442,7 +389,7 @@ def test_page_in_html_can_be_read(index: _Index, monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_a_newer_minor_version_of_the_api_is_accepted(
-    index: _Index, monkeypatch: pytest.MonkeyPatch
+    index: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index.add(_wheel("0.4.0"))
     page = index.page()

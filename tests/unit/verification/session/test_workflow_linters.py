@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -333,7 +334,7 @@ def test_other_version_than_the_locked_one_does_not_count(
 def test_linter_that_is_not_installed_is_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workflow_linters.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
 
     causes, _ = lint(repository(tmp_path), "publish.yml")
 
@@ -358,7 +359,7 @@ def test_linter_without_a_result_is_a_note(
         text = f"#!/bin/sh\n[ $1 = --version ] && echo {version} && exit\n{SCRIPTS[title]}\n"
         program.write_text(text, "utf-8")
         program.chmod(0o755)
-    monkeypatch.setattr(workflow_linters.sysconfig, "get_path", lambda _: str(tmp_path))
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
     monkeypatch.setattr(workflow_linters, "_SECONDS", 0.5)
 
     causes, linters = lint(repository(tmp_path), "publish.yml")
@@ -379,7 +380,7 @@ def test_linters_get_no_variable_and_no_network_option(
         return run(command, **options)
 
     monkeypatch.setenv("GH_TOKEN", "secret")
-    monkeypatch.setattr(workflow_linters.subprocess, "run", record)
+    monkeypatch.setattr(subprocess, "run", record)
 
     lint(repository(tmp_path), "publish.yml")
 
