@@ -74,11 +74,14 @@ def run_kind(report: Report) -> dict[str, str]:
     selection = report.selection
     source = f"source {selection.source}"
     wheels = "a folder of wheels" if selection.wheels else source
+    release = f"release {selection.release}"
+    if selection.published_by:
+        release += ", compared with the files of an earlier gate"
     return {
         "command": "reproduce" if report.reproduction else "gate",
         "package": selection.subject,
         "checkout": report.checkout,
-        "origin": f"release {selection.release}" if selection.release else wheels,
+        "origin": release if selection.release else wheels,
         "profile": selection.profile,
         "history": selection.history,
         "strict": "yes" if selection.strict else "no",

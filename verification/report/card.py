@@ -34,7 +34,12 @@ _EXIT_MEANINGS = {
 }
 NOT_COVERED = "\N{EN DASH}"
 """The sign of a platform that the run says nothing about."""
-_ITEMS = {"source-build": "Build", "pipeline": "Release workflow", "publisher": "Publisher"}
+_ITEMS = {
+    "source-build": "Build",
+    "pipeline": "Release workflow",
+    "publisher": "Publisher",
+    "published-files": "Published files",
+}
 _OUTCOMES = {
     Verdict.VERIFIED: Outcome.WORKS,
     Verdict.FAILED: Outcome.FAILS,

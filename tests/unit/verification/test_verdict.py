@@ -14,6 +14,7 @@ from verification.models.run import (
     FailedTest,
     PipelineSummary,
     PlannedCell,
+    PublishedSummary,
     RunResult,
     RunVerdict,
     SystemSummary,
@@ -386,6 +387,18 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             Verdict.FAILED,
             id="a test of an item that is not in the run failed",
         ),
+        pytest.param(
+            {"published": PublishedSummary(causes=(cause("hash-mismatch"),))},
+            {"published-files": Verdict.FAILED},
+            Verdict.FAILED,
+            id="the index serves another file than the verified one",
+        ),
+        pytest.param(
+            {"published": PublishedSummary(not_compared=("a.whl: no sha256",))},
+            {"published-files": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="a published file is not compared",
+        ),
         pytest.param({"interrupted": True}, {}, Verdict.UNVERIFIED, id="the run was interrupted"),
     ],
 )
@@ -399,9 +412,14 @@ def test_each_condition_prevents_the_verdict_verified(
     assert all(item.causes or item.reason for item in not_verified)
 
 
+def test_release_with_the_verified_files_is_verified() -> None:
+    judgement = verdict.judge(run(published=PublishedSummary()))
+    assert verdicts(judgement) == ALL_VERIFIED | {"published-files": Verdict.VERIFIED}
+
+
 def test_each_rule_is_in_the_table_once() -> None:
     names_of_rules = {rule.__name__ for rule, _ in verdict.RULES}
-    assert len(names_of_rules) == len(verdict.RULES) == 18, "a new rule needs a case above"
+    assert len(names_of_rules) == len(verdict.RULES) == 19, "a new rule needs a case above"
 
 
 # ---- systems without a selected cell ----

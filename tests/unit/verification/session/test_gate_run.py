@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_pipeline import result as pipeline_result
-from tests.helpers.sample_run import cell
+from tests.helpers.sample_run import cell, report
 from tests.helpers.sample_testbed import run_setup
 from tests.helpers.sample_wheels import SUBJECT, windows_wheel
 from verification.models.base import DataError, parse_json, read_json
+from verification.models.cause import Cause
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseContents
 from verification.models.release import Release
-from verification.models.report import ReplayInputs
+from verification.models.report import PublishedPart, ReplayInputs
+from verification.models.run import PublishedSummary
+from verification.models.subject import Subject
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.report import results_json, writer
 from verification.report.folder import REPORT_MARKER
-from verification.session import gate_run, replay_inputs
+from verification.rules.catalogue import catalogue
+from verification.session import gate_run, published_by, replay_inputs
 from verification.session.gate_run import GateRequest, GateRun
 from verification.session.prepare import RunSetup
+from verification.session.published_by import Comparison, VerifiedFiles
 from verification.session.recorder import RESULT, TestPhaseReport, as_property
 from verification.session.selection import Options, select
 from verification.session.session import Handover
@@ -257,6 +262,120 @@ def test_result_of_the_workflow_is_written_next_to_the_report(
     assert handover is not None
     assert handover.pipeline == pipeline_result()
     run.close()
+
+
+# ---- a release that an earlier gate verified ----
+
+
+def comparison(*files: str, causes: tuple[Cause, ...] = ()) -> Comparison:
+    """Return the comparison of a release with these files on the index."""
+    return Comparison(
+        part=PublishedPart(report="first", files=dict.fromkeys(files, "a" * 64)),
+        summary=PublishedSummary(causes=causes),
+    )
+
+
+def compared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, result: Comparison | Exception
+) -> GateRun:
+    """Return a run with this result of the comparison, after its set-up."""
+
+    def compare(verified: VerifiedFiles, _subject: Subject, minutes: float) -> Comparison:
+        assert (verified.project, verified.version, minutes) == ("quiverdb", "0.5.0", 3)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    first = folder / "first"
+    results_json.write(first / "results.json", report())
+    monkeypatch.setattr(published_by, "compare", compare)
+    run = GateRun(request(folder / "second", published_by=first, wait="3"))
+    run.begin()
+    run.set_up()
+    return run
+
+
+MISMATCH = catalogue().cause("hash-mismatch", "a.whl", "text")
+
+
+def test_release_with_the_verified_files_has_a_verified_item(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = replace_set_up(run_setup)
+    run = compared(tmp_path, monkeypatch, comparison("a.whl"))
+
+    result, _ = run.write(interrupted=False)
+
+    assert log == ["prepared"]
+    items = {item.id: item.verdict for item in result.items}
+    assert items["published-files"] is Verdict.VERIFIED
+    assert result.published
+    assert result.published.files == {"a.whl": "a" * 64}
+    assert any("first" in entry.value for entry in result.basis)
+    run.close()
+
+
+def test_changed_file_fails_the_run_and_the_machines_still_install(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = replace_set_up(run_setup)
+    run = compared(tmp_path, monkeypatch, comparison("a.whl", causes=(MISMATCH,)))
+
+    result, _ = run.write(interrupted=False)
+
+    assert (log, run.handover() is None) == (["prepared"], False)
+    (item,) = (item for item in result.items if item.id == "published-files")
+    assert (item.verdict, item.causes, result.verdict) == (
+        Verdict.FAILED,
+        (MISMATCH,),
+        Verdict.FAILED,
+    )
+    run.close()
+
+
+def test_release_without_a_wheel_on_the_index_fails_before_the_machines(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = catalogue().cause("incomplete-release", "a.whl", "text")
+    log = replace_set_up(run_setup)
+    run = compared(tmp_path, monkeypatch, comparison("a.tar.gz", causes=(missing,)))
+
+    result, _ = run.write(interrupted=False)
+
+    assert (log, run.handover()) == ([], None)
+    assert result.verdict is Verdict.FAILED
+    assert {cause.name for item in result.items for cause in item.causes} == {"incomplete-release"}
+    run.close()
+
+
+def test_index_that_does_not_answer_leaves_the_files_unverified(
+    tmp_path: Path, replace_set_up: ReplaceSetUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_set_up(run_setup)
+    failure = TestbedFailure("index-unreachable", "upstream index", "no answer")
+    run = compared(tmp_path, monkeypatch, failure)
+
+    result, _ = run.write(interrupted=False)
+
+    items = {item.id: item.verdict for item in result.items}
+    assert items["published-files"] is Verdict.UNVERIFIED
+    assert result.verdict is Verdict.TESTBED
+    run.close()
+
+
+def test_report_that_verified_nothing_is_wrong_use_and_keeps_the_earlier_report(
+    tmp_path: Path, replace_set_up: ReplaceSetUp
+) -> None:
+    log = replace_set_up(run_setup)
+    old_report(tmp_path / "second")
+    run = GateRun(request(tmp_path / "second", published_by=tmp_path / "first"))
+
+    with pytest.raises(WrongUse, match="--published-by"):
+        run.begin()
+
+    run.close()
+    assert log == []
+    assert (tmp_path / "second" / "results.json").read_text("utf-8") == "{}"
 
 
 # ---- the folder of the report ----

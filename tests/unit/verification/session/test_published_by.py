@@ -189,8 +189,8 @@ def test_pauses_become_longer(index: FakeUpstream, monkeypatch: pytest.MonkeyPat
         now[0] += seconds
 
     monkeypatch.setattr(published_by, "_FIRST_PAUSE", 2.0)
-    monkeypatch.setattr(published_by.time, "sleep", sleep)
-    monkeypatch.setattr(published_by.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("verification.session.published_by.time.sleep", sleep)
+    monkeypatch.setattr("verification.session.published_by.time.monotonic", lambda: now[0])
 
     compared(index, minutes=4)
 

@@ -236,7 +236,7 @@ def test_failed_set_up_is_the_verdict() -> None:
     )
     assert recorder.judge().verdict is Verdict.TESTBED
     recorder.set_run_plan(RUN_PLAN)
-    assert recorder.run_plan is RUN_PLAN
+    assert recorder.run_plan == RUN_PLAN
 
 
 def test_input_of_the_verdict_has_everything_that_was_recorded(recorder: Recorder) -> None:

@@ -17,7 +17,7 @@ from tests.helpers.sample_wheels import SUBJECT
 from verification import suite
 from verification.models.cause import Severity
 from verification.models.inspection import ReleaseInspection
-from verification.models.pipeline import LivePublisherCheck
+from verification.models.pipeline import LivePublisherCheck, PipelineFailure
 from verification.models.report import (
     FileCoverage,
     FileResult,
@@ -34,6 +34,7 @@ from verification.models.results import (
     TestsSummary,
 )
 from verification.models.run import RunVerdict
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Outcome, Verdict
 from verification.report import github, html, junit, results_json, verification_md
 from verification.rules.catalogue import catalogue
@@ -306,6 +307,19 @@ def test_notes_of_the_inspection_are_in_the_report(tmp_path: Path) -> None:
     linux = linux.model_copy(update={"causes": (note, broken)})
     setup = setup._replace(inspection=ReleaseInspection(wheels=(linux, windows)))
     assert build(request(tmp_path), setup).notes == (note,)
+
+
+def test_notes_of_the_workflow_are_in_the_report(tmp_path: Path) -> None:
+    note = catalogue().cause("linter-unavailable", "publish.yml", "x")
+    flaw = catalogue().cause("release-interrupted", "publish.yml", "x")
+    record = TestbedFailureRecord(cause="machine-lost", where="act", observed="x")
+    for outcome in (
+        pipeline_result(static=(flaw, note)),
+        PipelineFailure(static=(flaw, note), testbed=record),
+    ):
+        setup = run_setup()._replace(pipeline=outcome)
+        assert note in build(request(tmp_path), setup).notes
+        assert flaw not in build(request(tmp_path), setup).notes
 
 
 def test_library_that_makes_a_failing_package_work_is_a_note(tmp_path: Path) -> None:

@@ -260,6 +260,36 @@ def test_real_actions_need_a_folder_and_the_workflow(root: Path) -> None:
         select(Options(actions_from=root, pipeline=False), root, SUBJECT.platforms)
 
 
+def test_comparison_needs_a_release_and_waits_ten_minutes(root: Path) -> None:
+    options = Options(release="1.0", published_by=root)
+    selection = select(options, root, SUBJECT.platforms)
+
+    assert (selection.published_by, selection.wait_minutes) == (root, 10)
+    assert selection.to_report(subject="quiverdb").published_by == str(root)
+    with pytest.raises(WrongUse, match=r"--published-by: .*--release"):
+        select(Options(published_by=root), root, SUBJECT.platforms)
+    with pytest.raises(WrongUse, match=r"--published-by: .*--release"):
+        select(Options(published_by=root, wheels=root), root, SUBJECT.platforms)
+
+
+@pytest.mark.parametrize("wait", ["0", "0.5", "1440"])
+def test_wait_is_a_number_of_minutes(root: Path, wait: str) -> None:
+    options = Options(release="1.0", published_by=root, wait=wait)
+
+    assert select(options, root, SUBJECT.platforms).wait_minutes == float(wait)
+
+
+@pytest.mark.parametrize("wait", ["", "-1", "ten", "nan", "inf", "1441"])
+def test_wait_of_another_form_is_wrong_use(root: Path, wait: str) -> None:
+    with pytest.raises(WrongUse, match=r"^--wait "):
+        select(Options(release="1.0", published_by=root, wait=wait), root, SUBJECT.platforms)
+
+
+def test_wait_needs_a_comparison(root: Path) -> None:
+    with pytest.raises(WrongUse, match=r"^--wait: .*--published-by"):
+        select(Options(release="1.0", wait="5"), root, SUBJECT.platforms)
+
+
 @pytest.mark.parametrize(("option", "history"), [(None, "none"), ("all", "all"), ("none", "none")])
 def test_profile_decides_the_history_without_an_option(
     root: Path, option: EarlierReleasesChoice | None, history: EarlierReleasesChoice
