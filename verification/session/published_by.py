@@ -168,7 +168,7 @@ def _differences(
             message = f"its sha256 on the index begins with {file.sha256:.16}, but that of the "
             message += f"verified file with {digest:.16}"
             if verified.is_built:
-                message += ", which the gate built itself"
+                message += ", which the gate built itself; another build has other bytes"
             yield cause("hash-mismatch", name, message, served=file.sha256, built=digest)
     for name in served:
         if name not in verified.digests:

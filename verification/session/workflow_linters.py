@@ -32,7 +32,7 @@ _MAX_BYTES = 1 << 20
 _MAX_REASON = 200
 _MAX_LINES = 5
 """How many lines of the file a message lists."""
-_LOCAL_USE = re.compile(r"""\buses["']?\s*:\s*["']?[.$]/([^\s"',}#]+)""")
+_LOCAL_USE = re.compile(r"""\buses["']?\s*:\s*["']?[.$]/([^\s"',}#\x00-\x1f]{1,200})""")
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 _ADDITIONAL_RULES = ("self-hosted-runner",)
 """The rules of zizmor's strictest persona that count in a release workflow."""
@@ -177,7 +177,10 @@ def used_files(root: Path, workflow: str) -> tuple[tuple[Path, ...], tuple[Path,
         if path in found or not (root / path).is_file():
             continue
         found[path] = None
-        text = (root / path).read_bytes()[:_MAX_BYTES].decode("utf-8", "replace")
+        try:
+            text = (root / path).read_bytes()[:_MAX_BYTES].decode("utf-8", "replace")
+        except OSError:
+            continue  # each linter reports the file
         pending += (
             target for use in _LOCAL_USE.findall(text) for target in _targets(root, Path(use))
         )
@@ -190,7 +193,7 @@ def _targets(root: Path, use: Path) -> Iterator[Path]:
     names = (use,) if use.suffix in (".yml", ".yaml") else (use / "action.yml", use / "action.yaml")
     for name in names:
         path = Path(os.path.normpath(name))
-        if (root / path).resolve().is_relative_to(root.resolve()):
+        if Path(os.path.realpath(root / path)).is_relative_to(os.path.realpath(root)):
             yield path
 
 

@@ -48,7 +48,7 @@ def test_an_outcome_is_unchanged_by_json(outcome: PipelineResult | PipelineFailu
 def test_the_json_of_a_result_keeps_its_keys() -> None:
     fields = json.loads(result().model_dump_json())
 
-    assert set(fields) == {"static", "evidence", "live", "dynamic"}
+    assert set(fields) == {"static", "evidence", "live", "dynamic", "linters"}
     assert set(fields["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
     evidence = fields["evidence"]
     assert set(evidence) == {

@@ -254,6 +254,19 @@ def test_only_existing_files_of_the_checkout_are_linted(use: str, tmp_path: Path
     assert used_files(root, "publish.yml") == ((WORKFLOW_FOLDER / "publish.yml",), ())
 
 
+@pytest.mark.parametrize(
+    "use", ["a\x00b", "a" * 5000, "/".join("a" * 3000), "loop/x", "../" * 50 + "etc", "\ud800", "*"]
+)
+def test_use_that_names_no_file_is_left_out(use: str, tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    (root / "loop").symlink_to("loop")
+    text = f"jobs: {{a: {{steps: [{{uses: ./{use}}}]}}}}"
+    path = root / WORKFLOW_FOLDER / "publish.yml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    assert used_files(root, "publish.yml") == ((WORKFLOW_FOLDER / "publish.yml",), ())
+
+
 # ---- what a linter cannot check ----
 
 
