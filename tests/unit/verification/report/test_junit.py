@@ -162,6 +162,17 @@ def test_a_verified_cell_passes_with_its_outcome_as_a_property(
     assert _properties(case)["outcome"] == outcome
 
 
+def test_the_causes_of_a_verified_item_are_its_output(tmp_path: Path) -> None:
+    flaw = catalogue().cause("release-interrupted", "publish.yml:9", "the text")
+    run = report(items=(item("pipeline", flaw, verdict=Verdict.VERIFIED), item("publisher")))
+    suite = _suite(tmp_path, run)
+
+    (line,) = (_case(suite, "pipeline").findtext("system-out") or "").splitlines()
+    assert line.startswith("publish.yml:9: the text")
+    assert _case(suite, "publisher").find("system-out") is None
+    assert suite.get("failures") == "0"
+
+
 def test_an_interrupted_run_has_a_property(tmp_path: Path) -> None:
     run = report(cell(LINUX, reason="it was interrupted"))
     suite = _suite(tmp_path, run.model_copy(update={"interrupted": True}))
