@@ -184,6 +184,8 @@ class Workflow(Model):
     called: Mapping[str, Workflow] = {}
     """The workflow that each job with `uses` calls, by the id of the job. A workflow that could not
     be read is missing (`verification.models.workflow_call`)."""
+    others: tuple[Workflow, ...] = ()
+    """The other workflow files of the repository. A file that GitHub would refuse is missing."""
 
     def jobs_before(self, job: str) -> frozenset[str]:
         """Return the ids of all jobs that end before a job starts."""

@@ -7,7 +7,7 @@ most the permissions of the job that calls it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from verification.models.workflow import BadWorkflow, Workflow, WorkflowJob
@@ -33,11 +33,23 @@ def with_called_workflows(
 ) -> Workflow:
     """Return a workflow of the repository at ``root``, with the workflows that its jobs call.
 
+    The result also has the other workflow files of the repository.
+
     Raises:
         BadWorkflow: GitHub would refuse the run. A called workflow is missing, cannot be called or
             calls itself, or one of its jobs requests more permissions than the calling job has.
     """
-    return _with_called(workflow, root, find, (workflow.path,))
+    called = _with_called(workflow, root, find, (workflow.path,))
+    return called.model_copy(update={"others": tuple(_others(workflow.path))})
+
+
+def _others(path: Path) -> Iterator[Workflow]:
+    for other in sorted(path.parent.glob("*.y*ml")):
+        if other != path:
+            try:
+                yield load(other)
+            except BadWorkflow:
+                continue
 
 
 def _with_called(

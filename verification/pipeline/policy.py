@@ -16,6 +16,7 @@ from verification.pipeline.conditions import (
     check_interruption,
     check_triggers,
 )
+from verification.pipeline.dispatches import check_dispatches
 from verification.pipeline.job_order import check_order
 from verification.pipeline.permissions import (
     check_permissions,
@@ -58,6 +59,7 @@ def check_files(
                 *check_triggers(files.workflow, event, repository),
                 *check_conditions(files.workflow, event, repository),
                 *check_interruption(files.workflow, event, repository),
+                *check_dispatches(files.workflow, event, repository),
                 *_causes(files.workflow, files, plan, subject, trials),
             )
         )

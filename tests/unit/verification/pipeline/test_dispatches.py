@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from verification.models.workflow import Event, Workflow
+from verification.models.workflow_call import with_called_workflows
+from verification.models.workflow_file import load
+from verification.pipeline.dispatches import check_dispatches
+
+EVENT = Event(name="workflow_dispatch", ref="refs/heads/main", inputs={"file": "python.yml"})
+PYTHON = """
+name: Publish for Python
+on:
+  workflow_dispatch:
+    inputs:
+      ref: {required: true}
+      dry: {type: boolean}
+      index: {type: choice, options: [test, live]}
+jobs: {one: {runs-on: x, steps: [{run: a}]}}
+"""
+RELEASE = """
+on: {workflow_dispatch: {inputs: {file: }}}
+jobs:
+  dispatch:
+    runs-on: x
+    steps:
+    - CONDITION
+      run: |
+        COMMAND
+"""
+
+
+def loaded(folder: Path, command: str, python: str = PYTHON, condition: str = "") -> Workflow:
+    workflows = folder / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "python.yml").write_text(python, "utf-8")
+    (workflows / "broken.yml").write_text("on: push", "utf-8")
+    text = RELEASE.replace("COMMAND", command).replace("CONDITION", f"if: {condition or 'true'}")
+    (workflows / "release.yml").write_text(text, "utf-8")
+    return with_called_workflows(load(workflows / "release.yml"), folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'gh workflow run python.yml --ref "$TAG" -f ref="$TAG"',
+        "gh workflow run python.yml -f ref=v1 -F dry=$DRY --field=index=live",
+        "gh workflow run 'Publish for Python' --raw-field ref=v1 -f index=${{ vars.INDEX }}",
+        "gh workflow run ${{ inputs.file }} -f ref=v1",
+        'gh workflow run python.yml -R "$GITHUB_REPOSITORY" -f ref=v1',
+        "gh workflow run python.yml --repo ${{ github.repository }} -f ref=v1",
+        "gh workflow run release.yml",
+        # These are not judged.
+        "gh workflow run other.yml --repo another/repository",
+        'gh workflow run "$NAME"',
+        "gh workflow list",
+        "echo gh workflow run other.yml",
+    ],
+)
+def test_dispatch_that_starts_a_workflow_is_silent(command: str, tmp_path: Path) -> None:
+    assert list(check_dispatches(loaded(tmp_path, command), EVENT, "me/demo")) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("gh workflow run other.yml", "other.yml"),
+        ("gh workflow run broken.yml", "broken.yml"),
+        ("gh workflow run python.yml", "python.yml"),
+        ("gh workflow run python.yml -f ref=v1 -f other=x", "python.yml"),
+        ("gh workflow run python.yml -f ref=v1 -f index=another", "python.yml"),
+        ("gh workflow run other.yml --repo ${{ github.repository }}", "other.yml"),
+    ],
+)
+def test_dispatch_that_starts_no_workflow_is_broken(
+    command: str, name: str, tmp_path: Path
+) -> None:
+    (cause,) = check_dispatches(loaded(tmp_path, command), EVENT, "me/demo")
+
+    assert (cause.name, cause.severity) == ("workflow-not-triggered", "broken")
+    assert cause.facts["workflow"] == name
+    assert cause.where.startswith("release.yml:7 ")
+
+
+def test_dispatched_workflow_needs_the_event(tmp_path: Path) -> None:
+    python = PYTHON.replace("workflow_dispatch", "workflow_call").replace(
+        "{required: true}", "{type: string}"
+    )
+    python = python.replace("{type: choice, options: [test, live]}", "{type: string}")
+
+    (cause,) = check_dispatches(loaded(tmp_path, "gh workflow run python.yml", python), EVENT)
+
+    assert cause.name == "workflow-not-triggered"
+
+
+def test_dispatch_that_a_condition_skips_is_silent(tmp_path: Path) -> None:
+    skipped = loaded(tmp_path, "gh workflow run other.yml", condition="inputs.file == 'x'")
+
+    assert list(check_dispatches(skipped, EVENT)) == []

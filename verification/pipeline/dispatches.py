@@ -1,0 +1,115 @@
+"""Check the workflows that the jobs of a release start with `gh workflow run`.
+
+The options are those of the documentation of `gh` ("gh workflow run").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from verification.models.base import Model
+from verification.models.cause import Cause
+from verification.models.workflow import Event, Workflow, WorkflowInput
+from verification.pipeline.expressions import Context, UnknownValue, fill, with_env
+from verification.pipeline.job_runs import job_runs
+from verification.pipeline.shell import commands
+from verification.pipeline.triggers import decide
+from verification.pipeline.workflow_causes import cause
+
+_FIELDS = frozenset(("-f", "--raw-field", "-F", "--field"))
+_REPOSITORY = frozenset(("-R", "--repo"))
+_WITH_VALUE = _FIELDS | _REPOSITORY | {"-r", "--ref"}
+_THIS_REPOSITORY = frozenset(("", "$GITHUB_REPOSITORY", "${GITHUB_REPOSITORY}"))
+
+
+class Dispatch(Model):
+    """A command that dispatches a workflow."""
+
+    name: str
+    """The name of the file or of the workflow."""
+    repository: str
+    """The repository; empty for the one of the job."""
+    inputs: Mapping[str, str]
+
+
+def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
+    """Yield a cause for each dispatch in a release that starts no workflow of this repository.
+
+    A dispatch whose name only a run gives, or to another repository, is not judged.
+    """
+    for run in job_runs(workflow, event, repository):
+        context = run.combination_contexts()[0]
+        for step, decided in run.steps():
+            if decided.runs is False or run.decided.runs is False or step.run is None:
+                continue
+            script = _filled(step.run, with_env(context, step.env))
+            for dispatch in _dispatches(script, step.shell):
+                if dispatch.repository not in _THIS_REPOSITORY | {repository}:
+                    continue
+                if "$" not in dispatch.name and (fault := _fault(workflow, dispatch)):
+                    message = f"dispatches {dispatch.name}: {fault}"
+                    where, facts = run.location(step), {"workflow": dispatch.name}
+                    yield cause("workflow-not-triggered", where, message, **facts)
+
+
+def _filled(script: str, context: Context) -> str:
+    """Return a script in which the known expressions of each line have their values."""
+    lines = []
+    for line in script.splitlines():
+        try:
+            lines.append(fill(line, context))
+        except (ValueError, UnknownValue):
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _dispatches(script: str, shell: str | None) -> Iterator[Dispatch]:
+    for words in commands(script, shell):
+        if words[:3] == ("gh", "workflow", "run"):
+            yield _dispatch(words[3:])
+
+
+def _dispatch(words: tuple[str, ...]) -> Dispatch:
+    names: list[str] = []
+    values: dict[str, list[str]] = {}
+    pending = iter(words)
+    for word in pending:
+        option, has_value, value = word.partition("=")
+        if option in _WITH_VALUE:
+            values.setdefault(option, []).append(value if has_value else next(pending, ""))
+        elif not word.startswith("-"):
+            names.append(word)
+    fields = [text.partition("=") for option in _FIELDS for text in values.get(option, [])]
+    repositories = [text for option in _REPOSITORY for text in values.get(option, [])]
+    return Dispatch(
+        name=names[0] if names else "$",
+        repository=repositories[-1] if repositories else "",
+        inputs={name: value for name, _, value in fields},
+    )
+
+
+def _fault(workflow: Workflow, dispatch: Dispatch) -> str:
+    """Return why a dispatch starts no workflow, or ""."""
+    files = (workflow, *workflow.others)
+    names = {file.path.name: file for file in files} | {file.name: file for file in files}
+    target = names.get(dispatch.name.rpartition("/")[2]) or names.get(dispatch.name)
+    if target is None:
+        found = ", ".join(file.path.name for file in files)
+        return f"the repository has no such workflow; its workflows are: {found}"
+    trigger = target.on.get("workflow_dispatch")
+    inputs = {
+        name: _known(value, trigger.inputs.get(name) if trigger else None)
+        for name, value in dispatch.inputs.items()
+    }
+    event = Event(name="workflow_dispatch", inputs=inputs, by_workflow=True)
+    decision = decide(target, event)
+    return "" if decision else decision.reason
+
+
+def _known(value: str, declared: WorkflowInput | None) -> str:
+    """Return a value of an input. One that only a run gives becomes one that is accepted."""
+    if "$" not in value or declared is None:
+        return value
+    if declared.type == "boolean":
+        return "true"
+    return declared.options[0] if declared.options else value
