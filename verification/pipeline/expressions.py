@@ -278,6 +278,7 @@ def _payload(event: Event, inputs: Mapping[str, str], repository: str) -> dict[s
             payload["release"] = _release(event)
         case "workflow_dispatch":
             payload["inputs"] = dict(inputs)
+            payload |= {"ref": event.ref} if event.ref else {}
         case "pull_request" | "pull_request_target":
             payload["pull_request"] = {"base": {"ref": event.base}}
         case "workflow_run":

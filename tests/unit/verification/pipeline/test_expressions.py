@@ -418,6 +418,7 @@ PUSH = Event(ref="refs/tags/v1.0", sha="abc", message="Release")
         (Event(name="workflow_dispatch"), "inputs.n", 3),
         (Event(name="workflow_dispatch"), "inputs.where", "test"),
         (Event(name="workflow_dispatch"), "inputs.missing", None),
+        (Event(name="workflow_dispatch", ref="refs/heads/a"), "github.event.ref", "refs/heads/a"),
     ],
 )
 def test_event_gives_its_contexts(event: Event, text: str, result: JsonValue) -> None:
