@@ -248,6 +248,20 @@ def test_published_file_with_the_same_bytes_is_no_fault(
     assert len(evidence.index.files) == 2
 
 
+@pytest.mark.long
+def test_published_file_with_other_bytes_is_skipped_with_skip_existing(
+    push_tag: PushTag, good_wheel: Path, tmp_path: Path
+) -> None:
+    """test_action_inputs.py has the rule for this input."""
+    other = wheels.mutate(good_wheel, tmp_path, add={"quiverdb/late.py": "LATE = True\n"})
+    skip = (TO_PUBLISH, f"{TO_PUBLISH}\n          skip_existing: true")
+    _, evidence = push_tag(skip, store=[other], registered=_active())
+
+    assert [run.result for run in evidence.run.job_runs("publish")] == ["success"]
+    assert len(evidence.index.files) == 2
+    assert not evidence.run.unsupported
+
+
 def _active() -> tuple[TrustedPublisher, ...]:
     return tuple(publisher.model_copy(update={"pending": False}) for publisher in REGISTERED)
 
@@ -278,9 +292,8 @@ def test_older_name_of_an_input_is_no_fault(push_tag: PushTag) -> None:
 @pytest.mark.parametrize(
     ("old", "added"),
     [
-        ("generate_release_notes: true", "previous_tag: v0.4.0"),
-        # test_action_inputs.py has the rule for this input.
-        (TO_PUBLISH, "skip_existing: true"),
+        ("generate_release_notes: true", "discussion_category_name: News"),
+        ("persist-credentials: false", "ssh-key: x"),
     ],
 )
 def test_input_that_a_stand_in_lacks_is_a_testbed_failure(
