@@ -430,7 +430,7 @@ def stop_provided() -> bool:
 
 
 class Run(Model):
-    """One run of the suite. Each container, network and volume that it starts has its labels."""
+    """One run of the suite. Everything that it makes on the engine has its labels."""
 
     id: str
     owner: str
@@ -487,7 +487,9 @@ def _age_hours(attributes: Mapping[str, object]) -> float:
 
 
 def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bool = False) -> int:
-    """Remove the containers, networks and volumes of runs that have ended. Return their number.
+    """Remove what runs that have ended left on the engine. Return the number of objects.
+
+    These are containers, networks, volumes, and the images that actions of a workflow built.
 
     With ``run``, remove only those of this run. With ``everything``, remove those of all runs.
     Without ``everything``, a kept container stays for 24 hours.
@@ -516,6 +518,9 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
         for volume in client.volumes.list(filters={"label": label}):
             if is_due(_age_hours(volume.attrs), volume.attrs.get("Labels")):
                 removed += _remove(functools.partial(volume.remove, force=True))
+        for image in client.api.images(filters={"label": label}):
+            if is_due((time.time() - image["Created"]) / 3600, image["Labels"]):
+                removed += _remove(functools.partial(client.images.remove, image["Id"], force=True))
     except (docker.errors.DockerException, requests.RequestException) as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
     return removed

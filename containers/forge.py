@@ -11,14 +11,18 @@ import ipaddress
 import json
 import secrets
 import string
+import tarfile
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Self
 
 import docker.errors
 import pydantic
 import requests
 
-from containers.commands import ManagedContainer, execute, read_file, ready_line, start
+from containers.builder import owned_by_root
+from containers.commands import ManagedContainer, execute, read_file, ready_line, remove, start
 from containers.images import tar_of
 from containers.network import ClosedNetwork
 from verification.models.errors import TestbedFailure
@@ -52,7 +56,7 @@ class Forge(ManagedContainer):
 
     It starts on ``network``. `connect` adds further networks. If a request comes from an address
     without a registered job, the forge waits up to ``registration_timeout_seconds`` for the
-    registration.
+    registration. It serves the bare repository in the folder ``bare`` over git.
     """
 
     def __init__(
@@ -62,9 +66,11 @@ class Forge(ManagedContainer):
         repository: Repository,
         workflow: WorkflowRun,
         *,
+        bare: Path | None = None,
         registration_timeout_seconds: float = 5.0,
     ) -> None:
         self.repository = repository
+        self._bare = bare
         self.workflow = workflow
         self.token = f"ghs_{_random(36)}"
         self.request_token = _random(64)
@@ -99,6 +105,8 @@ class Forge(ManagedContainer):
 
     def __enter__(self) -> Self:
         start(self._container, "forge-unreachable", "forge")
+        if self._bare:
+            self._put_repository(self._bare)
         return self
 
     @property
@@ -216,6 +224,17 @@ class Forge(ManagedContainer):
         self._signing_key, self._published_keys = signing_key, sorted(set(published_keys))
         keys = {"signing": self._signing_key, "published": self._published_keys}
         self._put({"keys.json": json.dumps(keys).encode()}, _FOLDER)
+
+    def _put_repository(self, bare: Path) -> None:
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                tar.add(bare, f"{_FOLDER}/repository.git", filter=owned_by_root)
+            packed.seek(0)
+            try:
+                self._container.get_wrapped_container().put_archive("/", packed)
+            except (docker.errors.DockerException, requests.RequestException) as error:
+                remove(self._container)
+                raise _unreachable(error) from error
 
     def _put(self, files: dict[str, bytes], folder: str) -> None:
         try:

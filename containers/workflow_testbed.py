@@ -96,8 +96,13 @@ class WorkflowTestbed:
         index_requests = [] if index.failure else self.index_log()
         forge_requests = [] if forge.failure else self.forge.log()
         files = {} if index.failure else self.files(project)
+        unsupported = {
+            f"{line.job}: {line.unsupported}"
+            for line in forge_requests
+            if line.job and line.unsupported
+        }
         return PipelineEvidence(
-            run=run,
+            run=run.model_copy(update={"unsupported": (*run.unsupported, *sorted(unsupported))}),
             repository=self.repository.full_name,
             workflow=self.runner.file.path,
             releases=() if forge.failure else self.forge.releases(),
@@ -173,6 +178,7 @@ def start(
                     sha=pushes[0].sha,
                     run_id=run_id,
                 ),
+                bare=repository.bare,
             )
         )
         environment = forge_environment(

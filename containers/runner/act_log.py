@@ -26,8 +26,12 @@ _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
 _MAX_NAME_LENGTH = 63 - len("act-")
 """The maximum length of a job's name in the name of its container, before the hash."""
-_EXIT_CODE = re.compile(r"\W*exitcode '(\d+)': failure")
-"""The line that act prints after a command of a step failed."""
+_EXIT_CODE = re.compile(r"\W*(?:exitcode '(\d+)': failure|exit with `FAILURE`: (\d+))")
+"""The line that act prints after a command of a step, or the program of a Docker action, failed."""
+_UNKNOWN_ACTION = re.compile(
+    r"LocalRepositoryCache not matched https?://[^/ ]+/(\S+) with Ref (\S+)"
+)
+"""The line that act prints before it downloads an action, which is impossible here."""
 
 
 class ActLine(Model):
@@ -74,6 +78,13 @@ class RemovedContainer(Model):
     state: ContainerState
 
 
+class UnavailableImage(Model):
+    """An image that a job needs and cannot get."""
+
+    image: str
+    why: str
+
+
 class StandInFailure(Model):
     """A failure of the testbed that a stand-in action reports."""
 
@@ -89,6 +100,9 @@ class ConductorLine(Model):
     act: ActLine | None = None
     job: JobContainer | None = None
     removed: RemovedContainer | None = None
+    unavailable: UnavailableImage | None = None
+    unsupported: str | None = None
+    """What a job requests from the engine and the testbed does not support."""
     text: str | None = None
     """A line of act that is not in the format of its log."""
     ended: int | None = None
@@ -134,7 +148,7 @@ class ActLog:
         self.exit_code: int | None = None
         """Act's exit code. None while act runs."""
         self.unsupported: list[str] = []
-        """The requests that a stand-in action does not support."""
+        """The requests that a stand-in action or the relay does not support."""
         self._jobs: dict[tuple[str, str, str], _JobLog] = {}
         """The logs by name of the job, id of the job and combination."""
         self._containers: dict[str, list[_Container]] = {}
@@ -155,6 +169,8 @@ class ActLog:
             self.other_lines.append(line.act.msg.rstrip("\n"))
         elif line.removed:
             self.set_state(line.removed.container, line.removed.state)
+        elif line.unsupported:
+            self.unsupported.append(line.unsupported)
         elif line.ended is not None:
             self.exit_code = line.ended
         elif line.text is not None:
@@ -183,6 +199,8 @@ class ActLog:
             job.result, job.ended = _outcome(line.job_result), time
         text = line.msg.rstrip("\n")
         if text.startswith("LocalRepositoryCache "):
+            if match := _UNKNOWN_ACTION.match(text):
+                job.failures.append(_unknown_action(line.job_id, f"{match[1]}@{match[2]}"))
             return
         if not line.step_id or line.step_id[0] in _SET_UP:
             job.lines.append(text.strip())
@@ -198,7 +216,7 @@ class ActLog:
         if line.raw_output:
             self._report(job, line.job_id, text)
         elif match := _EXIT_CODE.match(text):
-            step.exit_code = int(match[1])
+            step.exit_code = int(match[1] or match[2])
 
     def _report(self, job: _JobLog, name: str, text: str) -> None:
         """Read a line that a stand-in action prints for the host."""
@@ -271,6 +289,15 @@ class ActLog:
             if name and (expected == name or (expected.startswith(name) and len(containers) == 1)):
                 return container
         return containers[0] if len(containers) == 1 else None
+
+
+def _unknown_action(job: str, uses: str) -> TestbedFailureRecord:
+    return TestbedFailureRecord(
+        cause="action-unavailable",
+        where=f"job {job}",
+        observed=f"{uses} cannot run: a local action uses it, and it has no checkout. Put its "
+        f"checkout at FOLDER/{uses} (actions_from)",
+    )
 
 
 def _outcome(result: str) -> JobOutcome:

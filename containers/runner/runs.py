@@ -29,7 +29,7 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from containers import images
+from containers import builder, images
 from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
 from containers.progress import print_line, step
@@ -124,7 +124,12 @@ class Runner:
         self.workflow = with_called_workflows(
             load(repository.tree / file.path), repository.tree, find
         )
-        self.actions = resolve(self.workflow, file.actions_from)
+        self.actions = resolve(
+            self.workflow,
+            file.actions_from,
+            root=repository.tree,
+            find_image=functools.partial(_image_id, engine),
+        )
         self.artifacts: dict[int, bytes] = {}
         """The artifacts of the earlier attempts of each run, as archives by run id."""
         self._decide = decide
@@ -369,6 +374,7 @@ class _Attempt:
             "registered_jobs": "/conduct/registered_jobs",
             "artifacts": _ARTIFACTS,
             "attempt": self.number,
+            "dockerfiles": self.runner.actions.dockerfiles,
             "identity": {
                 "url": environment.identity_url,
                 "token": environment.identity_token,
@@ -380,7 +386,7 @@ class _Attempt:
         add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
         self.runner.repository.pack(tar, "conduct/repository.git")
         for target, checkout in self.runner.actions.real.items():
-            tar.add(checkout, target.lstrip("/"))
+            tar.add(checkout, target.lstrip("/"), filter=_action_file)
 
     def _command(self) -> list[str]:
         runner = self.runner
@@ -433,6 +439,10 @@ class _Attempt:
                 marker, _, request = (line.act.program_output or "").partition(" ")
                 if marker == "e2e-build" and request:
                     self._build(line.act, request)
+            elif line.unavailable:
+                where = f"image of {line.unavailable.image}"
+                failure = TestbedFailure("action-unavailable", where, line.unavailable.why)
+                self.failures.append(failure)
 
     def _register(
         self, client: docker.DockerClient, conductor: Container, job: JobContainer
@@ -494,7 +504,10 @@ class _Attempt:
             self.artifacts = tuple(_artifacts(tar))
 
     def _remove(self, *, volumes: bool = True) -> None:
-        """Remove all containers and volumes of this run, or leave them to the next sweep."""
+        """Remove all containers, volumes and built images of this run.
+
+        What the engine does not remove now is removed by the next sweep.
+        """
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
@@ -506,6 +519,25 @@ class _Attempt:
             for volume in client.volumes.list(filters=self._filter) if volumes else []:
                 with contextlib.suppress(docker.errors.APIError):
                     volume.remove(force=True)
+            for image in client.api.images(filters=self._filter):
+                with contextlib.suppress(docker.errors.APIError):
+                    client.images.remove(image["Id"], force=True)
+
+
+def _image_id(engine: Engine, name: str) -> str | None:
+    """Return the id of an image of the engine, or None if the engine does not have it."""
+    try:
+        with contextlib.closing(engine.client()) as client:
+            return str(client.images.get(name).id)
+    except docker.errors.ImageNotFound:
+        return None
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("engine-unreachable", f"image {name}", str(error)) from error
+
+
+def _action_file(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Leave out the git folder of a checkout, as GitHub does; a filter for ``TarFile.add``."""
+    return None if ".git" in Path(info.name).parts else builder.owned_by_root(info)
 
 
 def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:

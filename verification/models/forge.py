@@ -101,6 +101,8 @@ class ForgeRequest(LoggedRequest):
     request_id: str = ""
     refused: str = ""
     """Why the forge refused the request."""
+    unsupported: str = ""
+    """What the job requests and the forge does not support."""
     problem: str = ""
     """The message of an error response."""
     kids: tuple[str, ...] = ()

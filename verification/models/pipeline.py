@@ -131,14 +131,20 @@ class BuiltWheel(Model):
 
 
 class ActionUse(Model):
-    """A GitHub action that the workflow names, and the real action or stand-in that ran."""
+    """A GitHub action that the workflow names, and the real action or stand-in that ran.
+
+    It can also be an action that a composite action uses, or an image (`docker://IMAGE`).
+    """
 
     uses: str
     """The key `uses` of the step."""
     where: str = Field(description="The line of the workflow.")
     kind: Literal["real", "stand-in"]
     """Whether the real action or a stand-in ran."""
-    version: str = Field(description="The version that ran, or that the stand-in replaces.")
+    version: str = Field(
+        description="The version that the stand-in replaces; for a real action the tag of its "
+        "commit, if it has one."
+    )
     named: str = Field(
         default="",
         description="The version that the workflow names: a tag, a branch, or the version of a "
@@ -151,11 +157,31 @@ class ActionUse(Model):
     )
     folder: str
     """The name of the folder with its files in the container of act."""
+    identity: str = Field(
+        default="",
+        description="What ran for a real action: `commit HASH` of a checkout without changes, else "
+        "`sha256 HASH` of the files, or `image ID`.",
+    )
+    pinned: str = Field(
+        default="",
+        description="The commit that the workflow names for a real action; empty if it names a tag "
+        "or branch that the checkout does not know.",
+    )
+    used_by: tuple[str, ...] = Field(
+        default=(),
+        description="The chain of actions that use it, that of the workflow first; empty for a "
+        "step of the workflow.",
+    )
     unknown: tuple[str, ...] = Field(
         default=(),
         description="Inputs in the workflow that the action does not have. GitHub ignores them "
         "with a warning.",
     )
+
+    @property
+    def is_pinned(self) -> bool:
+        """True if the commit that the workflow names ran, or if it names no known commit."""
+        return not self.pinned or self.identity == f"commit {self.pinned}"
 
 
 class PipelineRun(Model):

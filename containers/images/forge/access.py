@@ -31,8 +31,9 @@ class AccessControl:
         """
         if access == "open":
             return
-        job = self._identify(request)
+        job = self.identify(request)
         if repository is not None and repository.lower() != self._repository.full_name.lower():
+            request.notes["unsupported"] = f"the repository {repository}"
             raise not_found()
         if job is None:
             if access == "read" and self._repository.public:
@@ -49,7 +50,13 @@ class AccessControl:
             request.notes["refused"] = f"the job has no permission contents: {access}"
             raise Problem(403, "Resource not accessible by integration")
 
-    def _identify(self, request: Request) -> JobIdentity | None:
+    def identify(self, request: Request) -> JobIdentity | None:
+        """Return the job that sends a request. None if the request has no token.
+
+        Raises:
+            Problem: 401 for a wrong token, or if no job is registered at the address.
+            ConfigError: the file of the job at this address is not valid.
+        """
         token = _token(request.headers.get("Authorization", ""))
         if token is None:
             return None

@@ -18,6 +18,8 @@ from werkzeug.wrappers import Response
 from .access import AccessControl
 from .assets_api import AssetsApi
 from .config import Settings
+from .git_api import GitApi
+from .git_tags import GitTags
 from .graphql_api import GraphqlApi
 from .identity_api import IdentityApi
 from .jobs import Jobs
@@ -52,7 +54,8 @@ class ForgeApp:
         }
         keys = Keys(folder)
         keys.published()  # creates the first key now, so that no request waits for it
-        refs, representations = Refs(repository), Representations(repository)
+        refs = Refs(repository, GitTags(folder))
+        representations = Representations(repository)
         store = ReleaseStore(folder, refs)
         for route in (
             *RepositoryApi(repository, refs, representations).routes(),
@@ -60,6 +63,7 @@ class ForgeApp:
             *AssetsApi(store, representations).routes(),
             *GraphqlApi(repository, store, refs, representations).routes(),
             *IdentityApi(settings, self._jobs, keys).routes(),
+            *GitApi(folder, repository, self._access).routes(),
         ):
             self._routers[route.host].add(route)
 

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from .config import Repository
+from .git_tags import GitTags
 
 # git-check-ref-format(1).
 _MALFORMED = re.compile(
@@ -31,7 +32,8 @@ class RefTarget:
 class Refs:
     """The branches and tags of the repository. They change during a run."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, git: GitTags | None = None) -> None:
+        self._git = git
         self._lock = threading.Lock()
         self._branches = dict(repository.branches)
         self._tags = dict(repository.tags)
@@ -92,15 +94,20 @@ class Refs:
         """Create a lightweight tag if it does not exist."""
         commit = self.commit(commitish or self._default)
         with self._lock:
-            if commit is not None:
-                self._tags.setdefault(name, commit)
+            if commit is not None and name not in self._tags:
+                self._tags[name] = commit
+                if self._git:
+                    self._git.create(name, commit)
 
     def delete(self, name: str) -> bool:
         """Delete a tag by its full name. Return True if it existed."""
         short = name.removeprefix("refs/tags/") if name.startswith("refs/tags/") else ""
         with self._lock:
             self._annotated.pop(short, None)
-            return self._tags.pop(short, None) is not None
+            existed = self._tags.pop(short, None) is not None
+            if existed and self._git:
+                self._git.delete(short)
+            return existed
 
 
 def version_key(tag: str) -> tuple[tuple[int, ...], bool, str]:

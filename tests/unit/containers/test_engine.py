@@ -688,11 +688,11 @@ def test_unknown_age_is_zero(attributes: dict[str, Any]) -> None:
 # ---- the sweep ----
 
 DEAD = {LABEL_RUN: "dead", LABEL_OWNER: "nobody"}
-KINDS = ("containers", "networks", "volumes")
+KINDS = ("containers", "networks", "volumes", "images")
 
 
 class _Resource:
-    """A fake container, network or volume. It records the options of its removal."""
+    """A fake container, network, volume or image. It records the options of its removal."""
 
     def __init__(
         self,
@@ -728,7 +728,17 @@ def _client(**resources: list[_Resource]) -> Any:
 
         return SimpleNamespace(list=list_by_label)
 
-    return SimpleNamespace(**{kind: collection(kind) for kind in KINDS})
+    def list_images(filters: dict[str, str]) -> list[dict[str, Any]]:
+        images = collection("images").list(filters)
+        return [{"Id": image, "Created": 0, "Labels": image.labels} for image in images]
+
+    def remove_image(image: _Resource, **options: bool) -> None:
+        image.remove(**options)
+
+    client = SimpleNamespace(**{kind: collection(kind) for kind in KINDS})
+    client.images.remove = remove_image
+    client.api = SimpleNamespace(images=list_images)
+    return client
 
 
 def _api_error(status: int) -> docker.errors.APIError:
@@ -742,7 +752,7 @@ def test_sweep_removes_only_resources_of_dead_runs() -> None:
     resources = {
         kind: [_Resource(DEAD), _Resource(live), _Resource({"other": "project"})] for kind in KINDS
     }
-    assert engine.sweep(_client(**resources)) == 3
+    assert engine.sweep(_client(**resources)) == len(KINDS)
     for of_kind in resources.values():
         assert [resource.removed is not None for resource in of_kind] == [True, False, False]
 

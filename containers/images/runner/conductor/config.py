@@ -35,6 +35,9 @@ class Config:
     """The folder of the artifacts."""
     attempt: int
     identity: IdentityEndpoint
+    dockerfiles: list[str]
+    """The Dockerfiles of the actions that are known before the run. A relative path is in
+    ``folder``."""
 
 
 def load(path: Path) -> Config:

@@ -2,7 +2,9 @@
 
 Print one JSON object per line: ``{"at", "act"}`` for a line of act's log, ``{"at", "job"}`` for the
 container of a job, ``{"at", "removed"}`` for a container that act removes, ``{"at", "text"}`` for
-other output of act, ``{"at", "ended"}`` with the exit code at the end.
+other output of act, ``{"at", "unsupported"}`` for what the testbed does not support,
+``{"at", "unavailable"}`` for an image that a job cannot get, ``{"at", "ended"}`` with the exit code
+at the end. If an image of a known action cannot be built, act is not started.
 
 Usage: python3 -m conductor.main CONFIG.json
 """
@@ -17,9 +19,9 @@ import sys
 from pathlib import Path
 
 from .artifacts import Service, Store
-from .config import load
+from .config import Config, load
 from .output import report
-from .relay import RELAY, Relay
+from .relay import RELAY, Relay, missing_source
 
 _PORT = 8080
 _ACT_PORT = 34567
@@ -28,6 +30,8 @@ _ACT_PORT = 34567
 def main() -> int:
     """Run act with the configuration and return its exit code."""
     config = load(Path(sys.argv[1]))
+    if _report_missing(config):
+        return 0
     address = socket.gethostbyname(socket.gethostname())
     store = Store(Path(config.artifacts), config.attempt)
     Service((address, _PORT), store).start()
@@ -63,6 +67,18 @@ def main() -> int:
     code = process.wait()
     report(ended=code)
     return code
+
+
+def _report_missing(config: Config) -> bool:
+    """Report each known Dockerfile whose image cannot be built. Return True if there is any."""
+    is_missing = False
+    for name in config.dockerfiles:
+        # A path that is not absolute is in the repository.
+        text = Path(config.folder, name).read_text("utf-8", "replace")
+        if why := missing_source(text):
+            report(unavailable={"image": name, "why": why})
+            is_missing = True
+    return is_missing
 
 
 if __name__ == "__main__":

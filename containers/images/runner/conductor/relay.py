@@ -1,14 +1,18 @@
 """The relay between act and the engine.
 
-act derives the names of containers and volumes from the workflow only, so two runs of one workflow
-would remove each other's containers. It does not label volumes. Therefore its requests to the
-engine go through this relay:
+act derives the names of containers, volumes and images from the workflow only, so two runs of one
+workflow would use each other's. It does not label volumes. Therefore its requests to the engine go
+through this relay:
 
-- It gives all containers and volumes a name and labels of the run.
-- It mounts the volume of the run into the jobs.
+- It gives all containers, volumes and built images a name and labels of the run.
+- It mounts the volume of the run into all containers.
 - It reports the container of each job, and the state of each container that act removes.
+- It gives the container of a Docker action what GitHub gives it: the folder ``/github/workspace``,
+  and the network of the job. Variables name the CA of the run.
 - It sets the two variables for requests of identity tokens, only in jobs with the permission, as
   GitHub does.
+- It refuses to pull an image, and builds images only from images of the engine and without a
+  network. A refusal is reported.
 
 The TypedDict classes have only the keys of the engine's API that the relay reads or changes.
 """
@@ -16,7 +20,6 @@ The TypedDict classes have only the keys of the engine's API that the relay read
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import re
 import socket
@@ -24,17 +27,35 @@ import threading
 import time
 from pathlib import Path
 from typing import TypedDict
-from urllib.parse import parse_qs, urlencode
 
 from .config import Config
+from .dockerfile import dockerfile_of, outside_sources
+from .engine_http import ENGINE, EngineRequest, Refusal, get
 from .output import Json, report
 
-ENGINE = "/var/run/docker.sock"
 RELAY = "/run/relay.sock"
 _CREATE = re.compile(r"/v[\d.]+/containers/create$")
 _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
 _REMOVE = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})$")
-_MAX_HEAD_BYTES = 1 << 20
+_PULL = re.compile(r"/v[\d.]+/images/create$")
+_BUILD = re.compile(r"/v[\d.]+/build$")
+_IMAGE = re.compile(r"(/v[\d.]+/images/)(act-[a-z0-9-]+-dockeraction:latest)((?:/json)?)$")
+_NETWORK = re.compile(r"/v[\d.]+/networks/create$")
+_BUILT_IMAGE = re.compile(r"act-[a-z0-9-]+-dockeraction:latest")
+"""The names that act gives to the images of actions with a Dockerfile."""
+_BUILD_ERROR = re.compile(rb'"errorDetail":\{.*?"message":("(?:[^"\\]|\\.)*")')
+_OF_CONTAINER = "container:"
+_WORKSPACE = "/github/workspace"
+"""The folder of the repository in a Docker action on GitHub."""
+_CA_CERTIFICATES = "/e2e/ca-certificates.pem"
+_CA_VARIABLES = (
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)
+_KILLED = 137
 _REGISTRATION_SECONDS = 10.0
 
 
@@ -54,13 +75,17 @@ class HostConfig(TypedDict, total=False):
     Dns: list[str]
     Init: bool
     Mounts: list[Mount] | None
+    NetworkMode: str
 
 
 class CreateRequest(TypedDict, total=False):
     """A request to create a container."""
 
-    Labels: dict[str, str] | None
+    Env: list[str] | None
     HostConfig: HostConfig
+    Image: str
+    Labels: dict[str, str] | None
+    WorkingDir: str
 
 
 class ExecRequest(TypedDict, total=False):
@@ -78,7 +103,10 @@ class Relay:
         self._act_service = act_service
         self._service = service
         self._reported: set[str] = set()
-        self._names: dict[str, str] = {}
+        self._containers: dict[str, str] = {}
+        """The ids of the created containers by name."""
+        self._of_actions: set[str] = set()
+        """The ids of the containers of Docker actions."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(RELAY)
         self._listener.listen(64)
@@ -94,74 +122,73 @@ class Relay:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as engine:
-            head, body = _read_head(client)
-            if not head:
+            request = EngineRequest.receive(client)
+            if request is None:
+                return
+            try:
+                self._change(request, client)
+            except Refusal as refusal:
+                client.sendall(refusal.response())
                 return
             engine.connect(ENGINE)
-            request = self._change(head, body, client)
-            engine.sendall(request)
+            engine.sendall(request.encode())
             upload = threading.Thread(target=_copy, args=(client, engine), daemon=True)
             upload.start()
-            if _CREATE.search(head.split(b" ")[1].decode().partition("?")[0]):
-                self._forward_creation(engine, client, request)
-            else:
-                _copy(engine, client)
+            response = _copy(engine, client, keep=_is_read(request))
+            if request.method == "POST" and _CREATE.search(request.path):
+                self._keep_container(request, response)
+            elif request.method == "POST" and _BUILD.search(request.path):
+                _check_build(request, response)
             upload.join(timeout=1)
 
-    def _forward_creation(
-        self, engine: socket.socket, client: socket.socket, request: bytes
-    ) -> None:
-        """Forward the response to the creation of a container, and store the container's name."""
-        response = b""
-        while data := engine.recv(1 << 16):
-            response += data
-            client.sendall(data)
-        if match := re.search(rb'"Id":"([0-9a-f]{64})"', response):
-            name = parse_qs(request.split(b" ")[1].decode().partition("?")[2])["name"][0]
-            self._names[match[1].decode()] = name
+    def _change(self, request: EngineRequest, client: socket.socket | None) -> None:
+        """Change a request for the engine.
 
-    def _change(self, head: bytes, body: bytes, client: socket.socket) -> bytes:
-        """Return the request for the engine. If the body must change, read the rest of it first."""
-        first, *lines = head.decode("latin-1").split("\r\n")
-        method, target, protocol = first.split(" ")
-        path, _, query = target.partition("?")
-        headers = [line for line in lines if line]
-        upgrade = any(line.lower().startswith("upgrade:") for line in headers)
-        if not upgrade:
-            # Only one request per connection, so that the relay gets each request.
-            headers = [line for line in headers if not line.lower().startswith("connection:")]
-            headers.append("Connection: close")
-        if method == "DELETE" and (removes := _REMOVE.search(path)):
-            # The host checks that the container still runs, because only act may end it.
-            report(removed={"container": removes[1], "state": _state(removes[1])})
-        creates = method == "POST" and _CREATE.search(path)
-        executes = method == "POST" and _EXEC.search(path)
-        if creates:
-            parameters = {key: values[0] for key, values in parse_qs(query).items()}
-            name = self._config.prefix + parameters.get("name", "")
-            query = urlencode({**parameters, "name": name})
-        if creates or executes:
-            request = json.loads(_read_body(client, headers, body))
-            if executes:
-                self._change_execution(executes[1], request)
-            else:
-                self._change_creation(request)
-            body = json.dumps(request).encode()
-            headers = [
-                line
-                for line in headers
-                if not line.lower().startswith(("content-length:", "transfer-encoding:"))
-            ]
-            headers.append(f"Content-Length: {len(body)}")
-        target = f"{path}?{query}" if query else path
-        new_head = "\r\n".join([f"{method} {target} {protocol}", *headers, "", ""])
-        return new_head.encode("latin-1") + body
+        Raises:
+            Refusal: the engine must not get the request.
+        """
+        if match := _IMAGE.search(request.path):
+            request.path = f"{match[1]}{self._image(match[2])}{match[3]}"
+        if request.method == "DELETE" and (removes := _REMOVE.search(request.path)):
+            self._report_removal(removes[1])
+        if request.method != "POST":
+            return
+        if _CREATE.search(request.path):
+            name = self._config.prefix + request.parameters.get("name", [""])[0]
+            request.set_parameters(name=name)
+            creation: CreateRequest = json.loads(request.read_body(client))
+            self._change_creation(creation)
+            request.set_body(json.dumps(creation).encode())
+        elif executes := _EXEC.search(request.path):
+            execution: ExecRequest = json.loads(request.read_body(client))
+            self._change_execution(executes[1], execution)
+            request.set_body(json.dumps(execution).encode())
+        elif _BUILD.search(request.path):
+            self._change_build(request, client)
+        elif _PULL.search(request.path):
+            image, tag = (request.parameters.get(key, [""])[0] for key in ("fromImage", "tag"))
+            name = f"{image}{'@' if ':' in tag else ':'}{tag}" if tag else image
+            raise _unavailable(name, f"the engine does not have the image {name}")
+        elif _NETWORK.search(request.path):
+            report(unsupported="service containers of a job")
+            raise Refusal(403, "service containers are not supported")
+
+    def _report_removal(self, container: str) -> None:
+        """Report the state of a container that act removes.
+
+        The host checks that the container of a job still runs, because only act may end it. The
+        container of a Docker action ends itself, so its state is reported only if it was killed.
+        """
+        state = _state(container)
+        killed = state.get("out_of_memory") or state.get("exit_code") == _KILLED
+        if container not in self._of_actions or killed:
+            report(removed={"container": container, "state": state})
 
     def _change_creation(self, request: CreateRequest) -> None:
         labels, config = self._config.labels, self._config
         request["Labels"] = {**(request.get("Labels") or {}), **labels}
+        request["Image"] = self._image(request.get("Image", ""))
         host = request["HostConfig"]
-        host["Dns"] = config.dns
         host["Init"] = True
         mounts = host.get("Mounts") or []
         for mount in mounts:
@@ -176,6 +203,96 @@ class Relay:
             VolumeOptions={"NoCopy": True},
         )
         host["Mounts"] = [*mounts, run_volume]
+        mode = host.get("NetworkMode", "")
+        if mode.startswith(_OF_CONTAINER):
+            # The engine refuses `Dns` for a container that uses the network of another one.
+            job = config.prefix + mode.removeprefix(_OF_CONTAINER)
+            host["NetworkMode"] = _OF_CONTAINER + job
+            self._change_action(request, self._containers.get(job, ""))
+        else:
+            host["Dns"] = config.dns
+
+    def _change_action(self, request: CreateRequest, job: str) -> None:
+        """Change the container of a Docker action. ``job`` is the id of its job's container."""
+        folder = request.get("WorkingDir", "")
+        mounts = request["HostConfig"]["Mounts"] or []
+        workspaces: list[Mount] = [
+            {**mount, "Target": _WORKSPACE} for mount in mounts if mount.get("Target") == folder
+        ]
+        request["HostConfig"]["Mounts"] = [*mounts, *workspaces]
+        variables = dict(entry.partition("=")[::2] for entry in request.get("Env") or [])
+        if workspaces:
+            request["WorkingDir"] = _WORKSPACE
+            variables = {
+                name: _WORKSPACE + value.removeprefix(folder)
+                if value == folder or value.startswith(f"{folder}/")
+                else value
+                for name, value in variables.items()
+            }
+        variables = {**dict.fromkeys(_CA_VARIABLES, _CA_CERTIFICATES), **variables}
+        entries = [f"{name}={value}" for name, value in variables.items()]
+        request["Env"] = self._job_variables(job, entries)
+
+    def _change_execution(self, container: str, request: ExecRequest) -> None:
+        if variables := self._job_variables(container, request.get("Env") or []):
+            request["Env"] = variables
+
+    def _job_variables(self, container: str, entries: list[str]) -> list[str]:
+        """Return the variables of a program of a job, whose container has this id.
+
+        The first program of a job waits until the host has registered the job.
+        """
+        variables = [entry.replace(self._act_service, self._service) for entry in entries]
+        job = dict(entry.partition("=")[::2] for entry in variables).get("GITHUB_JOB")
+        if not job or not container:
+            return variables
+        if container not in self._reported:
+            self._reported.add(container)
+            names = (name for name, id_ in self._containers.items() if id_ == container)
+            report(job={"id": job, "container": container, "name": next(names, "")})
+            self._wait_for_registration(container)
+        identity = self._config.identity
+        if self._has_identity(container):
+            variables += [
+                f"ACTIONS_ID_TOKEN_REQUEST_URL={identity.url}",
+                f"ACTIONS_ID_TOKEN_REQUEST_TOKEN={identity.token}",
+            ]
+        return variables
+
+    def _change_build(self, request: EngineRequest, client: socket.socket | None) -> None:
+        """Build without a network, with name and labels of the run.
+
+        Raises:
+            Refusal: the Dockerfile needs something that the engine does not have.
+        """
+        context = request.read_body(client)
+        request.set_body(context)
+        parameters = request.parameters
+        image = parameters.get("t", [""])[0]
+        dockerfile = dockerfile_of(context, parameters.get("dockerfile", ["Dockerfile"])[0])
+        if missing := missing_source(dockerfile):
+            raise _unavailable(image, missing)
+        request.set_parameters(
+            t=self._image(image),
+            labels=json.dumps(self._config.labels),
+            networkmode="none",
+            forcerm="1",
+            nocache="1",
+            pull="0",
+        )
+
+    def _image(self, name: str) -> str:
+        """Return the name of an image in this run. Only images that act builds get a new one."""
+        return self._config.prefix + name if _BUILT_IMAGE.fullmatch(name) else name
+
+    def _keep_container(self, request: EngineRequest, response: bytes) -> None:
+        """Store the id of a created container."""
+        if match := re.search(rb'"Id":"([0-9a-f]{64})"', response):
+            container = match[1].decode()
+            self._containers[request.parameters["name"][0]] = container
+            host: HostConfig = json.loads(request.body)["HostConfig"]
+            if host.get("NetworkMode", "").startswith(_OF_CONTAINER):
+                self._of_actions.add(container)
 
     def _wait_for_registration(self, container: str) -> None:
         """Wait until the forge knows the job of a container."""
@@ -191,35 +308,41 @@ class Relay:
         except FileNotFoundError:
             return False
 
-    def _change_execution(self, container: str, request: ExecRequest) -> None:
-        variables = [
-            entry.replace(self._act_service, self._service) for entry in request.get("Env") or []
-        ]
-        job = dict(entry.partition("=")[::2] for entry in variables).get("GITHUB_JOB")
-        if job and container not in self._reported:
-            self._reported.add(container)
-            report(job={"id": job, "container": container, "name": self._names.get(container, "")})
-            self._wait_for_registration(container)
-        identity = self._config.identity
-        if job and self._has_identity(container):
-            variables += [
-                f"ACTIONS_ID_TOKEN_REQUEST_URL={identity.url}",
-                f"ACTIONS_ID_TOKEN_REQUEST_TOKEN={identity.token}",
-            ]
-        if variables:
-            request["Env"] = variables
+
+def missing_source(dockerfile: str) -> str:
+    """Return why an image cannot be built from a Dockerfile here; empty if it can be tried."""
+    sources = outside_sources(dockerfile)
+    if sources.downloads:
+        return f"its Dockerfile downloads {sources.downloads[0]}"
+    for image in sources.images:
+        if get(f"/images/{image}/json")[0] != 200:
+            return f"its Dockerfile needs the image {image}, which the engine does not have"
+    return ""
+
+
+def _unavailable(image: str, why: str) -> Refusal:
+    """Report an image that a job needs and cannot get, and return the refusal."""
+    report(unavailable={"image": image, "why": why})
+    return Refusal(404, f"{why}; the network of the run is closed")
+
+
+def _check_build(request: EngineRequest, response: bytes) -> None:
+    """Report a build that failed. It has no network here, so the reason can be the testbed."""
+    if match := _BUILD_ERROR.search(response):
+        why = f"its image cannot be built without a network: {json.loads(match[1])}"
+        report(unavailable={"image": request.parameters["t"][0], "why": why})
+
+
+def _is_read(request: EngineRequest) -> bool:
+    """Return True if the relay reads the response to a request."""
+    creates = _CREATE.search(request.path) or _BUILD.search(request.path)
+    return request.method == "POST" and bool(creates)
 
 
 def _state(container: str) -> dict[str, Json]:
     """Return the state of a container, with the fields of the suite's ``ContainerState``."""
-    connection = http.client.HTTPConnection("engine")
-    with socket.socket(socket.AF_UNIX) as engine:
-        engine.connect(ENGINE)
-        connection.sock = engine
-        connection.request("GET", f"/containers/{container}/json")
-        response = connection.getresponse()
-        content = response.read()
-    if response.status != 200:
+    status, content = get(f"/containers/{container}/json")
+    if status != 200:
         return {"status": "gone"}
     state = json.loads(content)["State"]
     return {
@@ -229,34 +352,13 @@ def _state(container: str) -> dict[str, Json]:
     }
 
 
-def _read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    received = b""
-    while b"\r\n\r\n" not in received:
-        data = client.recv(1 << 16)
-        if not data or len(received) > _MAX_HEAD_BYTES:
-            return b"", b""
-        received += data
-    head, _, body = received.partition(b"\r\n\r\n")
-    return head, body
-
-
-def _read_body(client: socket.socket, headers: list[str], body: bytes) -> bytes:
-    length = next(
-        int(line.partition(":")[2])
-        for line in headers
-        if line.lower().startswith("content-length:")
-    )
-    while len(body) < length:
-        data = client.recv(1 << 16)
-        if not data:
-            break
-        body += data
-    return body
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
+def _copy(source: socket.socket, target: socket.socket, *, keep: bool = False) -> bytes:
+    """Forward the rest of a connection. Return it if it is kept."""
+    kept = b""
     with contextlib.suppress(OSError):
         while data := source.recv(1 << 16):
+            kept += data if keep else b""
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+    return kept

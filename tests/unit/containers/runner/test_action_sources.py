@@ -113,7 +113,7 @@ def test_unavailable_action_is_a_testbed_failure_at_its_line(uses: str, fact: st
 def test_checkout_of_a_real_action_replaces_its_stand_in(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir(parents=True)
-    (folder / "action.yml").write_text("inputs: {ref: {}}\n", "utf-8")
+    (folder / "action.yml").write_text("inputs: {ref: {}}\nruns: {using: node24}\n", "utf-8")
     inputs = "        with: {REF: x, path: y}\n"
     resolved = actions.resolve(workflow_using(CHECKOUT, inputs=inputs), tmp_path)
     (use,) = resolved.uses
@@ -213,7 +213,9 @@ def test_called_workflow_of_another_repository_needs_its_checkout(tmp_path: Path
     resolved = actions.resolve(calling_workflow(tmp_path / "root", tmp_path), tmp_path)
     assert resolved.options[-1] == "--local-repository=x/y@v1=/opt/real/x-y@v1"
     assert resolved.real == {"/opt/real/x-y@v1": checkout}
-    assert [use.uses for use in resolved.uses] == [CHECKOUT]
+    called_use = resolved.uses[1]
+    assert [use.uses for use in resolved.uses] == [CHECKOUT, "x/y/.github/workflows/b.yml@v1"]
+    assert called_use.identity.startswith("sha256 ")
 
 
 def test_called_workflow_without_a_checkout_is_a_testbed_failure(tmp_path: Path) -> None:

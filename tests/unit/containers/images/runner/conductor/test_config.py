@@ -22,6 +22,7 @@ VALUES = {
     "artifacts": "/artifacts",
     "attempt": 1,
     "identity": {"url": "https://token.example", "token": "secret"},
+    "dockerfiles": ["action/Dockerfile"],
 }
 
 

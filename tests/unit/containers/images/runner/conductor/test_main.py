@@ -71,6 +71,7 @@ class Act:
             "artifacts": str(self.folder / "artifacts"),
             "attempt": 2,
             "identity": {"url": "", "token": ""},
+            "dockerfiles": [],
         }
         (self.folder / "config.json").write_text(json.dumps(config), "utf-8")
         path = str(self.folder / "config.json")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 relays = importlib.import_module("conductor.relay")
+messages = importlib.import_module("conductor.engine_http")
 configs = importlib.import_module("conductor.config")
 CONFIG = configs.Config(
     command=["act"],
@@ -30,7 +31,14 @@ CONFIG = configs.Config(
         url="https://token.example",
         token="secret",  # noqa: S106
     ),
+    dockerfiles=[],
 )
+
+
+def make_request(method: str, target: str, body: bytes = b"") -> Any:
+    """Return a request of act."""
+    head = f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+    return messages.EngineRequest.parse(head.encode(), body)
 
 
 @pytest.fixture
@@ -136,11 +144,10 @@ def test_state_of_a_removed_container_is_reported(
         def address_string(self) -> str:
             return "a socket"
 
-    monkeypatch.setattr(relays, "ENGINE", str(tmp_path / "engine.sock"))
-    with socketserver.UnixStreamServer(relays.ENGINE, Engine) as server:
+    monkeypatch.setattr(messages, "ENGINE", str(tmp_path / "engine.sock"))
+    with socketserver.UnixStreamServer(messages.ENGINE, Engine) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
-        head = f"DELETE /v1.41/containers/{'c' * 64}?force=1 HTTP/1.1\r\nHost: x".encode()
-        relay._change(head, b"", None)
+        relay._change(make_request("DELETE", f"/v1.41/containers/{'c' * 64}?force=1"), None)
     assert paths == [f"/containers/{'c' * 64}/json"]
     removed = json.loads(capsys.readouterr().out)["removed"]
     assert removed == {"container": "c" * 64, "state": state}
