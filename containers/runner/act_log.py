@@ -295,8 +295,8 @@ def _unknown_action(job: str, uses: str) -> TestbedFailureRecord:
     return TestbedFailureRecord(
         cause="action-unavailable",
         where=f"job {job}",
-        observed=f"{uses} cannot run: a local action uses it, and it has no checkout. Put its "
-        f"checkout at FOLDER/{uses} (actions_from)",
+        observed=f"{uses} cannot run: an action that a step made uses it, and it has no checkout. "
+        f"Put its checkout at FOLDER/{uses} (actions_from)",
     )
 
 

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from verification.models.cause import Cause, Severity
 from verification.models.pipeline import (
+    ActionUse,
     JobRun,
     PipelineEvidence,
     PipelineFailure,
@@ -147,6 +148,8 @@ def _pipeline_evidence(evidence: PipelineEvidence) -> Iterator[str]:
         f"{run.decision}"
     )
     yield f"workflow: {evidence.workflow} ended with {run.result} after {run.seconds:.1f} s"
+    for action in _real_actions(run):
+        yield f"real action for {action.uses}: {action.identity}{_tag_of(action)}"
     for job in run.jobs:
         yield f"job {job.title} on {job.label}: {job.result}{_span(job)}"
     for wheel in run.wheels:
@@ -182,7 +185,22 @@ def _pipeline_limits(run: PipelineRun) -> Iterator[str]:
         if not action.confirmed:
             unconfirmed = f"; {action.named} is not confirmed: the suite does not know it"
         yield f"stand-in action for {action.uses}, of version {action.version}{unconfirmed}"
+    for action in _real_actions(run):
+        if not action.is_pinned:
+            yield (
+                f"the real action for {action.uses} is {action.identity}{_tag_of(action)}; the "
+                f"workflow pins commit {action.pinned}"
+            )
     yield from run.stand_ins
+
+
+def _real_actions(run: PipelineRun) -> tuple[ActionUse, ...]:
+    """Return the real actions of a run, each once."""
+    return tuple({use.uses: use for use in run.actions if use.kind == "real"}.values())
+
+
+def _tag_of(action: ActionUse) -> str:
+    return f" ({action.version})" if action.version else ""
 
 
 def publisher_part(

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import docker.errors
 import pytest
@@ -89,12 +89,15 @@ class _Container:
         networks = SimpleNamespace(get=get)
         return SimpleNamespace(client=SimpleNamespace(networks=networks, close=lambda: None))
 
-    def put_archive(self, _: str, data: bytes) -> None:
+    def put_archive(self, _: str, data: bytes | IO[bytes]) -> None:
         self._fail()
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        packed = io.BytesIO(data) if isinstance(data, bytes) else data
+        with tarfile.open(fileobj=packed) as tar:
             for member in tar.getmembers():
                 if file := tar.extractfile(member):
-                    self._host_path(f"/{member.name}").write_bytes(file.read())
+                    path = self._host_path(f"/{member.name}")
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(file.read())
 
     def get_archive(self, path: str) -> tuple[list[bytes], dict[str, Any]]:
         self._fail()
@@ -229,6 +232,30 @@ def test_job_without_a_valid_address_is_a_testbed_failure(
     with pytest.raises(TestbedFailure) as raised:
         forge.register(address, RELEASE)
     assert (raised.value.cause, raised.value.where) == ("machine-lost", "job release")
+
+
+def test_forge_gets_the_bare_repository_at_its_start(
+    forge: forges.Forge, container: _Container, tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare"
+    (bare / "refs").mkdir(parents=True)
+    (bare / "refs" / "x").write_text("content", "utf-8")
+    container.folder = tmp_path
+    forge._bare = bare
+    with forge:
+        assert (tmp_path / "repository.git" / "refs" / "x").read_text("utf-8") == "content"
+
+
+def test_forge_that_cannot_get_the_repository_is_removed(
+    forge: forges.Forge, container: _Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forge._bare = tmp_path
+    monkeypatch.setattr(container, "start", lambda: None)
+    container.error = docker.errors.DockerException("gone")
+    with pytest.raises(TestbedFailure) as failure:
+        forge.__enter__()
+    assert failure.value.cause == "forge-unreachable"
+    assert container.removals == 1
 
 
 def test_releases_and_their_assets_are_read(

@@ -121,6 +121,19 @@ def test_evidence_has_the_data_of_both_servers(
     assert client.closed
 
 
+@pytest.mark.usefixtures("client")
+def test_unsupported_requests_of_jobs_are_in_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workflow_testbed, "read_files", lambda *_: {})
+    monkeypatch.setattr(workflow_testbed, "read_log", lambda *_: [])
+    push = forge_request(job="release", unsupported="git push")
+    other = forge_request(unsupported="the repository x/y")
+    log = lambda: [push, push, other, forge_request(job="build")]  # noqa: E731
+    forge = SimpleNamespace(releases=tuple, log=log, state=lambda: RUNNING)
+    run = evidence().run
+    result = pipeline(forge=forge).evidence(run, "quiverdb")
+    assert result.run.unsupported == (*run.unsupported, "release: git push")
+
+
 def test_evidence_of_ended_servers_has_only_their_states() -> None:
     killed = SimpleNamespace(id="c1", state=lambda: KILLED)
     result = pipeline(forge=killed, index=killed).evidence(evidence().run, "quiverdb")
@@ -161,6 +174,8 @@ class StartLog:
 
     arguments: dict[str, tuple[Any, ...]] = dataclasses.field(default_factory=dict)
     ended: list[str] = dataclasses.field(default_factory=list)
+    bare: Path | None = None
+    """The bare repository that a part got."""
     failing: str = ""
     """The name of the part that fails to start; empty if all start."""
 
@@ -176,8 +191,9 @@ class StartLog:
             }
             id = name
 
-            def __init__(self, *arguments: Any) -> None:
+            def __init__(self, *arguments: Any, bare: Path | None = None) -> None:
                 log.arguments[name] = arguments
+                log.bare = log.bare or bare
 
             def __enter__(self) -> Self:
                 if log.failing == name:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from .config import Config
-from .dockerfile import dockerfile_of, outside_sources
+from .dockerfile import labelled_context, outside_sources
 from .engine_http import ENGINE, EngineRequest, Refusal, get
 from .output import Json, report
 
@@ -265,16 +265,16 @@ class Relay:
         Raises:
             Refusal: the Dockerfile needs something that the engine does not have.
         """
-        context = request.read_body(client)
-        request.set_body(context)
         parameters = request.parameters
         image = parameters.get("t", [""])[0]
-        dockerfile = dockerfile_of(context, parameters.get("dockerfile", ["Dockerfile"])[0])
+        name = parameters.get("dockerfile", ["Dockerfile"])[0]
+        context = request.read_body(client)
+        dockerfile, context = labelled_context(context, name, self._config.labels)
         if missing := missing_source(dockerfile):
             raise _unavailable(image, missing)
+        request.set_body(context)
         request.set_parameters(
             t=self._image(image),
-            labels=json.dumps(self._config.labels),
             networkmode="none",
             forcerm="1",
             nocache="1",

@@ -304,3 +304,31 @@ def test_failure_of_a_stand_in_belongs_to_its_job(workflow: Workflow) -> None:
     (failure,) = read(lines).jobs(workflow)[2].failures
     assert (failure.cause, failure.where) == ("index-unreachable", "job collect")
     assert failure.observed == "no answer"
+
+
+def test_failing_docker_action_has_the_exit_code_of_its_program(workflow: Workflow) -> None:
+    step = {"jobID": "after", "job": "Small/after", "stepID": ["0"], "stage": "Main"}
+    texts = ("exit with `FAILURE`: 7", "Failure - Main x")
+    lines = [{"at": 1.0, "act": {**step, "msg": f"  \u274c  {text}"}} for text in texts]
+    lines.append({"at": 2.0, "act": {**step, "stepResult": "failure"}})
+    lines.append({"at": 3.0, "act": {**step, "jobResult": "failure"}})
+    failed = read(lines).jobs(workflow)[-1].failed_step
+    assert failed is not None
+    assert failed.exit_code == 7
+
+
+def test_action_that_act_cannot_download_is_a_failure_of_its_job(workflow: Workflow) -> None:
+    url = "https://github.com/other/none"
+    texts = {
+        f"LocalRepositoryCache matched {url} with ref v3 to /opt/real/x": 0,
+        f"LocalRepositoryCache not matched {url} with Ref v3": 1,
+    }
+    for text, count in texts.items():
+        line = {"jobID": "after", "job": "Small/after", "msg": text}
+        job = read([{"at": 1.0, "act": line}]).jobs(workflow)[-1]
+        assert [failure.cause for failure in job.failures] == ["action-unavailable"] * count
+        assert all("other/none@v3" in failure.observed for failure in job.failures)
+
+
+def test_unsupported_request_of_a_job_to_the_engine_is_recorded() -> None:
+    assert read([{"at": 1.0, "unsupported": "services"}]).unsupported == ["services"]

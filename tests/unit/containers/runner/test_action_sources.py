@@ -3,12 +3,14 @@ from __future__ import annotations
 import functools
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from containers.runner import action_sources as actions
+from tests.helpers import small_actions
 from verification.models.action import ActionDefinition, is_commit, version_number
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.workflow import Workflow
@@ -97,6 +99,7 @@ def test_action_in_a_subfolder_has_the_stand_in_of_its_repository() -> None:
         ("actions/upload-artifact/merge@v4.2.0", "merge since v4.3.0"),
         ("someone/else@v1", "actions/checkout"),
         ("docker://alpine:3", "docker://alpine:3"),
+        ("actions", "OWNER/NAME@REF"),
         ("actions/upload-artifact/nothing@v7", "action.yml"),
     ],
 )
@@ -223,3 +226,125 @@ def test_called_workflow_without_a_checkout_is_a_testbed_failure(tmp_path: Path)
         actions.resolve(calling_workflow(tmp_path))
     assert (caught.value.cause, caught.value.where) == ("action-unavailable", "a.yml:3")
     assert "FOLDER/x/y@v1" in caught.value.message
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with actions of each kind."""
+    return small_actions.write(tmp_path / "actions", "base:1")
+
+
+def find_image(name: str) -> str | None:
+    """Return the id of the only image of the engine."""
+    return "sha256:0" if name == "base:1" else None
+
+
+def resolve(folder: Path, *uses: str, root: Path | None = None) -> actions.ResolvedActions:
+    return actions.resolve(workflow_using(*uses), folder, root=root, find_image=find_image)
+
+
+def test_actions_that_a_composite_action_uses_are_mapped(folder: Path) -> None:
+    resolved = resolve(folder, "own/composite@v1")
+    assert [(use.uses, use.kind, use.used_by) for use in resolved.uses] == [
+        ("own/composite@v1", "real", ()),
+        ("own/node@v1", "real", ("own/composite@v1",)),
+        ("actions/checkout@v7", "stand-in", ("own/composite@v1",)),
+    ]
+    names = {option.partition("=")[2].partition("=")[0] for option in resolved.options}
+    assert names == {"own/composite@v1", "own/node@v1", "actions/checkout@v7"}
+
+
+def test_actions_of_the_repository_are_read_recursively(folder: Path, tmp_path: Path) -> None:
+    files = {
+        "outer/action.yml": "runs: {using: composite, steps: [{run: x}, {uses: ./inner}]}",
+        "inner/action.yaml": "runs: {using: composite, steps: [{uses: own/node@v1}]}",
+        "file/action.yml": "runs: {using: docker, image: docker/Dockerfile}",
+        "plain/Dockerfile": "FROM base:1",
+    }
+    small_actions.write_files(tmp_path, files, "")
+    resolved = resolve(folder, "./outer", "./file", "./plain", "./made-later", root=tmp_path)
+    (node,) = resolved.uses
+    assert (node.uses, node.used_by) == ("own/node@v1", ("./outer", "./inner"))
+    assert resolved.dockerfiles == ("file/docker/Dockerfile", "plain/Dockerfile")
+
+
+def test_chain_of_an_unavailable_action_is_named(folder: Path, tmp_path: Path) -> None:
+    composite = "runs: {using: composite, steps: [{uses: own/composite@v1}]}"
+    inner = "runs: {using: composite, steps: [{uses: other/none@v3}]}"
+    small_actions.write_files(tmp_path, {"outer/action.yml": composite}, "")
+    small_actions.write_files(folder, {"own/composite/action.yml": inner}, "")
+    with pytest.raises(TestbedFailure) as caught:
+        resolve(folder, "./outer", root=tmp_path)
+    assert (caught.value.cause, caught.value.where) == ("action-unavailable", "publish.yml:6")
+    message = caught.value.message
+    assert message.index("other/none@v3") < message.index("./outer")
+    assert message.index("./outer") < message.index("own/composite@v1")
+
+
+def test_circle_of_actions_ends(folder: Path) -> None:
+    text = "runs: {using: composite, steps: [{uses: own/composite@v1}]}"
+    small_actions.write_files(folder, {"own/composite/action.yml": text}, "")
+    assert len(resolve(folder, "own/composite@v1").uses) == 1
+
+
+def test_image_of_the_engine_is_identified(folder: Path) -> None:
+    step, action = resolve(folder, "docker://base:1", "own/docker@v1").uses
+    assert (step.kind, step.identity) == ("real", "image sha256:0")
+    assert action.identity.startswith("sha256 ")
+
+
+@pytest.mark.parametrize("uses", ["docker://none:1", "own/docker@v1"])
+def test_image_that_the_engine_does_not_have_is_unavailable(folder: Path, uses: str) -> None:
+    text = small_actions.docker_action("docker://none:1")
+    small_actions.write_files(folder, {"own/docker/action.yml": text}, "")
+    with pytest.raises(TestbedFailure, match="none:1") as caught:
+        resolve(folder, uses)
+    assert caught.value.cause == "action-unavailable"
+
+
+def test_dockerfile_of_a_real_action_is_known(folder: Path) -> None:
+    resolved = resolve(folder, "own/dockerfile@v1")
+    assert resolved.dockerfiles == ("/opt/real/own-dockerfile@v1/Dockerfile",)
+
+
+@pytest.mark.parametrize("text", ["runs: {}", "runs: [", "inputs: {}", "- 1"])
+def test_unreadable_definition_is_unavailable(folder: Path, text: str) -> None:
+    small_actions.write_files(folder, {"own/node/action.yml": text}, "")
+    with pytest.raises(TestbedFailure, match=r"action\.yml"):
+        resolve(folder, "own/node@v1")
+
+
+def test_checkout_is_reported_as_its_commit(folder: Path) -> None:
+    checkout = folder / "own" / "node"
+    first, second = commit(checkout), commit(checkout)
+    git(checkout, "tag", "v1", first)
+    git(checkout, "tag", "v1.0.1", second)
+    uses = ("own/node@v1", f"own/node@{second}", f"own/node@{first}", "own/node@v9")
+    by_tag, same, other, unknown = resolve(folder, *uses).uses
+    assert {use.identity for use in (by_tag, same, other, unknown)} == {f"commit {second}"}
+    assert {use.version for use in (by_tag, same, other, unknown)} == {"v1.0.1"}
+    assert [use.pinned for use in (by_tag, same, other, unknown)] == [first, second, first, ""]
+    assert [use.is_pinned for use in (by_tag, same, other, unknown)] == [False, True, False, True]
+
+
+def test_changed_checkout_is_reported_by_its_content(folder: Path) -> None:
+    checkout = folder / "own" / "node"
+    pinned = commit(checkout)
+    (checkout / "main.js").write_text("changed", "utf-8")
+    (use,) = resolve(folder, f"own/node@{pinned}").uses
+    assert use.identity.startswith("sha256 ")
+    assert not use.is_pinned
+
+
+def commit(checkout: Path) -> str:
+    """Make a commit with all files of a folder, and return it."""
+    git(checkout, "init", "--quiet")
+    git(checkout, "add", "--all")
+    author = ("-c", "user.name=t", "-c", "user.email=t@example.invalid")
+    git(checkout, *author, "commit", "--quiet", "--allow-empty", "--message", "x")
+    return git(checkout, "rev-parse", "HEAD")
+
+
+def git(checkout: Path, *arguments: str) -> str:
+    command = ("git", "-C", str(checkout), *arguments)
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

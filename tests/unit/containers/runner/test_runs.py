@@ -19,6 +19,7 @@ from containers import images
 from containers.engine import Engine, Run
 from containers.runner import runs
 from containers.runner.act_log import ConductorLine
+from containers.runner.action_sources import ResolvedActions
 from containers.runner.environment import RunnerEnvironment
 from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Runner, WorkflowFile
@@ -119,6 +120,21 @@ def test_conductor_can_read_its_configuration(
     assert json.loads(files["conduct/event.json"])["ref"] == "refs/tags/v1"
     assert files["conduct/ca.pem"].decode() == ENVIRONMENT.ca_certificate
     assert "conduct/repository.git/HEAD" in files
+
+
+def test_checkout_of_an_action_is_packed_without_its_git_folder(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository, tmp_path: Path
+) -> None:
+    attempt = make_attempt(monkeypatch, origin)
+    for name in (".git/config", "action.yml", ".github/x.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x", "utf-8")
+    real = {"/opt/real/a-b@v1": tmp_path}
+    attempt.runner.actions = ResolvedActions((), (), real, dockerfiles=("x/Dockerfile",))
+    files = files_for_conductor(attempt)
+    packed = {name for name in files if name.startswith("opt/real/")}
+    assert packed == {"opt/real/a-b@v1/action.yml", "opt/real/a-b@v1/.github/x.yml"}
+    assert json.loads(files["conduct/config.json"])["dockerfiles"] == ["x/Dockerfile"]
 
 
 def test_push_that_starts_no_run_has_the_reason_and_cannot_be_rerun(

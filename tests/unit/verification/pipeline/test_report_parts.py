@@ -207,10 +207,40 @@ def test_job_that_did_not_run_has_its_reason_in_the_evidence() -> None:
     assert line.endswith("skipped: no wheel")
 
 
+def real_action(**values: str) -> ActionUse:
+    """Return a use of a real action whose commit is the pinned one."""
+    fields = {"version": "", "identity": "commit abc", "pinned": "abc", **values}
+    return ActionUse.model_validate(
+        {"uses": "c/d@v1", "where": "x", "kind": "real", "folder": "f", **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "is_limit"),
+    [
+        (real_action(), False),
+        (real_action(pinned=""), False),
+        (real_action(pinned="def", version="v2"), True),
+        (real_action(identity="sha256 123"), True),
+    ],
+    ids=["the pinned commit", "unknown pin", "another commit", "not a checkout"],
+)
+def test_real_action_is_reported_as_what_it_is(action: ActionUse, *, is_limit: bool) -> None:
+    run = with_run(evidence(), actions=(action, action))
+    part = pipeline_part(result(evidence=run), PLANNED, strict=False)
+    (line,) = [line for line in part.proved if "c/d@v1" in line]
+    assert action.identity in line
+    assert action.version in line
+    limits = [line for line in part.not_provable if "c/d@v1" in line]
+    assert len(limits) == is_limit
+    assert all(action.identity in line and action.pinned in line for line in limits)
+
+
 def test_limits_of_the_workflow_are_act_stand_in_actions_and_environment() -> None:
     uses = ActionUse(uses="a/b@v1", where="x", kind="stand-in", version="1.2", folder="f")
-    real = ActionUse(uses="c/d@v1", where="x", kind="real", version="1", folder="f")
-    run = with_run(evidence(), actions=(uses, uses, real), stand_ins=("Debian, not Ubuntu",))
+    run = with_run(
+        evidence(), actions=(uses, uses, real_action()), stand_ins=("Debian, not Ubuntu",)
+    )
     limits = pipeline_part(result(evidence=run), PLANNED, strict=False).not_provable
 
     assert "act 1" in limits[0]

@@ -57,7 +57,9 @@ class Act:
     monkeypatch: pytest.MonkeyPatch
     captured: pytest.CaptureFixture[str]
 
-    def run(self, program: str) -> tuple[int, list[dict[str, Any]]]:
+    def run(
+        self, program: str, dockerfiles: tuple[str, ...] = ()
+    ) -> tuple[int, list[dict[str, Any]]]:
         """Run the conductor. Return its exit code and its output lines without their times."""
         config = {
             "command": [sys.executable, "-c", program],
@@ -71,7 +73,7 @@ class Act:
             "artifacts": str(self.folder / "artifacts"),
             "attempt": 2,
             "identity": {"url": "", "token": ""},
-            "dockerfiles": [],
+            "dockerfiles": dockerfiles,
         }
         (self.folder / "config.json").write_text(json.dumps(config), "utf-8")
         path = str(self.folder / "config.json")
@@ -140,3 +142,18 @@ def test_relay_replaces_the_artifact_server_of_act_by_the_service(
     assert act_url != service_url
     assert isinstance(store, conductor.Store)
     assert all(server.running for server in servers.values())
+
+
+@pytest.mark.usefixtures("servers")
+def test_act_does_not_start_if_an_image_cannot_be_built(
+    act: Act, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, text in {"good": "FROM a", "bad": "FROM b"}.items():
+        (tmp_path / name).write_text(text, "utf-8")
+    monkeypatch.setattr(
+        conductor, "missing_source", lambda text: "it needs b" if "b" in text else ""
+    )
+    absolute = str(tmp_path / "good")
+    assert act.run("", (absolute,))[1] == [{"ended": 0}]
+    unavailable = {"image": "bad", "why": "it needs b"}
+    assert act.run("", (absolute, "bad")) == (0, [{"unavailable": unavailable}])

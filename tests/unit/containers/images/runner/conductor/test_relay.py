@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import http.server
 import importlib
+import io
 import json
 import socketserver
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,206 @@ def test_only_a_job_with_identity_gets_the_variables_for_token_requests(
     variables = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
     assert names & variables == (variables if has_identity else set())
     assert '"id": "publish"' in capsys.readouterr().out
+
+
+JOB = "c" * 64
+
+
+@pytest.fixture
+def job(relay: Any) -> str:
+    """Return the id of the container of a job that can request identity tokens."""
+    relay._containers["mine-act-job"] = JOB
+    (Path(relay._config.registered_jobs) / JOB).write_text("identity", "utf-8")
+    return JOB
+
+
+def action_request(**values: Any) -> dict[str, Any]:
+    """Return act's request for the container of a Docker action."""
+    mounts = [
+        {"Type": "volume", "Source": "act-job", "Target": "/home/runner/work/n/n"},
+        {"Type": "volume", "Source": "act-job-env", "Target": "/var/run/act"},
+    ]
+    return {
+        "Env": ["GITHUB_JOB=publish", "GITHUB_WORKSPACE=/home/runner/work/n/n"],
+        "HostConfig": {"NetworkMode": "container:act-job", "Mounts": mounts},
+        "Image": "x/y:1",
+        "WorkingDir": "/home/runner/work/n/n",
+        **values,
+    }
+
+
+def variables_of(request: dict[str, Any]) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in request["Env"])
+
+
+def test_docker_action_uses_the_network_of_its_job(relay: Any, job: str) -> None:
+    request = action_request()
+    relay._change_creation(request)
+    assert request["HostConfig"]["NetworkMode"] == "container:mine-act-job"
+    assert "Dns" not in request["HostConfig"]
+    assert request["Labels"] == {"run": "1"}
+    assert job in relay._reported
+
+
+@pytest.mark.usefixtures("job")
+def test_docker_action_has_the_folder_of_github(relay: Any) -> None:
+    request = action_request(
+        Env=["A=/home/runner/work/n/n", "B=/home/runner/work/n/n/x", "C=/home/runner/work/n/nx"]
+    )
+    relay._change_creation(request)
+    mounts = {mount["Target"]: mount["Source"] for mount in request["HostConfig"]["Mounts"]}
+    assert mounts["/github/workspace"] == mounts["/home/runner/work/n/n"] == "mine-act-job"
+    assert request["WorkingDir"] == "/github/workspace"
+    variables = variables_of(request)
+    assert [variables[name] for name in "ABC"] == [
+        "/github/workspace",
+        "/github/workspace/x",
+        "/home/runner/work/n/nx",
+    ]
+
+
+@pytest.mark.usefixtures("job")
+def test_docker_action_gets_the_services_and_the_ca_of_the_run(relay: Any) -> None:
+    request = action_request(
+        Env=["GITHUB_JOB=a", "ACTIONS_RESULTS_URL=http://10.0.0.2:1/", "SSL_CERT_FILE=/own"]
+    )
+    relay._change_creation(request)
+    variables = variables_of(request)
+    assert variables["ACTIONS_RESULTS_URL"] == "http://10.0.0.2:2/"
+    assert variables["REQUESTS_CA_BUNDLE"] == "/e2e/ca-certificates.pem"
+    assert variables["SSL_CERT_FILE"] == "/own"
+
+
+@pytest.mark.parametrize("content", ["identity", ""])
+def test_only_a_docker_action_of_a_job_with_identity_gets_the_variables_for_token_requests(
+    relay: Any, job: str, content: str
+) -> None:
+    (Path(relay._config.registered_jobs) / job).write_text(content, "utf-8")
+    request = action_request()
+    relay._change_creation(request)
+    names = {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"}
+    assert variables_of(request).keys() & names == (names if content else set())
+
+
+def refuse(relay: Any, request: Any) -> str:
+    """Return the message with which the relay refuses a request."""
+    with pytest.raises(messages.Refusal) as caught:
+        relay._change(request, None)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "image"),
+    [("fromImage=a/b&tag=1", "a/b:1"), ("fromImage=a&tag=sha256%3A0", "a@sha256:0")],
+)
+def test_image_is_not_pulled(
+    relay: Any, capsys: pytest.CaptureFixture[str], query: str, image: str
+) -> None:
+    message = refuse(relay, make_request("POST", f"/v1.41/images/create?{query}"))
+    assert image in message
+    assert json.loads(capsys.readouterr().out)["unavailable"]["image"] == image
+
+
+def test_network_of_services_is_refused(relay: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    refuse(relay, make_request("POST", "/v1.41/networks/create"))
+    assert "service" in json.loads(capsys.readouterr().out)["unsupported"]
+
+
+def build_request(dockerfile: str) -> Any:
+    output = io.BytesIO()
+    with tarfile.open(fileobj=output, mode="w") as tar:
+        info = tarfile.TarInfo("Dockerfile")
+        info.size = len(dockerfile)
+        tar.addfile(info, io.BytesIO(dockerfile.encode()))
+    target = "/v1.41/build?t=act-a-dockeraction%3Alatest&dockerfile=Dockerfile&pull=1"
+    return make_request("POST", target, output.getvalue())
+
+
+@pytest.fixture
+def engine_images(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Return the names of the images of the engine."""
+    names: set[str] = set()
+
+    def get(path: str) -> tuple[int, bytes]:
+        return (200 if path.split("/")[2] in names else 404), b"{}"
+
+    monkeypatch.setattr(relays, "get", get)
+    return names
+
+
+def test_image_is_built_without_a_network_under_a_name_of_the_run(
+    relay: Any, engine_images: set[str]
+) -> None:
+    engine_images.add("base:1")
+    request = build_request("FROM base:1\n")
+    relay._change(request, None)
+    parameters = {name: values[0] for name, values in request.parameters.items()}
+    assert parameters["t"] == "mine-act-a-dockeraction:latest"
+    assert (parameters["networkmode"], parameters["pull"]) == ("none", "0")
+    with tarfile.open(fileobj=io.BytesIO(request.body)) as tar:
+        file = tar.extractfile("Dockerfile")
+        assert file is not None
+        assert b'LABEL "run"="1"' in file.read()
+
+
+@pytest.mark.usefixtures("engine_images")
+@pytest.mark.parametrize("dockerfile", ["FROM base:1\n", "FROM scratch\nADD https://x/y /y\n"])
+def test_image_with_a_missing_source_is_not_built(
+    relay: Any, capsys: pytest.CaptureFixture[str], dockerfile: str
+) -> None:
+    refuse(relay, build_request(dockerfile))
+    unavailable = json.loads(capsys.readouterr().out)["unavailable"]
+    assert unavailable["image"] == "act-a-dockeraction:latest"
+    assert dockerfile.split()[1] in unavailable["why"] or "https://x/y" in unavailable["why"]
+
+
+def test_failed_build_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    request = make_request("POST", "/v1.41/build?t=x")
+    relays._check_build(request, b'{"stream":"ok"}')
+    assert not capsys.readouterr().out
+    failed = b'{"errorDetail":{"code":1,"message":"returned \\"1\\""},"error":"x"}'
+    relays._check_build(request, failed)
+    assert 'returned "1"' in json.loads(capsys.readouterr().out)["unavailable"]["why"]
+
+
+@pytest.mark.parametrize("suffix", ["", "/json"])
+def test_built_image_is_found_under_its_name_in_the_run(relay: Any, suffix: str) -> None:
+    for name, expected in {
+        "act-a-dockeraction:latest": "mine-act-a-dockeraction:latest",
+        "other/image:1": "other/image:1",
+    }.items():
+        request = make_request("GET", f"/v1.41/images/{name}{suffix}")
+        relay._change(request, None)
+        assert request.path == f"/v1.41/images/{expected}{suffix}"
+        creation = action_request(Image=name)
+        relay._change_creation(creation)
+        assert creation["Image"] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "is_reported"),
+    [
+        ({"status": "exited", "exit_code": 1, "out_of_memory": False}, False),
+        ({"status": "exited", "exit_code": 137, "out_of_memory": False}, True),
+        ({"status": "exited", "exit_code": 1, "out_of_memory": True}, True),
+    ],
+)
+def test_only_a_killed_docker_action_is_reported(
+    relay: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    state: dict[str, Any],
+    is_reported: bool,
+) -> None:
+    monkeypatch.setattr(relays, "_state", lambda _: state)
+    creation = make_request(
+        "POST",
+        "/v1.41/containers/create?name=mine-step",
+        json.dumps(action_request()).encode(),
+    )
+    relay._keep_container(creation, f'{{"Id":"{"e" * 64}"}}'.encode())
+    relay._change(make_request("DELETE", f"/v1.41/containers/{'e' * 64}"), None)
+    assert bool(capsys.readouterr().out) is is_reported
 
 
 def test_container_of_a_job_is_reported_once(
