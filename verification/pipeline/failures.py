@@ -7,6 +7,7 @@ job must still run, and all servers must answer. Otherwise the testbed failed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -34,6 +35,15 @@ _ACTIONS = {
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
 """The exit code of a command that SIGKILL ended, for example because memory ran out."""
+_UNRESOLVED = re.compile(
+    r"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) (\S+)"  # node
+    r"|Could not resolve host: ([^\s;]+)"  # curl and git
+    r"|Failed to resolve '([^']+)'"  # urllib3
+    r"|unable to resolve host address .(\S+?)['\u2019]"  # wget
+    r"|Temporary failure in name resolution|Name or service not known"
+)
+"""The messages of programs for a host name without an address. The network of the run has only the
+names of the forge and the index."""
 _MAX_OBSERVED = 400  # characters
 
 
@@ -116,6 +126,9 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
             if request.client == job.address:
                 yield _Fault(_UNREACHABLE[server.name], request.observed)
     if job.result == "failure":
+        if match := _UNRESOLVED.search("\n".join(job.failed_step.log if job.failed_step else ())):
+            host = next(filter(None, match.groups()), "a host")
+            yield _Fault("stand-in-limited", f"{host} is not on the closed network: {match[0]}")
         yield from _lost_machine(job)
 
 

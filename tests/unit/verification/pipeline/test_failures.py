@@ -183,6 +183,31 @@ def test_failed_job_with_a_failed_request_is_an_unreachable_server(
     assert failure(run, "validate").severity is Severity.BROKEN
 
 
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        ("::error::getaddrinfo EAI_AGAIN raw.example.com", "raw.example.com"),
+        ("curl: (6) Could not resolve host: raw.example.com", "raw.example.com"),
+        ("fatal: unable to access: Could not resolve host: raw.example.com; x", "raw.example.com"),
+        (
+            "NameResolutionError: Failed to resolve 'raw.example.com' ([Errno -3])",
+            "raw.example.com",
+        ),
+        ("socket.gaierror: [Errno -3] Temporary failure in name resolution", "a host"),
+    ],
+)
+def test_step_that_needs_another_host_is_not_a_failure_of_the_workflow(
+    line: str, host: str
+) -> None:
+    reported = failure(with_failed(evidence(), "validate", line, "Error: failed"), "validate")
+    assert (reported.name, reported.severity) == ("stand-in-limited", Severity.TESTBED)
+    assert host in reported.message
+    passed = failure(
+        with_failed(evidence(), "validate", "could not resolve the version"), "validate"
+    )
+    assert passed.severity is Severity.BROKEN
+
+
 def test_failed_request_of_a_passed_job_is_not_a_failure() -> None:
     lost = FailedRequest(client=ADDRESS, observed="GET /x was not answered")
     run = with_server(evidence(), "index", failed_requests=(lost,))
