@@ -82,6 +82,7 @@ class UnavailableImage(Model):
     """An image that a job needs and cannot get."""
 
     image: str
+    """Its name, or the path of its Dockerfile."""
     why: str
 
 

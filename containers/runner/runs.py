@@ -38,6 +38,7 @@ from containers.runner.act_log import (
     ActLog,
     ConductorLine,
     JobContainer,
+    UnavailableImage,
     find_running,
     is_same_combination,
 )
@@ -374,7 +375,7 @@ class _Attempt:
             "registered_jobs": "/conduct/registered_jobs",
             "artifacts": _ARTIFACTS,
             "attempt": self.number,
-            "dockerfiles": self.runner.actions.dockerfiles,
+            "dockerfiles": list(self.runner.actions.dockerfiles),
             "identity": {
                 "url": environment.identity_url,
                 "token": environment.identity_token,
@@ -440,9 +441,12 @@ class _Attempt:
                 if marker == "e2e-build" and request:
                     self._build(line.act, request)
             elif line.unavailable:
-                where = f"image of {line.unavailable.image}"
-                failure = TestbedFailure("action-unavailable", where, line.unavailable.why)
-                self.failures.append(failure)
+                self.failures.append(self._unavailable(line.unavailable))
+
+    def _unavailable(self, image: UnavailableImage) -> TestbedFailure:
+        """Return the failure for an image that a job cannot get."""
+        where = self.runner.actions.dockerfiles.get(image.image, f"image {image.image}")
+        return TestbedFailure("action-unavailable", where, image.why)
 
     def _register(
         self, client: docker.DockerClient, conductor: Container, job: JobContainer

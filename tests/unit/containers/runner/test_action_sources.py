@@ -265,7 +265,10 @@ def test_actions_of_the_repository_are_read_recursively(folder: Path, tmp_path: 
     resolved = resolve(folder, "./outer", "./file", "./plain", "./made-later", root=tmp_path)
     (node,) = resolved.uses
     assert (node.uses, node.used_by) == ("own/node@v1", ("./outer", "./inner"))
-    assert resolved.dockerfiles == ("file/docker/Dockerfile", "plain/Dockerfile")
+    assert resolved.dockerfiles == {
+        "file/docker/Dockerfile": "publish.yml:7: ./file",
+        "plain/Dockerfile": "publish.yml:8: ./plain",
+    }
 
 
 def test_chain_of_an_unavailable_action_is_named(folder: Path, tmp_path: Path) -> None:
@@ -304,7 +307,7 @@ def test_image_that_the_engine_does_not_have_is_unavailable(folder: Path, uses: 
 
 def test_dockerfile_of_a_real_action_is_known(folder: Path) -> None:
     resolved = resolve(folder, "own/dockerfile@v1")
-    assert resolved.dockerfiles == ("/opt/real/own-dockerfile@v1/Dockerfile",)
+    assert list(resolved.dockerfiles) == ["/opt/real/own-dockerfile@v1/Dockerfile"]
 
 
 @pytest.mark.parametrize("text", ["runs: {}", "runs: [", "inputs: {}", "- 1"])

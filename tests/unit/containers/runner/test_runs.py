@@ -18,7 +18,7 @@ import pytest
 from containers import images
 from containers.engine import Engine, Run
 from containers.runner import runs
-from containers.runner.act_log import ConductorLine
+from containers.runner.act_log import ConductorLine, UnavailableImage
 from containers.runner.action_sources import ResolvedActions
 from containers.runner.environment import RunnerEnvironment
 from containers.runner.git_repository import GitRepository
@@ -122,7 +122,7 @@ def test_conductor_can_read_its_configuration(
     assert "conduct/repository.git/HEAD" in files
 
 
-def test_checkout_of_an_action_is_packed_without_its_git_folder(
+def test_actions_are_packed_without_git_and_their_dockerfiles_are_known(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository, tmp_path: Path
 ) -> None:
     attempt = make_attempt(monkeypatch, origin)
@@ -130,11 +130,14 @@ def test_checkout_of_an_action_is_packed_without_its_git_folder(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x", "utf-8")
     real = {"/opt/real/a-b@v1": tmp_path}
-    attempt.runner.actions = ResolvedActions((), (), real, dockerfiles=("x/Dockerfile",))
+    attempt.runner.actions = ResolvedActions((), (), real, {"x/Dockerfile": "a.yml:1: ./x"})
     files = files_for_conductor(attempt)
     packed = {name for name in files if name.startswith("opt/real/")}
     assert packed == {"opt/real/a-b@v1/action.yml", "opt/real/a-b@v1/.github/x.yml"}
     assert json.loads(files["conduct/config.json"])["dockerfiles"] == ["x/Dockerfile"]
+    for image, where in {"x/Dockerfile": "a.yml:1: ./x", "x:1": "image x:1"}.items():
+        failure = attempt._unavailable(UnavailableImage(image=image, why="it needs y"))
+        assert (failure.cause, failure.where) == ("action-unavailable", where)
 
 
 def test_push_that_starts_no_run_has_the_reason_and_cannot_be_rerun(
