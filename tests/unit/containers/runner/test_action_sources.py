@@ -310,9 +310,8 @@ def test_dockerfile_of_a_real_action_is_known(folder: Path) -> None:
     assert list(resolved.dockerfiles) == ["/opt/real/own-dockerfile@v1/Dockerfile"]
 
 
-@pytest.mark.parametrize("text", ["runs: {}", "runs: [", "inputs: {}", "- 1"])
-def test_unreadable_definition_is_unavailable(folder: Path, text: str) -> None:
-    small_actions.write_files(folder, {"own/node/action.yml": text}, "")
+def test_unreadable_definition_is_unavailable(folder: Path) -> None:
+    small_actions.write_files(folder, {"own/node/action.yml": "runs: {}"}, "")
     with pytest.raises(TestbedFailure, match=r"action\.yml"):
         resolve(folder, "own/node@v1")
 
