@@ -85,6 +85,27 @@ def logs(pipeline_run: PipelineRun) -> list[str]:
     return ["\n".join(line for step in job.steps for line in step.log) for job in pipeline_run.jobs]
 
 
+SHORT = """\
+  short:
+    runs-on: ubuntu-latest
+    permissions: {contents: read, id-token: write}
+    steps:
+      - uses: own/checkout@v1
+      - uses: own/docker@v1
+        with: {greeting: hello}
+"""
+
+
+def test_checkout_by_git_and_a_docker_action_run(run_workflow: RunWorkflow) -> None:
+    pipeline_run = run_workflow(SHORT)
+    (log,) = logs(pipeline_run)
+    assert pipeline_run.result == "success", (log, pipeline_run.failures)
+    assert f"checked out {pipeline_run.push.sha}" in log
+    assert "docker got hello in /github/workspace" in log
+    assert "the data" in log
+    assert "identity from https://" in log
+
+
 EACH_KIND = """\
   scripts:
     runs-on: ubuntu-latest
@@ -116,6 +137,7 @@ EACH_KIND = """\
 """
 
 
+@pytest.mark.long
 def test_each_kind_of_action_runs(run_workflow: RunWorkflow) -> None:
     pipeline_run = run_workflow(EACH_KIND)
     scripts, docker = logs(pipeline_run)
@@ -229,7 +251,7 @@ def test_image_of_a_killed_run_is_removed(container_engine: Engine, image: str) 
         sweep(client)
         with pytest.raises(docker.errors.ImageNotFound):
             client.images.get(str(built.id))
-        assert client.images.get(image), "the image that it was built from stays"
+        assert client.images.get(image).id, "the image that it was built from stays"
 
 
 def images_of(container_engine: Engine, run: Run) -> list[str]:
