@@ -30,10 +30,10 @@ every_fault = pytest.mark.parametrize(("case", "fault"), FAULTS)
 # ---- the cases themselves ----
 
 
-def test_there_are_two_of_quiverdb_and_ten_others() -> None:
+def test_there_are_two_of_quiverdb_and_eleven_others() -> None:
     of_quiverdb = {name for name, case in CASES.items() if case.in_this_repository}
     assert of_quiverdb == {"dispatched", "seed"}
-    assert len(CASES) == 12
+    assert len(CASES) == 13
 
 
 @every_case
