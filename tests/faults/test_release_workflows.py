@@ -30,10 +30,10 @@ every_fault = pytest.mark.parametrize(("case", "fault"), FAULTS)
 # ---- the cases themselves ----
 
 
-def test_there_are_two_of_quiverdb_and_eleven_others() -> None:
+def test_there_are_two_of_quiverdb_and_twelve_others() -> None:
     of_quiverdb = {name for name, case in CASES.items() if case.in_this_repository}
     assert of_quiverdb == {"dispatched", "seed"}
-    assert len(CASES) == 13
+    assert len(CASES) == 14
 
 
 @every_case
