@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -17,9 +16,10 @@ from verification.models.base import Model, read_toml
 from verification.models.cause import Cause, Severity
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Platform, Subject
+from verification.models.workflow import Event
 from verification.pipeline import publishers
 from verification.pipeline.plan import Plan
-from verification.session import release_pipeline
+from verification.session import release_pipeline, workflow_linters
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "faults" / "release_workflows"
@@ -50,15 +50,6 @@ class Fault(Model):
         path.write_text(text.replace(self.old, self.new), "utf-8")
 
 
-class CaseEvent(Model):
-    """The event that starts the release."""
-
-    name: str
-    ref: str
-    type: str = ""
-    inputs: Mapping[str, str] = {}
-
-
 class ReleaseCase(Model):
     """A repository whose workflow releases a package."""
 
@@ -73,7 +64,8 @@ class ReleaseCase(Model):
     python: str
     platforms: tuple[str, ...]
     """The tags of the platforms for which the workflow builds wheels."""
-    event: CaseEvent
+    event: Event
+    """The event that starts the release."""
     expected: frozenset[str]
     """The names of the causes of the healthy case, except those of other programs and notes."""
     linter_rules: frozenset[str]
@@ -129,23 +121,11 @@ def checkout(case: ReleaseCase, folder: Path, fault: Fault | None = None) -> Pat
 
 
 def causes(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
-    """Return the causes that the static examination reports for a checkout of a case."""
-    registered = case.publishers(root)
-    environment = registered[0].environment if registered else ""
-    plan = Plan(
-        workflow=case.workflow,
-        environment=environment,
-        package_dir=case.package_dir,
-        starting_refs=(),
-        other_refs=(),
-        runners={"ubuntu": "manylinux", "windows": "win", "macos": "macosx"},
-        jobs={},
-        pins={},
-        claims=(),
-        files={},
-        links=(),
-    )
-    return release_pipeline.examine(root, plan, case.subject())
+    """Return the causes of the static examination and of the linters for a checkout of a case."""
+    plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
+    event, registered = case.event, case.publishers(root)
+    examined = release_pipeline.examine(root, plan, case.subject(), event, registered)
+    return (*examined, *workflow_linters.lint(root, case.workflow).causes)
 
 
 def own_names(found: tuple[Cause, ...]) -> set[str]:
@@ -160,8 +140,8 @@ def linter_rules(found: tuple[Cause, ...]) -> set[str]:
 
 def unverified_jobs(found: tuple[Cause, ...]) -> set[str]:
     """Return the jobs that have a part which cannot be evaluated before a run."""
-    jobs = (c.where.rpartition("(")[2].rstrip(")") for c in found if c.name == "not-evaluated")
-    return set(jobs)
+    locations = (c.where for c in found if c.name == "not-evaluated" and c.where.endswith(")"))
+    return {where.rpartition("(")[2].removesuffix(")") for where in locations}
 
 
 def listing(found: tuple[Cause, ...]) -> str:
