@@ -118,6 +118,7 @@ EACH_KIND = """\
       - uses: own/composite@v1
         id: composite
       - run: cat by-stand-in/data.txt; echo "got ${{ steps.composite.outputs.reply }}"
+      - uses: ./local/composite
   docker:
     runs-on: ubuntu-latest
     permissions: {contents: read, id-token: write}
@@ -131,26 +132,38 @@ EACH_KIND = """\
       - uses: own/dockerfile@v1
         with: {greeting: file}
       - uses: own/generated@v1
+      - uses: ./local/docker
+        with: {greeting: local}
       - uses: own/docker@v1
         if: "steps.image.outputs.reply == 'from docker image'"
         with: {greeting: last}
 """
 
 
+LOCAL = {
+    "local/composite/action.yml": (
+        "runs:\n  using: composite\n  steps: [{uses: own/node@v1, with: {greeting: local}}]\n"
+    ),
+    "local/docker/action.yml": small_actions.docker_action("Dockerfile"),
+    "local/docker/Dockerfile": "FROM IMAGE\n",
+}
+
+
 @pytest.mark.long
 def test_each_kind_of_action_runs(run_workflow: RunWorkflow) -> None:
-    pipeline_run = run_workflow(EACH_KIND)
+    pipeline_run = run_workflow(EACH_KIND, files=LOCAL)
     scripts, docker = logs(pipeline_run)
     assert pipeline_run.result == "success", (scripts, docker, pipeline_run.failures)
     assert pipeline_run.failures == ()
     assert f"checked out {pipeline_run.push.sha}" in scripts
     assert "node got hello" in scripts
+    assert "node got local" in scripts
     assert "got to nested" in scripts
     assert scripts.count("the data") == 2
-    for greeting in ("image", "file", "generated", "last"):
+    for greeting in ("image", "file", "generated", "local", "last"):
         assert f"docker got {greeting} in /github/workspace" in docker
     identities = re.findall(r"identity from (\S*)", docker)
-    assert len([name for name in identities if name.startswith("https://")]) == 5
+    assert len([name for name in identities if name.startswith("https://")]) == 6
     addresses = set(re.findall(r"artifacts at http://\S+:(\d+)/", docker))
     assert addresses == {"8080"}, "the artifact service is the conductor's"
     kinds = {(use.uses, use.used_by): use.kind for use in pipeline_run.actions}
