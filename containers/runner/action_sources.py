@@ -244,7 +244,7 @@ class _Resolver:
         for uses in runs.uses:
             self.add(uses, where, chain)
         if runs.dockerfile:
-            dockerfile = posixpath.normpath(f"{target}/{runs.dockerfile}")
+            dockerfile = posixpath.normpath(posixpath.join(target, runs.dockerfile))
             self._dockerfiles.setdefault(dockerfile, f"{where}: {' > '.join(chain)}")
         elif runs.image:
             self._image(runs.image, where, chain)

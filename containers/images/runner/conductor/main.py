@@ -73,9 +73,9 @@ def _report_missing(config: Config) -> bool:
     """Report each known Dockerfile whose image cannot be built. Return True if there is any."""
     is_missing = False
     for name in config.dockerfiles:
-        # A path that is not absolute is in the repository.
-        text = Path(config.folder, name).read_text("utf-8", "replace")
-        if why := missing_source(text):
+        # A path that is not absolute is in the repository. Without the file, the step will fail.
+        path = Path(config.folder, name)
+        if path.is_file() and (why := missing_source(path.read_text("utf-8", "replace"))):
             report(unavailable={"image": name, "why": why})
             is_missing = True
     return is_missing

@@ -39,9 +39,9 @@ _EXEC = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})/exec$")
 _REMOVE = re.compile(r"/v[\d.]+/containers/([0-9a-f]{12,})$")
 _PULL = re.compile(r"/v[\d.]+/images/create$")
 _BUILD = re.compile(r"/v[\d.]+/build$")
-_IMAGE = re.compile(r"(/v[\d.]+/images/)(act-[a-z0-9-]+-dockeraction:latest)((?:/json)?)$")
+_IMAGE = re.compile(r"(/v[\d.]+/images/)([^/]+)((?:/json)?)$")
 _NETWORK = re.compile(r"/v[\d.]+/networks/create$")
-_BUILT_IMAGE = re.compile(r"act-[a-z0-9-]+-dockeraction:latest")
+_BUILT_IMAGE = re.compile(r"act-(?:[a-z0-9-]+-)?dockeraction:latest")
 """The names that act gives to the images of actions with a Dockerfile."""
 _BUILD_ERROR = re.compile(rb'"errorDetail":\{.*?"message":("(?:[^"\\]|\\.)*")')
 _OF_CONTAINER = "container:"

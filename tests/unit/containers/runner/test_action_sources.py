@@ -261,14 +261,16 @@ def test_actions_of_the_repository_are_read_recursively(folder: Path, tmp_path: 
         "inner/action.yaml": "runs: {using: composite, steps: [{uses: own/node@v1}]}",
         "file/action.yml": "runs: {using: docker, image: docker/Dockerfile}",
         "plain/Dockerfile": "FROM base:1",
+        "Dockerfile": "FROM base:1",
     }
     small_actions.write_files(tmp_path, files, "")
-    resolved = resolve(folder, "./outer", "./file", "./plain", "./made-later", root=tmp_path)
+    resolved = resolve(folder, "./outer", "./file", "./plain", "./made-later", "./", root=tmp_path)
     (node,) = resolved.uses
     assert (node.uses, node.used_by) == ("own/node@v1", ("./outer", "./inner"))
     assert resolved.dockerfiles == {
         "file/docker/Dockerfile": "publish.yml:7: ./file",
         "plain/Dockerfile": "publish.yml:8: ./plain",
+        "Dockerfile": "publish.yml:10: ./",
     }
 
 

@@ -154,6 +154,6 @@ def test_act_does_not_start_if_an_image_cannot_be_built(
         conductor, "missing_source", lambda text: "it needs b" if "b" in text else ""
     )
     absolute = str(tmp_path / "good")
-    assert act.run("", (absolute,))[1] == [{"ended": 0}]
+    assert act.run("", (absolute, "no such file"))[1] == [{"ended": 0}]
     unavailable = {"image": "bad", "why": "it needs b"}
     assert act.run("", (absolute, "bad")) == (0, [{"unavailable": unavailable}])

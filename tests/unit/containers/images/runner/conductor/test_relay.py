@@ -241,7 +241,9 @@ def test_failed_build_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
 def test_built_image_is_found_under_its_name_in_the_run(relay: Any, suffix: str) -> None:
     for name, expected in {
         "act-a-dockeraction:latest": "mine-act-a-dockeraction:latest",
+        "act-dockeraction:latest": "mine-act-dockeraction:latest",
         "other/image:1": "other/image:1",
+        "act-image:latest": "act-image:latest",
     }.items():
         request = make_request("GET", f"/v1.41/images/{name}{suffix}")
         relay._change(request, None)
