@@ -54,21 +54,20 @@ Values = dict[str, str | bool]
 
 
 class Refused(Failure):
-    """GitHub refuses a request. The message has its words."""
+    """GitHub refuses a request. The message is that of the action's client."""
 
     def __init__(self, response: requests.Response, method: str, path: str) -> None:
         self.status = response.status_code
+        print(f"GitHub answered {self.status} to {method} {path.partition('?')[0]}")
         try:
             refusal = response.json()
         except ValueError:
             refusal = {"message": response.text[:200]}
         errors = refusal.get("errors") or []
         self.code = errors[0].get("code") if errors and isinstance(errors[0], dict) else None
-        details = f" {json.dumps(errors)}" if errors else ""
-        super().__init__(
-            f"GitHub release failed with status: {self.status}: "
-            f"{refusal.get('message')}{details} ({method} {path.partition('?')[0]})"
-        )
+        details = f": {', '.join(json.dumps(error) for error in errors)}" if errors else ""
+        link = refusal.get("documentation_url")
+        super().__init__(f"{refusal.get('message')}{details}{f' - {link}' if link else ''}")
 
 
 class Api:
@@ -195,7 +194,7 @@ def main() -> None:
     release = _save(step)
     files = [Path(name) for _, names in matches for name in names]
     if matches and not files:
-        print(f"::warning::{action_inputs['files']!r} does not include a valid file.")
+        print(f"{action_inputs['files']!r} does not include a valid file.")
     current = release["assets"]
     uploads = [_upload(step, release, path, current) for path in files]
     assets = [asset for asset in uploads if asset]
@@ -209,7 +208,7 @@ def _check_matches(action_inputs: Inputs, matches: Sequence[tuple[str, list[str]
             message = f"Pattern '{pattern}' does not match any files."
             if action_inputs.switch("fail_on_unmatched_files"):
                 raise Failure(message)
-            print(f"::warning::{message}")
+            print(message)
 
 
 def _token(action_inputs: Inputs) -> str:
@@ -235,7 +234,7 @@ def _save(step: Step) -> Release:
                 return created
             continue  # another job created it
         print(f"Found release {existing['name']} (with id={existing['id']})")
-        if step.draft and not step.inputs.since("2.2.0"):
+        if step.draft and not step.inputs.since("2.0.7"):
             return existing
         path = f"/releases/{existing['id']}"
         return step.api.save("PATCH", path, _changed_values(step, existing))
@@ -321,7 +320,7 @@ def _body(step: Step) -> str:
         if not step.inputs.since("2.4.1"):
             raise
         message = f"Failed to read body_path {path} ({error}). Falling back to 'body' input."
-        print(f"::warning::{message}")
+        print(message)
         return step.inputs.raw("body")
 
 
@@ -395,7 +394,7 @@ def _upload(step: Step, release: Release, path: Path, current: Sequence[Asset]) 
     try:
         return step.api.label(uploaded, path.name)
     except Refused as refusal:
-        print(f"::warning::error updating release asset label for {path.name}: {refusal}")
+        print(f"error updating release asset label for {path.name}: {refusal}")
         return uploaded
 
 
@@ -410,9 +409,11 @@ def _replace(step: Step, release: Release, path: Path) -> Asset:
 
 
 def _is_same(step: Step, asset: Asset, name: str) -> bool:
-    """Return whether a file of the release was uploaded with this name."""
-    names = {asset["name"]} | ({asset["label"]} if step.inputs.since("2.5.2") else set())
-    return not names.isdisjoint({name, name.replace(" ", ".")})
+    """Return whether a version takes a file of the release for one with this name."""
+    aligned = name.replace(" ", ".")
+    if step.inputs.since("2.5.2"):
+        return not {asset["name"], asset["label"]}.isdisjoint({name, aligned})
+    return asset["name"] == (aligned if step.inputs.since("2.1.0") else name)
 
 
 def _write_outputs(

@@ -180,7 +180,9 @@ def test_draft_of_a_broken_run(
     assert [(release["body"], release["draft"]) for release in forge.stored_releases()] == releases
 
 
-@pytest.mark.parametrize(("version", "body"), [("v2.1.0", "draft"), ("v2.2.0", "new")])
+@pytest.mark.parametrize(
+    ("version", "body"), [("v2.0.6", "draft"), ("v2.0.7", "new"), ("v2.2.0", "new")]
+)
 def test_existing_draft_of_a_draft(
     action: ReleaseAction, forge: Forge, version: str, body: str
 ) -> None:
@@ -215,11 +217,18 @@ def test_renamed_file_gets_its_name_as_label(
     assert [call.startswith("PATCH /assets/") for call in action.calls].count(True) == bool(label)
 
 
-def test_labelled_file_is_replaced(action: ReleaseAction, forge: Forge) -> None:
-    action.run(files="ä*.whl")
+@pytest.mark.parametrize(("version", "fails"), [("v3.0.0", False), ("v2.5.1", True)])
+def test_renamed_file_is_replaced_by_its_label(
+    action: ReleaseAction, forge: Forge, version: str, fails: bool
+) -> None:
+    action.run(version, files="ä*.whl")
     Path("ä ö.whl").write_bytes(b"x")
-    action.run(files="ä*.whl")
-    assert list(sizes(forge).values()) == [1]
+    if fails:
+        with pytest.raises(Exception, match="already_exists"):
+            action.run(version, files="ä*.whl")
+    else:
+        action.run(version, files="ä*.whl")
+    assert list(sizes(forge).values()) == [6 if fails else 1]
 
 
 @pytest.mark.parametrize(("version", "fails"), [("v3.0.0", False), ("v2.4.2", True)])
@@ -257,11 +266,13 @@ def test_fail_on_unmatched_files_fails_for_a_pattern_without_files(
         action.run(files="*.zip", fail_on_unmatched_files="true")
     assert forge.stored_releases() == []
     action.run(files="*.zip")
-    assert "::warning::Pattern '*.zip'" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Pattern '*.zip'" in printed
+    assert "::warning::" not in printed
 
 
 def test_refusal_has_the_words_of_github(action: ReleaseAction) -> None:
-    with pytest.raises(Exception, match=r"failed with status: 401: Bad credentials .*\(GET"):
+    with pytest.raises(Exception, match=r"Bad credentials - https://docs"):
         action.run(token="wrong")  # noqa: S106
 
 
@@ -271,7 +282,7 @@ def test_variable_with_a_token_precedes_the_input_in_earlier_versions(
 ) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "wrong")
     if fails:
-        with pytest.raises(Exception, match="401"):
+        with pytest.raises(Exception, match="Bad credentials"):
             action.run(version)
     else:
         action.run(version)
