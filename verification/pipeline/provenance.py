@@ -1,14 +1,14 @@
 """Check which publisher uploaded the last release, by the provenance from the live index.
 
 The provenance objects have the structure of PEP 740. They are compared with a registration in
-`publishers.toml`. The names and digests in the attestations are checked. Their signatures are not
-checked, so the result depends on the publisher that the index reports.
+`publishers.toml`. The names and digests in the attestations are checked here; the caller checks
+their signatures.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pydantic
@@ -78,18 +78,24 @@ class _Statement(_Answer):
 
 
 def check_provenance(
-    publisher: TrustedPublisher, version: str, answers: Mapping[ProvenanceFile, bytes]
+    publisher: TrustedPublisher,
+    version: str,
+    answers: Mapping[ProvenanceFile, bytes],
+    verify: Callable[[ProvenanceFile, bytes], str],
 ) -> LivePublisherCheck:
     """Compare the provenance object of each file of a release with a registration.
 
-    ``answers`` has the provenance object of each file, as the index sent it.
+    ``answers`` has the provenance object of each file, as the index sent it. ``verify`` returns why
+    the signatures in a provenance object are not verified, or an empty string. Without verified
+    signatures, the publisher is what the index reports, and the release is not verified.
     """
     causes: list[Cause] = []
     publishers: dict[str, str] = {}
-    reason = "the signatures of the attestations are not checked"
+    reason = ""
     if publisher.stand_in_owner:
-        reason += "; the owner is not compared, because publishers.toml has a stand-in for it"
+        reason = "the owner is not compared, because publishers.toml has a stand-in for it"
     verdict = Verdict.VERIFIED
+    unverified = ""
     for file, answer in answers.items():
         try:
             file_publishers = _publishers(answer, file)
@@ -98,8 +104,12 @@ def check_provenance(
             break
         publishers[file.name] = "; ".join(map(str, file_publishers))
         causes += _differences(publisher, file, file_publishers)
+        if not causes and not unverified and (fault := verify(file, answer)):
+            unverified = f"{file.name}: {fault}"
     if causes and verdict is Verdict.VERIFIED:
         verdict = Verdict.FAILED
+    elif unverified and verdict is Verdict.VERIFIED:
+        verdict, reason = Verdict.UNVERIFIED, unverified
     return LivePublisherCheck(
         verdict=verdict,
         causes=tuple(causes),

@@ -6,8 +6,11 @@ show which publisher the live index trusts.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import pypi_simple
@@ -15,6 +18,7 @@ import requests
 from packaging.version import InvalidVersion, Version
 from pypi_simple import DistributionPackage, PyPISimple
 
+from containers.state import state_folder
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
@@ -42,12 +46,17 @@ def default_index() -> str:
 
 
 def check_live_publisher(
-    publisher: TrustedPublisher, *, index: str | None = None, version: str = ""
+    publisher: TrustedPublisher,
+    *,
+    index: str | None = None,
+    version: str = "",
+    verify: Callable[[ProvenanceFile, bytes], str] | None = None,
 ) -> LivePublisherCheck:
     """Compare the publisher of a release with a registration.
 
     ``index`` is the address of the index; None means pip's default. ``version`` is that of the
-    release; empty means the last release. If the index does not answer, the verdict is
+    release; empty means the last release. ``verify`` is the check of the signatures; None means
+    `signature_fault`. If the index does not answer or a signature is not verified, the verdict is
     *unverified*.
     """
     try:
@@ -63,7 +72,58 @@ def check_live_publisher(
             }
     except UnusableAnswer as error:
         return LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason=str(error), version=version)
-    return check_provenance(publisher, version, answers)
+    return check_provenance(publisher, version, answers, verify or signature_fault)
+
+
+def signature_fault(file: ProvenanceFile, answer: bytes) -> str:
+    """Return why the signatures in a provenance object are not verified; empty if they are.
+
+    pypi-attestations verifies them for the publisher in the provenance, first with the keys of
+    sigstore that the locked library contains, then with the newest keys, for which it needs the
+    network. The keys are cached in the state folder.
+    """
+    import sigstore.errors  # these libraries are slow to import
+    from pypi_attestations import AttestationError, Distribution, Provenance
+
+    try:
+        provenance = Provenance.model_validate_json(answer)
+        distribution = Distribution(name=file.name, digest=file.sha256)
+    except ValueError:
+        return "its provenance has no attestations that can be verified"
+    fault = ""
+    with _sigstore_folder():
+        for is_offline in (True, False):
+            try:
+                for bundle in provenance.attestation_bundles:
+                    for attestation in bundle.attestations:
+                        attestation.verify(bundle.publisher, distribution, offline=is_offline)
+                return ""
+            except AttestationError as error:
+                fault = f"an attestation does not verify: {_line(error)}"
+            except (sigstore.errors.Error, OSError, ValueError) as error:
+                return fault or f"an attestation cannot be verified: {_line(error)}"
+    return fault
+
+
+@contextlib.contextmanager
+def _sigstore_folder() -> Iterator[None]:
+    """Let sigstore keep its files in the state folder during the block."""
+    names = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
+    before = {name: os.environ.get(name) for name in names}
+    folder = str(state_folder() / "sigstore")
+    os.environ.update(dict.fromkeys(names, folder))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _release(

@@ -24,13 +24,17 @@ NO_BASE64: JsonValue = json.loads(json.dumps(RIGHT).replace('"statement": "', '"
 
 
 def check(
-    *answers: JsonValue, publisher: TrustedPublisher = PUBLISHER, uploader: JsonValue = UPLOADER
+    *answers: JsonValue,
+    publisher: TrustedPublisher = PUBLISHER,
+    uploader: JsonValue = UPLOADER,
+    fault: str = "",
 ) -> LivePublisherCheck:
     """Check a release whose first wheels have these provenance files. The rest is correct."""
     objects = [*answers, *(provenance(name, uploader) for name in WHEELS[len(answers) :])]
     files = [ProvenanceFile(name, DIGEST) for name in WHEELS]
     bodies = [json.dumps(answer).encode() for answer in objects]
-    return check_provenance(publisher, "1.2.0", dict(zip(files, bodies, strict=True)))
+    answered = dict(zip(files, bodies, strict=True))
+    return check_provenance(publisher, "1.2.0", answered, lambda *_: fault)
 
 
 def test_release_of_the_registered_publisher_is_verified() -> None:
@@ -40,7 +44,14 @@ def test_release_of_the_registered_publisher_is_verified() -> None:
     assert result.publishers == dict.fromkeys(
         WHEELS, "kind=GitHub repository=octo-org/quiver2 workflow=publish.yml environment=pypi"
     )
-    assert result.reason
+    assert result.reason == ""
+
+
+def test_release_with_an_unverified_signature_is_unverified() -> None:
+    result = check(fault="expired")
+    assert (result.verdict, result.reason) == (Verdict.UNVERIFIED, f"{WHEELS[0]}: expired")
+    other = UPLOADER | {"workflow": "other.yml"}
+    assert check(uploader=other, fault="expired").verdict is Verdict.FAILED
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pydantic import JsonValue
 
+from tests.helpers.local_sigstore import LocalSigstore
 from tests.helpers.sample_provenance import DIGEST, PUBLISHER, UPLOADER, WHEELS, provenance
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.verdict import Verdict
-from verification.session.live_index import check_live_publisher, default_index
+from verification.pipeline.provenance import ProvenanceFile
+from verification.session.live_index import (
+    check_live_publisher,
+    default_index,
+    signature_fault,
+)
 
 
 def file_entry(name: str, **changes: JsonValue) -> JsonValue:
@@ -62,7 +72,7 @@ class FakeIndex:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def check(self) -> LivePublisherCheck:
-        return check_live_publisher(PUBLISHER, index=self.url)
+        return check_live_publisher(PUBLISHER, index=self.url, verify=lambda *_: "")
 
 
 @pytest.fixture
@@ -152,3 +162,52 @@ def test_index_without_an_answer_is_unverified(live: FakeIndex) -> None:
 def test_default_index_is_the_one_of_pip() -> None:
     assert default_index().startswith("https://")
     assert not default_index().endswith("/")
+
+
+@pytest.fixture
+def sigstore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSigstore:
+    """Return authorities whose keys the state folder contains. Newer keys are not available."""
+    sigstore = LocalSigstore()
+    monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path))
+    folder = tmp_path / "sigstore/sigstore-python/tuf/https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
+    folder.mkdir(parents=True)
+    (folder / "trusted_root.json").write_bytes(sigstore.trust_root())
+
+    def refuse(**_: object) -> NoReturn:
+        raise OSError("no network")
+
+    monkeypatch.setattr("sigstore._internal.tuf.Updater", refuse)
+    return sigstore
+
+
+CONTENT = b"the wheel"
+FILE = ProvenanceFile(WHEELS[0], hashlib.sha256(CONTENT).hexdigest())
+
+
+def signed(sigstore: LocalSigstore, content: bytes = CONTENT) -> bytes:
+    """Return the provenance of a wheel with a signed attestation."""
+    workflow = "octo-org/quiver2/.github/workflows/publish.yml@refs/tags/v1.2.0"
+    claims = {
+        "iss": "https://token.actions.githubusercontent.com",
+        "repository": "octo-org/quiver2",
+        "job_workflow_ref": workflow,
+        "workflow_ref": workflow,
+        "ref": "refs/tags/v1.2.0",
+        "sha": "f" * 40,
+    }
+    attestation = sigstore.attest(WHEELS[0], content, claims)
+    bundle = {"publisher": UPLOADER, "attestations": [attestation]}
+    return json.dumps({"version": 1, "attestation_bundles": [bundle]}).encode()
+
+
+def test_signed_provenance_is_verified(sigstore: LocalSigstore) -> None:
+    before = dict(os.environ)
+    assert signature_fault(FILE, signed(sigstore)) == ""
+    assert dict(os.environ) == before
+
+
+def test_provenance_that_does_not_verify_has_a_reason(sigstore: LocalSigstore) -> None:
+    digest = signature_fault(FILE, signed(sigstore, b"another wheel"))
+    assert "subject does not match distribution digest" in digest
+    assert "certificate chain" in signature_fault(FILE, signed(LocalSigstore()))
+    assert signature_fault(FILE, json.dumps(provenance(WHEELS[0])).encode())

@@ -31,4 +31,5 @@ def test_health_report_has_the_versions(front: Front) -> None:
         "werkzeug",
         "packaging",
         "joserfc",
+        "pypi-attestations",
     }

@@ -164,7 +164,8 @@ def test_json_page_has_the_fields_of_pep_691_and_700(front: Front) -> None:
     front.put(wheel_file)
     front.put(source)
     page = front.get("/simple/described/", headers={"Accept": JSON}).json()
-    assert page["meta"] == {"api-version": "1.1"}
+    assert page["meta"] == {"api-version": "1.4"}
+    assert page["project-status"] == {"status": "active"}
     assert page["name"] == "described"
     assert page["versions"] == ["1.9", "1.10"]
     files = {file["filename"]: file for file in page["files"]}
