@@ -20,6 +20,8 @@ class UploadLog(Model):
     """The sha256 of the file."""
     known: bool = False
     """True if the index already has the same file with the same content."""
+    attestations: int = 0
+    """The number of the verified attestations of the file."""
     refused: str = ""
     """Why the index refused the upload."""
     mails: tuple[str, ...] = ()

@@ -438,6 +438,8 @@ class PipelinePart(Model):
     index: Mapping[str, str] = Field(
         default_factory=dict, description="The sha256 of each file on the index, by name."
     )
+    unsigned: tuple[str, ...] = ()
+    """The uploaded files without attestations, because a stand-in published them."""
     actions: tuple[ActionUse, ...] = ()
     """The actions that the workflow names."""
     stand_ins: tuple[str, ...] = Field(

@@ -45,6 +45,7 @@ PUBLISHER_CAUSES = frozenset(
 """The causes about the publisher. They decide the item of the registered publisher."""
 _NOT_REACHED = "the run ended before this"
 _LOG_LINES = 40
+_PUBLISH_ACTION = "pypa/gh-action-pypi-publish"
 _LIVE_REGISTRATION = (
     "that the live index has this registration: only its owner can see it; the provenance of a "
     "published release shows the registration that was used"
@@ -114,7 +115,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             for link in plan.links
         ),
         proved=tuple(_pipeline_evidence(result.evidence)),
-        not_provable=tuple(_pipeline_limits(run)),
+        not_provable=(*_pipeline_limits(run), *_signing_limit(result.evidence)),
         jobs=tuple(map(_job, run.jobs)),
         side_by_side=ran_side_by_side(run, "release", "publish"),
         wheels=run.wheels,
@@ -132,6 +133,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             for release in result.evidence.releases
         ),
         index=index.files,
+        unsigned=_unsigned(result.evidence),
         actions=run.actions,
         stand_ins=run.stand_ins,
         act=run.act,
@@ -201,6 +203,26 @@ def _real_actions(run: PipelineRun) -> tuple[ActionUse, ...]:
 
 def _tag_of(action: ActionUse) -> str:
     return f" ({action.version})" if action.version else ""
+
+
+def _signing_limit(evidence: PipelineEvidence) -> Iterator[str]:
+    if _unsigned(evidence):
+        yield "signing not rehearsed: the stand-in for the publish action makes no attestations"
+
+
+def _unsigned(evidence: PipelineEvidence) -> tuple[str, ...]:
+    """Return the files that a stand-in for the publish action uploaded without attestations.
+
+    The real action signs what it publishes with an identity, unless `attestations` is off.
+    """
+    stand_ins = {use.uses.partition("@")[0] for use in evidence.run.actions if use.kind != "real"}
+    if _PUBLISH_ACTION not in stand_ins:
+        return ()
+    return tuple(
+        log.file
+        for log in evidence.index.upload_logs
+        if log.identity and not log.refused and not log.attestations
+    )
 
 
 def publisher_part(

@@ -100,7 +100,9 @@ def _index() -> str:
 
 
 def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]:
-    """Yield each platform of the release that no machine of the run covers, in words."""
+    """Yield each part and each platform of the release that the run does not cover, in words."""
+    if report.pipeline and report.pipeline.unsigned:
+        yield "signing (not rehearsed)"
     windows = {machine.runs_on for machine in machines if machine.os == "windows"}
     if windows and "windows" not in windows:
         yield "a real Windows"

@@ -83,8 +83,10 @@ def trust(root: Path | None) -> None:
     shutil.copyfile(root, folder / "trusted_root.json")
 
 
-def provenance(text: str, workflow: WorkflowIdentity | None, filename: str, sha256: str) -> bytes:
-    """Return the provenance of a file, after a check of the attestations in a form.
+def provenance(
+    text: str, workflow: WorkflowIdentity | None, filename: str, sha256: str
+) -> tuple[bytes, int]:
+    """Return the provenance of a file and the number of its attestations, after their check.
 
     Raises:
         UploadRefused: the index does not accept the attestations.
@@ -109,7 +111,8 @@ def provenance(text: str, workflow: WorkflowIdentity | None, filename: str, sha2
             )
         seen.add(kind)
     bundle = AttestationBundle(publisher=publisher, attestations=attestations)
-    return Provenance(attestation_bundles=[bundle]).model_dump_json().encode()
+    data = Provenance(attestation_bundles=[bundle]).model_dump_json().encode()
+    return data, len(attestations)
 
 
 def _read(text: str) -> list[Attestation]:

@@ -209,7 +209,7 @@ class UploadApi:
                 add_mail(notes, "wheel-record-mismatch")
             provenance = None
             if upload.attestations is not None:
-                provenance = attestations.provenance(
+                provenance, notes["attestations"] = attestations.provenance(
                     upload.attestations,
                     upload.credential.workflow,
                     filename,

@@ -360,3 +360,31 @@ def test_testbed_failure_is_the_only_cause() -> None:
     fault = TestbedFailureRecord(cause="forge-unreachable", where="forge", observed="gone")
 
     assert causes_of(PipelineFailure(static=(STATIC,), testbed=fault)) == (TESTBED,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "attestations", "unsigned"),
+    [("stand-in", 0, True), ("stand-in", 1, False), ("real", 0, False)],
+)
+def test_upload_of_a_stand_in_without_attestations_is_unsigned(
+    kind: str, attestations: int, unsigned: bool
+) -> None:
+    publish = ActionUse.model_validate(
+        {
+            "uses": "pypa/gh-action-pypi-publish@v1",
+            "where": "line 1",
+            "kind": kind,
+            "version": "1",
+            "folder": "x",
+        }
+    )
+    run = with_run(evidence(), actions=(publish,))
+    line = run.index.uploads[0]
+    assert line.upload is not None
+    log = line.upload.model_copy(
+        update={"identity": {"publisher": "x"}, "attestations": attestations}
+    )
+    run = with_index(run, uploads=(line.model_copy(update={"upload": log}),))
+    part = pipeline_part(result_of(run), PLANNED, strict=False)
+    assert part.unsigned == ((log.file,) if unsigned else ())
+    assert any("not rehearsed" in line for line in part.not_provable) is unsigned

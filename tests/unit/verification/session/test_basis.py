@@ -166,3 +166,11 @@ def test_not_covered_has_each_platform_once() -> None:
         for version in ("11_0", "14_0")
     )
     assert entries(with_platforms(report(cell(LINUX)), *platforms))[NOT_COVERED] == "macOS ARM64"
+
+
+def test_missing_signatures_are_not_covered() -> None:
+    unsigned = PIPELINE.model_copy(update={"unsigned": ("quiverdb-1.0.whl",)})
+    covered = entries(report().model_copy(update={"pipeline": PIPELINE}))[NOT_COVERED]
+    values = entries(report().model_copy(update={"pipeline": unsigned}))
+    assert "signing" in values[NOT_COVERED]
+    assert "signing" not in covered
