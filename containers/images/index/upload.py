@@ -122,22 +122,23 @@ class UploadApi:
             reason = _GONE.get(action)
             # The default index answers other values with a page and the status 200.
             raise UploadRefused(reason or "no known :action", 410 if reason else 200)
-        fields = sanitize(fields, request.files)
+        clean = sanitize(fields, request.files)
         credential = self._identify(request)
         if credential.publisher is not None:
             notes["identity"] = {**credential.publisher}
         if content is not None:
             notes["file"] = content.filename or ""
-        form = read_form(fields)
-        from . import metadata_form  # imported here, because its libraries are slow to import
+        form = read_form(clean)
+        # Imported here, because their libraries are slow to import.
+        from . import metadata_form, metadata_rules
 
-        metadata = metadata_form.read(fields)
+        metadata = metadata_form.read(clean)
         if content is None:
             raise UploadRefused("Upload payload does not have a file.")
         self._check_project(form, credential, notes)
-        if fault := metadata_form.metadata_rules.description_fault(metadata):
+        if fault := metadata_rules.description_fault(metadata):
             raise UploadRefused(f"{fault} {self._see('description-content-type')}")
-        upload = _Upload(form, metadata, credential, fields.get("attestations"))
+        upload = _Upload(form, metadata, credential, clean.get("attestations"))
         self._check_file(content, upload, notes)
 
     def _identify(self, request: Request) -> Credential:

@@ -22,6 +22,14 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         yield front
 
 
+@pytest.fixture
+def empty(front: Front) -> Iterator[Front]:
+    """The shared index, without the files of the table of uploads afterwards."""
+    yield front
+    for path in front.store.glob("rows*"):
+        path.unlink()
+
+
 @pytest.fixture(scope="session")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
     """A running index with registered publishers, and the issuer of their identity tokens."""

@@ -168,3 +168,11 @@ def test_log_has_no_credentials(front: Front) -> None:
         assert secret not in log
         assert base64.b64encode(f"__token__:{secret}".encode()).decode() not in log
     assert PASSWORD not in (front.folder / "stderr").read_text()
+
+
+def test_upload_without_the_last_slash_is_redirected(front: Front) -> None:
+    response = front.shared_session.post(
+        f"{front.upload}/legacy", data={}, allow_redirects=False, timeout=30
+    )
+    assert response.status_code == 308
+    assert response.headers["Location"].endswith("/legacy/")
