@@ -27,6 +27,7 @@ from tests.helpers.oidc import (
     PublishingIndex,
     assert_refused,
     no_publisher,
+    publisher,
     publishing_index,
 )
 
@@ -458,3 +459,33 @@ def test_unchanged_tokens_of_the_random_tests_lack_only_a_registration(
     response = fuzzed.exchange(fuzzed.token("nowhere"))
     assert response.json()["errors"][0]["description"] == no_publisher(NOT_FOUND)
     assert fuzzed.exchange(fuzzed.token()).status_code == 200
+
+
+def test_mails_and_the_name_of_a_pending_project(tmp_path: Path) -> None:
+    with publishing_index(
+        tmp_path,
+        active=[publisher("any", "any", "")],
+        pending=[publisher("json", "json"), publisher("fresh", "fresh")],
+    ) as index:
+        refused = index.exchange(index.token("json"))
+        assert refused.status_code == 422
+        (error,) = refused.json()["errors"]
+        assert error["code"] == "invalid-payload"
+        assert error["description"].startswith("The name 'json' isn't allowed (conflict with")
+
+        index.mint("fresh")
+        assert index.last_exchange()["mails"] == ["pending-trusted-publisher-reified"]
+        index.mint("any", environment="pypi")
+        assert index.last_exchange()["mails"] == ["environment-ignored-in-trusted-publisher"]
+        index.mint("any", environment=None)
+        assert "mails" not in index.last_exchange()
+
+        assert index.front.send_upload(wheel("any", "1.0")).status_code == 200
+        (upload,) = [line["upload"] for line in index.front.lines() if "upload" in line]
+        assert upload["mails"] == ["api-token-used-in-trusted-publisher-project"]
+
+
+def test_ids_of_check_run_and_environment_are_logged(index: PublishingIndex) -> None:
+    index.mint(check_run_id="7", environment_node_id="EN_x")
+    identity = index.last_exchange()["identity"]
+    assert (identity["check_run_id"], identity["environment_node_id"]) == ("7", "EN_x")
