@@ -29,7 +29,7 @@ from packaging.version import Version
 _MIB = 1 << 20
 _RATIO_MIN_SIZE = 64 * _MIB
 _MAX_RATIO = 50
-_SCANNED_SIZE = 5 * _MIB
+SCANNED_SIZE = 5 * _MIB
 """Larger files are not scanned."""
 _COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError)
@@ -113,29 +113,33 @@ def distribution_refusal(content: IO[bytes], filename: str) -> Refusal | None:
     content.seek(0)
     is_tar = tarfile.is_tarfile(content)
     if is_zip and is_tar:
-        return _invalid("File is both a zip and a tar file")
+        return invalid_file("File is both a zip and a tar file")
     if not is_zip:
-        return _invalid("File is not a zipfile")
+        return invalid_file("File is not a zipfile")
     content.seek(0)
     try:
         with zipfile.ZipFile(content) as archive:
             size = content.seek(0, os.SEEK_END)
             if reason := _members_fault(archive, filename, size):
-                return _invalid(reason)
+                return invalid_file(reason)
             if product := _obfuscation(archive):
-                return _invalid(
-                    f"{product}-encrypted content is not allowed.",
-                    ("index", "/policy/acceptable-use-policy/"),
-                )
+                return encrypted_file(product)
             if reason := framing_fault(archive, content):
-                return _invalid(f"ZIP archive not accepted: {reason}.", ("docs", "/archives"))
+                return invalid_file(f"ZIP archive not accepted: {reason}.", ("docs", "/archives"))
     except (*DAMAGE, ValueError, struct.error):
         # The default index gives no reason.
-        return _invalid("None")
+        return invalid_file("None")
     return None
 
 
-def _invalid(reason: str, page: tuple[str, str] | None = None) -> Refusal:
+def encrypted_file(product: str) -> Refusal:
+    """Return the refusal of a file with a module that a program encrypted."""
+    page = ("index", "/policy/acceptable-use-policy/")
+    return invalid_file(f"{product}-encrypted content is not allowed.", page)
+
+
+def invalid_file(reason: str, page: tuple[str, str] | None = None) -> Refusal:
+    """Return the refusal of a file that is no valid distribution."""
     return Refusal(f"Invalid distribution file. {reason}", page)
 
 
@@ -172,7 +176,7 @@ def dist_info(filename: str) -> str:
 def _obfuscation(archive: zipfile.ZipFile) -> str | None:
     for member in archive.infolist():
         suffix = PurePosixPath(member.filename).suffix.lower()
-        if member.is_dir() or suffix not in {".py", ".pye"} or member.file_size > _SCANNED_SIZE:
+        if member.is_dir() or suffix not in {".py", ".pye"} or member.file_size > SCANNED_SIZE:
             continue
         if product := obfuscator(archive.read(member)):
             return product

@@ -15,9 +15,16 @@ from typing import IO
 
 from packaging.utils import InvalidSdistFilename, canonicalize_name, parse_sdist_filename
 
-from .wheel_rules import Refusal, UploadClaim, distribution_refusal, license_fault, obfuscator
-
-_SCANNED_SIZE = 5 << 20
+from .wheel_rules import (
+    SCANNED_SIZE,
+    Refusal,
+    UploadClaim,
+    distribution_refusal,
+    encrypted_file,
+    invalid_file,
+    license_fault,
+    obfuscator,
+)
 
 
 def sdist_refusal(content: IO[bytes], filename: str, claim: UploadClaim) -> Refusal | None:
@@ -46,45 +53,38 @@ def _tar(content: IO[bytes]) -> tuple[Refusal | None, frozenset[str]]:
     is_tar = tarfile.is_tarfile(content)
     content.seek(0)
     if is_zip and is_tar:
-        return _invalid("File is both a zip and a tar file"), frozenset()
+        return invalid_file("File is both a zip and a tar file"), frozenset()
     if not is_tar:
-        return _invalid("File is not a tarfile"), frozenset()
+        return invalid_file("File is not a tarfile"), frozenset()
     try:
         with tarfile.open(fileobj=content, mode="r:gz") as archive:
             return _members_refusal(archive), frozenset(archive.getnames())
     except (tarfile.ReadError, EOFError, zlib.error, OSError, ValueError):
-        return _invalid("None"), frozenset()
+        return invalid_file("None"), frozenset()
 
 
 def _members_refusal(archive: tarfile.TarFile) -> Refusal | None:
     names = archive.getnames()
     if any(member.issparse() for member in archive.getmembers()):
-        return _invalid(
+        return invalid_file(
             "tar archive not accepted: Sparse members are not allowed.", ("docs", "/archives")
         )
     top = _top(frozenset(names))
     if top in {".", "/", ""}:
-        return _invalid("Incorrect number of top-level directories in sdist")
+        return invalid_file("Incorrect number of top-level directories in sdist")
     if f"{top}/PKG-INFO" not in names:
-        return _invalid(f"PKG-INFO not found at {top}/PKG-INFO")
+        return invalid_file(f"PKG-INFO not found at {top}/PKG-INFO")
     for member in archive.getmembers():
         suffix = PurePosixPath(member.name).suffix.lower()
-        if member.isfile() and suffix in {".py", ".pye"} and member.size <= _SCANNED_SIZE:
+        if member.isfile() and suffix in {".py", ".pye"} and member.size <= SCANNED_SIZE:
             file = archive.extractfile(member)
             if file and (product := obfuscator(file.read())):
-                return _invalid(
-                    f"{product}-encrypted content is not allowed.",
-                    ("index", "/policy/acceptable-use-policy/"),
-                )
+                return encrypted_file(product)
     return None
 
 
 def _top(names: frozenset[str]) -> str:
     return os.path.commonpath(names) if names else ""
-
-
-def _invalid(reason: str, page: tuple[str, str] | None = None) -> Refusal:
-    return Refusal(f"Invalid distribution file. {reason}", page)
 
 
 def _name_fault(filename: str, claim: UploadClaim) -> str | None:
