@@ -21,6 +21,8 @@ import requests
 from containers.commands import ManagedContainer, execute, read_file, ready_line, start
 from containers.images import tar_of
 from containers.network import ClosedNetwork
+from verification.models.base import Model
+from verification.models.dispatch import Dispatch, DispatchTarget
 from verification.models.errors import TestbedFailure
 from verification.models.forge import (
     ForgeAsset,
@@ -47,6 +49,20 @@ _JOBS = f"{_FOLDER}/jobs"
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
+_RELEASE_KEYS = {"tag", "target", "name", "body", "prerelease"}
+_CONTENTS: pydantic.main.IncEx = {"workflows": True, "releases": {"__all__": _RELEASE_KEYS}}
+_DISPATCHES = pydantic.TypeAdapter(tuple[Dispatch, ...])
+
+
+class ForgeContents(Model):
+    """What the forge has at the start of a run, in addition to the repository's refs."""
+
+    workflows: tuple[DispatchTarget, ...] = ()
+    """The workflow files of the repository."""
+    releases: tuple[ForgeRelease, ...] = ()
+    """The releases, without assets."""
+
+
 class Forge(ManagedContainer):
     """The running forge: a context manager that removes it at the end.
 
@@ -61,6 +77,7 @@ class Forge(ManagedContainer):
         network: ClosedNetwork,
         repository: Repository,
         workflow: WorkflowRun,
+        contents: ForgeContents | None = None,
         *,
         registration_timeout_seconds: float = 5.0,
     ) -> None:
@@ -79,6 +96,7 @@ class Forge(ManagedContainer):
             "request_token": self.request_token,
             "repository": repository.model_dump(mode="json"),
             "run": workflow.model_dump(mode="json"),
+            **(contents or ForgeContents()).model_dump(mode="json", include=_CONTENTS),
             "registration_timeout_seconds": registration_timeout_seconds,
         }
         files = {
@@ -163,6 +181,17 @@ class Forge(ManagedContainer):
             return _RELEASES.validate_json(self._get(f"{_FOLDER}/releases.json"))
         except ValueError as error:
             raise _unreachable(f"its releases cannot be read: {error}") from error
+
+    def dispatches(self) -> tuple[Dispatch, ...]:
+        """Return the dispatches that jobs requested, the oldest first.
+
+        Raises:
+            TestbedFailure: ``forge-unreachable``, also if their format is unknown.
+        """
+        try:
+            return _DISPATCHES.validate_json(self._get(f"{_FOLDER}/dispatches.json"))
+        except ValueError as error:
+            raise _unreachable(f"its dispatches cannot be read: {error}") from error
 
     def content(self, asset: ForgeAsset) -> bytes:
         """Return the bytes of an asset.

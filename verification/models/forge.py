@@ -116,3 +116,7 @@ class ForgeRequest(LoggedRequest):
     uploaded_sha256: str = ""
     deleted: str = ""
     """The full name of the ref that was deleted."""
+    dispatched: str = ""
+    """The workflow file that the job dispatched."""
+    unserved: bool = False
+    """True if GitHub has an answer to the request, and the forge has none."""

@@ -213,6 +213,8 @@ class Event(Model):
     """The target branch of a pull request, or the branch of a workflow run."""
     changed: tuple[str, ...] = ()
     """The files that the push or the pull request changes."""
+    inputs: Mapping[str, str] = {}
+    """The inputs of a dispatch, with the defaults of the workflow."""
     type: str = ""
     """The activity type, for events that have one: opened, published, completed."""
     message: str = ""

@@ -13,7 +13,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import builder, upstream_releases, wheelhouse
-from containers.workflow_testbed import TagPush
+from containers.workflow_testbed import StartingEvent
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
@@ -132,7 +132,7 @@ def _released(
     assert selection.source is not None
     is_default = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
     overlays = {} if is_default else {str(DEFAULT_SOURCE): selection.source}
-    push = TagPush(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
+    push = StartingEvent(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
     published = release_pipeline.run(host.engine, host.run, subject, push, selection.actions_from)
     if not published.files:
         return _built(host, selection, subject), published.outcome

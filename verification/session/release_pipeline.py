@@ -11,7 +11,7 @@ from pathlib import Path
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.workflow_testbed import IndexSetup, StartingEvent
 from verification.models.cause import Cause, Severity
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
@@ -43,7 +43,7 @@ class PublishedRelease:
 
 
 def run(
-    engine: Engine, owner: Run, subject: Subject, push: TagPush, actions_from: Path | None
+    engine: Engine, owner: Run, subject: Subject, push: StartingEvent, actions_from: Path | None
 ) -> PublishedRelease:
     """Push a version tag, and return the outcome of the release workflow and its files.
 

@@ -14,10 +14,12 @@ import pytest
 from containers import builder, images
 from containers.engine import Run
 from containers.runner.build_queue import BuildQueue, BuildRequest
+from containers.runner.hosted_runners import HostedRunner
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 
 RUN = Run(id="1", owner="a:b:c:d")
 WHEEL = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+LINUX = HostedRunner(label="ubuntu-latest", system="linux", cpu="x86_64")
 REQUEST = BuildRequest(
     container="c1",
     source="/job/package",
@@ -85,7 +87,7 @@ def run_build(
     monkeypatch.setattr(builder, "build", build)
     engine: Any = _Engine()
     queue = BuildQueue(engine, RUN)
-    queue.submit(request, "linux")
+    queue.submit(request, LINUX)
     queue.close(wait=True)
     return engine, queue
 
@@ -149,7 +151,7 @@ def test_lost_container_is_a_failure_until_the_queue_is_stopped(*, is_stopped: b
     queue = BuildQueue(engine, RUN)
     if is_stopped:
         queue.stop()
-    queue.submit(REQUEST, "linux")
+    queue.submit(REQUEST, LINUX)
     queue.close(wait=True)
 
     assert [failure.cause for failure in queue.failures] == ([] if is_stopped else ["machine-lost"])

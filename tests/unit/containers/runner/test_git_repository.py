@@ -107,7 +107,7 @@ def test_annotated_tag_is_an_object_and_lightweight_tag_is_the_commit(
 
 def test_event_is_the_push_of_a_tag(clean_root: Path, clean_origin: GitRepository) -> None:
     push = clean_origin.tag("v1.1.0")
-    event = json.loads(json.dumps(clean_origin.event(push)))
+    event = json.loads(json.dumps(clean_origin.payload(push, "publish.yml")))
     assert event["ref"] == "refs/tags/v1.1.0"
     assert event["before"] == "0" * 40
     assert event["after"] == push.object != push.sha

@@ -24,7 +24,7 @@ from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Runner, WorkflowFile
 from tests.helpers.sample_pipeline import KILLED, RUNNING
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.pipeline import PipelineRun
+from verification.models.pipeline import PipelineRun, RunEvent
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import Decision, Event, Workflow
 
@@ -53,6 +53,7 @@ ENVIRONMENT = RunnerEnvironment(
     identity_url="https://token.example",
     identity_token="secret",  # noqa: S106
 )
+EVENT = RunEvent(ref="refs/heads/main", sha="a" * 40, object="a" * 40, source="a test")
 YES, NO = Decision(triggered=True, reason="it is a tag"), Decision(triggered=False, reason="no")
 
 
@@ -156,10 +157,11 @@ def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
 ) -> None:
     path = tmp_path / PATH
     path.parent.mkdir(parents=True)
-    path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: macos-14"))
+    path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: self-hosted"))
     origin: Any = SimpleNamespace(tree=tmp_path)
-    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*macos-14)") as failure:
-        make_runner(monkeypatch, origin)
+    runner, _ = make_runner(monkeypatch, origin)
+    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*self-hosted)") as failure:
+        runner.hosted_runners(EVENT)
     assert failure.value.cause == "runner-unavailable"
 
 
@@ -167,10 +169,13 @@ def test_label_of_a_job_depends_on_the_combination(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     runner, _ = make_runner(monkeypatch, origin)
-    make, publish = runner.workflow.jobs.values()
-    assert runner.label(make, {"os": "windows-latest"}) == "windows-latest"
-    assert runner.label(make, {}) == "ubuntu-latest"
-    assert runner.label(publish, {}) == "ubuntu-latest"
+    make, publish = runner.workflow.running_jobs
+    labels = [
+        found.label
+        for job, os in ((make, "windows-latest"), (make, ""), (publish, ""))
+        if (found := runner.hosted_runner(job, {"os": os} if os else {}, EVENT))
+    ]
+    assert labels == ["windows-latest", "ubuntu-latest", "ubuntu-latest"]
 
 
 LINES: dict[str, dict[str, Any]] = {

@@ -9,7 +9,7 @@ import pytest
 
 from containers import builder, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
-from containers.workflow_testbed import TagPush
+from containers.workflow_testbed import StartingEvent
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
 from tests.helpers.sample_testbed import ENGINE, release
@@ -163,12 +163,17 @@ class Workflow:
     """A fake release workflow that publishes these files."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        self.pushes: list[TagPush] = []
+        self.pushes: list[StartingEvent] = []
         self.actions: list[Path | None] = []
         self._files = files
 
     def run(
-        self, engine: Engine, owner: Run, subject: Subject, push: TagPush, actions: Path | None
+        self,
+        engine: Engine,
+        owner: Run,
+        subject: Subject,
+        push: StartingEvent,
+        actions: Path | None,
     ) -> PublishedRelease:
         assert (engine, owner, subject) == (HOST.engine, HOST.run, SUBJECT)
         self.pushes.append(push)

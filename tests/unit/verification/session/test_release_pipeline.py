@@ -11,7 +11,7 @@ import pytest
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import PLANNED, ROOT, SUBJECT, edited, repository
 from tests.helpers.sample_pipeline import evidence, with_failed
 from verification.models.errors import TestbedFailure
@@ -65,7 +65,7 @@ def run_workflow(
     def start(
         engine: Engine,
         run: Run,
-        push: TagPush,
+        push: StartingEvent,
         file: WorkflowFile,
         setup: IndexSetup,
         decision: object,
@@ -82,7 +82,7 @@ def run_workflow(
         )
 
     monkeypatch.setattr(workflow_testbed, "start", start)
-    push = TagPush(root=root, tags=("v1.2.0",))
+    push = StartingEvent(root=root, tags=("v1.2.0",))
     return release_pipeline.run(ENGINE, RUN, SUBJECT, push, root)
 
 
