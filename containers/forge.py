@@ -50,7 +50,7 @@ _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
 _RELEASE_KEYS = {"tag", "target", "name", "body", "prerelease"}
-_CONTENTS: pydantic.main.IncEx = {"workflows": True, "releases": {"__all__": _RELEASE_KEYS}}
+_CONTENTS = {"workflows": True, "releases": {"__all__": _RELEASE_KEYS}}
 _DISPATCHES = pydantic.TypeAdapter(tuple[Dispatch, ...])
 
 

@@ -205,8 +205,7 @@ def start(
                 overlays=event.overlays,
             )
         )
-        folder = repository.tree / ".github" / "workflows"
-        targets = dispatch_targets(folder, repository.tree)
+        targets = dispatch_targets(repository.tree)
         events = _events(repository, event, workflow.path, targets)
         release = _release(event) if event.kind == "release" else None
         network = stack.enter_context(closed_network(engine, run))

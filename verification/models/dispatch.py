@@ -1,36 +1,13 @@
-"""The inputs of `on.workflow_dispatch`, and a dispatch that a job requested."""
+"""Dispatches of workflows: the files that can be dispatched, and the requests of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from verification.models.base import Model
-
-
-class DispatchInput(Model):
-    """One input of `on.workflow_dispatch`, with the keys of the workflow file."""
-
-    name: str
-    type: str = "string"
-    """string, boolean, choice, number or environment."""
-    required: bool = False
-    default: str = ""
-    options: tuple[str, ...] = ()
-    """The allowed values of a choice."""
-
-    def refuses(self, value: str) -> bool:
-        """Return True if the input does not allow a value."""
-        match self.type:
-            case "choice":
-                return value not in self.options
-            case "boolean":
-                return value not in ("true", "false")
-            case _:
-                return False
+from verification.models.workflow import BadWorkflow, WorkflowInput
+from verification.models.workflow_file import load
 
 
 class DispatchTarget(Model):
@@ -41,11 +18,11 @@ class DispatchTarget(Model):
     name: str
     dispatchable: bool
     """True if the file has `on.workflow_dispatch`."""
-    inputs: tuple[DispatchInput, ...] = ()
+    inputs: Mapping[str, WorkflowInput] = {}
 
 
 class Dispatch(Model):
-    """A dispatch that the forge accepted from a job. Other runs start from it."""
+    """A dispatch that the forge accepted from a job."""
 
     path: str
     """The workflow file, relative to the repository."""
@@ -57,47 +34,25 @@ class Dispatch(Model):
     """The job that requested it."""
 
 
-def dispatch_targets(folder: Path, root: Path) -> tuple[DispatchTarget, ...]:
-    """Return the workflow files in a folder of the repository at ``root``.
-
-    A file that is not a workflow is left out.
-    """
+def dispatch_targets(root: Path) -> tuple[DispatchTarget, ...]:
+    """Return the workflow files of the repository at ``root``, without invalid files."""
+    folder = root / ".github" / "workflows"
     files = sorted((*folder.glob("*.yml"), *folder.glob("*.yaml")))
     return tuple(filter(None, (_target(path, root) for path in files)))
 
 
 def _target(path: Path, root: Path) -> DispatchTarget | None:
     try:
-        # BaseLoader reads all values as text, so `on` and `true` are not converted.
-        document = yaml.load(path.read_text("utf-8"), yaml.BaseLoader)  # noqa: S506
-    except (OSError, ValueError, yaml.YAMLError):
+        workflow = load(path)
+    except BadWorkflow:
         return None
-    events = document.get("on") if isinstance(document, dict) else None
-    if events is None:
-        return None
-    names = [events] if isinstance(events, str) else list(events)
-    trigger = events.get("workflow_dispatch") if isinstance(events, dict) else None
+    trigger = workflow.on.get("workflow_dispatch")
     return DispatchTarget(
         path=str(path.relative_to(root)),
-        name=str(document.get("name") or path.relative_to(root)),
-        dispatchable="workflow_dispatch" in names,
-        inputs=tuple(_inputs(trigger)),
+        name=workflow.name,
+        dispatchable=trigger is not None,
+        inputs=trigger.inputs if trigger else {},
     )
-
-
-def _inputs(trigger: Any) -> Iterator[DispatchInput]:
-    declared = trigger.get("inputs") if isinstance(trigger, dict) else None
-    for name, values in (declared or {}).items() if isinstance(declared, dict) else ():
-        keys = values if isinstance(values, dict) else {}
-        type_ = str(keys.get("type") or "string")
-        options = keys.get("options")
-        yield DispatchInput(
-            name=name,
-            type=type_,
-            required=str(keys.get("required", "")).lower() == "true",
-            default=str(keys.get("default") or ("false" if type_ == "boolean" else "")),
-            options=tuple(map(str, options)) if isinstance(options, list) else (),
-        )
 
 
 def complete_inputs(
@@ -105,23 +60,18 @@ def complete_inputs(
 ) -> tuple[dict[str, str], str]:
     """Return the inputs of a dispatch with the defaults, and why they are refused, or "".
 
-    The rules are those of GitHub's API: no unknown input, no missing required input, no value that
-    a choice or a boolean does not have. A choice without a default has its first option.
+    The rules are those of GitHub's API: no unknown input, no missing required input, and no value
+    that a choice or a boolean does not have.
     """
-    known = {declared.name: declared for declared in target.inputs}
-    if unknown := [name for name in inputs if name not in known]:
-        names = ", ".join(known) or "none"
+    if unknown := [name for name in inputs if name not in target.inputs]:
+        names = ", ".join(target.inputs) or "none"
         return {}, f"unknown input {unknown[0]!r}; the inputs are: {names}"
     complete = {}
-    for name, declared in known.items():
-        default = declared.default
-        if not default and declared.type == "choice" and declared.options:
-            default = declared.options[0]
-        value = inputs.get(name, default)
+    for name, declared in target.inputs.items():
+        value = complete[name] = inputs.get(name, declared.default_text)
         if declared.required and not value:
             return {}, f"the required input {name!r} is missing"
-        if value and declared.refuses(value):
-            allowed = ", ".join(declared.options or ("true", "false"))
-            return {}, f"the input {name} cannot be {value!r}; the values are: {allowed}"
-        complete[name] = value
+        allowed = ("true", "false") if declared.type == "boolean" else declared.options
+        if allowed and name in inputs and value not in allowed:
+            return {}, f"the input {name} cannot be {value!r}; the values are: {', '.join(allowed)}"
     return complete, ""

@@ -38,6 +38,10 @@ SCOPES = (
 """The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
 
 
+Task = Literal["build", "merge", "check-version", "create-release", "publish", "attest", "dispatch"]
+"""What a job does for a release (`verification.pipeline.tasks`)."""
+
+
 class BadWorkflow(WrongUse):
     """GitHub would not run the workflow file, or this reader does not support it.
 
@@ -53,11 +57,31 @@ class Pattern(Model):
     line: int
 
 
+class WorkflowInput(Model):
+    """One input of `on.workflow_dispatch` or `on.workflow_call`."""
+
+    type: str = "string"
+    """One of string, boolean, number, choice and environment."""
+    default: str | None = None
+    required: bool = False
+    options: tuple[str, ...] = ()
+    """The values that a choice allows."""
+
+    @property
+    def default_text(self) -> str:
+        """The value if the event does not give one."""
+        if self.default is not None:
+            return self.default
+        return "false" if self.type == "boolean" else ""
+
+
 class Trigger(Model):
     """One event that starts the workflow, with its filters."""
 
     event: str
     filters: Mapping[str, tuple[Pattern, ...]]
+    inputs: Mapping[str, WorkflowInput] = {}
+    """The inputs of `workflow_dispatch` or `workflow_call`, by their names."""
     line: int
 
 
@@ -84,6 +108,8 @@ class WorkflowStep(Model):
     continue_on_error: str | None
     working_directory: str | None
     line: int
+    steps: tuple[WorkflowStep, ...] = ()
+    """The steps of the composite action of this repository that it uses; empty for other steps."""
     comment: str = ""
     """The comment after `uses`. It usually names the version of a commit hash."""
 

@@ -23,6 +23,7 @@ from verification.models.workflow import (
     Pattern,
     Trigger,
     Workflow,
+    WorkflowInput,
     WorkflowJob,
     WorkflowStep,
 )
@@ -215,6 +216,10 @@ class _Reader:
 
     def _trigger(self, event: str, node: yaml.Node) -> Trigger:
         known_filters = _FILTERS.get(event)
+        if event in ("workflow_dispatch", "workflow_call") and not _empty(node):
+            table = self._table(node, f"`on.{event}`")
+            inputs = self._declared_inputs(event, table.get("inputs"))
+            return Trigger(event=event, filters={}, inputs=inputs, line=_line(node))
         if _empty(node) or known_filters is None:
             return Trigger(event=event, filters={}, line=_line(node))
         table = self._table(node, f"`on.{event}`", known_filters)
@@ -227,6 +232,24 @@ class _Reader:
                 )
         filters = {key: self._patterns(event, key, value) for key, value in table.items()}
         return Trigger(event=event, filters=filters, line=_line(node))
+
+    def _declared_inputs(self, event: str, node: yaml.Node | None) -> dict[str, WorkflowInput]:
+        if node is None or _empty(node):
+            return {}
+        where = f"`on.{event}.inputs`"
+        return {
+            name: self._declared_input(f"{where} has the input {name!r}, which", item)
+            for name, item in self._table(node, where).items()
+        }
+
+    def _declared_input(self, what: str, node: yaml.Node) -> WorkflowInput:
+        table = {} if _empty(node) else self._table(node, what)
+        return WorkflowInput(
+            type=self._optional(table, "type") or "string",
+            default=self._optional(table, "default"),
+            required=self._optional(table, "required") == "true",
+            options=self._words(table.get("options"), f"`options` of {what}"),
+        )
 
     def _patterns(self, event: str, key: str, node: yaml.Node) -> tuple[Pattern, ...]:
         what = f"`on.{event}.{key}`"

@@ -157,16 +157,14 @@ def _values(
     declared_inputs: tuple[WorkflowInput, ...], inputs: Mapping[str, Json]
 ) -> Iterator[tuple[str, str]]:
     for declared in declared_inputs:
-        options = ("true", "false") if declared.type == "boolean" else declared.options
-        is_limited = declared.type in ("boolean", "choice")
-        default = declared.default or (options[0] if declared.type == "choice" and options else "")
-        value = default
+        value = declared.default
         if declared.name in inputs:
             given = inputs[declared.name]
             value = given if isinstance(given, str) else json.dumps(given)
         if declared.required and not value:
             raise Problem(422, f"Required input '{declared.name}' not provided")
-        if is_limited and value not in options and (value or declared.name in inputs):
+        allowed = ("true", "false") if declared.type == "boolean" else declared.options
+        if allowed and declared.name in inputs and value not in allowed:
             message = f"Provided value '{value}' for input '{declared.name}' not in the list of"
             raise Problem(422, f"{message} allowed values")
         yield declared.name, value

@@ -185,16 +185,22 @@ def _workflow(reader: ObjectReader) -> WorkflowFile:
         path=reader.required("path", str),
         name=reader.required("name", str),
         dispatchable=reader.required("dispatchable", bool),
-        inputs=tuple(map(_input, reader.nested_list("inputs"))),
+        inputs=_inputs(reader.nested("inputs")),
     )
 
 
-def _input(reader: ObjectReader) -> WorkflowInput:
+def _inputs(reader: ObjectReader) -> tuple[WorkflowInput, ...]:
+    return tuple(_input(name, reader.nested(name)) for name in reader.names())
+
+
+def _input(name: str, reader: ObjectReader) -> WorkflowInput:
+    kind = reader.required("type", str)
+    default = reader.optional("default", str)
     return WorkflowInput(
-        name=reader.required("name", str),
-        type=reader.required("type", str),
+        name=name,
+        type=kind,
         required=reader.required("required", bool),
-        default=reader.get("default", ""),
+        default=default or ("false" if kind == "boolean" else ""),
         options=tuple(reader.optional_list("options", str) or ()),
     )
 
