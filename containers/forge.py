@@ -17,6 +17,7 @@ from typing import Self
 import docker.errors
 import pydantic
 import requests
+from pydantic import JsonValue
 
 from containers.commands import ManagedContainer, execute, read_file, ready_line, start
 from containers.images import tar_of
@@ -49,8 +50,6 @@ _JOBS = f"{_FOLDER}/jobs"
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
-_RELEASE_KEYS = {"tag", "target", "name", "body", "prerelease"}
-_CONTENTS = {"workflows": True, "releases": {"__all__": _RELEASE_KEYS}}
 _DISPATCHES = pydantic.TypeAdapter(tuple[Dispatch, ...])
 
 
@@ -61,6 +60,16 @@ class ForgeContents(Model):
     """The workflow files of the repository."""
     releases: tuple[ForgeRelease, ...] = ()
     """The releases, without assets."""
+
+    def config(self) -> dict[str, JsonValue]:
+        """Return the contents in the format of the forge's configuration."""
+        keys = {"tag", "target", "name", "body", "prerelease"}
+        return {
+            "workflows": [target.model_dump(mode="json") for target in self.workflows],
+            "releases": [
+                release.model_dump(mode="json", include=keys) for release in self.releases
+            ],
+        }
 
 
 class Forge(ManagedContainer):
@@ -96,7 +105,7 @@ class Forge(ManagedContainer):
             "request_token": self.request_token,
             "repository": repository.model_dump(mode="json"),
             "run": workflow.model_dump(mode="json"),
-            **(contents or ForgeContents()).model_dump(mode="json", include=_CONTENTS),
+            **(contents or ForgeContents()).config(),
             "registration_timeout_seconds": registration_timeout_seconds,
         }
         files = {

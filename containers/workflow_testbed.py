@@ -205,6 +205,8 @@ def start(
                 overlays=event.overlays,
             )
         )
+        for path, text in workflow.texts.items():  # the commit keeps the files of the folder
+            (repository.tree / path).write_text(text, "utf-8")
         targets = dispatch_targets(repository.tree)
         events = _events(repository, event, workflow.path, targets)
         release = _release(event) if event.kind == "release" else None

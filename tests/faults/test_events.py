@@ -11,10 +11,15 @@ from containers import workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
+from tests.helpers import wheel_builder
 from tests.helpers.release_workflow import PUBLISHERS
-from verification.models.pipeline import JobRun, PipelineEvidence
+from verification.models.pipeline import JobRun, PipelineEvidence, PipelineResult
 from verification.pipeline import publishers
 from verification.pipeline.triggers import decide
+from verification.session import release_pipeline
+from verification.session.checkout import CheckoutOptions, minimal_subject, read_checkout
+from verification.session.origin import existing_files
+from verification.session.release_pipeline import ReleaseRequest
 
 SETUP = IndexSetup(publishers=publishers.load(PUBLISHERS))
 FOLDER = ".github/workflows"
@@ -198,3 +203,95 @@ def test_dispatch_needs_the_permission_for_actions(
     assert [line.refused for line in evidence.tokens if line.refused] == [
         "the job has no permission actions: write"
     ]
+
+
+WHEELS = """\
+    on: {release: {types: [published]}}
+    jobs:
+      build:
+        strategy: {matrix: {os: [ubuntu-latest, macos-15]}}
+        runs-on: ${{ matrix.os }}
+        steps:
+          - uses: actions/checkout@v7
+          - run: python -m pip install build
+          - name: Build
+            run: python -m build --outdir out
+          - uses: actions/upload-artifact@v7
+            with: {name: "dist-${{ matrix.os }}", path: out}
+      publish:
+        needs: build
+        runs-on: ubuntu-latest
+        permissions: {id-token: write}
+        environment: pypi
+        steps:
+          - uses: actions/download-artifact@v8
+            with: {pattern: dist-*, merge-multiple: true, path: dist}
+          - uses: pypa/gh-action-pypi-publish@release/v1
+"""
+LINUX_WHEEL = "cp313-cp313-manylinux_2_28_x86_64"
+MACOS_WHEEL = "cp313-cp313-macosx_11_0_arm64"
+
+
+@pytest.mark.long
+def test_existing_wheels_replace_the_build_of_a_checkout(
+    container_engine: Engine, run: Run, tmp_path: Path
+) -> None:
+    root, folder = tmp_path / "repository", tmp_path / "wheels"
+    (root / FOLDER).mkdir(parents=True)
+    folder.mkdir()
+    (root / FOLDER / "publish.yml").write_text(textwrap.dedent(WHEELS), "utf-8")
+    (root / "pyproject.toml").write_text('[project]\nname = "quiverdb"\nversion = "1.0.0"\n')
+    (root / "publishers.toml").write_text(PUBLISHERS.read_text("utf-8"), "utf-8")
+    for tag in (LINUX_WHEEL, MACOS_WHEEL):
+        wheel_builder.build(folder, {"quiverdb/__init__.py": ""}, tag=tag)
+    checkout = read_checkout(CheckoutOptions(root=root, wheels=folder))
+    assert (checkout.event.kind, checkout.event.tags) == ("release", ("v1.0.0",))
+    request = ReleaseRequest(
+        event=checkout.event,
+        plan=checkout.plan,
+        publishers=checkout.publishers,
+        version=checkout.version,
+        existing=existing_files(folder),
+    )
+    subject = minimal_subject(checkout, folder)
+    outcome = release_pipeline.run(container_engine, run, subject, request).outcome
+    assert isinstance(outcome, PipelineResult), outcome
+    evidence = outcome.evidence
+    logs = [log_of(job)[-1500:] for job in evidence.run.jobs]
+    assert evidence.run.result == "success", logs
+    wheels = {path.name for path in folder.glob("*.whl")}
+    assert set(evidence.index.files) == wheels
+    assert {wheel.name: wheel.platform for wheel in evidence.run.wheels} == {
+        name: "macos" if "macosx" in name else "linux" for name in wheels
+    }
+    assert [(step.where, step.output) for step in evidence.run.replaced] == [
+        ("publish.yml:9", "out"),
+        ("publish.yml:8", ""),
+    ]
+    assert [artifact.name for artifact in evidence.run.artifacts] == [
+        "dist-macos-15",
+        "dist-ubuntu-latest",
+    ]
+    assert evidence.run.event.differs == (), "the commit has the files of the checkout"
+
+
+NETWORK = """\
+    on: {push: {tags: ["v*"]}}
+    jobs:
+      check:
+        runs-on: ubuntu-22.04
+        steps:
+          - {name: Install, run: pip install --quiet twine}
+          - run: twine check dist/*
+"""
+
+
+@pytest.mark.long
+def test_step_that_needs_a_registry_is_a_limit_of_the_testbed(
+    container_engine: Engine, run: Run, tmp_path: Path
+) -> None:
+    evidence = run_event(
+        container_engine, run, tmp_path, {"publish.yml": NETWORK}, tags=("v1.0.0",)
+    )
+    (limit,) = evidence.run.unsupported
+    assert "'Install'" in limit, log_of(evidence.run.jobs[0])

@@ -120,7 +120,7 @@ def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
 
 
 def _built(run: PipelineRun) -> dict[str, str]:
-    return {wheel.name: wheel.sha256 for wheel in run.wheels}
+    return {file.name: file.sha256 for file in (*run.wheels, *run.sdists)}
 
 
 def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:

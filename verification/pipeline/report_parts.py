@@ -75,8 +75,8 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
     match outcome:
         case PipelineResult():
             return outcome.causes
-        case PipelineFailure(testbed=fault):
-            return (cause(fault.cause, fault.where, fault.observed),)
+        case PipelineFailure(static=static, testbed=fault):
+            return (*static, cause(fault.cause, fault.where, fault.observed))
         case _:
             assert_never(outcome)
 

@@ -13,11 +13,13 @@ from typing import Any, get_args
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from containers import wheelhouse
 from containers.workflow_testbed import EventKind, StartingEvent
 from verification.models.base import Model
 from verification.models.dispatch import complete_inputs, dispatch_targets
 from verification.models.errors import WrongUse
 from verification.models.publisher import TrustedPublisher
+from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import Event, Workflow
 from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
@@ -36,6 +38,10 @@ _SKIPPED = {"node_modules", "vendor", "third_party", "tests", "test", "examples"
 _DEPTH = 3
 _REMOTE = re.compile(r"github\.com[:/]([^/]+)/(.+?)(?:\.git)?/?$")
 _PUBLISHERS = "publishers.toml"
+_ANY_PLATFORM = "manylinux_2_28_x86_64"
+"""The platform of a minimal subject without wheels. A subject has at least one."""
+_NO_SMOKE_TEST = Path("smoke.py")
+"""The smoke test of a minimal subject. No machine runs it, so the file does not exist."""
 _VERSION_IN_TAG = re.compile(r"\d[\w.+!-]*$")
 
 
@@ -65,6 +71,8 @@ class Checkout(Model):
     """The registrations, or one made from the workflow if there is none."""
     registered: bool = True
     """False if there is no registration."""
+    publishers_file: str = ""
+    """The name of the file with the registrations; empty if there is none."""
 
 
 def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = None) -> Checkout:
@@ -89,7 +97,8 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
     plan = plans.for_workflow(
         workflow, package_dir, version_from_tag=not isinstance(table.get("version"), str)
     )
-    registrations = _registrations(options, package_dir, subject_publishers)
+    file = _publishers_file(options, package_dir) or subject_publishers
+    registrations = publishers.load(file) if file else ()
     found = registrations or (_stand_in_publisher(workflow, project, root),)
     return Checkout(
         event=event,
@@ -98,6 +107,7 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
         version=version,
         publishers=found,
         registered=bool(registrations),
+        publishers_file=file.name if file else "",
     )
 
 
@@ -334,16 +344,13 @@ def _inputs(options: CheckoutOptions, kind: EventKind, workflow: Workflow) -> di
 # ---- the publisher ----
 
 
-def _registrations(
-    options: CheckoutOptions, package_dir: str, subject_publishers: Path | None
-) -> tuple[TrustedPublisher, ...]:
+def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:
+    """Return the file of ``--publisher``, else that of the checkout, else None."""
     if options.publisher:
-        return publishers.load(options.publisher)
+        return options.publisher
     folders = dict.fromkeys((options.root, options.root / package_dir))
-    files = [folder / _PUBLISHERS for folder in folders]
-    if path := next((path for path in files if path.is_file()), subject_publishers):
-        return publishers.load(path)
-    return ()
+    files = (folder / _PUBLISHERS for folder in folders)
+    return next((path for path in files if path.is_file()), None)
 
 
 def _stand_in_publisher(workflow: Workflow, project: str, root: Path) -> TrustedPublisher:
@@ -374,3 +381,22 @@ def fields_to_register(publisher: TrustedPublisher) -> str:
         "environment": publisher.environment or "(any)",
     }
     return ", ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def minimal_subject(checkout: Checkout, wheels: Path | None) -> Subject:
+    """Return the subject of a run that verifies only the release workflow.
+
+    Its platforms are those of the wheels. No machine runs them.
+    """
+    names = [path.name for path in wheels.glob("*.whl")] if wheels else []
+    tags = {tag.platform for name in names for tag in parse_wheel_filename(name)[3]}
+    known = sorted(tag for tag in tags if PlatformTarget.of(tag).system not in ("any", "unknown"))
+    return Subject(
+        name=checkout.project,
+        import_package=checkout.project.replace("-", "_"),
+        python=wheelhouse.DEFAULT_PYTHON,
+        platforms=tuple(
+            Platform(tag=tag, required=False, execute=False) for tag in known or [_ANY_PLATFORM]
+        ),
+        exercise=_NO_SMOKE_TEST,
+    )

@@ -18,13 +18,14 @@ from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import BundledLibraries
+from verification.models.pipeline import PipelineOutcome
 from verification.models.report import ReplayInputs, Report
 from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
 from verification.session import crash, kept_machines, replay_inputs, reporting, run_plan
-from verification.session.prepare import PreparedRun, RunSetup, prepare
+from verification.session.prepare import PreparedRun, RunSetup, prepare, run_workflow
 from verification.session.recorder import Recorder
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
@@ -105,6 +106,8 @@ class GateRun:
         self.recorder = Recorder(run_plan.before_setup(request))
         self.setup: RunSetup | None = None
         """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
+        self.outcome: PipelineOutcome | None = None
+        """The outcome of the workflow, if the run verifies only the workflow."""
         self._began = time.time()
         self._outside_libraries = False
         self._stack = contextlib.ExitStack()
@@ -144,7 +147,11 @@ class GateRun:
         setup = None
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
-                setup = prepare(self.request.selection, self.request.subject, self._stack)
+                selection, subject = self.request.selection, self.request.subject
+                if selection.workflow_only:
+                    self.outcome = run_workflow(selection, subject, self._stack)
+                else:
+                    setup = prepare(selection, subject, self._stack)
         except (WrongUse, DataError):
             if self._before:
                 self._before.restore()
@@ -157,9 +164,15 @@ class GateRun:
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
         self.clear()
+        if self.outcome:
+            self._keep_outcome(self.outcome)
         if setup:
             self._keep(setup)
         self.setup = setup
+
+    def _keep_outcome(self, outcome: PipelineOutcome) -> None:
+        self.recorder.set_run_plan(run_plan.after_workflow(self.request, outcome))
+        results_json.write_model(self.request.report / _PIPELINE, outcome)
 
     def _keep(self, setup: RunSetup) -> None:
         self._outside_libraries = has_libraries_outside(
@@ -210,6 +223,8 @@ class GateRun:
         judged = self.recorder.judge(interrupted=interrupted)
         span = reporting.RunSpan(self._began, time.time(), interrupted=interrupted)
         report = reporting.build_report(self.request, self.setup, judged, span, self._inputs)
+        if self.outcome:
+            report = reporting.with_workflow(report, self.request, self.outcome)
         history = history_to_write()
         if history and not interrupted:
             report = report.model_copy(update={"changes": changes_since(history, report)})

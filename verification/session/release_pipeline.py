@@ -1,4 +1,4 @@
-"""Check the release workflow, run it for a version of the source, and judge the results."""
+"""Check the release workflow, run it for an event, and judge the results."""
 
 from __future__ import annotations
 
@@ -12,25 +12,52 @@ from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
+from verification.models.base import Model
 from verification.models.cause import Cause, Severity
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
+    LivePublisherCheck,
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
 )
+from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
+from verification.models.verdict import Verdict
+from verification.models.workflow import Combination, Event
+from verification.models.workflow_call import with_called_workflows
+from verification.models.workflow_file import load as load_workflow
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
+from verification.pipeline.expressions import replace_expressions
 from verification.pipeline.plan import Plan
+from verification.pipeline.replacements import replace_builds
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
+from verification.session.checkout import to_event
 from verification.session.live_index import check_live_publisher
 from verification.session.validate_job import try_releases
 
 IMAGES = ("runner", "forge", "builder", "builder-windows")
+
+
+class ReleaseRequest(Model):
+    """What a run of the release workflow needs."""
+
+    event: StartingEvent
+    plan: Plan
+    publishers: tuple[TrustedPublisher, ...]
+    """The registrations; one that the workflow fits if there is none."""
+    registered: bool = True
+    """False if there is no registration. The publisher is then not verified."""
+    version: str
+    """The version of the package."""
+    actions_from: Path | None = None
+    """A folder of checkouts of the workflow's real actions; None for stand-in actions."""
+    existing: tuple[Path, ...] | None = None
+    """The wheels and the sdist in place of the builds; None if the jobs build."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,38 +69,49 @@ class PublishedRelease:
     """The files on the index, by name; none if the run or the testbed failed."""
 
 
-def run(
-    engine: Engine, owner: Run, subject: Subject, push: StartingEvent, actions_from: Path | None
-) -> PublishedRelease:
-    """Push a version tag, and return the outcome of the release workflow and its files.
-
-    ``owner`` is the run whose label the containers have. ``actions_from`` is a folder of checkouts
-    of the workflow's real actions; without it the workflow uses stand-in actions.
+def default_request(subject: Subject, event: StartingEvent) -> ReleaseRequest:
+    """Return the request for a subject that names its plan and its registration.
 
     Raises:
-        WrongUse: the subject names no plan or no registration, or the files of the release cannot
-            be used.
+        WrongUse: the subject names none, or the registration is not valid.
         DataError: the plan is not valid.
     """
     if subject.pipeline is None or subject.publishers is None:
         raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
-    plan = plans.load(subject.pipeline)
-    registered = publishers.load(subject.publishers)
-    static = examine(push.root, plan, subject)
-    file = WorkflowFile(
-        path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
+    return ReleaseRequest(
+        event=event,
+        plan=plans.load(subject.pipeline),
+        publishers=publishers.load(subject.publishers),
+        version=event.tags[0].removeprefix("v"),
     )
-    setup = IndexSetup(publishers=registered)
+
+
+def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -> PublishedRelease:
+    """Cause the event, and return the outcome of the release workflow and its files.
+
+    ``owner`` is the run whose label the containers have.
+
+    Raises:
+        WrongUse: the files of the release cannot be used.
+    """
+    root, plan = request.event.root, request.plan
+    registered = request.publishers if request.registered else ()
+    static = examine(root, plan, subject, to_event(request.event), registered)
+    setup = IndexSetup(publishers=request.publishers)
     with ThreadPoolExecutor(1) as pool:
-        live = pool.submit(check_live_publisher, registered[0])
+        live = pool.submit(_live_check, request)
         try:
             with ThreadPoolExecutor(2) as images_pool:
                 list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
-            with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
-                (workflow_run,) = pipeline.start()
-                evidence = pipeline.evidence(workflow_run, subject.name)
-                dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
-                files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
+            file = _workflow_file(request)
+            with workflow_testbed.start(
+                engine, owner, request.event, file, setup, decide
+            ) as pipeline:
+                first, *dispatched = pipeline.start()
+                project = request.publishers[0].project
+                evidence = pipeline.evidence(first, project, dispatched)
+                dynamic = diagnose_pipeline(evidence, plan, version=request.version)
+                files = {} if _is_unusable(dynamic) else pipeline.files(project)
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
@@ -83,19 +121,54 @@ def run(
     return PublishedRelease(result, files)
 
 
+def _live_check(request: ReleaseRequest) -> LivePublisherCheck:
+    if not request.registered:
+        reason = "there is no registration to compare with the live index"
+        return LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason=reason)
+    return check_live_publisher(request.publishers[0])
+
+
+def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
+    """Return the options of the runner, with the build steps replaced if files exist."""
+    root = request.event.root
+    path = repository_files.WORKFLOW_FOLDER / request.plan.workflow
+    file = WorkflowFile(path=str(path), actions_from=request.actions_from, evaluate=_evaluate)
+    if request.existing is None:
+        return file
+    workflow = with_called_workflows(load_workflow(root / path), root)
+    texts, steps = replace_builds(workflow, root)
+    return file.model_copy(update={"existing": request.existing, "texts": texts, "replaced": steps})
+
+
+def _evaluate(text: str, event: Event, matrix: Combination) -> str:
+    """Return a text with the values of its expressions; unchanged if one is unknown."""
+    values = {"github.event_name": event.name, "github.ref": event.ref}
+    values |= {f"inputs.{name}": value for name, value in event.inputs.items()}
+    values |= {f"matrix.{name}": str(value) for name, value in matrix.items()}
+    return replace_expressions(text, values)
+
+
 def _is_unusable(causes: Iterable[Cause]) -> bool:
     """Return True if the published files may differ from the release."""
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
-def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
+def examine(
+    root: Path,
+    plan: Plan,
+    subject: Subject,
+    event: Event,
+    registered: tuple[TrustedPublisher, ...],
+) -> tuple[Cause, ...]:
     """Return the causes that the files of the release pipeline show, without a run of it.
 
-    ``root`` is the checkout. The scripts of the validate job run on trial releases.
+    ``root`` is the checkout. ``event`` starts the workflow. ``registered`` are the registrations of
+    the publisher. The scripts of the job that checks the version run on trial releases.
 
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
+    del event, registered
     files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()

@@ -19,7 +19,7 @@ from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.session import dependencies, origin, release_pipeline
 from verification.session.prepare import Host
-from verification.session.release_pipeline import PublishedRelease
+from verification.session.release_pipeline import PublishedRelease, ReleaseRequest
 from verification.session.selection import DEFAULT_SOURCE, Options, Selection, select
 
 HOST = Host(ENGINE, Run(id="0123456789", owner="1"))
@@ -172,12 +172,11 @@ class Workflow:
         engine: Engine,
         owner: Run,
         subject: Subject,
-        push: StartingEvent,
-        actions: Path | None,
+        request: ReleaseRequest,
     ) -> PublishedRelease:
         assert (engine, owner, subject) == (HOST.engine, HOST.run, SUBJECT)
-        self.pushes.append(push)
-        self.actions.append(actions)
+        self.pushes.append(request.event)
+        self.actions.append(request.actions_from)
         return PublishedRelease(pipeline_result(), self._files)
 
 

@@ -12,7 +12,7 @@ from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
-from tests.helpers.release_workflow import PLANNED, ROOT, SUBJECT, edited, repository
+from tests.helpers.release_workflow import PLANNED, PUBLISHERS, ROOT, SUBJECT, edited, repository
 from tests.helpers.sample_pipeline import evidence, with_failed
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
@@ -22,7 +22,8 @@ from verification.models.pipeline import (
     PipelineResult,
 )
 from verification.models.verdict import Verdict
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import Event, WorkflowJob
+from verification.pipeline import publishers
 from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
@@ -33,6 +34,8 @@ ENGINE = Engine(url="unix:///none", version="1", os="linux", origin="a test")
 RUN = Run(id="1", owner="a:b:c:d")
 LIVE = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="none")
 FILES = {"a.whl": b"a"}
+EVENT = Event(ref="refs/tags/v1.2.0")
+REGISTERED = publishers.load(PUBLISHERS)
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +68,13 @@ def run_workflow(
     def start(
         engine: Engine,
         run: Run,
-        push: StartingEvent,
+        event: StartingEvent,
         file: WorkflowFile,
         setup: IndexSetup,
         decision: object,
     ) -> Iterator[SimpleNamespace]:
         assert (engine, run, decision) == (ENGINE, RUN, decide)
-        assert push.tags == ("v1.2.0",)
+        assert event.tags == ("v1.2.0",)
         assert file.path == ".github/workflows/publish.yml"
         assert file.actions_from == root
         assert [publisher.project for publisher in setup.publishers] == ["quiverdb"]
@@ -82,8 +85,10 @@ def run_workflow(
         )
 
     monkeypatch.setattr(workflow_testbed, "start", start)
-    push = StartingEvent(root=root, tags=("v1.2.0",))
-    return release_pipeline.run(ENGINE, RUN, SUBJECT, push, root)
+    event = StartingEvent(root=root, tags=("v1.2.0",))
+    request = release_pipeline.default_request(SUBJECT, event)
+    request = request.model_copy(update={"actions_from": root})
+    return release_pipeline.run(ENGINE, RUN, SUBJECT, request)
 
 
 def test_successful_run_publishes_its_files(
@@ -123,12 +128,12 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
 
 
 def test_files_of_this_repository_have_no_cause() -> None:
-    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT) == ()
+    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT, EVENT, REGISTERED) == ()
 
 
 def test_validate_job_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
-    causes = release_pipeline.examine(root, PLANNED, SUBJECT)
+    causes = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
 
     assert {cause.name for cause in causes} == {"validation-wrong"}
