@@ -516,7 +516,7 @@ class _Attempt:
             "GITHUB_RUN_NUMBER": "1",
             "GITHUB_RUN_ATTEMPT": str(self.number),
             "GITHUB_RETENTION_DAYS": "90",
-            **({"QUIVERDB_E2E_EXISTING": "1"} if runner.file.existing is not None else {}),
+            **({"E2E_EXISTING_FILES": "1"} if runner.file.existing is not None else {}),
         }
         labels = {runner.label for runner in self.hosted_runners} | {*_COMMON_LABELS}
         return [

@@ -324,7 +324,7 @@ def request_of(config: pytest.Config) -> GateRequest:
     keyword = config.getoption("keyword")
     subject_file = _path(config, "subject")
     subject = subjects.load(subject_file) if subject_file else subjects.load()
-    checkout = _checkout(config, subject if subject_file else None)
+    checkout = checkout_of(config, subject if subject_file else None)
     if checkout and not subject_file:
         subject = minimal_subject(checkout, _path(config, "wheels"))
     options = Options(
@@ -352,7 +352,7 @@ def request_of(config: pytest.Config) -> GateRequest:
     return request
 
 
-def _checkout(config: pytest.Config, subject: Subject | None) -> Checkout | None:
+def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | None:
     """Return the checkout of ``--repository``. ``subject`` is that of ``--subject``.
 
     Raises:

@@ -36,7 +36,7 @@ from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
-from verification.session.checkout import to_event
+from verification.session.checkout import Checkout, to_event
 from verification.session.live_index import check_live_publisher
 from verification.session.validate_job import try_releases
 
@@ -67,6 +67,17 @@ class PublishedRelease:
     outcome: PipelineOutcome
     files: Mapping[str, bytes]
     """The files on the index, by name; none if the run or the testbed failed."""
+
+
+def plan_of(checkout: Checkout | None, subject: Subject) -> Plan | None:
+    """Return the plan of a checkout, or that of the subject; None if there is none.
+
+    Raises:
+        DataError: the plan is not valid.
+    """
+    if checkout:
+        return checkout.plan
+    return plans.load(subject.pipeline) if subject.pipeline else None
 
 
 def default_request(subject: Subject, event: StartingEvent) -> ReleaseRequest:

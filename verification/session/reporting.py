@@ -24,7 +24,7 @@ from verification.models.report import (
 from verification.models.run import RunVerdict
 from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
-from verification.pipeline import plan, publishers
+from verification.pipeline import publishers
 from verification.pipeline.report_parts import pipeline_part, publisher_part
 from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
@@ -34,6 +34,7 @@ from verification.session.basis import basis
 from verification.session.file_results import file_results
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
+from verification.session.release_pipeline import plan_of
 from verification.session.run_plan import installed_wheels, pipeline_result
 from verification.session.selection import Selection
 from verification.subjects import report_template
@@ -169,9 +170,7 @@ def _with_pipeline(report: Report, request: GateRequest, outcome: PipelineOutcom
     result = pipeline_result(outcome)
     if result is None:
         return report
-    found = selection.checkout.plan if selection.checkout else None
-    if found is None and subject.pipeline:
-        found = plan.load(subject.pipeline)
+    found = plan_of(selection.checkout, subject)
     part = pipeline_part(result, found, strict=selection.strict) if found else None
     publisher = _publisher(result, request)
     return report.model_copy(update={"pipeline": part, "publisher": publisher})

@@ -21,7 +21,7 @@ PLATFORMS = {"linux": ("x86_64",), "windows": ("AMD64", "x86")}
 def main() -> None:
     """Request the wheels and wait for them."""
     values = inputs("pypa-cibuildwheel")
-    if os.environ.get("QUIVERDB_E2E_EXISTING"):  # existing wheels replace the build
+    if os.environ.get("E2E_EXISTING_FILES"):  # existing wheels replace the build
         request_files(Path(values["output-dir"]))
         return
     if settings := sorted(key for key in os.environ if key.startswith("CIBW_")):

@@ -160,3 +160,25 @@ def test_claims_of_a_job_of_a_called_workflow_name_the_called_file(
     job_claims = register(called_job(file="upload.yml", origin=origin), push).claims
     assert claims.items() <= job_claims.items()
     assert ("workflow_ref" in job_claims) is (push is OTHER), "it names the started file"
+
+
+def test_claims_of_a_dispatched_run_name_its_file_its_event_and_its_actor() -> None:
+    dispatch = RunEvent(
+        name="workflow_dispatch",
+        ref="refs/heads/main",
+        by_workflow=True,
+        sha=PUSH.sha,
+        object=PUSH.sha,
+        source="commit",
+    )
+    claims = register(make_job(), dispatch, path=".github/workflows/other.yml").claims
+    ref = "o/n/.github/workflows/other.yml@refs/heads/main"
+    assert claims == {
+        "ref": "refs/heads/main",
+        "ref_type": "branch",
+        "sub": "repo:o/n:ref:refs/heads/main",
+        "event_name": "workflow_dispatch",
+        "actor": "github-actions[bot]",
+        "workflow_ref": ref,
+        "job_workflow_ref": ref,
+    }
