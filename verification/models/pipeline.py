@@ -318,11 +318,12 @@ class PipelineResult(Model):
 
 
 class PipelineFailure(Model):
-    """A failure of the testbed before the release workflow had a result."""
+    """The release workflow has no result: the testbed failed, or the file cannot run."""
 
     static: tuple[Cause, ...]
     """The causes of the workflow file and of the project."""
-    testbed: TestbedFailureRecord
+    testbed: TestbedFailureRecord | None = None
+    """The failure of the testbed; None if GitHub would not run the file either."""
 
 
 PipelineOutcome = PipelineResult | PipelineFailure

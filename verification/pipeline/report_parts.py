@@ -76,7 +76,8 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
         case PipelineResult():
             return outcome.causes
         case PipelineFailure(static=static, testbed=fault):
-            return (*static, cause(fault.cause, fault.where, fault.observed))
+            failures = [cause(fault.cause, fault.where, fault.observed)] if fault else []
+            return (*static, *failures)
         case _:
             assert_never(outcome)
 

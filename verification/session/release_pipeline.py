@@ -10,7 +10,7 @@ from pathlib import Path
 
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
-from containers.runner.runs import WorkflowFile
+from containers.runner.runs import Evaluate, WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
 from verification.models.base import Model
 from verification.models.cause import Cause, Severity
@@ -25,13 +25,13 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
-from verification.models.workflow import Combination, Event
+from verification.models.workflow import BadWorkflow, Combination, Event, Workflow
 from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
-from verification.pipeline.expressions import replace_expressions
+from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
 from verification.pipeline.trials import Trials, trial_releases, validate_job
@@ -123,6 +123,10 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
                 evidence = pipeline.evidence(first, project, dispatched)
                 dynamic = diagnose_pipeline(evidence, plan, version=request.version)
                 files = {} if _is_unusable(dynamic) else pipeline.files(project)
+        except BadWorkflow:
+            if not any(cause.severity is Severity.BROKEN for cause in static):
+                raise
+            return PublishedRelease(PipelineFailure(static=static), {})
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
@@ -143,20 +147,29 @@ def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
     """Return the options of the runner, with the build steps replaced if files exist."""
     root = request.event.root
     path = repository_files.WORKFLOW_FOLDER / request.plan.workflow
-    file = WorkflowFile(path=str(path), actions_from=request.actions_from, evaluate=_evaluate)
+    workflow = with_called_workflows(load_workflow(root / path), root)
+    file = WorkflowFile(
+        path=str(path),
+        actions_from=request.actions_from,
+        evaluate=_evaluator(workflow, request.publishers[0].slug),
+    )
     if request.existing is None:
         return file
-    workflow = with_called_workflows(load_workflow(root / path), root)
     texts, steps = replace_builds(workflow, root)
     return file.model_copy(update={"existing": request.existing, "texts": texts, "replaced": steps})
 
 
-def _evaluate(text: str, event: Event, matrix: Combination) -> str:
-    """Return a text with the values of its expressions; unchanged if one is unknown."""
-    values = {"github.event_name": event.name, "github.ref": event.ref}
-    values |= {f"inputs.{name}": value for name, value in event.inputs.items()}
-    values |= {f"matrix.{name}": str(value) for name, value in matrix.items()}
-    return replace_expressions(text, values)
+def _evaluator(workflow: Workflow, repository: str) -> Evaluate:
+    """Return the function that evaluates the labels of the runners. An unknown value stays."""
+
+    def evaluate(text: str, event: Event, matrix: Combination) -> str:
+        context = event_context(event, workflow, repository).extended(matrix={**matrix})
+        try:
+            return fill(text, context)
+        except UnknownValue:
+            return text
+
+    return evaluate
 
 
 def _is_unusable(causes: Iterable[Cause]) -> bool:

@@ -60,7 +60,10 @@ def no_containers(monkeypatch: pytest.MonkeyPatch, trials: dict[str, Trials]) ->
 
 
 def run_workflow(
-    monkeypatch: pytest.MonkeyPatch, root: Path, outcome: PipelineEvidence | TestbedFailure
+    monkeypatch: pytest.MonkeyPatch,
+    root: Path,
+    outcome: PipelineEvidence | TestbedFailure,
+    **values: object,
 ) -> PublishedRelease:
     """Run a fake workflow that gives this evidence or fails. Return the published release."""
 
@@ -87,7 +90,7 @@ def run_workflow(
     monkeypatch.setattr(workflow_testbed, "start", start)
     event = StartingEvent(root=root, tags=("v1.2.0",))
     request = release_pipeline.default_request(SUBJECT, event)
-    request = request.model_copy(update={"actions_from": root})
+    request = request.model_copy(update={"actions_from": root, **values})
     return release_pipeline.run(ENGINE, RUN, SUBJECT, request)
 
 
@@ -137,3 +140,34 @@ def test_validate_job_is_tried(tmp_path: Path) -> None:
     causes = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
 
     assert {cause.name for cause in causes} == {"validation-wrong"}
+
+
+def test_invalid_workflow_has_its_cause_and_no_failure_of_the_testbed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = repository(tmp_path, "on: push\njobs: [\n")
+    release = run_workflow(monkeypatch, root, evidence())
+
+    assert release.outcome == PipelineFailure(static=release.outcome.static)
+    assert [cause.name for cause in release.outcome.static] == ["workflow-invalid"]
+
+
+def test_unregistered_publisher_is_not_compared_with_the_live_index(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def check(_: object) -> LivePublisherCheck:
+        raise AssertionError("unexpected comparison")
+
+    monkeypatch.setattr(release_pipeline, "check_live_publisher", check)
+    release = run_workflow(monkeypatch, repository(tmp_path), evidence(), registered=False)
+
+    assert isinstance(release.outcome, PipelineResult)
+    assert release.outcome.live.verdict is Verdict.UNVERIFIED
+
+
+def test_label_of_a_runner_is_evaluated_with_the_event_and_the_matrix(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    request = release_pipeline.default_request(SUBJECT, StartingEvent(root=root, tags=("v1.2.0",)))
+    evaluate = release_pipeline._workflow_file(request).evaluate
+    assert evaluate("${{ matrix.os }}-arm", EVENT, {"os": "ubuntu-24.04"}) == "ubuntu-24.04-arm"
+    assert evaluate("${{ needs.a.outputs.label }}", EVENT, {}) == "${{ needs.a.outputs.label }}"
