@@ -470,6 +470,7 @@ class _Attempt:
             f"mkdir -p {_ARTIFACTS} && mv /conduct/repository.git /e2e/ && "
             f"git clone --quiet /e2e/repository.git {folder} && cd {folder} && "
             f"git -c advice.detachedHead=false checkout --quiet {self.event.ref} && "
+            "if [ -d /conduct/files ]; then cp -r /conduct/files/. .; fi && "
             "/opt/runner/act --version"
         )
         result = execute(conductor, ["sh", "-ec", script])

@@ -65,9 +65,9 @@ def existing_wheels(selection: Selection, subject: Subject) -> Release | None:
 
 def required_recipes(selection: Selection) -> tuple[str, ...]:
     """Return the names of the images that are needed to make the wheels."""
-    return (
-        release_pipeline.IMAGES if selection.pipeline else tuple(builder.recipes(selection.systems))
-    )
+    if not selection.pipeline:
+        return tuple(builder.recipes(selection.systems))
+    return release_pipeline.WITHOUT_BUILDS if selection.wheels else release_pipeline.IMAGES
 
 
 def make_release(

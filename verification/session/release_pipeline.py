@@ -40,7 +40,9 @@ from verification.session.checkout import Checkout, to_event
 from verification.session.live_index import check_live_publisher
 from verification.session.validate_job import try_releases
 
-IMAGES = ("runner", "forge", "builder", "builder-windows")
+WITHOUT_BUILDS = ("runner", "forge")
+"""The images of a run with existing wheels."""
+IMAGES = (*WITHOUT_BUILDS, "builder", "builder-windows")
 
 
 class ReleaseRequest(Model):
@@ -113,7 +115,8 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
         live = pool.submit(_live_check, request)
         try:
             with ThreadPoolExecutor(2) as images_pool:
-                list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
+                needed = IMAGES if request.existing is None else WITHOUT_BUILDS
+                list(images_pool.map(functools.partial(images.ensure, engine), needed))
             file = _workflow_file(request)
             with workflow_testbed.start(
                 engine, owner, request.event, file, setup, decide
