@@ -162,6 +162,9 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
 
 def with_workflow(report: Report, request: GateRequest, outcome: PipelineOutcome) -> Report:
     """Return the report of a run that verifies only the release workflow, with its result."""
+    checkout = request.selection.checkout
+    version = checkout.version if checkout else ""
+    report = report.model_copy(update={"version": version})
     return with_basis(_with_pipeline(report, request, outcome), None)
 
 
