@@ -170,6 +170,13 @@ class Runner:
             self._decide,
         )
 
+    @property
+    def replaced(self) -> tuple[ReplacedStep, ...]:
+        """The steps of this workflow that existing files replace."""
+        files = {file.path.name for file in self.workflow.files}
+        steps = self.file.replaced
+        return tuple(step for step in steps if step.where.partition(":")[0] in files)
+
     def _check_images(self) -> None:
         """Check that the engine has the images of the jobs and of their services."""
         needed = [
@@ -418,8 +425,8 @@ class _Attempt:
             sdists=tuple(self.builds.sdists),
             actions=self.runner.actions.uses,
             unsupported=(*self.log.unsupported, *network_limits(jobs)),
-            replaced=self.runner.file.replaced,
-            stand_ins=(*_STAND_INS, *replacement_limits(self.runner.file.replaced)),
+            replaced=self.runner.replaced,
+            stand_ins=(*_STAND_INS, *replacement_limits(self.runner.replaced)),
             seconds=seconds,
             act=self.act_version,
             log=tuple(self.log.other_lines),

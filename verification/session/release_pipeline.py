@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from containers.runner.runs import Evaluate, WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
 from verification.models.base import Model
 from verification.models.cause import Cause, Severity
+from verification.models.dispatch import dispatch_targets
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
     LivePublisherCheck,
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
+    ReplacedStep,
 )
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
@@ -158,8 +161,26 @@ def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
     )
     if request.existing is None:
         return file
-    texts, steps = replace_builds(workflow, root)
-    return file.model_copy(update={"existing": request.existing, "texts": texts, "replaced": steps})
+    texts, steps = dict[str, str](), dict[str, ReplacedStep]()
+    for started in (workflow, *_dispatchable(root, path)):
+        replacements = replace_builds(started, root)
+        texts |= replacements.texts
+        steps |= {step.where: step for step in replacements.steps}
+    return file.model_copy(
+        update={
+            "existing": request.existing,
+            "texts": texts,
+            "replaced": tuple(steps.values()),
+        }
+    )
+
+
+def _dispatchable(root: Path, first: Path) -> Iterator[Workflow]:
+    """Yield the workflows that a job of the workflow ``first`` could dispatch."""
+    for target in dispatch_targets(root):
+        if target.dispatchable and target.path != str(first):
+            with contextlib.suppress(BadWorkflow):
+                yield with_called_workflows(load_workflow(root / target.path), root)
 
 
 def _evaluator(workflow: Workflow, repository: str) -> Evaluate:

@@ -123,6 +123,7 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
     assert release.files == {}
     assert isinstance(release.outcome, PipelineFailure)
     assert [cause.name for cause in release.outcome.static] == ["permission-missing"]
+    assert release.outcome.testbed is not None
     assert release.outcome.testbed.model_dump() == {
         "cause": "machine-lost",
         "where": "act",
@@ -171,3 +172,15 @@ def test_label_of_a_runner_is_evaluated_with_the_event_and_the_matrix(tmp_path: 
     evaluate = release_pipeline._workflow_file(request).evaluate
     assert evaluate("${{ matrix.os }}-arm", EVENT, {"os": "ubuntu-24.04"}) == "ubuntu-24.04-arm"
     assert evaluate("${{ needs.a.outputs.label }}", EVENT, {}) == "${{ needs.a.outputs.label }}"
+
+
+def test_builds_of_dispatchable_workflows_are_replaced_too(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    step = "jobs: {build: {runs-on: ubuntu-latest, steps: [{run: python -m build}]}}\n"
+    for name, event in (("dispatched.yml", "workflow_dispatch"), ("other.yml", "push")):
+        path = root / ".github" / "workflows" / name
+        path.write_text(f"on: {event}\n{step}")
+    request = release_pipeline.default_request(SUBJECT, StartingEvent(root=root, tags=("v1.2.0",)))
+    file = release_pipeline._workflow_file(request.model_copy(update={"existing": ()}))
+    assert list(file.texts) == [".github/workflows/dispatched.yml"]
+    assert [step.where for step in file.replaced] == ["dispatched.yml:2"]
