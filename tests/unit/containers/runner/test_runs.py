@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import docker.errors
 import pytest
 
 from containers import images
@@ -163,6 +164,48 @@ def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
     with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*self-hosted)") as failure:
         runner.hosted_runners(EVENT)
     assert failure.value.cause == "runner-unavailable"
+
+
+@pytest.mark.parametrize("is_available", [True, False])
+def test_image_of_a_job_must_be_on_the_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_available: bool
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(TEXT.replace("    needs: make\n", "    needs: make\n    container: py:3\n"))
+    origin: Any = SimpleNamespace(tree=tmp_path)
+
+    def get(name: str) -> None:
+        assert name == "py:3"
+        if not is_available:
+            raise docker.errors.ImageNotFound(name)
+
+    client = SimpleNamespace(images=SimpleNamespace(get=get), close=lambda: None)
+    monkeypatch.setattr(Engine, "client", lambda _: client)
+    if is_available:
+        make_runner(monkeypatch, origin)
+        return
+    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*py:3)") as failure:
+        make_runner(monkeypatch, origin)
+    assert failure.value.cause == "runner-unavailable"
+
+
+def test_label_with_an_unknown_value_has_no_runner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        TEXT.replace("ubuntu-latest\n    perm", "${{ needs.make.outputs.l }}\n    perm")
+    )
+    origin: Any = SimpleNamespace(tree=tmp_path)
+    runner, _ = make_runner(monkeypatch, origin)
+    _, publish = runner.workflow.running_jobs
+    assert runner.hosted_runner(publish, {}, EVENT) is None
+    assert [found.label for found in runner.hosted_runners(EVENT)] == [
+        "ubuntu-latest",
+        "windows-latest",
+    ]
 
 
 def test_label_of_a_job_depends_on_the_combination(
