@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 from xdist.workermanage import WorkerController
 
 from containers.machine import Machine
@@ -377,7 +378,13 @@ def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | No
         publisher=_path(config, "publisher"),
         wheels=_path(config, "wheels"),
     )
-    return read_checkout(options, subject.publishers if subject else None)
+    checkout = read_checkout(options, subject.publishers if subject else None)
+    if subject and canonicalize_name(subject.name) != checkout.project:
+        raise WrongUse(
+            f"--repository {root}: its package is {checkout.project}, but --subject describes "
+            f"{subject.name}; correct one of them"
+        )
+    return checkout
 
 
 def _path(config: pytest.Config, option: str) -> Path | None:

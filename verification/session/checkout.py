@@ -98,7 +98,7 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
         workflow, package_dir, version_from_tag=not isinstance(table.get("version"), str)
     )
     file = _publishers_file(options, package_dir) or subject_publishers
-    registrations = publishers.load(file) if file else ()
+    registrations = _registrations(file, project) if file else ()
     found = registrations or (_stand_in_publisher(workflow, project, root),)
     return Checkout(
         event=event,
@@ -351,6 +351,19 @@ def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:
     folders = dict.fromkeys((options.root, options.root / package_dir))
     files = (folder / _PUBLISHERS for folder in folders)
     return next((path for path in files if path.is_file()), None)
+
+
+def _registrations(file: Path, project: str) -> tuple[TrustedPublisher, ...]:
+    """Return the registrations in a file. Those of the project come first.
+
+    Raises:
+        WrongUse: the file is not valid, or has no registration of the project.
+    """
+    found = sorted(publishers.load(file), key=lambda publisher: publisher.project != project)
+    if found[0].project != project:
+        names = ", ".join(dict.fromkeys(publisher.project for publisher in found))
+        raise WrongUse(f"{file}: no registration of {project}, only of {names}; add it")
+    return tuple(found)
 
 
 def _stand_in_publisher(workflow: Workflow, project: str, root: Path) -> TrustedPublisher:

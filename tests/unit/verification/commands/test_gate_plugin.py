@@ -370,3 +370,14 @@ def test_repository_that_does_not_exist_is_wrong_use(tmp_path: Path) -> None:
     config: Any = SimpleNamespace(getoption={"repository": str(tmp_path / "none")}.get)
     with pytest.raises(WrongUse, match="--repository"):
         checkout_of(config, None)
+
+
+def test_subject_must_describe_the_package_of_the_checkout() -> None:
+    config: Any = SimpleNamespace(getoption={"repository": str(ROOT)}.get)
+    subject = load_subject()
+    checkout = checkout_of(config, subject)
+    assert checkout is not None
+    assert (checkout.plan.workflow, checkout.plan.package_dir) == ("publish.yml", "bindings/python")
+    assert (checkout.project, checkout.registered) == ("quiverdb", True)
+    with pytest.raises(WrongUse, match=r"(?=.*quiverdb)(?=.*another)"):
+        checkout_of(config, subject.model_copy(update={"name": "another"}))

@@ -121,16 +121,21 @@ def test_inputs_of_a_dispatch_have_the_defaults_of_the_workflow(root: Path) -> N
 def test_registration_is_that_of_the_option_the_checkout_or_the_subject(
     root: Path, tmp_path: Path
 ) -> None:
-    text = PUBLISHERS.read_text("utf-8")
-    option = tmp_path / "option.toml"
+    text = PUBLISHERS.read_text("utf-8").replace('"quiverdb"', '"my-package"')
+    option, own = tmp_path / "option.toml", tmp_path / "own.toml"
     option.write_text(text)
+    own.write_text(text)
     named = read_checkout(CheckoutOptions(root=root, publisher=option))
     assert (named.registered, named.publishers_file) == (True, "option.toml")
-    of_subject = read_checkout(CheckoutOptions(root=root), PUBLISHERS)
+    of_subject = read_checkout(CheckoutOptions(root=root), own)
     assert of_subject.publishers == named.publishers
     (root / "publishers.toml").write_text(text.replace("pypi", "other"))
-    (publisher,) = read_checkout(CheckoutOptions(root=root), PUBLISHERS).publishers
+    (publisher,) = read_checkout(CheckoutOptions(root=root), own).publishers
     assert publisher.environment == "other"
+
+
+def test_registration_of_another_project_is_wrong_use(root: Path) -> None:
+    check_refused(CheckoutOptions(root=root, publisher=PUBLISHERS), ["quiverdb", "my-package"])
 
 
 def test_workflow_without_a_registration_names_the_fields_to_register(root: Path) -> None:
