@@ -377,6 +377,7 @@ def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | No
         package_dir=config.getoption("package_dir") or "",
         publisher=_path(config, "publisher"),
         wheels=_path(config, "wheels"),
+        project=canonicalize_name(subject.name) if subject else "",
     )
     checkout = read_checkout(options, subject.publishers if subject else None)
     if subject and canonicalize_name(subject.name) != checkout.project:

@@ -57,6 +57,8 @@ class CheckoutOptions(Model):
     package_dir: str = ""
     publisher: Path | None = None
     wheels: Path | None = None
+    project: str = ""
+    """The normalised name of the package if a subject describes it, else empty."""
 
 
 class Checkout(Model):
@@ -93,6 +95,13 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
     wheels = tuple(sorted(options.wheels.glob("*.whl"))) if options.wheels else ()
     project = _project(table, wheels, root)
     version = _version(options, table, wheels)
+    if options.wheels:
+        built = wheelhouse.from_folder(options.wheels, project).version
+        if Version(built) != Version(version):
+            raise WrongUse(
+                f"--wheels {options.wheels}: their version is {built}, but that of the checkout is "
+                f"{version}; build the wheels from the checkout"
+            )
     event = _event(options, workflow, project, version)
     plan = plans.for_workflow(
         workflow, package_dir, version_from_tag=not isinstance(table.get("version"), str)
@@ -158,9 +167,12 @@ def _package(options: CheckoutOptions) -> tuple[str, Mapping[str, Any]]:
                 "[project] in this folder"
             )
         return options.package_dir, table
-    if (table := _project_table(root)) is not None:
-        return ".", table
-    found = {str(folder.relative_to(root)): table for folder, table in _packages(root, _DEPTH)}
+    table = _project_table(root)
+    found = {".": table} if table is not None else {}
+    if table is None or options.project not in ("", _name(table)):
+        found |= {str(folder.relative_to(root)): of for folder, of in _packages(root, _DEPTH)}
+    named = {path: of for path, of in found.items() if options.project == _name(of)}
+    found = named or ({".": table} if table is not None else found)
     if len(found) > 1:
         raise WrongUse(
             f"--repository {root}: several folders have a pyproject.toml with [project]: "
@@ -172,6 +184,10 @@ def _package(options: CheckoutOptions) -> tuple[str, Mapping[str, Any]]:
             "--package-dir, or the wheels with --wheels"
         )
     return next(iter(found.items()), (".", {}))
+
+
+def _name(table: Mapping[str, Any]) -> str:
+    return canonicalize_name(str(table.get("name", "")))
 
 
 def _packages(folder: Path, depth: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -379,5 +379,6 @@ def test_subject_must_describe_the_package_of_the_checkout() -> None:
     assert checkout is not None
     assert (checkout.plan.workflow, checkout.plan.package_dir) == ("publish.yml", "bindings/python")
     assert (checkout.project, checkout.registered) == ("quiverdb", True)
+    other = subject.model_copy(update={"name": "another", "publishers": None})
     with pytest.raises(WrongUse, match=r"(?=.*quiverdb)(?=.*another)"):
-        checkout_of(config, subject.model_copy(update={"name": "another"}))
+        checkout_of(config, other)

@@ -229,6 +229,22 @@ def test_package_is_the_only_folder_with_a_project(root: Path) -> None:
     assert read_checkout(options).plan.package_dir == "second"
 
 
+def test_package_of_the_subject_is_preferred(root: Path) -> None:
+    (root / "python").mkdir()
+    (root / "python" / "pyproject.toml").write_text(PROJECT.replace("My.Package", "other"))
+    assert read_checkout(CheckoutOptions(root=root)).plan.package_dir == "."
+    assert read_checkout(CheckoutOptions(root=root, project="other")).plan.package_dir == "python"
+    assert read_checkout(CheckoutOptions(root=root, project="third")).plan.package_dir == "."
+
+
+def test_wheels_must_be_those_of_the_checkout(root: Path, tmp_path: Path) -> None:
+    wheels = wheel_folder(tmp_path / "wheels", "my_package-9.0-py3-none-any.whl")
+    check_refused(CheckoutOptions(root=root, wheels=wheels), ["--wheels", "9.0", "1.2.0"])
+    check_refused(CheckoutOptions(root=root, wheels=tmp_path / "none"), ["--wheels", "none"])
+    other = wheel_folder(tmp_path / "other", "another-1.2.0-py3-none-any.whl")
+    check_refused(CheckoutOptions(root=root, wheels=other), ["another"])
+
+
 def test_checkout_without_a_package_a_version_or_workflows_is_wrong_use(
     root: Path, tmp_path: Path
 ) -> None:
