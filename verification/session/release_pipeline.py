@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,11 +15,13 @@ from containers.engine import Engine, Run
 from containers.runner.runs import Evaluate, WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
 from verification.models.base import Model
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.dispatch import dispatch_targets
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
+    IndexRecord,
     LivePublisherCheck,
+    PipelineEvidence,
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
@@ -37,6 +40,7 @@ from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
+from verification.pipeline.tasks import jobs_with
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
 from verification.session.checkout import Checkout, to_event
@@ -127,7 +131,7 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
                 first, *dispatched = pipeline.start()
                 project = request.publishers[0].project
                 evidence = pipeline.evidence(first, project, dispatched)
-                dynamic = diagnose_pipeline(evidence, plan, version=request.version)
+                dynamic = _diagnose(evidence, request)
                 files = {} if _is_unusable(dynamic) else pipeline.files(project)
         except BadWorkflow:
             if not any(cause.severity is Severity.BROKEN for cause in static):
@@ -140,6 +144,24 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
             static=static, evidence=evidence, dynamic=dynamic, live=live.result()
         )
     return PublishedRelease(result, files)
+
+
+def _diagnose(evidence: PipelineEvidence, request: ReleaseRequest) -> tuple[Cause, ...]:
+    """Return the causes of all runs: of the event and of what their jobs dispatched."""
+    parts = _parts(evidence, request.event.root) if evidence.dispatched else (evidence,)
+    causes = (diagnose_pipeline(part, request.plan, version=request.version) for part in parts)
+    return sorted_causes(dict.fromkeys(itertools.chain.from_iterable(causes)))
+
+
+def _parts(evidence: PipelineEvidence, root: Path) -> Iterator[PipelineEvidence]:
+    """Yield the evidence of each run. Only a run that publishes has the record of the index."""
+    for run in evidence.runs:
+        workflow = with_called_workflows(load_workflow(root / run.workflow), root)
+        part = evidence.model_copy(update={"run": run, "dispatched": ()})
+        if not jobs_with(workflow, "publish"):
+            index = IndexRecord(files={}, uploads=(), exchanges=())
+            part = part.model_copy(update={"index": index})
+        yield part
 
 
 def _live_check(request: ReleaseRequest) -> LivePublisherCheck:

@@ -13,7 +13,7 @@ from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import PLANNED, PUBLISHERS, ROOT, SUBJECT, edited, repository
-from tests.helpers.sample_pipeline import evidence, with_failed
+from tests.helpers.sample_pipeline import changed, evidence, with_failed, with_run
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
     LivePublisherCheck,
@@ -184,3 +184,17 @@ def test_builds_of_dispatchable_workflows_are_replaced_too(tmp_path: Path) -> No
     file = release_pipeline._workflow_file(request.model_copy(update={"existing": ()}))
     assert list(file.texts) == [".github/workflows/dispatched.yml"]
     assert [step.where for step in file.replaced] == ["dispatched.yml:2"]
+
+
+def test_failure_of_a_dispatched_run_has_its_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = ".github/workflows/publish.yml"
+    passed = with_run(evidence(), workflow=file)
+    failed = with_run(with_failed(evidence(), "release"), workflow=file)
+    both = changed(passed, dispatched=(failed.run,))
+    release = run_workflow(monkeypatch, repository(tmp_path), both)
+
+    assert release.files == {}
+    assert isinstance(release.outcome, PipelineResult)
+    assert [cause.name for cause in release.outcome.dynamic] == ["release-missing"]
