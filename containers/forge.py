@@ -20,11 +20,14 @@ from typing import Self
 import docker.errors
 import pydantic
 import requests
+from pydantic import JsonValue
 
 from containers.builder import owned_by_root
 from containers.commands import ManagedContainer, execute, read_file, ready_line, remove, start
 from containers.images import tar_of
 from containers.network import ClosedNetwork
+from verification.models.base import Model
+from verification.models.dispatch import Dispatch, DispatchTarget
 from verification.models.errors import TestbedFailure
 from verification.models.forge import (
     ForgeAsset,
@@ -51,6 +54,28 @@ _JOBS = f"{_FOLDER}/jobs"
 _RELEASES = pydantic.TypeAdapter(tuple[ForgeRelease, ...])
 
 
+_DISPATCHES = pydantic.TypeAdapter(tuple[Dispatch, ...])
+
+
+class ForgeContents(Model):
+    """What the forge has at the start of a run, in addition to the repository's refs."""
+
+    workflows: tuple[DispatchTarget, ...] = ()
+    """The workflow files of the repository."""
+    releases: tuple[ForgeRelease, ...] = ()
+    """The releases, without assets."""
+
+    def config(self) -> dict[str, JsonValue]:
+        """Return the contents in the format of the forge's configuration."""
+        keys = {"tag", "target", "name", "body", "prerelease"}
+        return {
+            "workflows": [target.model_dump(mode="json") for target in self.workflows],
+            "releases": [
+                release.model_dump(mode="json", include=keys) for release in self.releases
+            ],
+        }
+
+
 class Forge(ManagedContainer):
     """The running forge: a context manager that removes it at the end.
 
@@ -65,6 +90,7 @@ class Forge(ManagedContainer):
         network: ClosedNetwork,
         repository: Repository,
         workflow: WorkflowRun,
+        contents: ForgeContents | None = None,
         *,
         bare: Path | None = None,
         registration_timeout_seconds: float = 5.0,
@@ -85,6 +111,7 @@ class Forge(ManagedContainer):
             "request_token": self.request_token,
             "repository": repository.model_dump(mode="json"),
             "run": workflow.model_dump(mode="json"),
+            **(contents or ForgeContents()).config(),
             "registration_timeout_seconds": registration_timeout_seconds,
         }
         files = {
@@ -171,6 +198,17 @@ class Forge(ManagedContainer):
             return _RELEASES.validate_json(self._get(f"{_FOLDER}/releases.json"))
         except ValueError as error:
             raise _unreachable(f"its releases cannot be read: {error}") from error
+
+    def dispatches(self) -> tuple[Dispatch, ...]:
+        """Return the dispatches that jobs requested, the oldest first.
+
+        Raises:
+            TestbedFailure: ``forge-unreachable``, also if their format is unknown.
+        """
+        try:
+            return _DISPATCHES.validate_json(self._get(f"{_FOLDER}/dispatches.json"))
+        except ValueError as error:
+            raise _unreachable(f"its dispatches cannot be read: {error}") from error
 
     def content(self, asset: ForgeAsset) -> bytes:
         """Return the bytes of an asset.

@@ -6,14 +6,15 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
 from containers import images
 from containers.engine import Engine, Run
-from containers.forge import ISSUER, Forge
+from containers.forge import ISSUER, Forge, ForgeContents
 from containers.index import (
     Index,
     IndexContents,
@@ -24,17 +25,25 @@ from containers.index import (
 )
 from containers.network import ClosedNetwork, closed_network
 from containers.runner.environment import forge_environment
-from containers.runner.git_repository import BRANCH, GitRepository
+from containers.runner.event_payloads import BRANCH
+from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Decide, Runner, WorkflowFile
 from verification.models.base import Model
-from verification.models.forge import Repository, WorkflowRun
+from verification.models.dispatch import (
+    Dispatch,
+    DispatchTarget,
+    complete_inputs,
+    dispatch_targets,
+)
+from verification.models.errors import WrongUse
+from verification.models.forge import ForgeRelease, Repository, WorkflowRun
 from verification.models.index_log import IndexRequest, LoggedRequest
 from verification.models.pipeline import (
     FailedRequest,
     IndexRecord,
     PipelineEvidence,
     PipelineRun,
-    Push,
+    RunEvent,
     Server,
 )
 from verification.models.publisher import TrustedPublisher
@@ -44,12 +53,24 @@ from verification.models.workflow_file import load
 _REPOSITORY_ID = 1000002
 
 
-class TagPush(Model):
-    """Tags of one push. Their commit has the current files of a folder."""
+EventKind = Literal["tag", "branch", "release", "workflow_dispatch"]
+_MAX_RUNS = 10
+"""The largest number of runs in a chain of dispatches."""
+
+
+class StartingEvent(Model):
+    """The event that starts the release. Its commit has the current files of a folder."""
 
     root: Path
-    tags: tuple[str, ...]
+    kind: EventKind = "tag"
+    tags: tuple[str, ...] = ()
+    """The tags that are pushed at once; the tag of a release. A dispatch runs on the first tag, or
+    on the default branch if there is none."""
     annotated: bool = True
+    inputs: Mapping[str, str] = {}
+    """The inputs of a dispatch. The defaults of the workflow complete them."""
+    prerelease: bool = False
+    """Whether a release is a pre-release."""
     overlays: Mapping[str, Path] = {}
     """Replacements for files or folders of the repository, by their names in it."""
 
@@ -71,23 +92,46 @@ class WorkflowTestbed:
     forge: Forge
     index: Index
     hosts: IndexHosts
-    pushes: tuple[Push, ...]
-    """The tags that were pushed before the forge started."""
+    events: tuple[RunEvent, ...]
+    """The events that happened before the forge started."""
     run_id: int
     """The id of the first run."""
+    release: ForgeRelease | None = None
+    """The release of an event `release`."""
 
     def start(self) -> list[PipelineRun]:
-        """Run the workflow for the tags that were pushed."""
-        return self.runner.start(self.pushes, first_id=self.run_id)
+        """Run the workflow for the events. Then run what the jobs dispatched.
+
+        The runs of the events come first, those of the dispatches follow in their order.
+        """
+        runs = self.runner.start(self.events, first_id=self.run_id, release=self.release)
+        started = 0
+        while not self.forge.state().failure and len(runs) < _MAX_RUNS:
+            dispatches = self.forge.dispatches()[started:]
+            if not dispatches:
+                break
+            for dispatch in dispatches:
+                runs += self._dispatched(dispatch)
+            started += len(dispatches)
+        return runs
+
+    def _dispatched(self, dispatch: Dispatch) -> list[PipelineRun]:
+        """Run the workflow that a job dispatched."""
+        event = self.repository.dispatch(dispatch.inputs, dispatch.ref, by_workflow=True)
+        return self.runner.for_file(dispatch.path).start([event])
 
     def files(self, project: str) -> dict[str, bytes]:
         """Return the files of a project on the index, by name."""
         return read_files(self.engine, self.index.id, project)
 
-    def evidence(self, run: PipelineRun, project: str) -> PipelineEvidence:
+    def evidence(
+        self, run: PipelineRun, project: str, dispatched: Sequence[PipelineRun] = ()
+    ) -> PipelineEvidence:
         """Return a run with the release pages, the files on the index and the logged requests.
 
-        If a server does not run any more, only its state is read.
+        ``dispatched`` are the runs that its jobs dispatched. A request of a job that the forge does
+        not serve is in the run as unsupported. If a server does not run any more, only its state
+        is read.
 
         Raises:
             TestbedFailure: a running server cannot be read, or its log has an unknown format.
@@ -103,6 +147,7 @@ class WorkflowTestbed:
         }
         return PipelineEvidence(
             run=run.model_copy(update={"unsupported": (*run.unsupported, *sorted(unsupported))}),
+            dispatched=tuple(dispatched),
             repository=self.repository.full_name,
             workflow=self.runner.file.path,
             releases=() if forge.failure else self.forge.releases(),
@@ -136,31 +181,35 @@ def _failed(requests: Iterable[LoggedRequest]) -> tuple[FailedRequest, ...]:
 def start(
     engine: Engine,
     run: Run,
-    push: TagPush,
+    event: StartingEvent,
     workflow: WorkflowFile,
     setup: IndexSetup,
     decide: Decide,
 ) -> Iterator[WorkflowTestbed]:
-    """Start the network and the servers, and push the tags at once. Remove all at the end.
+    """Start the network and the servers, and cause the event. Remove all at the end.
 
     ``decide`` returns whether an event starts the workflow. The owner of the repository is that of
     the first publisher.
 
     Raises:
         TestbedFailure: the engine, an image or a server fails.
-        WrongUse: a folder, a tag or the workflow file is invalid.
+        WrongUse: a folder, a tag, an input or the workflow file is invalid.
     """
     publisher = setup.publishers[0]
     with contextlib.ExitStack() as stack:
         repository = stack.enter_context(
             GitRepository(
-                push.root,
+                event.root,
                 owner=publisher.owner,
                 name=publisher.repository,
-                overlays=push.overlays,
+                overlays=event.overlays,
             )
         )
-        pushes = tuple(repository.tag(tag, annotated=push.annotated) for tag in push.tags)
+        for path, text in workflow.texts.items():  # the commit keeps the files of the folder
+            (repository.tree / path).write_text(text, "utf-8")
+        targets = dispatch_targets(repository.tree)
+        events = _events(repository, event, workflow.path, targets)
+        release = _release(event) if event.kind == "release" else None
         network = stack.enter_context(closed_network(engine, run))
         with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
             hosts = upload_machine.hosts()
@@ -170,14 +219,16 @@ def start(
             Forge(
                 images.ensure(engine, "forge"),
                 network,
-                _repository(repository, pushes, int(publisher.owner_id)),
+                _repository(repository, int(publisher.owner_id)),
                 WorkflowRun(
                     workflow=load(repository.tree / workflow.path).name,
                     path=workflow.path,
-                    ref=pushes[0].ref,
-                    sha=pushes[0].sha,
+                    ref=events[0].ref,
+                    sha=events[0].sha,
+                    event_name=events[0].name,
                     run_id=run_id,
                 ),
+                ForgeContents(workflows=targets, releases=(release,) if release else ()),
                 bare=repository.bare,
             )
         )
@@ -185,7 +236,56 @@ def start(
             forge, network=network.name, ca_certificate=network.ca_certificate.decode()
         )
         runner = Runner(engine, run, repository, environment, workflow, decide)
-        yield WorkflowTestbed(engine, repository, runner, forge, index, hosts, pushes, run_id)
+        yield WorkflowTestbed(
+            engine, repository, runner, forge, index, hosts, events, run_id, release
+        )
+
+
+def _events(
+    repository: GitRepository,
+    event: StartingEvent,
+    workflow: str,
+    targets: Iterable[DispatchTarget],
+) -> tuple[RunEvent, ...]:
+    """Cause the event in the repository.
+
+    Raises:
+        WrongUse: a tag or an input is invalid, or a release has no tag.
+    """
+    if not event.tags and event.kind in ("tag", "release"):
+        raise WrongUse(f"the event {event.kind} needs a tag")
+    match event.kind:
+        case "tag":
+            return tuple(repository.tag(tag, annotated=event.annotated) for tag in event.tags)
+        case "branch":
+            return (repository.push_branch(),)
+        case "release":
+            return (repository.release(event.tags[0]),)
+        case "workflow_dispatch":
+            target = next((target for target in targets if target.path == workflow), None)
+            inputs, refusal = complete_inputs(target, event.inputs) if target else ({}, "")
+            if refusal:
+                raise WrongUse(f"{workflow}: {refusal}")
+            ref = f"refs/tags/{event.tags[0]}" if event.tags else f"refs/heads/{BRANCH}"
+            return (repository.dispatch(inputs, ref),)
+
+
+def _release(event: StartingEvent) -> ForgeRelease:
+    """Return the release that a user created on the release page."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return ForgeRelease(
+        id=1,
+        tag=event.tags[0],
+        target=BRANCH,
+        name=event.tags[0],
+        body="The notes of the release.",
+        draft=False,
+        prerelease=event.prerelease,
+        latest=not event.prerelease,
+        created_at=now,
+        published_at=now,
+        assets=(),
+    )
 
 
 def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: IndexSetup) -> Index:
@@ -202,7 +302,8 @@ def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: Ind
     )
 
 
-def _repository(repository: GitRepository, pushes: tuple[Push, ...], owner_id: int) -> Repository:
+def _repository(repository: GitRepository, owner_id: int) -> Repository:
+    pushes = repository.pushes.values()
     return Repository(
         owner=repository.owner,
         name=repository.name,

@@ -170,10 +170,18 @@ class ItemSpec(NamedTuple):
     title: str
 
 
+_PIPELINE_TITLES = {
+    "tag": "A pushed version tag builds, validates, releases and publishes",
+    "branch": "A push to the default branch builds, validates, releases and publishes",
+    "release": "A release on the release page builds, validates and publishes",
+    "workflow_dispatch": "A dispatch of the workflow builds, validates, releases and publishes",
+}
+"""The title of the item, by the event that starts the workflow."""
+
+
 def _item_specs(run: RunResult) -> Iterator[ItemSpec]:
     if run.pipeline:
-        title = "A pushed version tag builds, validates, releases and publishes"
-        yield ItemSpec("pipeline", "pipeline", title)
+        yield ItemSpec("pipeline", "pipeline", _PIPELINE_TITLES[run.pipeline.event])
         title = "The registered trusted publisher fits the workflow"
         yield ItemSpec("publisher", "publisher", title)
     if run.published:
@@ -255,6 +263,15 @@ def _workflow_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
 def _publisher_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         yield from summary.publisher_causes
+
+
+def _unregistered_publisher(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
+    for summary in _pipelines(run):
+        if summary.unregistered:
+            yield Unverified(
+                "there is no registration of the publisher; name its file with --publisher; the "
+                f"fields to register: {summary.unregistered}"
+            )
 
 
 def _no_identity_exchange(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -374,6 +391,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_workflow_not_run, ("pipeline", "publisher")),
     (_workflow_causes, ("pipeline",)),
     (_publisher_causes, ("publisher",)),
+    (_unregistered_publisher, ("publisher",)),
     (_no_identity_exchange, ("pipeline", "publisher")),
     (_refused_upload, ("install",)),
     (_wheel_causes, ("install",)),

@@ -8,17 +8,31 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
-from verification.models.pipeline import Push
+from verification.models.pipeline import RunEvent
 from verification.models.workflow import RunningJob, Workflow
+
+BOT = "github-actions[bot]"
+"""The actor of an event that a job causes with its GITHUB_TOKEN."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StartedRun:
+    """A run of a workflow: the started file, the event and the numbers of the run."""
+
+    workflow: str
+    """The name of the workflow."""
+    path: str
+    """The started file, relative to the repository."""
+    event: RunEvent
+    run_id: int
+    attempt: int
 
 
 class JobRegistry(Protocol):
     """Registers a job at the forge by the address of the job's container."""
 
-    def __call__(
-        self, address: str, job: RunningJob, push: Push, run_id: int, attempt: int, /
-    ) -> None:
-        """Register ``job``, whose container has ``address``."""
+    def __call__(self, address: str, job: RunningJob, run: StartedRun, /) -> None:
+        """Register ``job`` of ``run``, whose container has ``address``."""
 
 
 class RunningForge(Protocol):
@@ -61,12 +75,12 @@ def forge_environment(
     """
     variables = forge.environment
 
-    def register(address: str, running: RunningJob, push: Push, run_id: int, attempt: int) -> None:
+    def register(address: str, running: RunningJob, run: StartedRun) -> None:
         identity = JobIdentity(
             job=running.id,
             permissions=running.job.permissions,
             environment=running.job.environment,
-            claims=_claims(forge, running, push, run_id, attempt),
+            claims=_claims(forge, running, run),
         )
         forge.register(address, identity)
 
@@ -80,40 +94,46 @@ def forge_environment(
     )
 
 
-def _claims(
-    forge: RunningForge, running: RunningJob, push: Push, run_id: int, attempt: int
-) -> dict[str, JsonValue]:
+def _claims(forge: RunningForge, running: RunningJob, run: StartedRun) -> dict[str, JsonValue]:
     """Return the claims of a job that differ from those of the forge's run.
 
     `workflow_ref` names the file that was started, `job_workflow_ref` the file of the job.
     """
-    started, claims = forge.workflow, dict[str, JsonValue]()
+    started, event, claims = forge.workflow, run.event, dict[str, JsonValue]()
     slug = f"{forge.repository.owner}/{forge.repository.name}"
-    if started.sha != push.sha:
-        claims |= dict.fromkeys(("sha", "workflow_sha", "job_workflow_sha"), push.sha)
-    if started.ref != push.ref:
-        claims["ref"] = push.ref
-        workflow = f"{slug}/{started.path}@{push.ref}"
+    if started.sha != event.sha:
+        claims |= dict.fromkeys(("sha", "workflow_sha", "job_workflow_sha"), event.sha)
+    if (started.ref, started.path) != (event.ref, run.path):
+        workflow = f"{slug}/{run.path}@{event.ref}"
         claims |= dict.fromkeys(("workflow_ref", "job_workflow_ref"), workflow)
-        if not running.job.environment:
-            claims["sub"] = f"repo:{slug}:ref:{push.ref}"
+    if started.ref != event.ref and not running.job.environment:
+        claims["sub"] = f"repo:{slug}:ref:{event.ref}"
     if running.callers:
-        claims |= _called_claims(running.workflow, slug, push)
-    if started.run_id != run_id:
-        claims["run_id"] = str(run_id)
-    if started.run_attempt != attempt:
-        claims["run_attempt"] = str(attempt)
-    return claims
+        claims |= _called_claims(running.workflow, slug, event)
+    values = {
+        "ref": (started.ref, event.ref),
+        "ref_type": (_ref_type(started.ref), _ref_type(event.ref)),
+        "workflow": (started.workflow, run.workflow),
+        "event_name": (started.event_name, event.name),
+        "actor": (started.actor, BOT if event.by_workflow else started.actor),
+        "run_id": (str(started.run_id), str(run.run_id)),
+        "run_attempt": (str(started.run_attempt), str(run.attempt)),
+    }
+    return claims | {name: new for name, (old, new) in values.items() if old != new}
 
 
-def _called_claims(called: Workflow, slug: str, push: Push) -> dict[str, JsonValue]:
+def _ref_type(ref: str) -> str:
+    return "tag" if ref.startswith("refs/tags/") else "branch"
+
+
+def _called_claims(called: Workflow, slug: str, event: RunEvent) -> dict[str, JsonValue]:
     """Return the claims about the file of a called workflow.
 
     For a workflow of another repository, the commit is known only if the call names it.
     """
     if not called.origin:
-        file = f"{slug}/.github/workflows/{called.path.name}@{push.ref}"
-        return {"job_workflow_ref": file, "job_workflow_sha": push.sha}
+        file = f"{slug}/.github/workflows/{called.path.name}@{event.ref}"
+        return {"job_workflow_ref": file, "job_workflow_sha": event.sha}
     ref = called.origin.partition("@")[2]
     return {
         "job_workflow_ref": called.origin,

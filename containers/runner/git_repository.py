@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +16,12 @@ from pydantic import JsonValue
 
 from containers import builder
 from containers import engine as engines
+from containers.runner.event_payloads import BRANCH, MAINTAINER, Commit, payload
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.pipeline import Push
+from verification.models.forge import ForgeRelease
+from verification.models.pipeline import RunEvent
 
-BRANCH = "main"
 _GIT = ("git", "-c", "safe.directory=*")
-_MAINTAINER = {"name": "The maintainer", "email": "maintainer@example.invalid"}
 
 
 class GitRepository:
@@ -51,7 +50,7 @@ class GitRepository:
                 raise WrongUse(f"{path}, which is to replace {target}, does not exist")
         self.owner = owner
         self.name = name
-        self.pushes: dict[str, Push] = {}
+        self.pushes: dict[str, RunEvent] = {}
         self._root = root
         self._overlays = dict(overlays or {})
         self._scratch = tempfile.TemporaryDirectory(prefix="quiverdb-e2e-origin-")
@@ -146,8 +145,8 @@ class GitRepository:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, target, follow_symlinks=False)
 
-    def tag(self, name: str, *, annotated: bool = True) -> Push:
-        """Create a tag on the newest commit and push it.
+    def tag(self, name: str, *, annotated: bool = True) -> RunEvent:
+        """Create a tag on the newest commit and push it. Return the event of the push.
 
         Raises:
             WrongUse: git does not allow this name, or the tag exists already.
@@ -160,74 +159,81 @@ class GitRepository:
         if result.returncode or name.startswith("-"):
             raise WrongUse(f"git does not allow the tag name {name!r}; use a name such as v1.2.0")
         options = ("--annotate", f"--message=Release {name}") if annotated else ()
-        self._git("tag", *options, name)
+        self._git("tag", *options, name, self.sha)
         self._git("push", "--quiet", str(self.bare), f"refs/tags/{name}")
         ref = f"refs/tags/{name}"
         sha, tag_object = self._git("rev-parse", f"{ref}^{{commit}}", ref).split()
-        push = Push(
-            tag=name,
-            ref=ref,
-            annotated=annotated,
-            sha=sha,
-            object=tag_object,
-            source=self.source,
-            differs=self.differs,
-        )
+        push = self._event(tag=name, ref=ref, annotated=annotated, sha=sha, object=tag_object)
         self.pushes[name] = push
         return push
 
-    def event(self, push: Push) -> dict[str, JsonValue]:
-        """Return the payload of the push event (GitHub's documentation, "Webhook events", push).
+    def push_branch(self) -> RunEvent:
+        """Return the event of a push of the newest commit to the default branch."""
+        return self._event(ref=f"refs/heads/{BRANCH}")
 
-        ``deleted`` is null, but false on GitHub. With false, act uses ``after`` as the commit. For
-        an annotated tag, ``after`` is the tag object.
+    def release(self, tag: str) -> RunEvent:
+        """Return the event of a release that a user published on the release page.
+
+        The page creates its tag, which is lightweight, if the tag does not exist.
+
+        Raises:
+            WrongUse: git does not allow the name of the tag.
         """
-        owner: JsonValue = {"login": self.owner, "name": self.owner, "type": "Organization"}
-        pusher: JsonValue = dict(_MAINTAINER)
-        url = f"https://github.com/{self.full_name}"
-        log = self._git("log", "-1", "--format=%T%n%cI%n%B", push.sha)
-        tree, timestamp, *message = log.split("\n")
-        commit: JsonValue = {
-            "id": push.sha,
-            "tree_id": tree,
-            "distinct": True,
-            "message": "\n".join(message),
-            "timestamp": timestamp,
-            "url": f"{url}/commit/{push.sha}",
-            "author": pusher,
-            "committer": pusher,
-        }
-        return {
-            "ref": push.ref,
-            "before": "0" * 40,
-            "after": push.object,
-            "base_ref": f"refs/heads/{BRANCH}",
-            "created": True,
-            "deleted": None,
-            "forced": False,
-            "compare": f"{url}/compare/{push.tag}",
-            "commits": [],
-            "head_commit": commit,
-            "pusher": pusher,
-            "repository": {
-                "name": self.name,
-                "full_name": self.full_name,
-                "private": False,
-                "visibility": "public",
-                "owner": owner,
-                "html_url": url,
-                "url": url,
-                "clone_url": f"{url}.git",
-                "default_branch": BRANCH,
-                "master_branch": BRANCH,
-                "pushed_at": int(time.time()),
-            },
-            "sender": {"login": "maintainer", "type": "User"},
-        }
+        pushed = self.pushes.get(tag) or self.tag(tag, annotated=False)
+        return pushed.model_copy(update={"name": "release", "type": "published"})
 
-    def message(self, push: Push) -> str:
-        """Return the message of the tagged commit."""
-        return self._git("log", "-1", "--format=%B", push.sha)
+    def dispatch(
+        self,
+        inputs: Mapping[str, str],
+        ref: str = f"refs/heads/{BRANCH}",
+        *,
+        by_workflow: bool = False,
+    ) -> RunEvent:
+        """Return the event of a dispatch on a branch or a tag.
+
+        A tag that does not exist is created on the newest commit: a release of another workflow
+        run created it on the forge.
+
+        Raises:
+            WrongUse: git does not allow the name of the tag.
+        """
+        tag = ref.removeprefix("refs/tags/") if ref.startswith("refs/tags/") else ""
+        if tag:
+            base = self.pushes.get(tag) or self.tag(tag, annotated=False)
+        else:
+            base = self._event(ref=ref)
+        return base.model_copy(
+            update={"name": "workflow_dispatch", "inputs": inputs, "by_workflow": by_workflow}
+        )
+
+    def _event(self, **values: object) -> RunEvent:
+        """Return the event of a push of the newest commit, with other values."""
+        common = {
+            "sha": self.sha,
+            "object": self.sha,
+            "source": self.source,
+            "differs": self.differs,
+        }
+        return RunEvent.model_validate(common | values)
+
+    def payload(
+        self, event: RunEvent, workflow: str, release: ForgeRelease | None = None
+    ) -> dict[str, JsonValue]:
+        """Return the payload of an event, as `event_payloads.payload`."""
+        log = self._git("log", "-1", "--format=%T%n%cI%n%P%n%B", event.sha)
+        tree, timestamp, parents, *message = log.split("\n")
+        commit = Commit(
+            id=event.sha,
+            tree_id=tree,
+            timestamp=timestamp,
+            message="\n".join(message),
+            parent=(parents.split() or ["0" * 40])[0],
+        )
+        return payload(event, self.owner, self.name, commit, workflow, release)
+
+    def message(self, event: RunEvent) -> str:
+        """Return the message of the commit of an event."""
+        return self._git("log", "-1", "--format=%B", event.sha)
 
     def pack(self, tar: tarfile.TarFile, name: str) -> None:
         """Add the bare repository to an archive, as a folder with this name."""
@@ -259,6 +265,6 @@ def _environment() -> dict[str, str]:
         **{
             f"GIT_{role}_{key.upper()}": value
             for role in ("AUTHOR", "COMMITTER")
-            for key, value in _MAINTAINER.items()
+            for key, value in MAINTAINER.items()
         },
     }

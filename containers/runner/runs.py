@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,13 +44,23 @@ from containers.runner.act_log import (
 )
 from containers.runner.action_sources import find_checkout, resolve
 from containers.runner.build_queue import BuildQueue, BuildRequest
-from containers.runner.environment import RunnerEnvironment
-from containers.runner.git_repository import BRANCH, GitRepository
+from containers.runner.environment import BOT, RunnerEnvironment, StartedRun
+from containers.runner.event_payloads import ACTOR, BRANCH
+from containers.runner.git_repository import GitRepository
+from containers.runner.hosted_runners import HostedRunner, hosted_runner
+from containers.runner.network_limits import network_limits, replacement_limits
 from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.machine import OperatingSystem
-from verification.models.pipeline import JobRun, PipelineRun, Push, RunOutcome, WorkflowArtifact
+from verification.models.forge import ForgeRelease
+from verification.models.pipeline import (
+    JobRun,
+    PipelineRun,
+    ReplacedStep,
+    RunEvent,
+    RunOutcome,
+    WorkflowArtifact,
+)
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import (
     Combination,
@@ -65,18 +75,18 @@ from verification.models.workflow_file import load
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 IMAGE = "runner"
-RUNNER_SYSTEMS: dict[str, OperatingSystem] = {"ubuntu-latest": "linux", "windows-latest": "windows"}
-"""The operating system of each runner label."""
 TIME_LIMIT_SECONDS = 1200
 """The time limit of a run with all its jobs."""
 _SOCKET = "/var/run/docker.sock"
 _ARTIFACTS = "/var/lib/artifacts"
-_ACTOR = "maintainer"
 _run_ids = itertools.count(int(time.time()) % 100_000_000 * 10)
 
+_COMMON_LABELS = ("ubuntu-latest", "windows-latest", "macos-latest")
+"""The labels for a job whose label is unknown before the run."""
+
 _STAND_INS = (
-    "the runners are Debian 13 containers, also windows-latest: there, runner.os is Linux, and a "
-    "step without `shell` runs in bash, not in PowerShell",
+    "every runner is a Debian 13 container, also for Windows, macOS and ARM: there, runner.os is "
+    "Linux, and a step without `shell` runs in bash, not in PowerShell",
     "act runs the jobs. It ignores permissions, environments and concurrency. The forge applies "
     "the permissions of the jobs",
     "the artifact service implements version 4 of GitHub's protocol",
@@ -84,6 +94,13 @@ _STAND_INS = (
 
 Decide = Callable[[Workflow, Event], Decision]
 """Decides whether an event starts a workflow."""
+Evaluate = Callable[[str, Event, Combination], str]
+"""Returns a text with the values of its expressions. An expression without a known value stays."""
+
+
+def keep_expressions(text: str, _event: Event, _matrix: Combination) -> str:
+    """Return the text unchanged."""
+    return text
 
 
 class WorkflowFile(Model):
@@ -95,16 +112,26 @@ class WorkflowFile(Model):
     """A folder with checkouts of real actions. Stand-ins replace the other actions."""
     seconds: int = TIME_LIMIT_SECONDS
     """The time limit of a run with all its jobs."""
+    evaluate: Evaluate = keep_expressions
+    """Evaluates the labels of the runners."""
+    existing: tuple[Path, ...] | None = None
+    """The wheels and the sdist that replace the builds; None if the jobs build."""
+    replaced: tuple[ReplacedStep, ...] = ()
+    """The steps that the existing files replace."""
+    texts: Mapping[str, str] = {}
+    """The workflow files with these steps replaced, by path. act reads them in place of those of
+    the repository."""
 
 
 class Runner:
-    """Runs the workflow of ``repository`` for each pushed tag.
+    """Runs one workflow file of ``repository`` for events.
 
     ``decide`` returns whether an event starts the workflow. act would start it for every event.
 
     Raises:
-        TestbedFailure: ``runner-unavailable``: a job has an unknown runner label.
-            ``action-unavailable``: an action has neither a checkout nor a stand-in.
+        TestbedFailure: ``runner-unavailable``: no GitHub-hosted runner has the label of a job, or
+            the engine does not have the image of a job. ``action-unavailable``: an action has
+            neither a checkout nor a stand-in.
     """
 
     def __init__(
@@ -134,29 +161,85 @@ class Runner:
         self.artifacts: dict[int, bytes] = {}
         """The artifacts of the earlier attempts of each run, as archives by run id."""
         self._decide = decide
-        self._check_labels()
+        self._check_images()
         self.image = images.ensure(engine, IMAGE).tag
 
-    def _check_labels(self) -> None:
-        for running in self.workflow.running_jobs:
-            job = running.job
-            for label in job.runs_on:
-                if label not in RUNNER_SYSTEMS:
+    def for_file(self, path: str) -> Runner:
+        """Return the runner of another workflow file of the repository."""
+        file = self.file.model_copy(update={"path": path})
+        return Runner(
+            self.engine,
+            self.run,
+            self.repository,
+            self.environment,
+            file,
+            self._decide,
+        )
+
+    @property
+    def replaced(self) -> tuple[ReplacedStep, ...]:
+        """The steps of this workflow that existing files replace."""
+        files = {file.path.name for file in self.workflow.files}
+        steps = self.file.replaced
+        return tuple(step for step in steps if step.where.partition(":")[0] in files)
+
+    def _check_images(self) -> None:
+        """Check that the engine has the images of the jobs and of their services."""
+        needed = [
+            (running, name)
+            for running in self.workflow.running_jobs
+            for name in running.job.containers
+        ]
+        if not needed:
+            return
+        with contextlib.closing(self.engine.client()) as client:
+            for running, name in needed:
+                try:
+                    client.images.get(name)
+                except docker.errors.DockerException:
                     raise TestbedFailure(
                         "runner-unavailable",
-                        running.workflow.location(job.line),
-                        f"job {job.id} needs the runner {label}, but only "
-                        f"{' and '.join(RUNNER_SYSTEMS)} are available",
-                    )
+                        running.workflow.location(running.job.line),
+                        f"job {running.job.id} needs the image {name}, which the engine does not "
+                        "have. Pull it before the run",
+                    ) from None
 
-    def label(self, job: WorkflowJob, matrix: Combination) -> str:
-        """Return the runner label of one combination of a job."""
-        labels = job.runs_on
-        combinations = job.combinations
-        for combination, label in zip(combinations or ({},), labels, strict=False):
-            if is_same_combination(matrix, combination):
-                return label
-        return labels[0]
+    def hosted_runners(self, event: RunEvent) -> tuple[HostedRunner, ...]:
+        """Return the runners of all jobs.
+
+        Raises:
+            TestbedFailure: ``runner-unavailable``: no GitHub-hosted runner has the label of a job.
+        """
+        return tuple(
+            runner
+            for running in self.workflow.running_jobs
+            for matrix in running.job.combinations or ({},)
+            if (runner := self.hosted_runner(running, matrix, event))
+        )
+
+    def hosted_runner(
+        self, running: RunningJob, matrix: Combination, event: RunEvent
+    ) -> HostedRunner | None:
+        """Return the runner of one combination of a job; None if its label is unknown.
+
+        Raises:
+            TestbedFailure: ``runner-unavailable``: no GitHub-hosted runner has the label.
+        """
+        job = running.job
+        if not job.runs_on:
+            return None  # the job calls a workflow
+        label = self.file.evaluate(_label(job, matrix), _event_of(event), matrix)
+        if "${{" in label:
+            return None
+        runner = hosted_runner(label)
+        if runner is None:
+            raise TestbedFailure(
+                "runner-unavailable",
+                running.workflow.location(job.line),
+                f"job {job.id} needs the runner {label}. GitHub hosts no runner with this label, "
+                "and the suite has no other runner",
+            )
+        return runner
 
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
         """Push ``tags`` at once. Return the run of each tag, in the same order.
@@ -168,26 +251,39 @@ class Runner:
         """
         if not tags:
             raise WrongUse("push needs at least one tag")
-        pushes = [self.repository.tag(tag, annotated=annotated) for tag in tags]
-        return self.start(pushes)
+        return self.start([self.repository.tag(tag, annotated=annotated) for tag in tags])
 
-    def start(self, pushes: Sequence[Push], *, first_id: int | None = None) -> list[PipelineRun]:
-        """Run the workflow for existing tags of ``repository``, which were pushed at once.
+    def start(
+        self,
+        events: Sequence[RunEvent],
+        *,
+        first_id: int | None = None,
+        release: ForgeRelease | None = None,
+    ) -> list[PipelineRun]:
+        """Run the workflow for events that happened at once. Tags in them were pushed at once.
 
-        ``first_id`` is the id of the first run. The rest is as in `push`.
+        ``first_id`` is the id of the first run. ``release`` is the release of an event ``release``.
+        The runs are parallel. A testbed failure of a run is recorded in its result.
+
+        Raises:
+            TestbedFailure: ``runner-unavailable``, as for `hosted_runner`.
         """
-        ids = [next(_run_ids) for _ in pushes]
+        ids = [next(_run_ids) for _ in events]
         if first_id is not None:
             ids[0] = first_id
+        attempts = [
+            _Attempt(self, event, run_id, 1, release)
+            for event, run_id in zip(events, ids, strict=True)
+        ]
         decisions = [
             self._decide(
                 self.workflow,
-                Event(ref=push.ref, message=self.repository.message(push), tags=len(pushes)),
+                _event_of(event, message=self.repository.message(event), tags=len(events)),
             )
-            for push in pushes
+            for event in events
         ]
-        with ThreadPoolExecutor(len(pushes)) as pool:
-            return list(pool.map(self._run_attempt, pushes, ids, [1] * len(pushes), decisions))
+        with ThreadPoolExecutor(len(attempts)) as pool:
+            return list(pool.map(_Attempt.start, attempts, decisions))
 
     def rerun(self, previous: PipelineRun) -> PipelineRun:
         """Run all jobs of a run again, as the next attempt, with the artifacts of earlier attempts.
@@ -196,38 +292,69 @@ class Runner:
             WrongUse: the run did not start.
         """
         if not previous.triggered:
-            raise WrongUse(f"the push of {previous.push.tag} started no run, so it cannot be rerun")
+            raise WrongUse(f"the {previous.event.title} started no run, so it cannot be rerun")
         number = previous.attempt + 1
         decision = Decision(triggered=True, reason=f"attempt {number} of run {previous.run_id}")
-        return self._run_attempt(previous.push, previous.run_id, number, decision)
+        return _Attempt(self, previous.event, previous.run_id, number).start(decision)
 
-    def _run_attempt(self, push: Push, run_id: int, number: int, decision: Decision) -> PipelineRun:
-        started_at = time.time()
-        attempt = _Attempt(self, push, run_id, number)
-        if decision.triggered:
-            with step(f"workflow {self.workflow.name} for {push.tag}"):
-                attempt.run()
-        return attempt.result(decision, time.time() - started_at)
+
+def _label(job: WorkflowJob, matrix: Combination) -> str:
+    """Return the text of `runs-on` for one combination of a job."""
+    for combination, label in zip(job.combinations or ({},), job.runs_on, strict=False):
+        if is_same_combination(matrix, combination):
+            return label
+    return job.runs_on[0]
+
+
+def _event_of(event: RunEvent, *, message: str = "", tags: int = 1) -> Event:
+    return Event(
+        name=event.name,
+        type=event.type,
+        ref=event.ref,
+        inputs=event.inputs,
+        message=message,
+        tags=tags,
+        by_workflow=event.by_workflow,
+    )
 
 
 class _Attempt:
     """One attempt of one run, from the start of its conductor to the end."""
 
-    def __init__(self, runner: Runner, push: Push, run_id: int, number: int) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        event: RunEvent,
+        run_id: int,
+        number: int,
+        release: ForgeRelease | None = None,
+    ) -> None:
         self.runner = runner
-        self.push = push
+        self.event = event
         self.run_id = run_id
         self.number = number
+        self.release = release
+        self.hosted_runners = runner.hosted_runners(event)
         self.log = ActLog()
         self.hung = False
         self.act_version = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
         self.failures: list[TestbedFailure] = []
-        self.builds = BuildQueue(runner.engine, runner.run)
+        self.builds = BuildQueue(
+            runner.engine, runner.run, runner.file.existing, self.hosted_runners
+        )
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
         self._filter: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         """The engine's filter for the containers and volumes of this run."""
+
+    def start(self, decision: Decision) -> PipelineRun:
+        """Run the workflow if the event starts it, and return the result."""
+        started_at = time.time()
+        if decision.triggered:
+            with step(f"workflow {self.runner.workflow.name} for {self.event.ref_name}"):
+                self.run()
+        return self.result(decision, time.time() - started_at)
 
     def run(self) -> None:
         """Run act, collect the results, and remove all containers and volumes.
@@ -291,7 +418,8 @@ class _Attempt:
         elif self.log.exit_code == 0 and all(job.result in ("success", "skipped") for job in jobs):
             outcome = "success"
         return PipelineRun(
-            push=self.push,
+            event=self.event,
+            workflow=self.runner.file.path,
             run_id=self.run_id,
             attempt=self.number,
             triggered=decision.triggered,
@@ -300,9 +428,11 @@ class _Attempt:
             jobs=jobs,
             artifacts=self.artifacts,
             wheels=tuple(self.builds.wheels),
+            sdists=tuple(self.builds.sdists),
             actions=self.runner.actions.uses,
-            unsupported=tuple(self.log.unsupported),
-            stand_ins=_STAND_INS,
+            unsupported=(*self.log.unsupported, *network_limits(jobs)),
+            replaced=self.runner.replaced,
+            stand_ins=(*_STAND_INS, *replacement_limits(self.runner.replaced)),
             seconds=seconds,
             act=self.act_version,
             log=tuple(self.log.other_lines),
@@ -314,7 +444,7 @@ class _Attempt:
     def _expire(self) -> None:
         self.hung = True
         limit = self.runner.file.seconds
-        print_line(f"workflow for {self.push.tag}: stopped at the time limit of {limit} s")
+        print_line(f"workflow for {self.event.ref_name}: stopped at the time limit of {limit} s")
         self._read_states()
         self._remove(volumes=False)
 
@@ -352,7 +482,8 @@ class _Attempt:
             "cat /opt/runner/ca-certificates.pem /conduct/ca.pem > /e2e/ca-certificates.pem && "
             f"mkdir -p {_ARTIFACTS} && mv /conduct/repository.git /e2e/ && "
             f"git clone --quiet /e2e/repository.git {folder} && cd {folder} && "
-            f"git -c advice.detachedHead=false checkout --quiet {self.push.ref} && "
+            f"git -c advice.detachedHead=false checkout --quiet {self.event.ref} && "
+            "if [ -d /conduct/files ]; then cp -r /conduct/files/. .; fi && "
             "/opt/runner/act --version"
         )
         result = execute(conductor, ["sh", "-ec", script])
@@ -381,11 +512,13 @@ class _Attempt:
                 "token": environment.identity_token,
             },
         }
-        event = self.runner.repository.event(self.push)
+        event = self.runner.repository.payload(self.event, self.runner.file.path, self.release)
         add_file(tar, "conduct/config.json", json.dumps(config).encode())
         add_file(tar, "conduct/event.json", json.dumps(event).encode())
         add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
         self.runner.repository.pack(tar, "conduct/repository.git")
+        for path, text in self.runner.file.texts.items():
+            add_file(tar, f"conduct/files/{path}", text.encode())
         for target, checkout in self.runner.actions.real.items():
             tar.add(checkout, target.lstrip("/"), filter=_action_file)
 
@@ -398,14 +531,16 @@ class _Attempt:
             "GITHUB_RUN_NUMBER": "1",
             "GITHUB_RUN_ATTEMPT": str(self.number),
             "GITHUB_RETENTION_DAYS": "90",
+            **({"E2E_EXISTING_FILES": "1"} if runner.file.existing is not None else {}),
         }
+        labels = {runner.label for runner in self.hosted_runners} | {*_COMMON_LABELS}
         return [
             "/opt/runner/act",
-            "push",
+            self.event.name,
             "--json",
             f"--workflows={runner.file.path}",
             "--eventpath=/conduct/event.json",
-            f"--actor={_ACTOR}",
+            f"--actor={BOT if self.event.by_workflow else ACTOR}",
             f"--defaultbranch={BRANCH}",
             "--pull=false",
             "--rm",
@@ -414,7 +549,7 @@ class _Attempt:
             "--container-daemon-socket=-",
             f"--network={runner.environment.network}",
             "--secret=GITHUB_TOKEN",
-            *(f"--platform={label}={runner.image}" for label in RUNNER_SYSTEMS),
+            *(f"--platform={label}={runner.image}" for label in sorted(labels)),
             *(f"--env={name}={value}" for name, value in variables.items()),
             *runner.actions.options,
         ]
@@ -456,10 +591,17 @@ class _Attempt:
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
         self.log.add_container(job.id, str(container.id), str(container.name), address)
-        print_line(f"workflow {self.runner.workflow.name} for {self.push.tag}: job {job.id}")
+        print_line(f"workflow {self.runner.workflow.name} for {self.event.ref_name}: job {job.id}")
         running = self._find_job(job.id, job.name)
         if environment.register:
-            environment.register(address, running, self.push, self.run_id, self.number)
+            started = StartedRun(
+                self.runner.workflow.name,
+                self.runner.file.path,
+                self.event,
+                self.run_id,
+                self.number,
+            )
+            environment.register(address, running, started)
         has_identity = (
             running.job.permissions.get("id-token") == "write" and environment.identity_url
         )
@@ -480,9 +622,9 @@ class _Attempt:
         return running
 
     def _build(self, line: ActLine, request: str) -> None:
-        job = self._find_job(line.job_id, line.job).job
-        label = self.runner.label(job, line.matrix or {})
-        self.builds.submit(BuildRequest.model_validate_json(request), RUNNER_SYSTEMS[label])
+        running = self._find_job(line.job_id, line.job)
+        runner = self.runner.hosted_runner(running, line.matrix or {}, self.event)
+        self.builds.submit(BuildRequest.model_validate_json(request), runner)
 
     # ---- after ----
 

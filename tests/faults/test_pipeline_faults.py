@@ -14,7 +14,7 @@ import pytest
 from containers import workflow_testbed as pipeline
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.faults.cell_runs import has_facts
 from tests.faults.recording import FOLDER, SOURCES, path_of, read_pipeline, write_pipeline
 from tests.helpers import wheel_builder as wheels
@@ -77,7 +77,7 @@ def push_tag(request: pytest.FixtureRequest, tmp_path: Path) -> PushTag:
         for name, text in (called or {}).items():
             overlays[f".github/workflows/{name}"] = tmp_path / name
             (tmp_path / name).write_text(text, "utf-8")
-        tag_push = TagPush(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
+        tag_push = StartingEvent(root=ROOT, tags=(tag,), annotated=annotated, overlays=overlays)
         setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
         if getattr(request, "param", "") == SOURCES[0]:
             evidence = read_pipeline(path_of(request.node))
@@ -90,7 +90,7 @@ def push_tag(request: pytest.FixtureRequest, tmp_path: Path) -> PushTag:
 
 def _run(
     request: pytest.FixtureRequest,
-    tag_push: TagPush,
+    tag_push: StartingEvent,
     file: WorkflowFile,
     setup: IndexSetup,
     version: str,

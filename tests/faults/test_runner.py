@@ -17,7 +17,7 @@ from containers.engine import Engine, Run
 from containers.runner.environment import RunnerEnvironment
 from containers.runner.git_repository import GitRepository
 from containers.runner.runs import LABEL_PIPELINE, Runner, WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import PUBLISHERS
 from verification.models.pipeline import JobRun, PipelineRun
 from verification.models.workflow import RunningJob
@@ -127,10 +127,10 @@ def test_passing_run_has_a_result_for_each_job(
         "collect": "success",
         "after": "success",
     }
-    assert pipeline_run.push.annotated
-    assert pipeline_run.push.object != pipeline_run.push.sha
+    assert pipeline_run.event.annotated
+    assert pipeline_run.event.object != pipeline_run.event.sha
     make, _, collect, after = pipeline_run.jobs
-    assert pipeline_run.push.sha in log_of(make), "the tagged commit was not checked out"
+    assert pipeline_run.event.sha in log_of(make), "the tagged commit was not checked out"
     assert make.name == "Make on ubuntu-latest"
     # Only the job with the permission for a token gets the variables of the identity.
     assert "no identity" in log_of(make)
@@ -153,8 +153,8 @@ def test_failed_run_names_the_step_and_can_be_repeated(start_runner: StartRunner
     with start_runner("fail") as runner:
         (pipeline_run,) = runner.push(["v1.2.3"], annotated=False)
         second = runner.rerun(pipeline_run)
-    assert not pipeline_run.push.annotated
-    assert pipeline_run.push.object == pipeline_run.push.sha
+    assert not pipeline_run.event.annotated
+    assert pipeline_run.event.object == pipeline_run.event.sha
     for attempt in (pipeline_run, second):
         assert attempt.result == "failure"
         collect, after = attempt.jobs[2:]
@@ -391,7 +391,7 @@ def test_job_of_a_called_workflow_is_registered_with_its_file(
 
 
 def test_release_workflow_publishes_and_can_be_repeated(container_engine: Engine, run: Run) -> None:
-    push = TagPush(root=ROOT, tags=("v0.5.0",))
+    push = StartingEvent(root=ROOT, tags=("v0.5.0",))
     file = WorkflowFile(path=WORKFLOW)
     with pipeline.start(container_engine, run, push, file, SETUP, decide) as started:
         (pipeline_run,) = started.start()
@@ -426,13 +426,13 @@ def test_failing_build_fails_its_job(container_engine: Engine, run: Run, tmp_pat
     subprocess.run(("cp", "-r", str(ROOT / "bindings" / "python"), str(broken)), check=True)
     config = broken / "pyproject.toml"
     config.write_text(config.read_text("utf-8").replace('"cp313-win_amd64", ', ""), "utf-8")
-    push = TagPush(root=ROOT, tags=("v0.5.0",), overlays={"bindings/python": broken})
+    push = StartingEvent(root=ROOT, tags=("v0.5.0",), overlays={"bindings/python": broken})
     file = WorkflowFile(path=WORKFLOW)
     with pipeline.start(container_engine, run, push, file, SETUP, decide) as started:
         (pipeline_run,) = started.start()
         releases = started.forge.releases()
     assert pipeline_run.result == "failure"
-    assert "bindings/python/pyproject.toml" in pipeline_run.push.differs
+    assert "bindings/python/pyproject.toml" in pipeline_run.event.differs
     linux, windows = pipeline_run.job_runs("build")
     assert (linux.result, windows.result) == ("success", "failure")
     assert "No build identifiers selected" in windows.errors[0]

@@ -20,7 +20,7 @@ from containers import workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.act_log import ActLog, ConductorLine
 from containers.runner.runs import LABEL_PIPELINE, WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush, WorkflowTestbed
+from containers.workflow_testbed import IndexSetup, StartingEvent, WorkflowTestbed
 from tests.faults.recording import SOURCES, path_of, read_pipeline, write_pipeline
 from tests.helpers.release_workflow import PLANNED, PUBLISHERS
 from tests.helpers.sample_wheels import linux_wheel
@@ -120,7 +120,7 @@ def release_run(
         shutil.copy(RELEASE, workflow)
         (tmp_path / "packages").mkdir()
         linux_wheel(tmp_path / "packages")
-        push = TagPush(root=tmp_path, tags=("v0.5.0",))
+        push = StartingEvent(root=tmp_path, tags=("v0.5.0",))
         file = WorkflowFile(path=WORKFLOW, seconds=300)
         with workflow_testbed.start(engine, run, push, file, SETUP, decide) as testbed:
             add = ActLog.add

@@ -15,7 +15,7 @@ from verification.models.pipeline import (
     PipelineEvidence,
     PipelineResult,
     PipelineRun,
-    Push,
+    RunEvent,
     Server,
     ServerName,
     StepRun,
@@ -122,7 +122,7 @@ def evidence() -> PipelineEvidence:
     """Return the evidence of a successful release."""
     return PipelineEvidence(
         run=PipelineRun(
-            push=Push(
+            event=RunEvent(
                 tag="v1.2.0",
                 ref="refs/tags/v1.2.0",
                 annotated=True,
@@ -178,9 +178,9 @@ def with_run(base: PipelineEvidence, **values: object) -> PipelineEvidence:
     return changed(base, run=changed(base.run, **values))
 
 
-def with_push(base: PipelineEvidence, **values: object) -> PipelineEvidence:
-    """Return evidence with other values of the push."""
-    return with_run(base, push=changed(base.run.push, **values))
+def with_event(base: PipelineEvidence, **values: object) -> PipelineEvidence:
+    """Return evidence with other values of the event."""
+    return with_run(base, event=changed(base.run.event, **values))
 
 
 def with_job(base: PipelineEvidence, name: str, **values: object) -> PipelineEvidence:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 from xdist.workermanage import WorkerController
 
 from containers.machine import Machine
@@ -29,10 +30,18 @@ from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
 from verification.models.pipeline import PipelineResult
 from verification.models.results import CellResult
+from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
 from verification.report import terminal, writer
 from verification.scenarios import profiles
 from verification.session import crash, kept_machines, reporting
+from verification.session.checkout import (
+    EVENT_KINDS,
+    Checkout,
+    CheckoutOptions,
+    minimal_subject,
+    read_checkout,
+)
 from verification.session.gate_run import GateRequest, GateRun
 from verification.session.recorder import ITEM, TestPhaseReport
 from verification.session.selection import Options, select
@@ -41,6 +50,11 @@ from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 from verification.suggestions import did_you_mean
 
+_PATHS = (
+    *("source", "wheels", "subject", "tests", "actions-from", "report"),
+    *("repository", "publisher", "published-by"),
+)
+"""The options whose value is a path."""
 HANDOVER_KEY = "quiverdb_e2e"
 """The key of the `Handover` in pytest-xdist's `workerinput`."""
 REQUEST_STASH = pytest.StashKey[GateRequest]()
@@ -261,8 +275,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("quiverdb-e2e")
     group.addoption("--profile", choices=sorted(profiles.load()))
     group.addoption("--history", choices=("none", "all"))
-    for name in ("source", "wheels", "subject", "tests", "actions-from", "published-by", "report"):
+    for name in _PATHS:
         group.addoption(f"--{name}", metavar="PATH")
+    group.addoption("--event", choices=EVENT_KINDS)
+    for name in ("workflow", "tag", "package-dir"):
+        group.addoption(f"--{name}", metavar="NAME")
+    group.addoption("--input", action="append", metavar="NAME=VALUE")
     group.addoption("--release", metavar="VERSION")
     group.addoption("--wait", metavar="MINUTES")
     group.addoption("--machine", action="append", metavar="NAME")
@@ -308,6 +326,9 @@ def request_of(config: pytest.Config) -> GateRequest:
     keyword = config.getoption("keyword")
     subject_file = _path(config, "subject")
     subject = subjects.load(subject_file) if subject_file else subjects.load()
+    checkout = checkout_of(config, subject if subject_file else None)
+    if checkout and not subject_file:
+        subject = minimal_subject(checkout, _path(config, "wheels"))
     options = Options(
         source=_path(config, "source"),
         wheels=_path(config, "wheels"),
@@ -319,8 +340,9 @@ def request_of(config: pytest.Config) -> GateRequest:
         machines=tuple(config.getoption("machine") or ()),
         tests=_path(config, "tests"),
         pipeline=not config.getoption("no_pipeline"),
-        actions_from=_path(config, "actions-from"),
-        published_by=_path(config, "published-by"),
+        actions_from=_path(config, "actions_from"),
+        checkout=checkout,
+        published_by=_path(config, "published_by"),
         wait=config.getoption("wait"),
         strict=config.getoption("strict_verdict"),
         provision=not config.getoption("no_provision"),
@@ -332,6 +354,41 @@ def request_of(config: pytest.Config) -> GateRequest:
     request = GateRequest(selection, subject, report)
     check_selection(keyword, request.cells, config.rootpath / "tests" / "gate")
     return request
+
+
+def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | None:
+    """Return the checkout of ``--repository``. ``subject`` is that of ``--subject``.
+
+    Raises:
+        WrongUse: an option about the checkout has no ``--repository``, or the checkout cannot be
+            verified.
+    """
+    root = _path(config, "repository")
+    if root is None:
+        for name in ("workflow", "event", "input", "tag", "package-dir", "publisher"):
+            if config.getoption(name.replace("-", "_")):
+                raise WrongUse(f"--{name} needs --repository; name the checkout, or remove it")
+        return None
+    if not root.is_dir():
+        raise WrongUse(f"--repository {root}: this folder does not exist; correct the path")
+    options = CheckoutOptions(
+        root=root,
+        workflow=config.getoption("workflow") or "",
+        event=config.getoption("event"),
+        inputs=tuple(config.getoption("input") or ()),
+        tag=config.getoption("tag") or "",
+        package_dir=config.getoption("package_dir") or "",
+        publisher=_path(config, "publisher"),
+        wheels=_path(config, "wheels"),
+        project=canonicalize_name(subject.name) if subject else "",
+    )
+    checkout = read_checkout(options, subject.publishers if subject else None)
+    if subject and canonicalize_name(subject.name) != checkout.project:
+        raise WrongUse(
+            f"--repository {root}: its package is {checkout.project}, but --subject describes "
+            f"{subject.name}; correct one of them"
+        )
+    return checkout
 
 
 def _path(config: pytest.Config, option: str) -> Path | None:

@@ -21,6 +21,8 @@ from verification.suggestions import did_you_mean, unknown
 _ROOT = Path(__file__).parents[2]
 _MACHINES = _ROOT / "containers" / "machines.toml"
 _PROFILES = _ROOT / "verification" / "scenarios" / "profiles.toml"
+EVENTS = ("tag", "release", "workflow_dispatch", "branch")
+"""The events that start a release workflow, in the order in which the default is searched."""
 SHELLS = ("bash", "zsh")
 _REPORT = "report in the checkout, or in the state folder if the checkout is read-only"
 PYTEST_OPTIONS: Mapping[str, str] = {
@@ -121,6 +123,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="run the real actions of the workflow, from checkouts DIR/owner/name[@ref] "
         "(default: stand-in actions)",
     )
+    _add_repository(add)
     add(
         "--published-by",
         metavar="REPORT",
@@ -139,6 +142,49 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="keep the machines of failed cells running for 24 hours (default: remove them)",
     )
     add("--report", metavar="DIR", help=f"the folder of the report (default: {_REPORT})")
+
+
+def _add_repository(add: Callable[..., object]) -> None:
+    """Add the options for the release workflow of any checkout."""
+    add(
+        "--repository",
+        metavar="DIR",
+        help="verify the release workflow of this checkout (default: that of quiverdb)",
+    )
+    add(
+        "--workflow",
+        metavar="FILE",
+        help="the workflow file of --repository (default: the only one that publishes)",
+    )
+    add(
+        "--event",
+        metavar="EVENT",
+        choices=EVENTS,
+        type=_one_of("event", EVENTS),
+        help="how to start the workflow (default: the first way that its `on` allows)",
+    )
+    add(
+        "--input",
+        metavar="NAME=VALUE",
+        action="append",
+        help="an input of the dispatch; may be repeated (default: the defaults of the workflow)",
+    )
+    add(
+        "--tag",
+        metavar="NAME",
+        help="the tag of the release (default: from the version, in the style of the newest tag)",
+    )
+    add(
+        "--package-dir",
+        metavar="DIR",
+        help="the folder of the package in --repository (default: the only one with [project])",
+    )
+    add(
+        "--publisher",
+        metavar="FILE",
+        help="the registration of the trusted publisher (default: publishers.toml of the checkout "
+        "or of the subject)",
+    )
 
 
 def _add_machines(parser: argparse.ArgumentParser) -> None:

@@ -118,3 +118,5 @@ class ForgeRequest(LoggedRequest):
     uploaded_sha256: str = ""
     deleted: str = ""
     """The full name of the ref that was deleted."""
+    dispatched: str = ""
+    """The workflow file that the job dispatched."""

@@ -23,21 +23,48 @@ JobOutcome = Literal["success", "failure", "skipped", "hung", "not run"]
 RunOutcome = Literal["success", "failure", "hung", "not triggered"]
 
 
-class Push(Model):
-    """The pushed tag."""
+class RunEvent(Model):
+    """The event of a workflow run, and the commit for which the workflow runs."""
 
-    tag: str
+    name: str = "push"
+    """GitHub's name of the event: push, release or workflow_dispatch."""
+    type: str = ""
+    """The activity type: published for a release. Empty if the event has none."""
+    tag: str = ""
+    """The name of the tag; empty for a branch."""
     ref: str
-    """The full name of the tag."""
-    annotated: bool
+    """The full name of the tag or branch."""
+    inputs: Mapping[str, str] = {}
+    """The inputs of a dispatch, with the defaults of the workflow."""
+    by_workflow: bool = False
+    """True if a job of another workflow run caused the event."""
+    annotated: bool = False
+    """True for an annotated tag."""
     sha: str
     """The commit."""
     object: str
-    """The tag object of an annotated tag; the commit of a lightweight tag."""
+    """The tag object of an annotated tag; the commit of a lightweight tag or of a branch."""
     source: str
     """The content of the commit: the repository's last commit, or the working files."""
     differs: tuple[str, ...] = ()
     """The files that differ from the repository's last commit."""
+
+    @property
+    def ref_name(self) -> str:
+        """The short name of the tag or branch."""
+        return self.tag or self.ref.removeprefix("refs/heads/")
+
+    @property
+    def title(self) -> str:
+        """The event in words, for messages."""
+        kind = "tag" if self.tag else "branch"
+        match self.name:
+            case "push":
+                return f"push of the {kind} {self.ref_name}"
+            case "release":
+                return f"release {self.tag}"
+            case name:
+                return f"{name} on the {kind} {self.ref_name}"
 
 
 class StepRun(Model):
@@ -184,10 +211,20 @@ class ActionUse(Model):
         return not self.pinned or self.identity == f"commit {self.pinned}"
 
 
-class PipelineRun(Model):
-    """One run of the workflow."""
+class ReplacedStep(Model):
+    """A step that builds, and that existing files replaced in the run."""
 
-    push: Push
+    where: str = Field(description="The line of the workflow.")
+    command: str = Field(description="The first line of its command, or its action.")
+    output: str = Field(description="The folder for the files, relative to the step's folder.")
+
+
+class PipelineRun(Model):
+    """One run of a workflow."""
+
+    workflow: str = ""
+    """The workflow's file, relative to the repository."""
+    event: RunEvent
     run_id: int
     attempt: int
     triggered: bool
@@ -197,10 +234,14 @@ class PipelineRun(Model):
     jobs: tuple[JobRun, ...]
     artifacts: tuple[WorkflowArtifact, ...]
     wheels: tuple[BuiltWheel, ...]
+    sdists: tuple[BuiltWheel, ...] = ()
+    """The source distributions in place of those that a job builds."""
     actions: tuple[ActionUse, ...]
     unsupported: tuple[str, ...]
     """What the workflow uses and a stand-in does not support. If there is any, this run verifies
     nothing."""
+    replaced: tuple[ReplacedStep, ...] = ()
+    """The steps that existing files replaced."""
     stand_ins: tuple[str, ...]
     """How the environment of the jobs differs from GitHub's."""
     seconds: float
@@ -260,6 +301,9 @@ class PipelineEvidence(Model):
     """Everything that a run of the workflow recorded."""
 
     run: PipelineRun
+    """The run that the event started."""
+    dispatched: tuple[PipelineRun, ...] = ()
+    """The runs that jobs of these runs dispatched, in order."""
     repository: str
     """Owner and name."""
     workflow: str
@@ -269,6 +313,11 @@ class PipelineEvidence(Model):
     """The requests for identity tokens, and all requests that the forge refused."""
     index: IndexRecord
     servers: tuple[Server, ...] = ()
+
+    @property
+    def runs(self) -> tuple[PipelineRun, ...]:
+        """All runs of the release, the first one first."""
+        return (self.run, *self.dispatched)
 
 
 class LivePublisherCheck(Model):
@@ -322,11 +371,12 @@ class PipelineResult(Model):
 
 
 class PipelineFailure(Model):
-    """A failure of the testbed before the release workflow had a result."""
+    """The release workflow has no result: the testbed failed, or the file cannot run."""
 
     static: tuple[Cause, ...]
     """The causes of the workflow file and of the project."""
-    testbed: TestbedFailureRecord
+    testbed: TestbedFailureRecord | None = None
+    """The failure of the testbed; None if GitHub would not run the file either."""
 
 
 PipelineOutcome = PipelineResult | PipelineFailure

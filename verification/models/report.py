@@ -64,6 +64,13 @@ class RunSelection(Model):
     tests: str | None = Field(
         description="The folder of the package's own tests; null if they are not run."
     )
+    repository: str | None = Field(
+        default=None, description="The checkout of --repository; null for that of the suite."
+    )
+    workflow: str | None = Field(default=None, description="The release workflow of this checkout.")
+    event: str | None = Field(
+        default=None, description="The event that started it: tag, branch, release or dispatch."
+    )
 
 
 class OutOfScope(Model):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from verification.models.base import Model
@@ -62,6 +64,10 @@ class PipelineSummary(Model):
     """True if the index exchanged an identity token of the workflow for an upload token."""
     not_run: str = ""
     """Why the workflow did not run; empty if it ran."""
+    event: Literal["tag", "branch", "release", "workflow_dispatch"] = "tag"
+    """The event that starts it."""
+    unregistered: str = ""
+    """The fields to register if the run had no registration of the publisher, else empty."""
 
 
 class PublishedSummary(Model):

@@ -30,12 +30,12 @@ def diagnose_pipeline(evidence: PipelineEvidence, plan: Plan, *, version: str) -
 
 def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Cause]:
     run = evidence.run
-    tag = run.push.tag
+    tag = run.event.tag
     if not run.triggered:
-        where = f"push of the tag {tag}"
-        yield cause("workflow-not-triggered", where, run.decision, ref=run.push.ref)
+        where = run.event.title
+        yield cause("workflow-not-triggered", where, run.decision, ref=run.event.ref)
         return
-    if not run.push.annotated:
+    if run.event.name == "push" and tag and not run.event.annotated:
         message = "it is a lightweight tag, without author, date and message"
         yield cause("lightweight-tag", f"tag {tag}", message)
     yield from check_real_inputs(run.actions)
@@ -109,7 +109,7 @@ def ran_side_by_side(run: PipelineRun, first: str, second: str) -> bool:
 
 
 def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
-    tag = run.push.tag
+    tag = run.event.tag
     if tag != f"v{version}":
         message = f"the run passed, but {plan.package_dir} has the version {version}"
         yield cause("version-mismatch", f"tag {tag}", message, tag=tag, version=version)
@@ -120,7 +120,7 @@ def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
 
 
 def _built(run: PipelineRun) -> dict[str, str]:
-    return {wheel.name: wheel.sha256 for wheel in run.wheels}
+    return {file.name: file.sha256 for file in (*run.wheels, *run.sdists)}
 
 
 def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:
@@ -155,7 +155,7 @@ def _compare(
 
 
 def _compare_release(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
-    tag = evidence.run.push.tag
+    tag = evidence.run.event.tag
     releases = [release for release in evidence.releases if release.tag == tag]
     where = f"release {tag}"
     if len(releases) != 1:
@@ -192,7 +192,7 @@ def _compare_index(evidence: PipelineEvidence) -> Iterator[Cause]:
 
 def _identity_difference(identity: Mapping[str, str], run: PipelineRun) -> str:
     """Return the first difference between the identity of an upload and the run, or ""."""
-    claims = {"ref": run.push.ref, "sha": run.push.sha, "run_id": str(run.run_id)}
+    claims = {"ref": run.event.ref, "sha": run.event.sha, "run_id": str(run.run_id)}
     for claim, value in claims.items():
         if identity.get(claim, value) != value:
             return (

@@ -104,7 +104,7 @@ def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
     if action == _PUBLISH:
         return _publish_fault(job, step)
     name = _ACTIONS.get(action, "job-failed")
-    if not action and evidence.run.push.tag != f"v{version}":
+    if not action and evidence.run.event.tag != f"v{version}":
         name = "version-mismatch"
     return _Fault(name, f"it failed: {_reason(step, job)}")
 

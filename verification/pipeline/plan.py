@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field
 
 from verification.models.base import Model, read_toml
+from verification.models.workflow import Workflow
 
 
 class PlannedJob(Model):
@@ -113,3 +114,24 @@ def load(path: Path) -> Plan:
             wrong type.
     """
     return read_toml(Plan, path)
+
+
+def for_workflow(workflow: Workflow, package_dir: str, *, version_from_tag: bool = False) -> Plan:
+    """Return the plan of a workflow without a plan.
+
+    ``version_from_tag`` is true if the build takes the version of the package from the tag.
+    """
+    del version_from_tag
+    return Plan(
+        workflow=workflow.path.name,
+        environment="",
+        package_dir=package_dir,
+        starting_refs=(),
+        other_refs=(),
+        runners={},
+        jobs={},
+        pins={},
+        claims=(),
+        files={},
+        links=(),
+    )

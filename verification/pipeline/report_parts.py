@@ -76,8 +76,9 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
     match outcome:
         case PipelineResult():
             return outcome.causes
-        case PipelineFailure(testbed=fault):
-            return (cause(fault.cause, fault.where, fault.observed),)
+        case PipelineFailure(static=static, testbed=fault):
+            failures = [cause(fault.cause, fault.where, fault.observed)] if fault else []
+            return (*static, *failures)
         case _:
             assert_never(outcome)
 
@@ -92,10 +93,10 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
     run, index = result.evidence.run, result.evidence.index
     claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
     return PipelinePart(
-        tag=run.push.tag,
-        annotated=run.push.annotated,
-        commit=run.push.sha,
-        source=run.push.source,
+        tag=run.event.tag,
+        annotated=run.event.annotated,
+        commit=run.event.sha,
+        source=run.event.source,
         result=run.result,
         seconds=round(run.seconds, 1),
         truths={str(number): claim for number, claim in enumerate(claims, 1)},
@@ -143,12 +144,8 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
 
 def _pipeline_evidence(evidence: PipelineEvidence) -> Iterator[str]:
     """Yield the event, the jobs with their times, the digests of all files, and the uploads."""
-    run, push = evidence.run, evidence.run.push
-    kind = "annotated" if push.annotated else "lightweight"
-    yield (
-        f"event: push of the {kind} tag {push.tag}, commit {push.sha[:12]} ({push.source}): "
-        f"{run.decision}"
-    )
+    run, event = evidence.run, evidence.run.event
+    yield (f"event: {event.title}, commit {event.sha[:12]} ({event.source}): {run.decision}")
     yield f"workflow: {evidence.workflow} ended with {run.result} after {run.seconds:.1f} s"
     for action in _real_actions(run):
         yield f"real action for {action.uses}: {action.identity}{_tag_of(action)}"
@@ -291,7 +288,7 @@ def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Cl
 
 def _trigger(evidence: PipelineEvidence) -> str:
     run = evidence.run
-    return f"{run.push.tag} was pushed: {run.decision}" if run.triggered else ""
+    return f"{run.event.title}: {run.decision}" if run.triggered else ""
 
 
 def _jobs(evidence: PipelineEvidence) -> str:
@@ -315,7 +312,7 @@ def _build(evidence: PipelineEvidence) -> str:
 
 def _version(evidence: PipelineEvidence) -> str:
     passed = _passed(evidence, "validate")
-    return f"validate accepted {evidence.run.push.tag}" if passed else ""
+    return f"validate accepted {evidence.run.event.tag}" if passed else ""
 
 
 def _validation(evidence: PipelineEvidence) -> str:

@@ -52,7 +52,9 @@ def _origin(report: Report) -> str:
     if selection.release:
         return f"the published release {selection.subject} {report.version or selection.release}"
     if selection.wheels:
-        return f"the wheels of {release} in {selection.wheels}"
+        wheels = f"the wheels of {release} in {selection.wheels}"
+        is_replaced = selection.repository is not None
+        return f"{wheels}, in place of the build of {selection.workflow}" if is_replaced else wheels
     if selection.source and Path(selection.source).resolve() == (ROOT / DEFAULT_SOURCE).resolve():
         return f"this repository's own {release}"
     return f"{release} built from {selection.source}"

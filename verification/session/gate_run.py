@@ -18,8 +18,11 @@ from verification.models.cause import Cause
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import BundledLibraries
+from verification.models.pipeline import PipelineOutcome
+from verification.models.publisher import TrustedPublisher
 from verification.models.report import PublishedPart, ReplayInputs, Report
 from verification.models.subject import Subject
+from verification.pipeline import publishers
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
@@ -31,9 +34,10 @@ from verification.session import (
     reporting,
     run_plan,
 )
-from verification.session.prepare import PreparedRun, RunSetup, prepare
+from verification.session.prepare import PreparedRun, RunSetup, prepare, run_workflow
 from verification.session.published_by import VerifiedFiles
 from verification.session.recorder import Recorder
+from verification.session.release_pipeline import plan_of
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
 from verification.session.user_files import history_to_write
@@ -121,6 +125,8 @@ class GateRun:
         self.recorder = Recorder(run_plan.before_setup(request))
         self.setup: RunSetup | None = None
         """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
+        self.outcome: PipelineOutcome | None = None
+        """The outcome of the workflow, if the run verifies only the workflow."""
         self._began = time.time()
         self._outside_libraries = False
         self._stack = contextlib.ExitStack()
@@ -167,7 +173,11 @@ class GateRun:
         try:
             with progress.group("Set-up: engine, images, wheels and index"):
                 self._compare()
-                setup = prepare(self.request.selection, self.request.subject, self._stack)
+                selection, subject = self.request.selection, self.request.subject
+                if selection.workflow_only:
+                    self.outcome = run_workflow(selection, subject, self._stack)
+                else:
+                    setup = prepare(selection, subject, self._stack)
         except (WrongUse, DataError):
             if self._before:
                 self._before.restore()
@@ -182,6 +192,8 @@ class GateRun:
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
         self.clear()
+        if self.outcome:
+            self._keep_outcome(self.outcome)
         if setup:
             self._keep(setup)
         self.setup = setup
@@ -201,6 +213,9 @@ class GateRun:
         self.recorder.set_published(comparison.summary)
         if not any(name.endswith(".whl") for name in comparison.part.files):
             raise _NotPublished(comparison.summary.causes[0])
+    def _keep_outcome(self, outcome: PipelineOutcome) -> None:
+        self.recorder.set_run_plan(run_plan.after_workflow(self.request, outcome))
+        results_json.write_model(self.request.report / _PIPELINE, outcome)
 
     def _keep(self, setup: RunSetup) -> None:
         self._outside_libraries = has_libraries_outside(
@@ -239,8 +254,16 @@ class GateRun:
             prepared=self.setup.prepared,
             run_plan=self.recorder.run_plan,
             pipeline=run_plan.pipeline_result(self.setup.pipeline),
+            plan=plan_of(self.request.selection.checkout, self.request.subject),
+            publishers=self._registrations(),
             outside_libraries=self._outside_libraries,
         )
+
+    def _registrations(self) -> tuple[TrustedPublisher, ...]:
+        checkout, file = self.request.selection.checkout, self.request.subject.publishers
+        if checkout:
+            return checkout.publishers if checkout.registered else ()
+        return publishers.load(file) if file else ()
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:
         """Judge the results, write all formats of the report, and return it with remarks.
@@ -253,6 +276,8 @@ class GateRun:
         report = reporting.build_report(
             self.request, self.setup, judged, span, self._inputs, self._published
         )
+        if self.outcome:
+            report = reporting.with_workflow(report, self.request, self.outcome)
         history = history_to_write()
         if history and not interrupted:
             report = report.model_copy(update={"changes": changes_since(history, report)})

@@ -13,12 +13,13 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from containers import builder, upstream_releases, wheelhouse
-from containers.workflow_testbed import TagPush
+from containers.workflow_testbed import StartingEvent
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import PlatformTarget, Subject
 from verification.session import dependencies, release_pipeline
+from verification.session.release_pipeline import ReleaseRequest
 from verification.session.selection import DEFAULT_SOURCE, Selection
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def existing_release(selection: Selection, subject: Subject) -> Release | None:
         WrongUse: the folder or the release cannot be used.
         TestbedFailure: the upstream index does not answer.
     """
+    if selection.checkout:
+        return None  # the workflow makes the release
     if selection.source and subject.python != builder.PYTHON and not _manylinux_image():
         raise WrongUse(
             f"--source: {subject.file} names {subject.python}, but the builder has only "
@@ -62,9 +65,9 @@ def existing_wheels(selection: Selection, subject: Subject) -> Release | None:
 
 def required_recipes(selection: Selection) -> tuple[str, ...]:
     """Return the names of the images that are needed to make the wheels."""
-    return (
-        release_pipeline.IMAGES if selection.pipeline else tuple(builder.recipes(selection.systems))
-    )
+    if not selection.pipeline:
+        return tuple(builder.recipes(selection.systems))
+    return release_pipeline.WITHOUT_BUILDS if selection.wheels else release_pipeline.IMAGES
 
 
 def make_release(
@@ -124,25 +127,58 @@ def _built(host: Host, selection: Selection, subject: Subject) -> Release:
 def _released(
     host: Host, selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, PipelineOutcome]:
-    """Push a version tag of the source, and return the wheels that the workflow published.
+    """Start the release workflow, and return the wheels that it published.
 
     If the workflow published no wheel, build the wheels without it. The machines and the workflow
     then have separate verdicts.
     """
-    assert selection.source is not None
-    is_default = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
-    overlays = {} if is_default else {str(DEFAULT_SOURCE): selection.source}
-    push = TagPush(root=ROOT, tags=(f"v{_version(selection.source)}",), overlays=overlays)
-    published = release_pipeline.run(host.engine, host.run, subject, push, selection.actions_from)
-    if not published.files:
+    request = release_request(selection, subject)
+    published = release_pipeline.run(host.engine, host.run, subject, request)
+    if not any(name.endswith(".whl") for name in published.files):
+        if selection.wheels:
+            return wheelhouse.from_folder(selection.wheels, subject.name), published.outcome
         return _built(host, selection, subject), published.outcome
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quiverdb-e2e-")))
     for name, content in published.files.items():
         (folder / name).write_bytes(content)
-    wheels = sorted(folder.iterdir())
+    wheels = sorted(folder.glob("*.whl"))
     release = wheelhouse.from_files(wheels, location="the pipeline")
+    if selection.wheels:
+        return release, published.outcome  # the compilers of existing wheels are unknown
     # The builds of the workflow do not use the named image.
     return _with_compilers(release, None), published.outcome
+
+
+def release_request(selection: Selection, subject: Subject) -> ReleaseRequest:
+    """Return what the run of the release workflow needs.
+
+    Raises:
+        WrongUse: the source has no version, or the subject names no plan or no registration.
+        DataError: the plan is not valid.
+    """
+    checkout = selection.checkout
+    if checkout is None:
+        assert selection.source is not None
+        is_default = selection.source.resolve() == (ROOT / DEFAULT_SOURCE).resolve()
+        overlays = {} if is_default else {str(DEFAULT_SOURCE): selection.source}
+        tag = f"v{_version(selection.source)}"
+        event = StartingEvent(root=ROOT, tags=(tag,), overlays=overlays)
+        request = release_pipeline.default_request(subject, event)
+    else:
+        request = ReleaseRequest(
+            event=checkout.event,
+            plan=checkout.plan,
+            publishers=checkout.publishers,
+            registered=checkout.registered,
+            version=checkout.version,
+        )
+    existing = existing_files(selection.wheels) if selection.wheels else None
+    return request.model_copy(update={"actions_from": selection.actions_from, "existing": existing})
+
+
+def existing_files(folder: Path) -> tuple[Path, ...]:
+    """Return the wheels and the source distributions in a folder."""
+    return tuple(sorted((*folder.glob("*.whl"), *folder.glob("*.tar.gz"))))
 
 
 def _with_compilers(release: Release, manylinux_image: str | None) -> Release:

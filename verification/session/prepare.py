@@ -35,7 +35,7 @@ from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal, supported_tags
-from verification.session import dependencies, origin, required_files
+from verification.session import dependencies, origin, release_pipeline, required_files
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.errors import BadWheel
@@ -273,6 +273,25 @@ def prepare(
     return RunSetup(prepared, inspection, parts.pipeline)
 
 
+def run_workflow(
+    selection: Selection, subject: Subject, stack: contextlib.ExitStack
+) -> PipelineOutcome:
+    """Run only the release workflow of a checkout. Closing `stack` removes what it starts.
+
+    Raises:
+        WrongUse: the files of the release cannot be used.
+        TestbedFailure: there is no engine, or an image fails.
+    """
+    request = origin.release_request(selection, subject)
+    engine, _ = engines.find()
+    _expect_steps(engine, selection)
+    PROGRESS.print_estimate()
+    host = open_host(stack, provision=selection.provision)
+    outcome = release_pipeline.run(host.engine, host.run, subject, request).outcome
+    PROGRESS.forget_expected()
+    return outcome
+
+
 def prepare_files(
     selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, ReleaseInspection]:
@@ -344,7 +363,7 @@ def _expect_steps(engine: Engine | None, selection: Selection) -> None:
     Without an engine, all images are expected, because it is not known which ones exist.
     """
     needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
-    if selection.source:
+    if selection.source or selection.checkout:
         needed += origin.required_recipes(selection)
         if selection.pipeline:
             PROGRESS.expect("workflow", [""])

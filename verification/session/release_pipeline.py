@@ -1,38 +1,73 @@
-"""Check the release workflow, run it for a version of the source, and judge the results."""
+"""Check the release workflow, run it for an event, and judge the results."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
-from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.runner.runs import Evaluate, WorkflowFile
+from containers.workflow_testbed import IndexSetup, StartingEvent
+from verification.models.base import Model
 from verification.models.cause import Cause, Severity, sorted_causes
+from verification.models.dispatch import dispatch_targets
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
+    IndexRecord,
+    LivePublisherCheck,
+    PipelineEvidence,
     PipelineFailure,
     PipelineOutcome,
     PipelineResult,
+    ReplacedStep,
 )
+from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
-from verification.models.workflow import Event
+from verification.models.verdict import Verdict
+from verification.models.workflow import BadWorkflow, Combination, Event, Workflow
+from verification.models.workflow_call import with_called_workflows
+from verification.models.workflow_file import load as load_workflow
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
+from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.plan import Plan
+from verification.pipeline.replacements import replace_builds
+from verification.pipeline.tasks import jobs_with
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
 from verification.session import workflow_linters
+from verification.session.checkout import Checkout, to_event
 from verification.session.live_index import check_live_publisher
 from verification.session.validate_job import try_releases
 
-IMAGES = ("runner", "forge", "builder", "builder-windows")
+WITHOUT_BUILDS = ("runner", "forge")
+"""The images of a run with existing wheels."""
+IMAGES = (*WITHOUT_BUILDS, "builder", "builder-windows")
+
+
+class ReleaseRequest(Model):
+    """What a run of the release workflow needs."""
+
+    event: StartingEvent
+    plan: Plan
+    publishers: tuple[TrustedPublisher, ...]
+    """The registrations; one that the workflow fits if there is none."""
+    registered: bool = True
+    """False if there is no registration. The publisher is then not verified."""
+    version: str
+    """The version of the package."""
+    actions_from: Path | None = None
+    """A folder of checkouts of the workflow's real actions; None for stand-in actions."""
+    existing: tuple[Path, ...] | None = None
+    """The wheels and the sdist in place of the builds; None if the jobs build."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,39 +79,67 @@ class PublishedRelease:
     """The files on the index, by name; none if the run or the testbed failed."""
 
 
-def run(
-    engine: Engine, owner: Run, subject: Subject, push: TagPush, actions_from: Path | None
-) -> PublishedRelease:
-    """Push a version tag, and return the outcome of the release workflow and its files.
-
-    ``owner`` is the run whose label the containers have. ``actions_from`` is a folder of checkouts
-    of the workflow's real actions; without it the workflow uses stand-in actions.
+def plan_of(checkout: Checkout | None, subject: Subject) -> Plan | None:
+    """Return the plan of a checkout, or that of the subject; None if there is none.
 
     Raises:
-        WrongUse: the subject names no plan or no registration, or the files of the release cannot
-            be used.
+        DataError: the plan is not valid.
+    """
+    if checkout:
+        return checkout.plan
+    return plans.load(subject.pipeline) if subject.pipeline else None
+
+
+def default_request(subject: Subject, event: StartingEvent) -> ReleaseRequest:
+    """Return the request for a subject that names its plan and its registration.
+
+    Raises:
+        WrongUse: the subject names none, or the registration is not valid.
         DataError: the plan is not valid.
     """
     if subject.pipeline is None or subject.publishers is None:
         raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
-    plan = plans.load(subject.pipeline)
-    registered = publishers.load(subject.publishers)
-    linted = workflow_linters.lint(push.root, plan.workflow)
-    static = sorted_causes((*examine(push.root, plan, subject), *linted.causes))
-    file = WorkflowFile(
-        path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
+    return ReleaseRequest(
+        event=event,
+        plan=plans.load(subject.pipeline),
+        publishers=publishers.load(subject.publishers),
+        version=event.tags[0].removeprefix("v"),
     )
-    setup = IndexSetup(publishers=registered)
+
+
+def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -> PublishedRelease:
+    """Cause the event, and return the outcome of the release workflow and its files.
+
+    ``owner`` is the run whose label the containers have.
+
+    Raises:
+        WrongUse: the files of the release cannot be used.
+    """
+    root, plan = request.event.root, request.plan
+    registered = request.publishers if request.registered else ()
+    linted = workflow_linters.lint(root, plan.workflow)
+    own = examine(root, plan, subject, to_event(request.event), registered)
+    static = sorted_causes((*own, *linted.causes))
+    setup = IndexSetup(publishers=request.publishers)
     with ThreadPoolExecutor(1) as pool:
-        live = pool.submit(check_live_publisher, registered[0])
+        live = pool.submit(_live_check, request)
         try:
             with ThreadPoolExecutor(2) as images_pool:
-                list(images_pool.map(functools.partial(images.ensure, engine), IMAGES))
-            with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
-                (workflow_run,) = pipeline.start()
-                evidence = pipeline.evidence(workflow_run, subject.name)
-                dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
-                files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
+                needed = IMAGES if request.existing is None else WITHOUT_BUILDS
+                list(images_pool.map(functools.partial(images.ensure, engine), needed))
+            file = _workflow_file(request)
+            with workflow_testbed.start(
+                engine, owner, request.event, file, setup, decide
+            ) as pipeline:
+                first, *dispatched = pipeline.start()
+                project = request.publishers[0].project
+                evidence = pipeline.evidence(first, project, dispatched)
+                dynamic = _diagnose(evidence, request)
+                files = {} if _is_unusable(dynamic) else pipeline.files(project)
+        except BadWorkflow:
+            if not any(cause.severity is Severity.BROKEN for cause in static):
+                raise
+            return PublishedRelease(PipelineFailure(static=static), {})
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
@@ -90,19 +153,99 @@ def run(
     return PublishedRelease(result, files)
 
 
+def _diagnose(evidence: PipelineEvidence, request: ReleaseRequest) -> tuple[Cause, ...]:
+    """Return the causes of all runs: of the event and of what their jobs dispatched."""
+    parts = _parts(evidence, request.event.root) if evidence.dispatched else (evidence,)
+    causes = (diagnose_pipeline(part, request.plan, version=request.version) for part in parts)
+    return sorted_causes(dict.fromkeys(itertools.chain.from_iterable(causes)))
+
+
+def _parts(evidence: PipelineEvidence, root: Path) -> Iterator[PipelineEvidence]:
+    """Yield the evidence of each run. Only a run that publishes has the record of the index."""
+    for run in evidence.runs:
+        workflow = with_called_workflows(load_workflow(root / run.workflow), root)
+        part = evidence.model_copy(update={"run": run, "dispatched": ()})
+        if not jobs_with(workflow, "publish"):
+            index = IndexRecord(files={}, uploads=(), exchanges=())
+            part = part.model_copy(update={"index": index})
+        yield part
+
+
+def _live_check(request: ReleaseRequest) -> LivePublisherCheck:
+    if not request.registered:
+        reason = "there is no registration to compare with the live index"
+        return LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason=reason)
+    return check_live_publisher(request.publishers[0])
+
+
+def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
+    """Return the options of the runner, with the build steps replaced if files exist."""
+    root = request.event.root
+    path = repository_files.WORKFLOW_FOLDER / request.plan.workflow
+    workflow = with_called_workflows(load_workflow(root / path), root)
+    file = WorkflowFile(
+        path=str(path),
+        actions_from=request.actions_from,
+        evaluate=_evaluator(workflow, request.publishers[0].slug),
+    )
+    if request.existing is None:
+        return file
+    texts, steps = dict[str, str](), dict[str, ReplacedStep]()
+    for started in (workflow, *_dispatchable(root, path)):
+        replacements = replace_builds(started, root)
+        texts |= replacements.texts
+        steps |= {step.where: step for step in replacements.steps}
+    return file.model_copy(
+        update={
+            "existing": request.existing,
+            "texts": texts,
+            "replaced": tuple(steps.values()),
+        }
+    )
+
+
+def _dispatchable(root: Path, first: Path) -> Iterator[Workflow]:
+    """Yield the workflows that a job of the workflow ``first`` could dispatch."""
+    for target in dispatch_targets(root):
+        if target.dispatchable and target.path != str(first):
+            with contextlib.suppress(BadWorkflow):
+                yield with_called_workflows(load_workflow(root / target.path), root)
+
+
+def _evaluator(workflow: Workflow, repository: str) -> Evaluate:
+    """Return the function that evaluates the labels of the runners. An unknown value stays."""
+
+    def evaluate(text: str, event: Event, matrix: Combination) -> str:
+        context = event_context(event, workflow, repository).extended(matrix={**matrix})
+        try:
+            return fill(text, context)
+        except UnknownValue:
+            return text
+
+    return evaluate
+
+
 def _is_unusable(causes: Iterable[Cause]) -> bool:
     """Return True if the published files may differ from the release."""
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
-def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
+def examine(
+    root: Path,
+    plan: Plan,
+    subject: Subject,
+    event: Event,
+    registered: tuple[TrustedPublisher, ...],
+) -> tuple[Cause, ...]:
     """Return the causes that the files of the release pipeline show, without a run of it.
 
-    ``root`` is the checkout. The scripts of the validate job run on trial releases.
+    ``root`` is the checkout. ``event`` starts the workflow. ``registered`` are the registrations of
+    the publisher. The scripts of the job that checks the version run on trial releases.
 
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
+    del event, registered
     files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()

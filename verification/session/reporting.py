@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
 from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
+from verification.models.machine import OperatingSystem
 from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
 from verification.models.release import Release
 from verification.models.report import (
@@ -22,10 +23,9 @@ from verification.models.report import (
     Report,
 )
 from verification.models.run import RunVerdict
-from verification.models.subject import Subject
 from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
-from verification.pipeline import plan, publishers
+from verification.pipeline import publishers
 from verification.pipeline.report_parts import pipeline_part, publisher_part
 from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
@@ -35,6 +35,7 @@ from verification.session.basis import basis
 from verification.session.file_results import file_results
 from verification.session.origin import ROOT
 from verification.session.prepare import PreparedRun, RunSetup
+from verification.session.release_pipeline import plan_of
 from verification.session.run_plan import installed_wheels, pipeline_result
 from verification.session.selection import Selection
 from verification.subjects import report_template
@@ -152,26 +153,46 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
 
 def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Report:
     """Return the report with the inspection of the wheels and the result of the workflow."""
-    selection, subject = request.selection, request.subject
     installed = installed_wheels(setup, request)
     served = {cell.wheel for cell in report.cells}
-    result = pipeline_result(setup.pipeline)
+    report = _with_pipeline(report, request, setup.pipeline)
     return report.model_copy(
         update={
             "static": setup.inspection.model_copy(update={"causes": installed.causes}),
             "notes": tuple(_notes(request, report, installed, setup.pipeline)),
             "not_installed": tuple(sorted({wheel.file for wheel in installed.wheels} - served)),
             "kept": tuple(kept_machines.read_kept(request.report)),
-            "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
-            if result and subject.pipeline
-            else None,
-            "publisher": _publisher(result, subject) if result else None,
         }
     )
 
 
-def _publisher(result: PipelineResult, subject: Subject) -> PublisherPart | None:
+def with_workflow(report: Report, request: GateRequest, outcome: PipelineOutcome) -> Report:
+    """Return the report of a run that verifies only the release workflow, with its result."""
+    checkout = request.selection.checkout
+    version = checkout.version if checkout else ""
+    report = report.model_copy(update={"version": version})
+    return with_basis(_with_pipeline(report, request, outcome), None)
+
+
+def _with_pipeline(report: Report, request: GateRequest, outcome: PipelineOutcome | None) -> Report:
+    selection, subject = request.selection, request.subject
+    result = pipeline_result(outcome)
+    if result is None:
+        return report
+    found = plan_of(selection.checkout, subject)
+    part = pipeline_part(result, found, strict=selection.strict) if found else None
+    publisher = _publisher(result, request)
+    return report.model_copy(update={"pipeline": part, "publisher": publisher})
+
+
+def _publisher(result: PipelineResult, request: GateRequest) -> PublisherPart | None:
     """Return the part about the publisher, with the registration file as a path in the checkout."""
+    checkout, subject = request.selection.checkout, request.subject
+    if checkout:
+        if not checkout.registered:
+            return None
+        name = checkout.publishers_file
+        return publisher_part(result, checkout.publishers[0], registered=name)
     if not subject.publishers:
         return None
     path = subject.publishers
@@ -224,6 +245,14 @@ def _out_of_scope(
     request: GateRequest, setup: RunSetup | None, judged: RunVerdict
 ) -> Iterator[OutOfScope]:
     selection = request.selection
+    if selection.workflow_only:
+        reason = "only the release workflow is verified; --subject describes the package"
+        for name in (
+            "source-build",
+            *(f"{system}-install" for system in get_args(OperatingSystem)),
+        ):
+            yield OutOfScope(id=name, reason=reason)
+        return
     if not selection.source:
         reason = "the wheels exist already: --wheels or --release names them, not --source"
         yield OutOfScope(id="source-build", reason=reason)

@@ -26,6 +26,7 @@ from verification.models.subject import Platform, Subject
 from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
 from verification.rules.catalogue import catalogue
 from verification.scenarios.expectation import declared_refusal
+from verification.session.checkout import fields_to_register
 from verification.session.prepare import RunSetup
 from verification.session.selection import Selection
 from verification.wheel.release_inspection import narrow
@@ -44,19 +45,26 @@ def before_setup(request: GateRequest) -> RunResult:
     return RunResult(
         subject=request.subject.name,
         strict=selection.strict,
-        from_source=selection.source is not None,
+        from_source=selection.source is not None and not selection.workflow_only,
         prepared=False,
         systems=tuple(SystemSummary(system=system) for system in selection.systems),
         platforms=tuple(
             PlatformResult(tag=platform.tag, coverage=coverage(platform, selection))
             for platform in request.subject.platforms
+            if not selection.workflow_only
         ),
         planned=tuple(planned(request.cells, request.subject)),
-        pipeline=PipelineSummary(not_run=_NOT_RUN) if selection.pipeline else None,
+        pipeline=_not_run(selection) if selection.pipeline else None,
         published=PublishedSummary(not_compared=(_NOT_COMPARED,))
         if selection.published_by
         else None,
     )
+
+
+def after_workflow(request: GateRequest, outcome: PipelineOutcome) -> RunResult:
+    """Return the state of a run that verifies only the release workflow."""
+    pipeline = _pipeline(outcome, request.selection)
+    return before_setup(request).model_copy(update={"prepared": True, "pipeline": pipeline})
 
 
 def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
@@ -75,7 +83,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
             "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
             if refused
             else None,
-            "pipeline": _pipeline(setup.pipeline) if before.pipeline else None,
+            "pipeline": _pipeline(setup.pipeline, request.selection) if before.pipeline else None,
         }
     )
 
@@ -208,15 +216,26 @@ def wheel_summaries(inspection: ReleaseInspection) -> Iterator[WheelSummary]:
         )
 
 
-def _pipeline(outcome: PipelineOutcome | None) -> PipelineSummary:
-    if outcome is None:
+def _not_run(selection: Selection) -> PipelineSummary:
+    checkout = selection.checkout
+    if checkout is None:
         return PipelineSummary(not_run=_NOT_RUN)
+    fields = "" if checkout.registered else fields_to_register(checkout.publishers[0])
+    return PipelineSummary(not_run=_NOT_RUN, event=checkout.event.kind, unregistered=fields)
+
+
+def _pipeline(outcome: PipelineOutcome | None, selection: Selection) -> PipelineSummary:
+    summary = _not_run(selection)
+    if outcome is None:
+        return summary
     causes, result = causes_of(outcome), pipeline_result(outcome)
-    return PipelineSummary(
-        causes=causes,
-        publisher_causes=publisher_causes(causes),
-        identity_exchanged=result is not None and is_identity_exchanged(result.evidence),
-    )
+    values = {
+        "not_run": "",
+        "causes": causes,
+        "publisher_causes": publisher_causes(causes),
+        "identity_exchanged": result is not None and is_identity_exchanged(result.evidence),
+    }
+    return summary.model_copy(update=values)
 
 
 def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:

@@ -14,6 +14,7 @@ from verification.models.subject import Platform
 from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
 from verification.session import own_tests
+from verification.session.checkout import Checkout
 
 _WAIT_MINUTES, _MAX_WAIT_MINUTES = 10, 24 * 60
 DEFAULT_SOURCE = Path("bindings/python")
@@ -37,6 +38,8 @@ class Options(Model):
     actions_from: Path | None = None
     published_by: Path | None = None
     wait: str | None = None
+    checkout: Checkout | None = None
+    """The checkout of ``--repository``."""
     strict: bool = False
     provision: bool = True
     keyword: str = ""
@@ -75,6 +78,8 @@ class Selection(Model):
     """The folder of the report whose files the release must have; None without a comparison."""
     wait_minutes: float = 0
     """How long the run waits until the index serves these files."""
+    checkout: Checkout | None = None
+    """The checkout of ``--repository``; None for the checkout of the suite."""
     tests: Path | None
     """The folder of the package's own tests; None if they do not run."""
     no_tests_reason: str
@@ -85,6 +90,11 @@ class Selection(Model):
     """The name of the package if the user gave its description with ``--subject``, else empty."""
     subject_file: Path | None = None
     """The file of ``--subject``."""
+
+    @property
+    def workflow_only(self) -> bool:
+        """True if only the release workflow is verified, without a machine."""
+        return self.checkout is not None and not self.subject
 
     @property
     def systems(self) -> tuple[OperatingSystem, ...]:
@@ -114,6 +124,9 @@ class Selection(Model):
             tests=str(self.tests) if self.tests else None,
             subject=subject,
             subject_file=str(self.subject_file) if self.subject_file else None,
+            repository=str(self.checkout.event.root) if self.checkout else None,
+            workflow=self.checkout.plan.workflow if self.checkout else None,
+            event=self.checkout.event.kind if self.checkout else None,
         )
 
 
@@ -134,6 +147,8 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
     of_profile = [spec for spec in specs.values() if profile.name in spec.profiles]
     systems = {platform.target.machine_system for platform in platforms}
     selected = named or tuple(spec for spec in of_profile if spec.os in systems)
+    if options.checkout and not options.subject:
+        selected = ()
     _check_builds(options, selected)
     not_selected = tuple(spec for spec in of_profile if spec not in selected)
     no_pipeline_reason = _no_pipeline_reason(options, source)
@@ -147,6 +162,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         deselected=not_selected if named else (),
         without_platform=() if named else not_selected,
         other_profiles=tuple(s for s in specs.values() if s not in (*of_profile, *selected)),
+        checkout=options.checkout,
         strict=options.strict,
         provision=options.provision,
         profile=profile,
@@ -187,11 +203,12 @@ def _source(options: Options, root: Path) -> Path | None:
         ("--release", options.release),
     )
     named = [name for name, value in origins if value is not None]
+    _check_checkout(options)
     if options.release is not None and not options.release.strip():
         raise WrongUse("--release is empty; write a version such as 0.13.5")
     if len(named) > 1:
         raise WrongUse(f"{' and '.join(named)} cannot be combined; use one of them")
-    if options.subject and not named:
+    if options.subject and not named and not options.checkout:
         raise WrongUse(
             f"--subject: name the wheels of {options.subject} with --wheels or --release, or its "
             "source with --source"
@@ -199,6 +216,8 @@ def _source(options: Options, root: Path) -> Path | None:
     if options.wheels or options.release:
         return None
     folder = options.source or root / DEFAULT_SOURCE
+    if options.checkout:
+        folder = options.checkout.event.root / options.checkout.plan.package_dir
     if not folder.is_dir():
         raise WrongUse(f"--source {folder}: this folder does not exist; correct the path")
     if not (folder / "pyproject.toml").is_file():
@@ -206,6 +225,31 @@ def _source(options: Options, root: Path) -> Path | None:
             f"--source {folder}: this folder has no pyproject.toml; name the folder that has it"
         )
     return folder
+
+
+def _check_checkout(options: Options) -> None:
+    """Check the options that cannot be combined with ``--repository``.
+
+    Raises:
+        WrongUse: an option cannot be combined with it.
+    """
+    if not options.checkout:
+        return
+    without_subject = not options.subject
+    combined = {
+        "--source": options.source is not None,
+        "--release": options.release is not None,
+        "--no-pipeline": not options.pipeline,
+        "--machine": without_subject and bool(options.machines),
+        "--tests": without_subject and options.tests is not None,
+        "--history": without_subject and options.history is not None,
+        "-k": without_subject and bool(options.keyword),
+    }
+    if wrong := next((name for name, is_set in combined.items() if is_set), ""):
+        fix = "remove it, or describe the package with --subject"
+        if wrong in ("--source", "--release", "--no-pipeline"):
+            fix = "remove one of them"
+        raise WrongUse(f"--repository and {wrong} cannot be combined; {fix}")
 
 
 def _named_machines(options: Options, specs: Mapping[str, MachineSpec]) -> tuple[MachineSpec, ...]:
@@ -219,7 +263,9 @@ def _named_machines(options: Options, specs: Mapping[str, MachineSpec]) -> tuple
 def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     """Return why the release workflow does not run, or an empty string."""
     reason = ""
-    if not source:
+    if options.checkout:
+        pass  # --repository asks for the workflow
+    elif not source:
         reason = "the wheels exist already, so no tag is pushed"
     elif options.subject:
         reason = f"the suite does not have the release workflow of {options.subject}"
@@ -265,6 +311,8 @@ def _tests(options: Options, source: Path | None) -> tuple[Path | None, str]:
         if fault := own_tests.folder_fault(options.tests):
             raise WrongUse(f"--tests {options.tests}: {fault}")
         return options.tests, ""
+    if options.checkout and not options.subject:
+        return None, "only the release workflow is verified; --subject describes the package"
     if not source:
         return None, "the wheels exist already, and --tests names no folder with their own tests"
     if options.subject:

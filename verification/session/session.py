@@ -16,9 +16,11 @@ from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.evidence import CellEvidence
 from verification.models.pipeline import PipelineResult
+from verification.models.publisher import TrustedPublisher
 from verification.models.results import CellResult
 from verification.models.run import RunResult
 from verification.models.subject import Subject
+from verification.pipeline.plan import Plan
 from verification.report import cell_summary, results_json
 from verification.rules import diagnose, install_paths
 from verification.session.prepare import PreparedRun
@@ -35,6 +37,10 @@ class Handover(Model):
     prepared: PreparedRun
     run_plan: RunResult
     pipeline: PipelineResult | None = None
+    plan: Plan | None = None
+    """The plan of the release workflow; None if there is none."""
+    publishers: tuple[TrustedPublisher, ...] = ()
+    """The registrations of the publisher."""
     outside_libraries: bool = False
     """True if a Windows wheel has a DLL outside its package, which adds cells."""
 

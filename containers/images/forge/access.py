@@ -36,18 +36,19 @@ class AccessControl:
             request.notes["unsupported"] = f"the repository {repository}"
             raise not_found()
         if job is None:
-            if access == "read" and self._repository.public:
+            if access.endswith("read") and self._repository.public:
                 return
             if repository is not None and not self._repository.public:
                 raise not_found()
             raise Problem(401, "Requires authentication")
         request.writes = job.may("contents", "write")
-        denied = access == "write" and not request.writes
+        scope, _, level = access.rpartition(": ")
+        scope = scope or "contents"
         # Everyone can read a public repository, so a job needs no permission for it.
-        if access == "read" and not self._repository.public:
-            denied = not job.may("contents", "read")
-        if denied:
-            request.notes["refused"] = f"the job has no permission contents: {access}"
+        if level == "token" or (level == "read" and self._repository.public):
+            return
+        if not job.may(scope, level):
+            request.notes["refused"] = f"the job has no permission {scope}: {level}"
             raise Problem(403, "Resource not accessible by integration")
 
     def identify(self, request: Request) -> JobIdentity | None:

@@ -7,6 +7,7 @@ import re
 import secrets
 import threading
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from server.config import ConfigError
@@ -16,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from .access import AccessControl
+from .actions_api import ActionsApi
 from .assets_api import AssetsApi
 from .config import Settings
 from .git_api import GitApi
@@ -25,11 +27,11 @@ from .identity_api import IdentityApi
 from .jobs import Jobs
 from .keys import Keys
 from .refs import Refs
-from .releases import ReleaseStore
+from .releases import ReleaseFields, ReleaseStore
 from .releases_api import ReleasesApi
 from .repository_api import RepositoryApi
 from .representations import Representations
-from .routing import HOSTS, Problem, Request, Route, not_found
+from .routing import API, HOSTS, Problem, Request, Route, not_found
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -57,11 +59,14 @@ class ForgeApp:
         refs = Refs(repository, GitTags(folder))
         representations = Representations(repository)
         store = ReleaseStore(folder, refs)
+        for release in settings.releases:
+            store.create(ReleaseFields(**asdict(release)), "true")
         for route in (
             *RepositoryApi(repository, refs, representations).routes(),
             *ReleasesApi(repository, store, refs, representations).routes(),
             *AssetsApi(store, representations).routes(),
             *GraphqlApi(repository, store, refs, representations).routes(),
+            *ActionsApi(folder, repository, settings.workflows, refs, representations).routes(),
             *IdentityApi(settings, self._jobs, keys).routes(),
             *GitApi(folder, repository, self._access).routes(),
         ):
@@ -90,6 +95,8 @@ class ForgeApp:
         except HTTPException as error:
             # GitHub answers 404 for an unknown method of a known path.
             if error.code in (404, 405):
+                if _is_api(request):
+                    request.notes["unsupported"] = f"{request.method} {request.path}"
                 return not_found().response()
             return Problem(error.code or 500, error.name).response()
         except ConfigError as error:
@@ -116,3 +123,9 @@ class ForgeApp:
         except ConfigError:
             return  # the file may be incomplete; the access control reads it again
         request.notes["job"] = job.job if job else None
+
+
+def _is_api(request: Request) -> bool:
+    """Return True if a request is for the API of a repository, which has more on GitHub."""
+    is_api = request.headers.get("Host", "").partition(":")[0].lower() == API
+    return is_api and request.path.startswith("/repos/")

@@ -65,6 +65,39 @@ class WorkflowRun:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkflowInput:
+    """An input of `on.workflow_dispatch`, with the keys of the workflow file."""
+
+    name: str
+    type: str
+    required: bool
+    default: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFile:
+    """A workflow file of the repository."""
+
+    path: str
+    name: str
+    dispatchable: bool
+    """True if the file has `on.workflow_dispatch`."""
+    inputs: tuple[WorkflowInput, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InitialRelease:
+    """A published release that exists before the workflow starts."""
+
+    tag: str
+    target: str
+    name: str | None
+    body: str | None
+    prerelease: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration of the forge."""
 
@@ -76,6 +109,9 @@ class Settings:
     """The run's bearer token for requesting identity tokens."""
     repository: Repository
     run: WorkflowRun
+    workflows: tuple[WorkflowFile, ...]
+    releases: tuple[InitialRelease, ...]
+    """The releases that exist before the workflow starts."""
     registration_timeout_seconds: float
     """How many seconds a request waits until the address of its client is registered."""
 
@@ -104,6 +140,8 @@ def _settings(reader: ObjectReader) -> Settings:
         request_token=reader.required("request_token", str),
         repository=_repository(reader.nested("repository")),
         run=_run(reader.nested("run")),
+        workflows=tuple(map(_workflow, reader.nested_list("workflows"))),
+        releases=tuple(map(_release, reader.nested_list("releases"))),
         registration_timeout_seconds=reader.get(
             "registration_timeout_seconds", _REGISTRATION_TIMEOUT_SECONDS
         ),
@@ -139,4 +177,39 @@ def _run(reader: ObjectReader) -> WorkflowRun:
         head_ref=reader.get("head_ref", ""),
         base_ref=reader.get("base_ref", ""),
         ref_protected=reader.required("ref_protected", bool),
+    )
+
+
+def _workflow(reader: ObjectReader) -> WorkflowFile:
+    return WorkflowFile(
+        path=reader.required("path", str),
+        name=reader.required("name", str),
+        dispatchable=reader.required("dispatchable", bool),
+        inputs=_inputs(reader.nested("inputs")),
+    )
+
+
+def _inputs(reader: ObjectReader) -> tuple[WorkflowInput, ...]:
+    return tuple(_input(name, reader.nested(name)) for name in reader.names())
+
+
+def _input(name: str, reader: ObjectReader) -> WorkflowInput:
+    kind = reader.required("type", str)
+    default = reader.optional("default", str)
+    return WorkflowInput(
+        name=name,
+        type=kind,
+        required=reader.required("required", bool),
+        default=default or ("false" if kind == "boolean" else ""),
+        options=tuple(reader.optional_list("options", str) or ()),
+    )
+
+
+def _release(reader: ObjectReader) -> InitialRelease:
+    return InitialRelease(
+        tag=reader.required("tag", str),
+        target=reader.required("target", str),
+        name=reader.optional("name", str),
+        body=reader.optional("body", str),
+        prerelease=reader.get("prerelease", False),
     )

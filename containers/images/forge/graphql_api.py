@@ -47,6 +47,8 @@ _SCHEMA = build_schema(
     type Repository {
       id: ID!, databaseId: Int, name: String!, nameWithOwner: String!, owner: Actor!, url: URI!,
       isPrivate: Boolean!, isArchived: Boolean!, hasDiscussionsEnabled: Boolean!,
+      hasIssuesEnabled: Boolean!, hasWikiEnabled: Boolean!, description: String,
+      mergeCommitAllowed: Boolean!, rebaseMergeAllowed: Boolean!, squashMergeAllowed: Boolean!,
       visibility: RepositoryVisibility!, viewerPermission: RepositoryPermission,
       defaultBranchRef: Ref, parent: Repository,
       ref(qualifiedName: String!): Ref
@@ -166,6 +168,12 @@ class GraphqlApi:
             "isPrivate": not repository.public,
             "isArchived": False,
             "hasDiscussionsEnabled": False,
+            "hasIssuesEnabled": True,
+            "hasWikiEnabled": False,
+            "description": "",
+            **dict.fromkeys(
+                ("mergeCommitAllowed", "rebaseMergeAllowed", "squashMergeAllowed"), True
+            ),
             "visibility": repository.visibility.upper(),
             "viewerPermission": "WRITE" if writes else "READ",
             "defaultBranchRef": self._ref_node(f"refs/heads/{repository.default_branch}"),

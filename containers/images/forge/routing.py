@@ -22,8 +22,9 @@ ISSUER = "token.actions.githubusercontent.com"
 ACTIONS = "pipelines.actions.githubusercontent.com"
 HOSTS = (WEB, API, UPLOADS, FILES, ISSUER, ACTIONS)
 
-Access: TypeAlias = Literal["open", "token", "read", "write"]
-"""What a route requires: no token, the run's token, ``contents: read`` or ``contents: write``."""
+Access: TypeAlias = Literal["open", "token", "read", "write", "actions: read", "actions: write"]
+"""What a route requires: no token, the run's token, ``contents: read``, ``contents: write``, or a
+permission for ``actions``."""
 
 _DOCUMENTATION = "https://docs.github.com/rest"
 _MAX_JSON_BYTES = 1024 * 1024

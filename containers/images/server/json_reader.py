@@ -79,10 +79,14 @@ class ObjectReader:
         """Return a reader for each object of a list. An absent list is empty."""
         return [self._nest(name, item) for name, item in self._items(key)]
 
+    def names(self) -> list[str]:
+        """Return the names of the keys that were not read."""
+        return list(self._unread)
+
     def strings(self, key: str) -> dict[str, str]:
         """Return an object of strings under a required key."""
         reader = self.nested(key)
-        return {name: reader.required(name, str) for name in list(reader._unread)}
+        return {name: reader.required(name, str) for name in reader.names()}
 
     def values(self, key: str) -> JsonObject:
         """Return the unchecked object under a required key."""

@@ -16,13 +16,14 @@ import pytest
 from containers import images, workflow_testbed
 from containers.engine import Engine
 from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush, WorkflowTestbed
+from containers.workflow_testbed import IndexSetup, StartingEvent, WorkflowTestbed
 from tests.helpers.sample_pipeline import KILLED, RUNNING, evidence, release, request
 from tests.helpers.sample_testbed import ENGINE, HOSTS, image
+from verification.models.dispatch import Dispatch
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.forge import ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
-from verification.models.pipeline import Push
+from verification.models.pipeline import RunEvent
 from verification.models.publisher import TrustedPublisher
 from verification.models.workflow import Decision, Event, Workflow
 
@@ -72,7 +73,7 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
         "forge": SimpleNamespace(releases=lambda: (release(),), log=list, state=lambda: RUNNING),
         "index": SimpleNamespace(id="c1", state=lambda: RUNNING),
         "hosts": HOSTS,
-        "pushes": (evidence().run.push,),
+        "events": (evidence().run.event,),
         "run_id": 5,
     }
     return WorkflowTestbed(**values | parts)
@@ -154,15 +155,62 @@ def test_lost_index_is_a_testbed_failure_and_closes_the_client(
 
 
 def test_first_run_has_the_id_of_the_forge() -> None:
-    calls: list[tuple[tuple[Push, ...], int]] = []
+    calls: list[tuple[tuple[RunEvent, ...], int]] = []
 
-    def start_runs(pushes: tuple[Push, ...], *, first_id: int) -> list[object]:
-        calls.append((pushes, first_id))
+    def start_runs(events: tuple[RunEvent, ...], *, first_id: int, release: object) -> list[object]:
+        assert release is None
+        calls.append((events, first_id))
         return [evidence().run]
 
-    testbed = pipeline(runner=SimpleNamespace(start=start_runs))
+    forge = SimpleNamespace(state=lambda: RUNNING, dispatches=tuple)
+    testbed = pipeline(runner=SimpleNamespace(start=start_runs), forge=forge)
     assert testbed.start() == [evidence().run]
-    assert calls == [(testbed.pushes, 5)]
+    assert calls == [(testbed.events, 5)]
+
+
+def test_dispatches_of_jobs_start_further_runs() -> None:
+    dispatches = [
+        Dispatch(path="one.yml", ref="refs/heads/main", inputs={"a": "1"}, job="release"),
+        Dispatch(path="two.yml", ref="refs/tags/v1", job="one"),
+    ]
+    requested = [dispatches[:1], dispatches, dispatches]
+    started: list[str] = []
+
+    def start_runs(events: list[str], **_: object) -> list[object]:
+        started.extend(events)
+        return [evidence().run] * len(events)
+
+    runner = SimpleNamespace(start=start_runs)
+    runner.for_file = lambda path: SimpleNamespace(
+        start=lambda events: start_runs([f"{path} {event}" for event in events])
+    )
+    repository = SimpleNamespace(
+        dispatch=lambda inputs, ref, by_workflow: (dict(inputs), ref, by_workflow)
+    )
+    forge = SimpleNamespace(state=lambda: RUNNING, dispatches=lambda: requested.pop(0))
+    parts = {"runner": runner, "repository": repository, "forge": forge, "events": ("push",)}
+    assert len(pipeline(**parts).start()) == 3
+    assert started == [
+        "push",
+        "one.yml ({'a': '1'}, 'refs/heads/main', True)",
+        "two.yml ({}, 'refs/tags/v1', True)",
+    ]
+
+
+def test_workflow_that_dispatches_itself_ends() -> None:
+    run = evidence().run
+    dispatches = [Dispatch(path="one.yml", ref="refs/heads/main")] * 100
+    runner = SimpleNamespace(start=lambda *_, **__: [run])
+    runner.for_file = lambda _: runner
+    repository = SimpleNamespace(dispatch=lambda *_, **__: "event")
+    taken: list[int] = []
+
+    def requested() -> list[Dispatch]:
+        taken.append(0)
+        return dispatches[: len(taken)]
+
+    forge = SimpleNamespace(state=lambda: RUNNING, dispatches=requested)
+    assert len(pipeline(runner=runner, repository=repository, forge=forge).start()) == 10
 
 
 # ---- the start ----
@@ -257,7 +305,7 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     """Start and end a testbed with two tags and an overlay. Tests share it and only read it."""
     overlay = tmp_path_factory.mktemp("overlay") / "publish.yml"
     overlay.write_text(WORKFLOW.replace("Publish", "Overlay"), "utf-8")
-    push = TagPush(root=root, tags=("v1.0", "v1.1"), overlays={PATH: overlay})
+    push = StartingEvent(root=root, tags=("v1.0", "v1.1"), overlays={PATH: overlay})
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path_factory.mktemp("state")))
         log = replace_servers(monkeypatch)
@@ -268,7 +316,7 @@ def started(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 def start(
-    push: TagPush, setup: IndexSetup = SETUP
+    push: StartingEvent, setup: IndexSetup = SETUP
 ) -> contextlib.AbstractContextManager[WorkflowTestbed]:
     run: Any = RUN
     return workflow_testbed.start(ENGINE, run, push, WorkflowFile(path=PATH), setup, decide)
@@ -284,8 +332,8 @@ def test_parts_end_in_the_reverse_order_of_their_start(started: Started) -> None
 def test_repository_belongs_to_the_owner_of_the_first_publisher(started: Started) -> None:
     testbed = started.testbed
     assert testbed.repository.full_name == "octo-org/quiver2"
-    first, second = testbed.pushes
-    forge_image, _, repository, run = started.log.arguments["Forge"]
+    first, second = testbed.events
+    forge_image, _, repository, run, _ = started.log.arguments["Forge"]
     assert forge_image == image("forge")
     assert (repository.owner, repository.name, repository.owner_id) == ("octo-org", "quiver2", 42)
     assert repository.branches == {repository.default_branch: first.sha}
@@ -296,8 +344,8 @@ def test_repository_belongs_to_the_owner_of_the_first_publisher(started: Started
 
 
 def test_lightweight_tag_has_no_tag_object(start_log: StartLog, root: Path) -> None:
-    with start(TagPush(root=root, tags=("v1.0",), annotated=False)) as testbed:
-        (push,) = testbed.pushes
+    with start(StartingEvent(root=root, tags=("v1.0",), annotated=False)) as testbed:
+        (push,) = testbed.events
     repository = start_log.arguments["Forge"][2]
     assert push.object == push.sha
     assert repository.tags == {"v1.0": push.sha}
@@ -325,7 +373,7 @@ def test_runner_has_the_network_and_the_tokens_of_the_forge(started: Started) ->
 
 def test_failed_start_of_a_server_ends_the_parts_before_it(start_log: StartLog, root: Path) -> None:
     start_log.failing = "Forge"
-    with pytest.raises(TestbedFailure) as failure, start(TagPush(root=root, tags=("v1.0",))):
+    with pytest.raises(TestbedFailure) as failure, start(StartingEvent(root=root, tags=("v1.0",))):
         pass
     assert failure.value.where == "Forge"
     assert start_log.ended == ["UploadMachine", "Index", "network"]
@@ -334,13 +382,13 @@ def test_failed_start_of_a_server_ends_the_parts_before_it(start_log: StartLog, 
 def test_missing_folder_is_wrong_use_and_starts_nothing(
     start_log: StartLog, tmp_path: Path
 ) -> None:
-    with pytest.raises(WrongUse), start(TagPush(root=tmp_path / "none", tags=("v1.0",))):
+    with pytest.raises(WrongUse), start(StartingEvent(root=tmp_path / "none", tags=("v1.0",))):
         pass
     assert start_log.arguments == {}
 
 
 def test_models_refuse_an_unknown_field(tmp_path: Path) -> None:
     with pytest.raises(pydantic.ValidationError, match="other"):
-        TagPush.model_validate({"root": tmp_path, "tags": ("v1.0",), "other": 1})
+        StartingEvent.model_validate({"root": tmp_path, "tags": ("v1.0",), "other": 1})
     with pytest.raises(pydantic.ValidationError, match="other"):
         IndexSetup.model_validate({"publishers": (PUBLISHER,), "other": 1})

@@ -282,6 +282,12 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             id="no identity was exchanged",
         ),
         pytest.param(
+            {"pipeline": PipelineSummary(identity_exchanged=True, unregistered="owner o")},
+            {"publisher": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="no registration of the publisher",
+        ),
+        pytest.param(
             {"upload_refused": cause("upload-refused")},
             {"linux-install": Verdict.FAILED, "windows-install": Verdict.FAILED},
             Verdict.FAILED,

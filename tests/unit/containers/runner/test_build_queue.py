@@ -14,10 +14,12 @@ import pytest
 from containers import builder, images
 from containers.engine import Run
 from containers.runner.build_queue import BuildQueue, BuildRequest
+from containers.runner.hosted_runners import HostedRunner, hosted_runner
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 
 RUN = Run(id="1", owner="a:b:c:d")
 WHEEL = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"
+LINUX = HostedRunner(label="ubuntu-latest", system="linux", cpu="x86_64")
 REQUEST = BuildRequest(
     container="c1",
     source="/job/package",
@@ -85,7 +87,7 @@ def run_build(
     monkeypatch.setattr(builder, "build", build)
     engine: Any = _Engine()
     queue = BuildQueue(engine, RUN)
-    queue.submit(request, "linux")
+    queue.submit(request, LINUX)
     queue.close(wait=True)
     return engine, queue
 
@@ -149,7 +151,69 @@ def test_lost_container_is_a_failure_until_the_queue_is_stopped(*, is_stopped: b
     queue = BuildQueue(engine, RUN)
     if is_stopped:
         queue.stop()
-    queue.submit(REQUEST, "linux")
+    queue.submit(REQUEST, LINUX)
     queue.close(wait=True)
 
     assert [failure.cause for failure in queue.failures] == ([] if is_stopped else ["machine-lost"])
+
+
+MACOS_WHEEL = "quiverdb-1.0-cp313-cp313-macosx_11_0_arm64.whl"
+SDIST = "quiverdb-1.0.tar.gz"
+
+
+@pytest.fixture
+def existing(tmp_path: Path) -> list[Path]:
+    """Return the files in place of the builds: two wheels and a source distribution."""
+    files = [tmp_path / name for name in (WHEEL, MACOS_WHEEL, SDIST)]
+    for path in files:
+        path.write_bytes(path.name.encode())
+    return files
+
+
+def copy_existing(
+    label: str, existing: list[Path], **request: object
+) -> tuple[_Engine, BuildQueue]:
+    """Serve a request of a job on this runner with existing files."""
+    runner = hosted_runner(label)
+    assert runner is not None
+    engine: Any = _Engine()
+    queue = BuildQueue(engine, RUN, existing, (runner,))
+    queue.submit(REQUEST.model_copy(update=request), runner)
+    queue.close(wait=True)
+    return engine, queue
+
+
+@pytest.mark.parametrize(
+    ("label", "kinds", "names"),
+    [
+        ("ubuntu-22.04", ("wheel",), {WHEEL}),
+        ("macos-15", ("wheel",), {MACOS_WHEEL}),
+        ("ubuntu-latest", ("wheel", "sdist"), {WHEEL, SDIST}),
+        ("windows-2022", ("sdist",), {SDIST}),
+    ],
+)
+def test_existing_files_of_the_runner_replace_the_build(
+    existing: list[Path], label: str, kinds: tuple[str, ...], names: set[str]
+) -> None:
+    engine, queue = copy_existing(label, existing, kinds=kinds)
+    assert engine.batches[0].keys() - {"build.log"} == names
+    assert {file.name for file in (*queue.wheels, *queue.sdists)} == names
+    assert all(file.reused for file in queue.wheels)
+    assert engine.answer["unsupported"] == ""
+
+
+def test_missing_wheel_of_a_runner_is_unsupported(existing: list[Path]) -> None:
+    engine, queue = copy_existing("windows-2022", existing)
+    assert "windows-2022" in engine.answer["unsupported"]
+    assert (engine.answer["error"], queue.wheels, queue.failures) == ("", [], [])
+
+
+@pytest.mark.parametrize("label", ["macos-15", "ubuntu-24.04-arm", "windows-11-arm"])
+def test_runner_without_a_builder_is_unsupported(label: str) -> None:
+    runner = hosted_runner(label)
+    engine: Any = _Engine()
+    queue = BuildQueue(engine, RUN)
+    queue.submit(REQUEST, runner)
+    queue.close(wait=True)
+    assert label in engine.answer["unsupported"]
+    assert "--wheels" in engine.answer["unsupported"]

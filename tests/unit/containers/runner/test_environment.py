@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from pydantic import JsonValue
 
-from containers.runner.environment import forge_environment
+from containers.runner.environment import StartedRun, forge_environment
 from verification.models.forge import JobIdentity, Repository, WorkflowRun
-from verification.models.pipeline import Push
+from verification.models.pipeline import RunEvent
 from verification.models.workflow import RunningJob
 from verification.models.workflow_file import parse
 
-PUSH = Push(
+PUSH = RunEvent(
     tag="v1", ref="refs/tags/v1", annotated=True, sha="a" * 40, object="b" * 40, source="commit"
 )
-OTHER = Push(
+OTHER = RunEvent(
     tag="v2", ref="refs/tags/v2", annotated=True, sha="c" * 40, object="d" * 40, source="commit"
 )
 PATH = ".github/workflows/publish.yml"
@@ -55,13 +55,17 @@ def called_job(**values: str) -> RunningJob:
 
 
 def register(
-    running: RunningJob, push: Push = PUSH, run_id: int = 7, attempt: int = 1
+    running: RunningJob,
+    push: RunEvent = PUSH,
+    run_id: int = 7,
+    attempt: int = 1,
+    path: str = PATH,
 ) -> JobIdentity:
     """Register a running job at a fake forge. Return the identity that the forge recorded."""
     forge = _Forge()
     environment = forge_environment(forge, network="closed", ca_certificate="PEM")
     assert environment.register is not None
-    environment.register("10.0.0.4", running, push, run_id, attempt)
+    environment.register("10.0.0.4", running, StartedRun("Publish", path, push, run_id, attempt))
     return forge.registered["10.0.0.4"]
 
 
@@ -103,7 +107,7 @@ def test_job_is_registered_with_its_permissions_and_its_environment() -> None:
     ],
 )
 def test_claims_are_the_differences_from_the_run_of_the_forge(
-    push: Push, run_id: int, attempt: int, claims: dict[str, JsonValue]
+    push: RunEvent, run_id: int, attempt: int, claims: dict[str, JsonValue]
 ) -> None:
     assert register(make_job(), push, run_id, attempt).claims == claims
 
@@ -151,8 +155,30 @@ def test_subject_of_a_job_with_an_environment_does_not_depend_on_the_tag() -> No
     ],
 )
 def test_claims_of_a_job_of_a_called_workflow_name_the_called_file(
-    push: Push, origin: str, claims: dict[str, JsonValue]
+    push: RunEvent, origin: str, claims: dict[str, JsonValue]
 ) -> None:
     job_claims = register(called_job(file="upload.yml", origin=origin), push).claims
     assert claims.items() <= job_claims.items()
     assert ("workflow_ref" in job_claims) is (push is OTHER), "it names the started file"
+
+
+def test_claims_of_a_dispatched_run_name_its_file_its_event_and_its_actor() -> None:
+    dispatch = RunEvent(
+        name="workflow_dispatch",
+        ref="refs/heads/main",
+        by_workflow=True,
+        sha=PUSH.sha,
+        object=PUSH.sha,
+        source="commit",
+    )
+    claims = register(make_job(), dispatch, path=".github/workflows/other.yml").claims
+    ref = "o/n/.github/workflows/other.yml@refs/heads/main"
+    assert claims == {
+        "ref": "refs/heads/main",
+        "ref_type": "branch",
+        "sub": "repo:o/n:ref:refs/heads/main",
+        "event_name": "workflow_dispatch",
+        "actor": "github-actions[bot]",
+        "workflow_ref": ref,
+        "job_workflow_ref": ref,
+    }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from containers.runner.git_repository import GitRepository
+from tests.helpers.sample_pipeline import release
 from verification.models.errors import WrongUse
 
 
@@ -107,7 +108,7 @@ def test_annotated_tag_is_an_object_and_lightweight_tag_is_the_commit(
 
 def test_event_is_the_push_of_a_tag(clean_root: Path, clean_origin: GitRepository) -> None:
     push = clean_origin.tag("v1.1.0")
-    event = json.loads(json.dumps(clean_origin.event(push)))
+    event = json.loads(json.dumps(clean_origin.payload(push, "publish.yml")))
     assert event["ref"] == "refs/tags/v1.1.0"
     assert event["before"] == "0" * 40
     assert event["after"] == push.object != push.sha
@@ -118,6 +119,35 @@ def test_event_is_the_push_of_a_tag(clean_root: Path, clean_origin: GitRepositor
     assert event["deleted"] is None, "with false, act uses the tag object as the commit"
     assert event["repository"]["full_name"] == "o/n"
     assert event["repository"]["owner"]["login"] == "o"
+
+
+def test_event_of_a_release_has_the_release_and_its_tag(clean_origin: GitRepository) -> None:
+    event = clean_origin.release("v2.0.0")
+    assert (event.name, event.type, event.ref) == ("release", "published", "refs/tags/v2.0.0")
+    assert event.object == event.sha, "the release page creates a lightweight tag"
+    payload = clean_origin.payload(event, "publish.yml", release().model_copy(update={"tag": "v2"}))
+    assert (payload["action"], "ref" in payload) == ("published", False)
+    page = json.loads(json.dumps(payload["release"]))
+    assert (page["tag_name"], page["draft"], page["prerelease"]) == ("v2", False, False)
+
+
+def test_event_of_a_branch_push_has_its_commits(clean_origin: GitRepository) -> None:
+    event = clean_origin.push_branch()
+    assert (event.tag, event.ref, event.sha) == ("", "refs/heads/main", clean_origin.sha)
+    payload = json.loads(json.dumps(clean_origin.payload(event, "publish.yml")))
+    assert (payload["ref"], payload["base_ref"]) == ("refs/heads/main", None)
+    assert [commit["id"] for commit in payload["commits"]] == [clean_origin.sha]
+
+
+def test_event_of_a_dispatch_has_the_inputs_and_the_file(clean_origin: GitRepository) -> None:
+    event = clean_origin.dispatch({"a": "1"})
+    payload = clean_origin.payload(event, "publish.yml")
+    assert (payload["inputs"], payload["ref"]) == ({"a": "1"}, "refs/heads/main")
+    assert payload["workflow"] == "publish.yml"
+    # The tag of a release that another workflow run created on the forge.
+    tag = clean_origin.dispatch({}, "refs/tags/v2.1.0", by_workflow=True)
+    assert (tag.tag, tag.sha, tag.by_workflow) == ("v2.1.0", clean_origin.sha, True)
+    assert git(clean_origin.bare, "rev-parse", "v2.1.0") == clean_origin.sha
 
 
 @pytest.mark.parametrize("name", ["-v1", "v 1", "v1..2", ""])

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import docker.errors
 import pytest
 
 from containers import images
@@ -25,7 +26,7 @@ from containers.runner.git_repository import GitRepository
 from containers.runner.runs import Runner, WorkflowFile
 from tests.helpers.sample_pipeline import KILLED, RUNNING
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.pipeline import PipelineRun
+from verification.models.pipeline import PipelineRun, RunEvent
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import Decision, Event, Workflow
 
@@ -54,6 +55,7 @@ ENVIRONMENT = RunnerEnvironment(
     identity_url="https://token.example",
     identity_token="secret",  # noqa: S106
 )
+EVENT = RunEvent(ref="refs/heads/main", sha="a" * 40, object="a" * 40, source="a test")
 YES, NO = Decision(triggered=True, reason="it is a tag"), Decision(triggered=False, reason="no")
 
 
@@ -175,21 +177,67 @@ def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
 ) -> None:
     path = tmp_path / PATH
     path.parent.mkdir(parents=True)
-    path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: macos-14"))
+    path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: self-hosted"))
     origin: Any = SimpleNamespace(tree=tmp_path)
-    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*macos-14)") as failure:
+    runner, _ = make_runner(monkeypatch, origin)
+    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*self-hosted)") as failure:
+        runner.hosted_runners(EVENT)
+    assert failure.value.cause == "runner-unavailable"
+
+
+@pytest.mark.parametrize("is_available", [True, False])
+def test_image_of_a_job_must_be_on_the_engine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_available: bool
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(TEXT.replace("    needs: make\n", "    needs: make\n    container: py:3\n"))
+    origin: Any = SimpleNamespace(tree=tmp_path)
+
+    def get(name: str) -> None:
+        assert name == "py:3"
+        if not is_available:
+            raise docker.errors.ImageNotFound(name)
+
+    client = SimpleNamespace(images=SimpleNamespace(get=get), close=lambda: None)
+    monkeypatch.setattr(Engine, "client", lambda _: client)
+    if is_available:
+        make_runner(monkeypatch, origin)
+        return
+    with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*py:3)") as failure:
         make_runner(monkeypatch, origin)
     assert failure.value.cause == "runner-unavailable"
+
+
+def test_label_with_an_unknown_value_has_no_runner(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        TEXT.replace("ubuntu-latest\n    perm", "${{ needs.make.outputs.l }}\n    perm")
+    )
+    origin: Any = SimpleNamespace(tree=tmp_path)
+    runner, _ = make_runner(monkeypatch, origin)
+    _, publish = runner.workflow.running_jobs
+    assert runner.hosted_runner(publish, {}, EVENT) is None
+    assert [found.label for found in runner.hosted_runners(EVENT)] == [
+        "ubuntu-latest",
+        "windows-latest",
+    ]
 
 
 def test_label_of_a_job_depends_on_the_combination(
     monkeypatch: pytest.MonkeyPatch, origin: GitRepository
 ) -> None:
     runner, _ = make_runner(monkeypatch, origin)
-    make, publish = runner.workflow.jobs.values()
-    assert runner.label(make, {"os": "windows-latest"}) == "windows-latest"
-    assert runner.label(make, {}) == "ubuntu-latest"
-    assert runner.label(publish, {}) == "ubuntu-latest"
+    make, publish = runner.workflow.running_jobs
+    labels = [
+        found.label
+        for job, os in ((make, "windows-latest"), (make, ""), (publish, ""))
+        if (found := runner.hosted_runner(job, {"os": os} if os else {}, EVENT))
+    ]
+    assert labels == ["windows-latest", "ubuntu-latest", "ubuntu-latest"]
 
 
 LINES: dict[str, dict[str, Any]] = {

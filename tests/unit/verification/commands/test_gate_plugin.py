@@ -10,12 +10,13 @@ import sys
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import NamedTuple, Never
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Never
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from verification.commands.gate_plugin import check_selection, start_order
+from verification.commands.gate_plugin import check_selection, checkout_of, start_order
 from verification.models.base import read_json
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
@@ -353,3 +354,31 @@ def test_wrong_option_is_wrong_use_before_the_set_up(tmp_path: Path, option: str
     gate = run_gate(tmp_path, {"set-up": "testbed failure"}, option)
     assert gate.code == 4, gate.output
     assert "Traceback" not in gate.output
+
+
+@pytest.mark.parametrize(
+    "option", ["workflow", "event", "input", "tag", "package-dir", "publisher"]
+)
+def test_option_about_a_checkout_needs_the_repository(option: str) -> None:
+    values = {option.replace("-", "_"): "x"}
+    config: Any = SimpleNamespace(getoption=values.get)
+    with pytest.raises(WrongUse, match=f"--{option} .*--repository"):
+        checkout_of(config, None)
+
+
+def test_repository_that_does_not_exist_is_wrong_use(tmp_path: Path) -> None:
+    config: Any = SimpleNamespace(getoption={"repository": str(tmp_path / "none")}.get)
+    with pytest.raises(WrongUse, match="--repository"):
+        checkout_of(config, None)
+
+
+def test_subject_must_describe_the_package_of_the_checkout() -> None:
+    config: Any = SimpleNamespace(getoption={"repository": str(ROOT)}.get)
+    subject = load_subject()
+    checkout = checkout_of(config, subject)
+    assert checkout is not None
+    assert (checkout.plan.workflow, checkout.plan.package_dir) == ("publish.yml", "bindings/python")
+    assert (checkout.project, checkout.registered) == ("quiverdb", True)
+    other = subject.model_copy(update={"name": "another", "publishers": None})
+    with pytest.raises(WrongUse, match=r"(?=.*quiverdb)(?=.*another)"):
+        checkout_of(config, other)

@@ -53,6 +53,7 @@ def test_the_json_of_a_result_keeps_its_keys() -> None:
     evidence = fields["evidence"]
     assert set(evidence) == {
         "run",
+        "dispatched",
         "repository",
         "workflow",
         "releases",
@@ -62,12 +63,13 @@ def test_the_json_of_a_result_keeps_its_keys() -> None:
     }
     assert set(evidence["index"]) == {"files", "uploads", "exchanges"}
     assert set(evidence["run"]) == {
-        "push", "run_id", "attempt", "triggered", "decision", "result", "jobs", "artifacts",
-        "wheels", "actions", "unsupported", "stand_ins", "seconds", "act", "log",
-        "failures",
+        "event", "run_id", "attempt", "triggered", "decision", "result", "jobs", "artifacts",
+        "wheels", "sdists", "actions", "unsupported", "replaced", "workflow", "stand_ins",
+        "seconds", "act", "log", "failures",
     }  # fmt: skip
-    assert set(evidence["run"]["push"]) == {
-        "tag", "ref", "annotated", "sha", "object", "source", "differs",
+    assert set(evidence["run"]["event"]) == {
+        "name", "type", "tag", "ref", "inputs", "by_workflow", "annotated", "sha", "object",
+        "source", "differs",
     }  # fmt: skip
     assert set(evidence["run"]["jobs"][0]) == {
         "id", "name", "matrix", "label", "needs", "result", "reason", "started", "ended",

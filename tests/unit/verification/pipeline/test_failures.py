@@ -13,10 +13,10 @@ from tests.helpers.sample_pipeline import (
     failed,
     job,
     request,
+    with_event,
     with_failed,
     with_index,
     with_job,
-    with_push,
     with_run,
     with_server,
     with_upload,
@@ -61,7 +61,7 @@ def test_cause_of_a_failed_step_depends_on_its_action(name: str, cause: str) -> 
 
 
 def test_failed_command_for_another_tag_is_a_version_mismatch() -> None:
-    run = with_push(with_failed(evidence(), "validate"), tag="v9.9.9")
+    run = with_event(with_failed(evidence(), "validate"), tag="v9.9.9")
 
     assert failure(run, "validate").name == "version-mismatch"
 

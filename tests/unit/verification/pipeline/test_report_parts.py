@@ -356,10 +356,10 @@ def test_causes_of_a_result_come_from_files_run_and_live_index() -> None:
     )
 
 
-def test_testbed_failure_is_the_only_cause() -> None:
+def test_testbed_failure_keeps_the_causes_of_the_files() -> None:
     fault = TestbedFailureRecord(cause="forge-unreachable", where="forge", observed="gone")
 
-    assert causes_of(PipelineFailure(static=(STATIC,), testbed=fault)) == (TESTBED,)
+    assert causes_of(PipelineFailure(static=(STATIC,), testbed=fault)) == (STATIC, TESTBED)
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,10 @@ def action(uses: str, kind: str = "stand-in") -> ActionUse:
         ({"source": OWN}, ("this repository", "quiverdb 0.5.0")),
         ({"source": "/other"}, ("quiverdb 0.5.0", "/other")),
         ({"source": None, "wheels": "/dist"}, ("quiverdb 0.5.0", "/dist")),
+        (
+            {"source": None, "wheels": "/dist", "repository": "/x", "workflow": "publish.yml"},
+            ("/dist", "in place of", "publish.yml"),
+        ),
         ({"source": None, "release": "0.5"}, ("published", "quiverdb 0.5.0")),
     ],
 )

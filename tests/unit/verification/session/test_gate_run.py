@@ -17,15 +17,19 @@ from verification.models.base import DataError, parse_json, read_json
 from verification.models.cause import Cause
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import ReleaseContents
+from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release
-from verification.models.report import PublishedPart, ReplayInputs
+from verification.models.report import PublishedPart, ReplayInputs, Report
 from verification.models.run import PublishedSummary
 from verification.models.subject import Subject
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
+from verification.pipeline.workflow_causes import cause
 from verification.report import results_json, writer
 from verification.report.folder import REPORT_MARKER
 from verification.rules.catalogue import catalogue
 from verification.session import gate_run, published_by, replay_inputs
+from verification.session.checkout import CheckoutOptions, minimal_subject, read_checkout
 from verification.session.gate_run import GateRequest, GateRun
 from verification.session.prepare import RunSetup
 from verification.session.published_by import Comparison, VerifiedFiles
@@ -597,3 +601,63 @@ def test_files_that_cannot_be_stored_are_a_remark(
     assert report.inputs is None
     assert any("No space left" in line for line in remarks)
     run.close()
+
+
+# ---- only the release workflow of a checkout ----
+
+
+def checkout_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, outcome: PipelineOutcome
+) -> tuple[GateRun, Report]:
+    """Run a gate for a checkout whose workflow has this outcome. Return the run and its report."""
+    root = tmp_path / "checkout"
+    folder = root / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    steps = "[{uses: pypa/gh-action-pypi-publish@release/v1}]"
+    text = f"on: {{release: }}\njobs: {{a: {{runs-on: ubuntu-latest, steps: {steps}}}}}\n"
+    (folder / "publish.yml").write_text(text)
+    (root / "pyproject.toml").write_text('[project]\nname = "a"\nversion = "1.2.0"\n')
+    checkout = read_checkout(CheckoutOptions(root=root))
+    subject = minimal_subject(checkout, None)
+    selection = select(Options(checkout=checkout), Path.cwd(), subject.platforms)
+    monkeypatch.setattr(gate_run, "run_workflow", lambda *_: outcome)
+    run = GateRun(GateRequest(selection, subject, tmp_path / "report"))
+    run.begin()
+    run.set_up()
+    report, _ = run.write(interrupted=False)
+    run.close()
+    return run, report
+
+
+def test_workflow_of_a_checkout_is_judged_without_a_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, report = checkout_run(monkeypatch, tmp_path, pipeline_result())
+    assert run.handover() is None, "no cell runs"
+    assert {item.id: item.verdict for item in report.items} == {
+        "pipeline": Verdict.VERIFIED,
+        "publisher": Verdict.UNVERIFIED,
+    }
+    assert "publish.yml" in report.items[1].reason, "the fields to register"
+    assert {entry.id for entry in report.out_of_scope} == {
+        "source-build",
+        "linux-install",
+        "windows-install",
+    }
+    assert (report.version, report.selection.event) == ("1.2.0", "release")
+    assert report.pipeline is not None
+    assert (tmp_path / "report" / "pipeline.json").is_file()
+
+
+def test_findings_about_the_file_are_reported_if_nothing_could_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fault = TestbedFailureRecord(cause="action-unavailable", where="publish.yml:1", observed="no")
+    static = (cause("permission-missing", "publish.yml:1", "has no permission"),)
+    _, report = checkout_run(monkeypatch, tmp_path, PipelineFailure(static=static, testbed=fault))
+    assert report.verdict is Verdict.FAILED
+    names = {cause.name for cause in report.items[0].causes}
+    assert names == {"permission-missing", "action-unavailable"}
+    folder = tmp_path / "report"
+    for name in ("results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json"):
+        assert "permission-missing" in (folder / name).read_text("utf-8"), name

@@ -9,7 +9,7 @@ import pytest
 
 from containers import builder, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
-from containers.workflow_testbed import TagPush
+from containers.workflow_testbed import StartingEvent
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
 from tests.helpers.sample_testbed import ENGINE, release
@@ -19,7 +19,7 @@ from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.session import dependencies, origin, release_pipeline
 from verification.session.prepare import Host
-from verification.session.release_pipeline import PublishedRelease
+from verification.session.release_pipeline import PublishedRelease, ReleaseRequest
 from verification.session.selection import DEFAULT_SOURCE, Options, Selection, select
 
 HOST = Host(ENGINE, Run(id="0123456789", owner="1"))
@@ -163,16 +163,20 @@ class Workflow:
     """A fake release workflow that publishes these files."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
-        self.pushes: list[TagPush] = []
+        self.pushes: list[StartingEvent] = []
         self.actions: list[Path | None] = []
         self._files = files
 
     def run(
-        self, engine: Engine, owner: Run, subject: Subject, push: TagPush, actions: Path | None
+        self,
+        engine: Engine,
+        owner: Run,
+        subject: Subject,
+        request: ReleaseRequest,
     ) -> PublishedRelease:
         assert (engine, owner, subject) == (HOST.engine, HOST.run, SUBJECT)
-        self.pushes.append(push)
-        self.actions.append(actions)
+        self.pushes.append(request.event)
+        self.actions.append(request.actions_from)
         return PublishedRelease(pipeline_result(), self._files)
 
 

@@ -11,16 +11,17 @@ import pytest
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
-from containers.workflow_testbed import IndexSetup, TagPush
+from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import (
     CHECKOUT,
     PLANNED,
+    PUBLISHERS,
     ROOT,
     SUBJECT,
     edited,
     repository,
 )
-from tests.helpers.sample_pipeline import evidence, with_failed
+from tests.helpers.sample_pipeline import changed, evidence, with_failed, with_run
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
     LivePublisherCheck,
@@ -29,7 +30,8 @@ from verification.models.pipeline import (
     PipelineResult,
 )
 from verification.models.verdict import Verdict
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import Event, WorkflowJob
+from verification.pipeline import publishers
 from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
@@ -40,6 +42,8 @@ ENGINE = Engine(url="unix:///none", version="1", os="linux", origin="a test")
 RUN = Run(id="1", owner="a:b:c:d")
 LIVE = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="none")
 FILES = {"a.whl": b"a"}
+EVENT = Event(ref="refs/tags/v1.2.0")
+REGISTERED = publishers.load(PUBLISHERS)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,10 @@ def no_containers(monkeypatch: pytest.MonkeyPatch, trials: dict[str, Trials]) ->
 
 
 def run_workflow(
-    monkeypatch: pytest.MonkeyPatch, root: Path, outcome: PipelineEvidence | TestbedFailure
+    monkeypatch: pytest.MonkeyPatch,
+    root: Path,
+    outcome: PipelineEvidence | TestbedFailure,
+    **values: object,
 ) -> PublishedRelease:
     """Run a fake workflow that gives this evidence or fails. Return the published release."""
 
@@ -72,13 +79,13 @@ def run_workflow(
     def start(
         engine: Engine,
         run: Run,
-        push: TagPush,
+        event: StartingEvent,
         file: WorkflowFile,
         setup: IndexSetup,
         decision: object,
     ) -> Iterator[SimpleNamespace]:
         assert (engine, run, decision) == (ENGINE, RUN, decide)
-        assert push.tags == ("v1.2.0",)
+        assert event.tags == ("v1.2.0",)
         assert file.path == ".github/workflows/publish.yml"
         assert file.actions_from == root
         assert [publisher.project for publisher in setup.publishers] == ["quiverdb"]
@@ -89,8 +96,10 @@ def run_workflow(
         )
 
     monkeypatch.setattr(workflow_testbed, "start", start)
-    push = TagPush(root=root, tags=("v1.2.0",))
-    return release_pipeline.run(ENGINE, RUN, SUBJECT, push, root)
+    event = StartingEvent(root=root, tags=("v1.2.0",))
+    request = release_pipeline.default_request(SUBJECT, event)
+    request = request.model_copy(update={"actions_from": root, **values})
+    return release_pipeline.run(ENGINE, RUN, SUBJECT, request)
 
 
 def test_successful_run_publishes_its_files(
@@ -140,6 +149,7 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
     assert release.files == {}
     assert isinstance(release.outcome, PipelineFailure)
     assert [cause.name for cause in release.outcome.static] == ["permission-missing"]
+    assert release.outcome.testbed is not None
     assert release.outcome.testbed.model_dump() == {
         "cause": "machine-lost",
         "where": "act",
@@ -148,12 +158,69 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
 
 
 def test_files_of_this_repository_have_no_cause() -> None:
-    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT) == ()
+    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT, EVENT, REGISTERED) == ()
 
 
 def test_validate_job_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
-    causes = release_pipeline.examine(root, PLANNED, SUBJECT)
+    causes = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
 
     assert {cause.name for cause in causes} == {"validation-wrong"}
+
+
+def test_invalid_workflow_has_its_cause_and_no_failure_of_the_testbed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = repository(tmp_path, "on: push\njobs: [\n")
+    release = run_workflow(monkeypatch, root, evidence())
+
+    assert release.outcome == PipelineFailure(static=release.outcome.static)
+    assert [cause.name for cause in release.outcome.static] == ["workflow-invalid"]
+
+
+def test_unregistered_publisher_is_not_compared_with_the_live_index(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def check(_: object) -> LivePublisherCheck:
+        raise AssertionError("unexpected comparison")
+
+    monkeypatch.setattr(release_pipeline, "check_live_publisher", check)
+    release = run_workflow(monkeypatch, repository(tmp_path), evidence(), registered=False)
+
+    assert isinstance(release.outcome, PipelineResult)
+    assert release.outcome.live.verdict is Verdict.UNVERIFIED
+
+
+def test_label_of_a_runner_is_evaluated_with_the_event_and_the_matrix(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    request = release_pipeline.default_request(SUBJECT, StartingEvent(root=root, tags=("v1.2.0",)))
+    evaluate = release_pipeline._workflow_file(request).evaluate
+    assert evaluate("${{ matrix.os }}-arm", EVENT, {"os": "ubuntu-24.04"}) == "ubuntu-24.04-arm"
+    assert evaluate("${{ needs.a.outputs.label }}", EVENT, {}) == "${{ needs.a.outputs.label }}"
+
+
+def test_builds_of_dispatchable_workflows_are_replaced_too(tmp_path: Path) -> None:
+    root = repository(tmp_path)
+    step = "jobs: {build: {runs-on: ubuntu-latest, steps: [{run: python -m build}]}}\n"
+    for name, event in (("dispatched.yml", "workflow_dispatch"), ("other.yml", "push")):
+        path = root / ".github" / "workflows" / name
+        path.write_text(f"on: {event}\n{step}")
+    request = release_pipeline.default_request(SUBJECT, StartingEvent(root=root, tags=("v1.2.0",)))
+    file = release_pipeline._workflow_file(request.model_copy(update={"existing": ()}))
+    assert list(file.texts) == [".github/workflows/dispatched.yml"]
+    assert [step.where for step in file.replaced] == ["dispatched.yml:2"]
+
+
+def test_failure_of_a_dispatched_run_has_its_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = ".github/workflows/publish.yml"
+    passed = with_run(evidence(), workflow=file)
+    failed = with_run(with_failed(evidence(), "release"), workflow=file)
+    both = changed(passed, dispatched=(failed.run,))
+    release = run_workflow(monkeypatch, repository(tmp_path), both)
+
+    assert release.files == {}
+    assert isinstance(release.outcome, PipelineResult)
+    assert [cause.name for cause in release.outcome.dynamic] == ["release-missing"]

@@ -14,6 +14,7 @@ from verification.models.report import RunSelection
 from verification.scenarios import machines
 from verification.scenarios.profiles import EarlierReleasesChoice
 from verification.session import own_tests
+from verification.session.checkout import Checkout, CheckoutOptions, read_checkout
 from verification.session.selection import Options, Selection, select
 
 SPECS = {
@@ -338,3 +339,58 @@ def test_another_package_needs_wheels_or_its_own_source(root: Path) -> None:
     ):
         assert select(options, root, SUBJECT.platforms).subject == "other"
     assert select(Options(release="1.0"), root, SUBJECT.platforms).subject == ""
+
+
+@pytest.fixture
+def checkout(root: Path) -> Checkout:
+    """Return a checkout with the package of `root`."""
+    folder = root / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    steps = "[{uses: pypa/gh-action-pypi-publish@release/v1}]"
+    text = f"on: push\njobs: {{a: {{runs-on: ubuntu-latest, steps: {steps}}}}}\n"
+    (folder / "publish.yml").write_text(text)
+    project = root / "bindings" / "python" / "pyproject.toml"
+    project.write_text('[project]\nname = "a"\nversion = "1.0"\n')
+    return read_checkout(CheckoutOptions(root=root))
+
+
+def test_checkout_without_a_subject_has_only_its_workflow(root: Path, checkout: Checkout) -> None:
+    selection = select(Options(checkout=checkout), root, SUBJECT.platforms)
+    assert (selection.workflow_only, selection.pipeline) == (True, True)
+    assert (selection.machines, selection.systems) == ((), ())
+    assert selection.source == root / "bindings" / "python"
+    selected = selection.to_report(subject="a")
+    assert (selected.repository, selected.workflow, selected.event) == (
+        str(root),
+        "publish.yml",
+        "tag",
+    )
+
+
+def test_checkout_with_a_subject_has_its_machines_too(root: Path, checkout: Checkout) -> None:
+    options = Options(checkout=checkout, subject="a", wheels=root)
+    selection = select(options, root, SUBJECT.platforms)
+    assert (selection.workflow_only, selection.pipeline) == (False, True)
+    assert selection.systems
+    assert (selection.source, selection.wheels) == (None, root)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("--source", {"source": Path("a")}),
+        ("--release", {"release": "1.0"}),
+        ("--no-pipeline", {"pipeline": False}),
+        ("--machine", {"machines": ("debian",)}),
+        ("--tests", {"tests": Path("a")}),
+        ("--history", {"history": "none"}),
+        ("-k", {"keyword": "uv"}),
+    ],
+)
+def test_option_that_does_not_fit_a_checkout_is_wrong_use(
+    root: Path, checkout: Checkout, name: str, value: dict[str, object]
+) -> None:
+    options = Options.model_validate({"checkout": checkout, **value})
+    with pytest.raises(WrongUse, match=f"(?=.*--repository)(?=.*{name} )") as error:
+        select(options, root, SUBJECT.platforms)
+    assert "\n" not in str(error.value)

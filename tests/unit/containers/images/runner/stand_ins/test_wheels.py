@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def builder(
     fake = Builder(tmp_path / "temporary", capsys)
     identifiers = {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
     monkeypatch.setattr(action.module, "_identifiers", lambda _, platform: identifiers[platform])
-    monkeypatch.setattr(action.module.time, "sleep", fake.wait)
-    monkeypatch.setattr(action.module.socket, "gethostname", lambda: "0123456789ab")
+    builds = sys.modules["stand_ins.builds"]
+    monkeypatch.setattr(builds.time, "sleep", fake.wait)
+    monkeypatch.setattr(builds.socket, "gethostname", lambda: "0123456789ab")
     return fake
 
 
@@ -79,7 +81,7 @@ def test_request_has_the_source_and_the_build_identifiers(
     action: Action, builder: Builder, tmp_path: Path
 ) -> None:
     action.run(package__dir="package")
-    assert builder.request.keys() == BuildRequest.model_fields.keys()
+    assert builder.request.keys() | {"kinds"} == BuildRequest.model_fields.keys()
     assert builder.request["container"] == "0123456789ab"
     assert builder.request["source"] == str(tmp_path / "package")
     assert builder.request["selected"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
@@ -158,7 +160,7 @@ def test_project_has_one_of_three_files(action: Action, tmp_path: Path, name: st
 def test_builder_without_an_answer_is_a_failure_of_the_testbed(
     action: Action, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(action.module, "_SECONDS", -1)
+    monkeypatch.setattr(sys.modules["stand_ins.builds"], "_SECONDS", -1)
     with pytest.raises(SystemExit):
         action.run(package__dir="package")
     assert 'e2e-failure {"cause": "machine-lost"' in capsys.readouterr().out

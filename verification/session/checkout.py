@@ -1,0 +1,431 @@
+"""The checkout of ``--repository``: its release workflow, event, package, version and publisher."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from containers import wheelhouse
+from containers.workflow_testbed import EventKind, StartingEvent
+from verification.models.base import Model
+from verification.models.dispatch import complete_inputs, dispatch_targets
+from verification.models.errors import WrongUse
+from verification.models.publisher import TrustedPublisher
+from verification.models.subject import Platform, PlatformTarget, Subject
+from verification.models.workflow import Event, Workflow
+from verification.models.workflow_call import with_called_workflows
+from verification.models.workflow_file import load as load_workflow
+from verification.pipeline import plan as plans
+from verification.pipeline import publishers
+from verification.pipeline.plan import Plan
+from verification.pipeline.repository_files import WORKFLOW_FOLDER
+from verification.pipeline.tasks import jobs_with, release_workflows
+from verification.pipeline.triggers import decide
+
+EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
+_ORDER: tuple[EventKind, ...] = ("tag", "release", "workflow_dispatch", "branch")
+"""The events in the order in which the default is searched."""
+_SKIPPED = {"node_modules", "vendor", "third_party", "tests", "test", "examples", "docs", "build"}
+"""Folders without the package."""
+_DEPTH = 3
+_REMOTE = re.compile(r"github\.com[:/]([^/]+)/(.+?)(?:\.git)?/?$")
+_PUBLISHERS = "publishers.toml"
+_ANY_PLATFORM = "manylinux_2_28_x86_64"
+"""The platform of a minimal subject without wheels. A subject has at least one."""
+_NO_SMOKE_TEST = Path("smoke.py")
+"""The smoke test of a minimal subject. No machine runs it, so the file does not exist."""
+_VERSION_IN_TAG = re.compile(r"\d[\w.+!-]*$")
+
+
+class CheckoutOptions(Model):
+    """The options about the checkout, as the user typed them."""
+
+    root: Path
+    workflow: str = ""
+    event: EventKind | None = None
+    inputs: tuple[str, ...] = ()
+    """NAME=VALUE."""
+    tag: str = ""
+    package_dir: str = ""
+    publisher: Path | None = None
+    wheels: Path | None = None
+    project: str = ""
+    """The normalised name of the package if a subject describes it, else empty."""
+
+
+class Checkout(Model):
+    """The release workflow of a checkout, and what a run of it needs."""
+
+    event: StartingEvent
+    plan: Plan
+    project: str
+    """The normalised name of the package."""
+    version: str
+    publishers: tuple[TrustedPublisher, ...]
+    """The registrations, or one made from the workflow if there is none."""
+    registered: bool = True
+    """False if there is no registration."""
+    publishers_file: str = ""
+    """The name of the file with the registrations; empty if there is none."""
+
+
+def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = None) -> Checkout:
+    """Find the release workflow of a checkout, the event that starts it, and the package.
+
+    ``subject_publishers`` is the registration of the subject, for a checkout without one.
+
+    Raises:
+        WrongUse: something cannot be found, or it is ambiguous. The message names the option.
+    """
+    root = options.root
+    if not (root / WORKFLOW_FOLDER).is_dir():
+        raise WrongUse(
+            f"--repository {root}: it has no {WORKFLOW_FOLDER}; name the root of a checkout"
+        )
+    workflow = _workflow(options)
+    package_dir, table = _package(options)
+    wheels = tuple(sorted(options.wheels.glob("*.whl"))) if options.wheels else ()
+    project = _project(table, wheels, root)
+    version = _version(options, table, wheels)
+    if options.wheels:
+        built = wheelhouse.from_folder(options.wheels, project).version
+        if Version(built) != Version(version):
+            raise WrongUse(
+                f"--wheels {options.wheels}: their version is {built}, but that of the checkout is "
+                f"{version}; build the wheels from the checkout"
+            )
+    event = _event(options, workflow, project, version)
+    plan = plans.for_workflow(
+        workflow, package_dir, version_from_tag=not isinstance(table.get("version"), str)
+    )
+    file = _publishers_file(options, package_dir) or subject_publishers
+    registrations = _registrations(file, project) if file else ()
+    found = registrations or (_stand_in_publisher(workflow, project, root),)
+    return Checkout(
+        event=event,
+        plan=plan,
+        project=project,
+        version=version,
+        publishers=found,
+        registered=bool(registrations),
+        publishers_file=file.name if file else "",
+    )
+
+
+# ---- the workflow ----
+
+
+def _workflow(options: CheckoutOptions) -> Workflow:
+    folder = options.root / WORKFLOW_FOLDER
+    name = options.workflow
+    if not name:
+        names = release_workflows(folder)
+        if len(names) > 1:
+            raise WrongUse(
+                f"--repository {options.root}: several workflows publish: {', '.join(names)}; "
+                "name one with --workflow"
+            )
+        if not names:
+            every = ", ".join(sorted(path.name for path in folder.glob("*.y*ml"))) or "none"
+            raise WrongUse(
+                f"--repository {options.root}: no workflow publishes; name one with --workflow; "
+                f"the workflows are: {every}"
+            )
+        (name,) = names
+    if not (folder / name).is_file():
+        every = ", ".join(sorted(path.name for path in folder.glob("*.y*ml"))) or "none"
+        raise WrongUse(f"--workflow {name}: no such file; the workflows are: {every}")
+    workflow = with_called_workflows(load_workflow(folder / name), options.root)
+    if set(workflow.on) == {"workflow_call"}:
+        raise WrongUse(f"--workflow {name}: no event starts it; name the workflow that calls it")
+    return workflow
+
+
+# ---- the package ----
+
+
+def _package(options: CheckoutOptions) -> tuple[str, Mapping[str, Any]]:
+    """Return the folder of the package, and the table ``project`` of its pyproject.toml.
+
+    Raises:
+        WrongUse: there is no package or more than one.
+    """
+    root = options.root
+    if options.package_dir:
+        table = _project_table(root / options.package_dir)
+        if table is None:
+            raise WrongUse(
+                f"--package-dir {options.package_dir}: the checkout has no pyproject.toml with "
+                "[project] in this folder"
+            )
+        return options.package_dir, table
+    table = _project_table(root)
+    found = {".": table} if table is not None else {}
+    if table is None or options.project not in ("", _name(table)):
+        found |= {str(folder.relative_to(root)): of for folder, of in _packages(root, _DEPTH)}
+    named = {path: of for path, of in found.items() if options.project == _name(of)}
+    found = named or ({".": table} if table is not None else found)
+    if len(found) > 1:
+        raise WrongUse(
+            f"--repository {root}: several folders have a pyproject.toml with [project]: "
+            f"{', '.join(found)}; name one with --package-dir"
+        )
+    if not found and not options.wheels:
+        raise WrongUse(
+            f"--repository {root}: no pyproject.toml with [project]; name its folder with "
+            "--package-dir, or the wheels with --wheels"
+        )
+    return next(iter(found.items()), (".", {}))
+
+
+def _name(table: Mapping[str, Any]) -> str:
+    return canonicalize_name(str(table.get("name", "")))
+
+
+def _packages(folder: Path, depth: int) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    for path in sorted(folder.iterdir()) if depth else ():
+        if path.is_symlink() or not path.is_dir() or path.name.startswith("."):
+            continue
+        if path.name in _SKIPPED:
+            continue
+        if (table := _project_table(path)) is not None:
+            yield path, table
+        else:
+            yield from _packages(path, depth - 1)
+
+
+def _project_table(folder: Path) -> Mapping[str, Any] | None:
+    path = folder / "pyproject.toml"
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise WrongUse(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
+    table = data.get("project")
+    return table if isinstance(table, dict) else None
+
+
+def _project(table: Mapping[str, Any], wheels: Iterable[Path], root: Path) -> str:
+    name = table.get("name")
+    if isinstance(name, str):
+        return canonicalize_name(name)
+    for wheel in wheels:
+        try:
+            return parse_wheel_filename(wheel.name)[0]
+        except InvalidWheelFilename as error:
+            raise WrongUse(f"--wheels: {error}; rename or remove the file") from None
+    raise WrongUse(f"--repository {root}: the package has no name; name the wheels with --wheels")
+
+
+def _version(options: CheckoutOptions, table: Mapping[str, Any], wheels: Iterable[Path]) -> str:
+    """Return the version of the package: of pyproject.toml, the wheels or a tag."""
+    static = table.get("version")
+    if isinstance(static, str):
+        return _checked(static, f"{options.root}: the version of [project]")
+    for wheel in wheels:
+        try:
+            return str(parse_wheel_filename(wheel.name)[1])
+        except InvalidWheelFilename as error:
+            raise WrongUse(f"--wheels: {error}; rename or remove the file") from None
+    tag = options.tag or _newest_tag(options.root)
+    match = _VERSION_IN_TAG.search(tag)
+    if not match:
+        raise WrongUse(
+            f"--repository {options.root}: the version of the package is not in pyproject.toml, "
+            "and no tag has one; name a tag with --tag"
+        )
+    return _checked(match[0], f"the tag {tag}")
+
+
+def _checked(version: str, what: str) -> str:
+    try:
+        return str(Version(version))
+    except InvalidVersion:
+        raise WrongUse(f"{what}: {version!r} is not a version; correct it") from None
+
+
+def _newest_tag(root: Path) -> str:
+    return next(iter(_git(root, "tag", "--sort=-version:refname").splitlines()), "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return the output of git in a folder, or an empty string if git fails."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    command = ("git", "-c", "safe.directory=*", "-C", str(root), *arguments)
+    try:
+        result = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return "" if result.returncode else result.stdout.strip()
+
+
+# ---- the event ----
+
+
+def _event(
+    options: CheckoutOptions, workflow: Workflow, project: str, version: str
+) -> StartingEvent:
+    """Return the event of ``--event``, or the first one that starts the workflow.
+
+    Raises:
+        WrongUse: an input is wrong.
+    """
+    tag = options.tag or _tag(options.root, workflow, project, version)
+    kinds = (options.event,) if options.event else _ORDER
+    kind = next((kind for kind in kinds if _starts(workflow, kind, tag)), kinds[0])
+    inputs = _inputs(options, kind, workflow)
+    needs_tag = kind in ("tag", "release") or (kind == "workflow_dispatch" and options.tag)
+    return StartingEvent(
+        root=options.root,
+        kind=kind,
+        tags=(tag,) if needs_tag else (),
+        inputs=inputs,
+        prerelease=Version(version).is_prerelease,
+    )
+
+
+def to_event(event: StartingEvent) -> Event:
+    """Return the event in the form of the static rules."""
+    names = {"tag": "push", "branch": "push"}
+    ref = f"refs/tags/{event.tags[0]}" if event.tags else "refs/heads/main"
+    return Event(
+        name=names.get(event.kind, event.kind),
+        ref=ref,
+        inputs=event.inputs,
+        type="published" if event.kind == "release" else "",
+    )
+
+
+def _starts(workflow: Workflow, kind: EventKind, tag: str) -> bool:
+    """Return True if an event starts the workflow. Missing inputs of a dispatch do not count."""
+    if kind == "workflow_dispatch":
+        return kind in workflow.on
+    tags = (tag,) if kind in ("tag", "release") else ()
+    event = to_event(StartingEvent(root=workflow.path, kind=kind, tags=tags))
+    return bool(decide(workflow, event))
+
+
+def _tag(root: Path, workflow: Workflow, project: str, version: str) -> str:
+    """Return the tag of the version: in the style of the newest tag, or one that starts a run."""
+    candidates = [
+        f"v{version}",
+        version,
+        f"{project}-v{version}",
+        f"{project}-{version}",
+        f"{project}/v{version}",
+        f"{project}@{version}",
+        f"release-{version}",
+        f"release/{version}",
+        f"release-v{version}",
+    ]
+    newest = _newest_tag(root)
+    if match := _VERSION_IN_TAG.search(newest):
+        candidates.insert(0, f"{newest[: match.start()]}{version}")
+    return next((tag for tag in candidates if _starts(workflow, "tag", tag)), candidates[0])
+
+
+def _inputs(options: CheckoutOptions, kind: EventKind, workflow: Workflow) -> dict[str, str]:
+    """Return the complete inputs of a dispatch.
+
+    Raises:
+        WrongUse: the event has no inputs, or an input is missing or wrong.
+    """
+    pairs = [text.partition("=") for text in options.inputs]
+    for text, (name, is_assigned, _) in zip(options.inputs, pairs, strict=True):
+        if not name or not is_assigned:
+            raise WrongUse(f"--input {text}: write NAME=VALUE")
+    if kind != "workflow_dispatch":
+        if pairs:
+            raise WrongUse(f"--input: the event {kind} has no inputs; use workflow_dispatch")
+        return {}
+    path = workflow.path.relative_to(options.root)
+    target = next(target for target in dispatch_targets(options.root) if target.path == str(path))
+    inputs, refusal = complete_inputs(target, {name: value for name, _, value in pairs})
+    if refusal:
+        raise WrongUse(f"{workflow.path.name}: {refusal}; write --input NAME=VALUE")
+    return inputs
+
+
+# ---- the publisher ----
+
+
+def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:
+    """Return the file of ``--publisher``, else that of the checkout, else None."""
+    if options.publisher:
+        return options.publisher
+    folders = dict.fromkeys((options.root, options.root / package_dir))
+    files = (folder / _PUBLISHERS for folder in folders)
+    return next((path for path in files if path.is_file()), None)
+
+
+def _registrations(file: Path, project: str) -> tuple[TrustedPublisher, ...]:
+    """Return the registrations in a file. Those of the project come first.
+
+    Raises:
+        WrongUse: the file is not valid, or has no registration of the project.
+    """
+    found = sorted(publishers.load(file), key=lambda publisher: publisher.project != project)
+    if found[0].project != project:
+        names = ", ".join(dict.fromkeys(publisher.project for publisher in found))
+        raise WrongUse(f"{file}: no registration of {project}, only of {names}; add it")
+    return tuple(found)
+
+
+def _stand_in_publisher(workflow: Workflow, project: str, root: Path) -> TrustedPublisher:
+    """Return a registration that the workflow fits, for a run without a registration."""
+    match = _REMOTE.search(_git(root, "remote", "get-url", "origin"))
+    owner, repository = match.groups() if match else ("owner", root.resolve().name)
+    publishing = next(iter(jobs_with(workflow, "publish")), None)
+    file = publishing.workflow.path.name if publishing else workflow.path.name
+    environment = (publishing.job.environment if publishing else None) or ""
+    return TrustedPublisher(
+        project=project,
+        owner=re.sub(r"[^A-Za-z0-9-]", "-", owner).lstrip("-") or "owner",
+        owner_id="1",
+        repository=re.sub(r"[^A-Za-z0-9-_.]", "-", repository) or "repository",
+        workflow=file,
+        environment="" if "${{" in environment else environment,
+        pending=False,
+        stand_in_owner=True,
+    )
+
+
+def fields_to_register(publisher: TrustedPublisher) -> str:
+    """Return the fields of the registration form of the index, for a message."""
+    fields = {
+        "owner": publisher.owner,
+        "repository": publisher.repository,
+        "workflow": publisher.workflow,
+        "environment": publisher.environment or "(any)",
+    }
+    return ", ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def minimal_subject(checkout: Checkout, wheels: Path | None) -> Subject:
+    """Return the subject of a run that verifies only the release workflow.
+
+    Its platforms are those of the wheels. No machine runs them.
+    """
+    names = [path.name for path in wheels.glob("*.whl")] if wheels else []
+    tags = {tag.platform for name in names for tag in parse_wheel_filename(name)[3]}
+    known = sorted(tag for tag in tags if PlatformTarget.of(tag).system not in ("any", "unknown"))
+    return Subject(
+        name=checkout.project,
+        import_package=checkout.project.replace("-", "_"),
+        python=wheelhouse.DEFAULT_PYTHON,
+        platforms=tuple(
+            Platform(tag=tag, required=False, execute=False) for tag in known or [_ANY_PLATFORM]
+        ),
+        exercise=_NO_SMOKE_TEST,
+    )
