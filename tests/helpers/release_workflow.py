@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from verification.models.cause import Cause
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import Event, WorkflowJob
 from verification.pipeline import plan as plans
-from verification.pipeline import policy
+from verification.pipeline import policy, publishers
 from verification.pipeline import repository_files as repositories
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
@@ -25,6 +25,7 @@ assert SUBJECT.pipeline is not None
 assert SUBJECT.publishers is not None
 PLAN, PUBLISHERS = SUBJECT.pipeline, SUBJECT.publishers
 PLANNED = plans.load(PLAN)
+REGISTERED = publishers.load(PUBLISHERS)
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 PUBLISH = "pypa/gh-action-pypi-publish@cef221092ed1bacb1cc03d23a2d87d1d172e277b # v1.14.0"
@@ -55,7 +56,8 @@ def causes(root: Path, plan: Plan = PLANNED) -> tuple[Cause, ...]:
     files = repositories.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = _run_trials(job, files.project, version) if job and version else Trials()
-    return policy.check_files(files, plan, SUBJECT, trials)
+    event = Event(ref=f"refs/tags/v{files.project.version}")
+    return policy.check_files(files, plan, SUBJECT, trials, event=event, publishers=REGISTERED)
 
 
 _TRIALS: dict[str, Trials] = {}

@@ -38,6 +38,10 @@ SCOPES = (
 """The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
 
 
+Task = Literal["build", "merge", "check-version", "create-release", "publish", "attest", "dispatch"]
+"""What a job does for a release (`verification.pipeline.tasks`)."""
+
+
 class BadWorkflow(WrongUse):
     """GitHub would not run the workflow file, or this reader does not support it.
 
@@ -84,6 +88,8 @@ class WorkflowStep(Model):
     continue_on_error: str | None
     working_directory: str | None
     line: int
+    steps: tuple[WorkflowStep, ...] = ()
+    """The steps of the composite action of this repository that it uses; empty for other steps."""
     comment: str = ""
     """The comment after `uses`. It usually names the version of a commit hash."""
 

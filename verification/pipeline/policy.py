@@ -6,8 +6,9 @@ The rules collect all faults.
 from __future__ import annotations
 
 from verification.models.cause import Cause, sorted_causes
+from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
-from verification.models.workflow import BadWorkflow, Workflow
+from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.pipeline.action_inputs import check_inputs
 from verification.pipeline.action_pins import (
     check_actions,
@@ -36,9 +37,19 @@ from verification.pipeline.workflow_causes import cause
 
 
 def check_files(
-    files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
+    files: RepositoryFiles,
+    plan: Plan,
+    subject: Subject,
+    trials: Trials,
+    *,
+    event: Event,
+    publishers: tuple[TrustedPublisher, ...] = (),
 ) -> tuple[Cause, ...]:
-    """Return the causes of the release workflow in a repository."""
+    """Return the causes of the release workflow in a repository.
+
+    ``event`` starts the workflow. ``publishers`` are the registrations of the project on the index;
+    without one, the identity of the workflow is not compared.
+    """
     if files.fault:
         return (_invalid(files.fault),)
     if files.workflow is None:

@@ -21,6 +21,7 @@ from verification.models.pipeline import (
 )
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
+from verification.models.workflow import Event
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
@@ -102,4 +103,6 @@ def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
     if job and version:
         releases = trial_releases(subject, version)
         trials = try_releases(job, releases, files.project, plan.package_dir)
-    return policy.check_files(files, plan, subject, trials)
+    event = Event(ref=f"refs/tags/v{files.project.version}")
+    registered = publishers.load(subject.publishers) if subject.publishers else ()
+    return policy.check_files(files, plan, subject, trials, event=event, publishers=registered)

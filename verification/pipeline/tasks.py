@@ -1,0 +1,239 @@
+"""Infer what the jobs of a workflow do for a release from their actions and commands.
+
+The steps of a composite action of the repository and the jobs of a called workflow count, if their
+files can be read. A command counts wherever it is in a script. Comments, here-documents and the
+arguments of `echo` do not count.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from verification.models.workflow import (
+    BadWorkflow,
+    RunningJob,
+    Task,
+    Workflow,
+    WorkflowJob,
+    WorkflowStep,
+)
+from verification.models.workflow_call import with_called_workflows
+from verification.models.workflow_file import load
+from verification.pipeline.shell import commands, without_comments
+
+_ACTIONS: Mapping[str, tuple[Task, ...]] = {
+    "pypa/cibuildwheel": ("build",),
+    "pyo3/maturin-action": ("build",),
+    "messense/maturin-action": ("build",),
+    "hynek/build-and-inspect-python-package": ("build",),
+    "casperdcl/deploy-pypi": ("build", "publish"),
+    "actions/upload-artifact/merge": ("merge",),
+    "softprops/action-gh-release": ("create-release",),
+    "ncipollo/release-action": ("create-release",),
+    "actions/create-release": ("create-release",),
+    "actions/upload-release-asset": ("create-release",),
+    "svenstaro/upload-release-action": ("create-release",),
+    "marvinpinto/action-automatic-releases": ("create-release",),
+    "release-drafter/release-drafter": ("create-release",),
+    "pypa/gh-action-pypi-publish": ("publish", "attest"),
+    "actions/attest-build-provenance": ("attest",),
+    "actions/attest": ("attest",),
+    "sigstore/gh-action-sigstore-python": ("attest",),
+    "samuelcolvin/check-python-version": ("check-version",),
+    "peter-evans/repository-dispatch": ("dispatch",),
+    "benc-uk/workflow-dispatch": ("dispatch",),
+}
+"""The tasks of each action, by its name in lower case."""
+_COMMANDS: Mapping[tuple[str, ...], Task] = {
+    ("build",): "build",
+    ("pyproject-build",): "build",
+    ("cibuildwheel",): "build",
+    ("pip", "wheel"): "build",
+    ("uv", "build"): "build",
+    ("hatch", "build"): "build",
+    ("hatchling", "build"): "build",
+    ("poetry", "build"): "build",
+    ("flit", "build"): "build",
+    ("flit_core.wheel",): "build",
+    ("pdm", "build"): "build",
+    ("rye", "build"): "build",
+    ("maturin", "build"): "build",
+    ("maturin", "sdist"): "build",
+    ("setup.py", "sdist"): "build",
+    ("setup.py", "bdist_wheel"): "build",
+    ("twine", "upload"): "publish",
+    ("uv", "publish"): "publish",
+    ("hatch", "publish"): "publish",
+    ("poetry", "publish"): "publish",
+    ("flit", "publish"): "publish",
+    ("pdm", "publish"): "publish",
+    ("rye", "publish"): "publish",
+    ("maturin", "publish"): "publish",
+    ("maturin", "upload"): "publish",
+    ("gh", "release", "create"): "create-release",
+    ("gh", "release", "upload"): "create-release",
+    ("gh", "release", "edit"): "create-release",
+    ("gh", "workflow", "run"): "dispatch",
+    ("sigstore", "sign"): "attest",
+}
+"""The task of each command, by its program and sub-commands."""
+_OPTIONS_WITH_VALUE = frozenset(
+    {
+        *("-R", "--repo", "-X", "--method", "-f", "-F", "-H", "--header"),
+        *("-C", "-P", "--directory", "--project", "--config-file", "--color", "--cache-dir"),
+        *("-e", "--env", "--data-dir", "-p", "--python", "--log"),
+    }
+)
+"""Options with a separate value that can be before a sub-command."""
+_DISPATCH_PATH = re.compile(r"(?:^|/)dispatches$")
+_MATURIN_BUILDS = frozenset({"", "build", "sdist"})
+
+_TAG = re.compile(
+    r"\bGITHUB_REF(?:_NAME)?\b|\bgithub\.(?:ref|ref_name|event\.release\.(?:tag_name|name))\b"
+    r"|\b(?:github\.event\.)?inputs\.[\w-]*(?:tag|version|ref)[\w-]*"
+    r"|\bgit\s+describe\b",
+    re.IGNORECASE,
+)
+"""A text that reads the tag of the release."""
+_VERSION = re.compile(
+    r"pyproject\.toml|setup\.(?:py|cfg)|__version__|__init__\.py|\b_?version\.(?:py|txt)"
+    r"|Cargo\.toml|CMakeLists|meson\.build|package\.json|importlib[._]metadata|metadata\.version"
+    r"|\b(?:hatch|poetry|pdm|uv|cargo|bump2version|setuptools[_-]scm|git-cliff)\b[^\n]*\bversion\b"
+    r"|\bcat\s+\S*VERSION|\bpip\s+show\b|\.(?:whl|tar\.gz)\b"
+    r"|\b(?:needs|steps)\.[\w-]+\.outputs\.[\w-]*version",
+)
+"""A text that reads the version of the package."""
+_FAILS = re.compile(
+    r"\bexit\s+(?:[1-9]|\$)|\bsys\.exit\b|\bSystemExit\b|\bassert\b|\braise\s|\bthrow\s"
+    r"|(?:^|;|&&)\s*(?:test\s|\[\[?\s|diff\s|cmp\s|grep\s)|\bprocess\.exit\b|\bsetFailed\b",
+    re.MULTILINE,
+)
+"""A text that can end a script with a failure."""
+_CHECK_SCRIPT = re.compile(
+    r"(?:check|verify|validate|assert|match)\w*[-_.]?\w*(?:version|tag|release)"
+    r"|(?:version|tag|release)\w*[-_.]?(?:check|verify|validate|match)",
+    re.IGNORECASE,
+)
+"""The name of a script of the repository that checks a version."""
+
+
+def step_tasks(step: WorkflowStep, env: Mapping[str, str] | None = None) -> frozenset[Task]:
+    """Return the tasks of one step. ``env`` has the variables of its job and its workflow."""
+    return frozenset(_step_tasks(step, {**(env or {}), **step.env}))
+
+
+def tasks_of(job: WorkflowJob) -> frozenset[Task]:
+    """Return the tasks of a job. A job that calls a workflow has none; see `jobs_with`."""
+    tasks = {task for step in job.steps for task in step_tasks(step, job.env)}
+    if job.needs and any(map(_collects, all_steps(job.steps))):
+        tasks.add("merge")
+    return frozenset(tasks)
+
+
+def jobs_with(workflow: Workflow, task: Task) -> tuple[RunningJob, ...]:
+    """Return the jobs that a run executes and that have a task, in the order of the file."""
+    return tuple(running for running in workflow.running_jobs if task in tasks_of(running.job))
+
+
+def steps_with(job: WorkflowJob, task: Task) -> tuple[WorkflowStep, ...]:
+    """Return the steps of a job that have a task."""
+    return tuple(step for step in job.steps if task in step_tasks(step, job.env))
+
+
+def all_steps(steps: Iterable[WorkflowStep]) -> Iterator[WorkflowStep]:
+    """Yield the steps in the order of their execution, with those of composite actions."""
+    for step in steps:
+        yield step
+        yield from all_steps(step.steps)
+
+
+def release_workflows(folder: Path) -> tuple[str, ...]:
+    """Return the names of the workflow files that can publish and that an event can start.
+
+    ``folder`` is the folder of the workflow files in a checkout, `.github/workflows`. A file that
+    GitHub would refuse is left out.
+    """
+    root = folder.parents[1]
+    names = []
+    for path in sorted(folder.glob("*.y*ml")):
+        try:
+            workflow = with_called_workflows(load(path), root)
+        except BadWorkflow:
+            continue
+        if set(workflow.on) - {"workflow_call"} and jobs_with(workflow, "publish"):
+            names.append(path.name)
+    return tuple(names)
+
+
+def _step_tasks(step: WorkflowStep, env: Mapping[str, str]) -> Iterator[Task]:
+    for inner in step.steps:
+        yield from _step_tasks(inner, {**env, **inner.env})
+    action = (step.action or "").lower()
+    if action.endswith("/maturin-action"):
+        yield _maturin_task(step)
+    else:
+        yield from _ACTIONS.get(action, ())
+    if step.run is None:
+        return
+    for words in commands(step.run, step.shell):
+        if task := command_task(words):
+            yield task
+    if _checks_version(step, env):
+        yield "check-version"
+
+
+def _maturin_task(step: WorkflowStep) -> Task:
+    return "build" if step.with_.get("command", "") in _MATURIN_BUILDS else "publish"
+
+
+def command_task(words: tuple[str, ...]) -> Task | None:
+    """Return the task of a command, or None. ``words`` begin with the program."""
+    program = posixpath.basename(words[0])
+    program = "pip" if program == "pip3" else program
+    if {"--version", "--help"} & set(words):
+        return None
+    names = tuple(_without_options(words[1:]))
+    if program == "gh" and names[:1] == ("api",):
+        return "dispatch" if any(map(_DISPATCH_PATH.search, names[1:3])) else None
+    keys = ((program, *names[:count]) for count in range(3))
+    return next((_COMMANDS[key] for key in keys if key in _COMMANDS), None)
+
+
+def _without_options(words: Iterable[str]) -> Iterator[str]:
+    """Yield the words that are neither an option nor its value."""
+    is_value = False
+    for word in words:
+        if not is_value and not word.startswith("-"):
+            yield word
+        is_value = word in _OPTIONS_WITH_VALUE
+
+
+def _collects(step: WorkflowStep) -> bool:
+    """Return whether a step downloads several artifacts into one folder."""
+    if (step.action or "").lower() != "actions/download-artifact":
+        return False
+    merges = step.with_.get("merge-multiple", "").strip().lower() == "true"
+    return merges or "pattern" in step.with_
+
+
+def _checks_version(step: WorkflowStep, env: Mapping[str, str]) -> bool:
+    """Return whether a script reads the tag and a version, and can fail."""
+    script = without_comments(step.run or "")
+    variables = {name for name, value in env.items() if _TAG.search(value)}
+    has_tag = bool(_TAG.search(script)) or any(
+        re.search(rf"\b{re.escape(name)}\b", script) for name in variables
+    )
+    if not has_tag:
+        return False
+    values = "\n".join([script, *(value for name, value in env.items() if name in script)])
+    if _VERSION.search(values) and _FAILS.search(script):
+        return True
+    return any(
+        _CHECK_SCRIPT.search(posixpath.basename(word))
+        for words in commands(script, step.shell)
+        for word in words[:3]
+        if word.endswith((".py", ".sh"))
+    )
