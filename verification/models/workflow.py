@@ -14,6 +14,9 @@ from pydantic import JsonValue
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 
+Task = Literal["build", "merge", "check-version", "create-release", "publish", "attest", "dispatch"]
+"""What a job does for a release (`verification.pipeline.tasks`)."""
+
 Combination: TypeAlias = Mapping[str, JsonValue]
 """One combination of the values of a matrix, by the names of its axes."""
 
@@ -38,10 +41,6 @@ SCOPES = (
 """The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
 
 
-Task = Literal["build", "merge", "check-version", "create-release", "publish", "attest", "dispatch"]
-"""What a job does for a release (`verification.pipeline.tasks`)."""
-
-
 class BadWorkflow(WrongUse):
     """GitHub would not run the workflow file, or this reader does not support it.
 
@@ -57,11 +56,33 @@ class Pattern(Model):
     line: int
 
 
+class WorkflowInput(Model):
+    """One input of `on.workflow_dispatch` or `on.workflow_call`."""
+
+    type: str = "string"
+    """One of string, boolean, number, choice and environment."""
+    default: str | None = None
+    required: bool = False
+    options: tuple[str, ...] = ()
+    """The values that a choice allows."""
+
+    @property
+    def default_text(self) -> str:
+        """The value if the event does not give one."""
+        if self.default is not None:
+            return self.default
+        return "false" if self.type == "boolean" else ""
+
+
 class Trigger(Model):
     """One event that starts the workflow, with its filters."""
 
     event: str
     filters: Mapping[str, tuple[Pattern, ...]]
+    inputs: Mapping[str, WorkflowInput] = {}
+    """The inputs of `workflow_dispatch` or `workflow_call`, by their names."""
+    schedules: tuple[str, ...] = ()
+    """The times of `schedule`, in the syntax of cron."""
     line: int
 
 
@@ -213,8 +234,14 @@ class Event(Model):
     """An event of the repository, such as a push."""
 
     name: str = "push"
+    """The name in `on`: push, release, workflow_dispatch, repository_dispatch and so on."""
     ref: str = ""
-    """The full name of the pushed ref: refs/tags/v1.2.3, refs/heads/main."""
+    """The full name of the ref of the run: refs/tags/v1.2.3, refs/heads/main. A release has its
+    tag."""
+    sha: str = ""
+    """The commit of the run; empty if it is not known."""
+    inputs: Mapping[str, str] = {}
+    """The inputs of a `workflow_dispatch`. Inputs that it does not name have their defaults."""
     base: str = ""
     """The target branch of a pull request, or the branch of a workflow run."""
     changed: tuple[str, ...] = ()
