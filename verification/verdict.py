@@ -254,6 +254,10 @@ def _publisher_causes(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
         yield from summary.publisher_causes
 
 
+def _unregistered(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
+    yield from (Unverified(s.unregistered) for s in _pipelines(run) if s.unregistered)
+
+
 def _no_identity_exchange(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     for summary in _pipelines(run):
         if not summary.not_run and not summary.identity_exchanged:
@@ -364,7 +368,8 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_workflow_not_run, ("pipeline", "publisher")),
     (_workflow_causes, ("pipeline",)),
     (_publisher_causes, ("publisher",)),
-    (_no_identity_exchange, ("pipeline", "publisher")),
+    (_unregistered, ("publisher",)),
+    (_no_identity_exchange, ("publisher",)),
     (_refused_upload, ("install",)),
     (_wheel_causes, ("install",)),
     (_release_causes, ("install",)),

@@ -60,6 +60,8 @@ class PipelineSummary(Model):
     """The causes that are about the trusted publisher."""
     identity_exchanged: bool = False
     """True if the index exchanged an identity token of the workflow for an upload token."""
+    unregistered: str = ""
+    """Why the publisher is unverified, if the subject has no registered one; else empty."""
     not_run: str = ""
     """Why the workflow did not run; empty if it ran."""
 

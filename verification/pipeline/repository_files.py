@@ -71,10 +71,16 @@ def load(repository: Path, plan: Plan) -> RepositoryFiles:
     if (folder / plan.workflow).is_file():
         try:
             read = with_called_workflows(load_workflow(folder / plan.workflow), repository)
-            workflow = with_local_actions(read, repository)
+            workflow = _with_names(with_local_actions(read, repository))
         except BadWorkflow as error:
             fault = str(error).removeprefix(f"{folder}/")
     return RepositoryFiles(workflows=tuple(names), workflow=workflow, fault=fault, project=project)
+
+
+def _with_names(workflow: Workflow) -> Workflow:
+    """Return a workflow whose paths are only the names of the files."""
+    called = {job: _with_names(inner) for job, inner in workflow.called.items()}
+    return workflow.model_copy(update={"path": Path(workflow.path.name), "called": called})
 
 
 def _project(path: Path) -> Project:

@@ -141,6 +141,22 @@ def step_tasks(step: WorkflowStep, env: Mapping[str, str] | None = None) -> froz
     return frozenset(_step_tasks(step, {**(env or {}), **step.env}))
 
 
+def action_tasks(action: str) -> frozenset[Task]:
+    """Return the tasks of a GitHub action, which is named without a version."""
+    return frozenset(_ACTIONS.get(action.lower(), ()))
+
+
+def tasks_by_job(workflow: Workflow | None) -> dict[str, frozenset[Task]]:
+    """Return the tasks of each job of the started file, with those of the workflow that it calls.
+
+    The keys are the ids of the jobs. There is none without a workflow.
+    """
+    tasks: dict[str, frozenset[Task]] = {}
+    for running in workflow.running_jobs if workflow else ():
+        tasks[running.id] = tasks.get(running.id, frozenset()) | tasks_of(running.job)
+    return tasks
+
+
 def tasks_of(job: WorkflowJob) -> frozenset[Task]:
     """Return the tasks of a job. A job that calls a workflow has none; see `jobs_with`."""
     tasks = {task for step in job.steps for task in step_tasks(step, job.env)}

@@ -19,6 +19,7 @@ from verification.models.pipeline import (
     PipelineOutcome,
     PipelineResult,
 )
+from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.workflow import Event
@@ -26,6 +27,7 @@ from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.plan import Plan
+from verification.pipeline.repository_files import RepositoryFiles
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
 from verification.session.live_index import check_live_publisher
@@ -60,7 +62,9 @@ def run(
         raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
     plan = plans.load(subject.pipeline)
     registered = publishers.load(subject.publishers)
-    static = examine(push.root, plan, subject)
+    files_of_release = repository_files.load(push.root, plan)
+    event = Event(ref=f"refs/tags/{push.tags[0]}")
+    static = examine(files_of_release, plan, subject, event, registered)
     file = WorkflowFile(
         path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
     )
@@ -73,13 +77,20 @@ def run(
             with workflow_testbed.start(engine, owner, push, file, setup, decide) as pipeline:
                 (workflow_run,) = pipeline.start()
                 evidence = pipeline.evidence(workflow_run, subject.name)
-                dynamic = diagnose_pipeline(evidence, plan, version=push.tags[0].removeprefix("v"))
+                version = push.tags[0].removeprefix("v")
+                dynamic = diagnose_pipeline(
+                    evidence, files_of_release.workflow, plan, version=version
+                )
                 files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
         result = PipelineResult(
-            static=static, evidence=evidence, dynamic=dynamic, live=live.result()
+            static=static,
+            evidence=evidence,
+            dynamic=dynamic,
+            live=live.result(),
+            workflow=files_of_release.workflow,
         )
     return PublishedRelease(result, files)
 
@@ -89,20 +100,20 @@ def _is_unusable(causes: Iterable[Cause]) -> bool:
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
-def examine(root: Path, plan: Plan, subject: Subject) -> tuple[Cause, ...]:
+def examine(
+    files: RepositoryFiles,
+    plan: Plan,
+    subject: Subject,
+    event: Event,
+    registered: tuple[TrustedPublisher, ...],
+) -> tuple[Cause, ...]:
     """Return the causes that the files of the release pipeline show, without a run of it.
 
-    ``root`` is the checkout. The scripts of the validate job run on trial releases.
-
-    Raises:
-        WrongUse: the pyproject.toml of the package cannot be read.
+    The scripts of the job that checks the version run on trial releases.
     """
-    files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:
         releases = trial_releases(subject, version)
         trials = try_releases(job, releases, files.project, plan.package_dir)
-    event = Event(ref=f"refs/tags/v{files.project.version}")
-    registered = publishers.load(subject.publishers) if subject.publishers else ()
     return policy.check_files(files, plan, subject, trials, event=event, publishers=registered)

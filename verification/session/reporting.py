@@ -16,6 +16,7 @@ from verification.models.report import (
     EngineRecord,
     MachineRecord,
     OutOfScope,
+    PipelinePart,
     PublisherPart,
     ReplayInputs,
     Report,
@@ -24,7 +25,8 @@ from verification.models.run import RunVerdict
 from verification.models.subject import Subject
 from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
-from verification.pipeline import plan, publishers
+from verification.pipeline import plan as plans
+from verification.pipeline import publishers
 from verification.pipeline.report_parts import pipeline_part, publisher_part
 from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
@@ -156,12 +158,19 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
             "notes": tuple(_notes(request, report, installed)),
             "not_installed": tuple(sorted({wheel.file for wheel in installed.wheels} - served)),
             "kept": tuple(kept_machines.read_kept(request.report)),
-            "pipeline": pipeline_part(result, plan.load(subject.pipeline), strict=selection.strict)
-            if result and subject.pipeline
-            else None,
+            "pipeline": _pipeline(result, subject, strict=selection.strict) if result else None,
             "publisher": _publisher(result, subject) if result else None,
         }
     )
+
+
+def _pipeline(result: PipelineResult, subject: Subject, *, strict: bool) -> PipelinePart | None:
+    """Return the part about the workflow, with the claims of the subject's plan or general ones."""
+    if subject.pipeline:
+        return pipeline_part(result, plans.load(subject.pipeline), strict=strict)
+    if result.workflow is None:
+        return None
+    return pipeline_part(result, plans.for_workflow(result.workflow, "."), strict=strict)
 
 
 def _publisher(result: PipelineResult, subject: Subject) -> PublisherPart | None:

@@ -22,7 +22,13 @@ from verification.models.run import (
     WheelSummary,
 )
 from verification.models.subject import Platform, Subject
-from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
+from verification.pipeline.report_parts import (
+    causes_of,
+    is_identity_exchanged,
+    missing_registration,
+    publisher_causes,
+    workflow_causes,
+)
 from verification.rules.catalogue import catalogue
 from verification.scenarios.expectation import declared_refusal
 from verification.session.prepare import RunSetup
@@ -70,7 +76,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
             "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
             if refused
             else None,
-            "pipeline": _pipeline(setup.pipeline) if before.pipeline else None,
+            "pipeline": _pipeline(setup.pipeline, request.subject) if before.pipeline else None,
         }
     )
 
@@ -203,13 +209,14 @@ def wheel_summaries(inspection: ReleaseInspection) -> Iterator[WheelSummary]:
         )
 
 
-def _pipeline(outcome: PipelineOutcome | None) -> PipelineSummary:
+def _pipeline(outcome: PipelineOutcome | None, subject: Subject) -> PipelineSummary:
     if outcome is None:
         return PipelineSummary(not_run=_NOT_RUN)
     causes, result = causes_of(outcome), pipeline_result(outcome)
     return PipelineSummary(
-        causes=causes,
+        causes=workflow_causes(causes),
         publisher_causes=publisher_causes(causes),
+        unregistered="" if subject.publishers else missing_registration(outcome),
         identity_exchanged=result is not None and is_identity_exchanged(result.evidence),
     )
 

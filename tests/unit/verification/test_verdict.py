@@ -276,9 +276,15 @@ def test_a_verdict_without_parts_is_unverified() -> None:
         ),
         pytest.param(
             {"pipeline": PipelineSummary(identity_exchanged=False)},
-            {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
+            {"publisher": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
             id="no identity was exchanged",
+        ),
+        pytest.param(
+            {"pipeline": PipelineSummary(identity_exchanged=True, unregistered="register it")},
+            {"publisher": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="no publisher is registered",
         ),
         pytest.param(
             {"upload_refused": cause("upload-refused")},
@@ -401,7 +407,7 @@ def test_each_condition_prevents_the_verdict_verified(
 
 def test_each_rule_is_in_the_table_once() -> None:
     names_of_rules = {rule.__name__ for rule, _ in verdict.RULES}
-    assert len(names_of_rules) == len(verdict.RULES) == 18, "a new rule needs a case above"
+    assert len(names_of_rules) == len(verdict.RULES) == 19, "a new rule needs a case above"
 
 
 # ---- systems without a selected cell ----

@@ -12,8 +12,9 @@ from containers import images, workflow_testbed
 from containers.engine import Engine, Run
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, TagPush
-from tests.helpers.release_workflow import PLANNED, ROOT, SUBJECT, edited, repository
+from tests.helpers.release_workflow import PLANNED, REGISTERED, ROOT, SUBJECT, edited, repository
 from tests.helpers.sample_pipeline import evidence, with_failed
+from verification.models.cause import Cause
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
     LivePublisherCheck,
@@ -22,7 +23,8 @@ from verification.models.pipeline import (
     PipelineResult,
 )
 from verification.models.verdict import Verdict
-from verification.models.workflow import WorkflowJob
+from verification.models.workflow import Event, WorkflowJob
+from verification.pipeline import repository_files
 from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
@@ -89,10 +91,14 @@ def run_workflow(
 def test_successful_run_publishes_its_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    release = run_workflow(monkeypatch, repository(tmp_path), evidence())
+    root = repository(tmp_path)
+    release = run_workflow(monkeypatch, root, evidence())
+    read = repository_files.load(root, PLANNED)
 
     assert release.files == FILES
-    assert release.outcome == PipelineResult(static=(), evidence=evidence(), dynamic=(), live=LIVE)
+    assert release.outcome == PipelineResult(
+        static=(), evidence=evidence(), dynamic=(), live=LIVE, workflow=read.workflow
+    )
 
 
 def test_failed_run_has_its_cause_and_publishes_nothing(
@@ -122,13 +128,17 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
     }
 
 
+def examined(root: Path) -> tuple[Cause, ...]:
+    files = repository_files.load(root, PLANNED)
+    event = Event(ref=f"refs/tags/v{files.project.version}")
+    return release_pipeline.examine(files, PLANNED, SUBJECT, event, REGISTERED)
+
+
 def test_files_of_this_repository_have_no_cause() -> None:
-    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT) == ()
+    assert examined(ROOT) == ()
 
 
 def test_validate_job_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
-    causes = release_pipeline.examine(root, PLANNED, SUBJECT)
-
-    assert {cause.name for cause in causes} == {"validation-wrong"}
+    assert {cause.name for cause in examined(root)} == {"validation-wrong"}
