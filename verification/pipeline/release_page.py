@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 
 from packaging.version import InvalidVersion, Version
+from pydantic import JsonValue
 
 from verification.models.cause import Cause
 from verification.models.workflow import RunningJob, Workflow, WorkflowStep
@@ -91,7 +92,7 @@ def _of_trial(context: Context, release: TrialRelease) -> Context:
     return context.extended(github=values)
 
 
-def _needs_outputs(workflow: Workflow, outputs: Mapping[str, str]) -> dict[str, object]:
+def _needs_outputs(workflow: Workflow, outputs: Mapping[str, str]) -> dict[str, JsonValue]:
     job = validate_job(workflow)
     return {job.id: {"outputs": dict(outputs), "result": "success"}} if job else {}
 

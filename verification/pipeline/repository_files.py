@@ -106,7 +106,7 @@ def _project(path: Path) -> Project:
     )
 
 
-def _table(data: dict[str, Any], *keys: str) -> Any:
+def _table(data: Any, *keys: str) -> Any:
     """Return the value under these keys; an empty table if there is none."""
     for key in keys:
         data = data.get(key, {}) if isinstance(data, dict) else {}

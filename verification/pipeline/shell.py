@@ -118,8 +118,8 @@ def _split(script: str) -> Iterator[list[str]]:
                 yield words
                 words, skip = [], False
                 if match[0] == "\n":
-                    for end in ends:
-                        position = _after_document(script, position, end)
+                    for word in ends:
+                        position = _after_document(script, position, word)
                     ends = []
             case "comment" if script[match.start() - 1 : match.start()].strip():
                 words.append(match[0].split()[0])

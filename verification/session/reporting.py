@@ -27,7 +27,7 @@ from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import plan as plans
 from verification.pipeline import publishers
-from verification.pipeline.report_parts import pipeline_part, publisher_part
+from verification.pipeline.report_parts import causes_of, pipeline_part, publisher_part
 from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
 from verification.scenarios import machines
@@ -155,7 +155,7 @@ def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Re
     return report.model_copy(
         update={
             "static": setup.inspection.model_copy(update={"causes": installed.causes}),
-            "notes": tuple(_notes(request, report, installed)),
+            "notes": (*_notes(request, report, installed), *_workflow_notes(setup)),
             "not_installed": tuple(sorted({wheel.file for wheel in installed.wheels} - served)),
             "kept": tuple(kept_machines.read_kept(request.report)),
             "pipeline": _pipeline(result, subject, strict=selection.strict) if result else None,
@@ -194,6 +194,12 @@ def machine_records() -> dict[str, MachineRecord]:
 def _notes(request: GateRequest, report: Report, inspection: ReleaseInspection) -> Iterator[Cause]:
     yield from (cause for cause in inspection.all_causes if cause.severity is Severity.NOTE)
     yield from agreement.works_only_with_extras(request.selection.machines, report.cells)
+
+
+def _workflow_notes(setup: RunSetup) -> Iterator[Cause]:
+    """Yield the notes about the release workflow, also if the testbed failed before its run."""
+    causes = causes_of(setup.pipeline) if setup.pipeline else ()
+    yield from (cause for cause in causes if cause.severity is Severity.NOTE)
 
 
 def _narrowed(request: GateRequest, judged: RunVerdict) -> list[str]:
