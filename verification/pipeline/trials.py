@@ -154,7 +154,6 @@ def _invalid_releases(subject: Subject, version: str, prefix: str) -> Iterator[T
     yield invalid("no wheels")
     extra = f"{subject.name}-{version}-{python}-{python}-macosx_11_0_arm64.whl"
     yield invalid("an additional wheel", *names, extra)
-    yield invalid("a source distribution", *names, f"{subject.name}-{version}.tar.gz")
     yield invalid("wheels of another version", *others)
     if len(names) > 1:
         yield invalid("wheels of two versions", names[0], *others[1:])

@@ -27,7 +27,6 @@ from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.plan import Plan
-from verification.pipeline.repository_files import RepositoryFiles
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
 from verification.session.live_index import check_live_publisher
@@ -62,9 +61,9 @@ def run(
         raise WrongUse(f"{subject.name}: the description names no `pipeline` or no `publishers`")
     plan = plans.load(subject.pipeline)
     registered = publishers.load(subject.publishers)
-    files_of_release = repository_files.load(push.root, plan)
+    workflow = repository_files.load(push.root, plan).workflow
     event = Event(ref=f"refs/tags/{push.tags[0]}")
-    static = examine(files_of_release, plan, subject, event, registered)
+    static = examine(push.root, plan, subject, event, registered)
     file = WorkflowFile(
         path=str(repository_files.WORKFLOW_FOLDER / plan.workflow), actions_from=actions_from
     )
@@ -78,9 +77,7 @@ def run(
                 (workflow_run,) = pipeline.start()
                 evidence = pipeline.evidence(workflow_run, subject.name)
                 version = push.tags[0].removeprefix("v")
-                dynamic = diagnose_pipeline(
-                    evidence, files_of_release.workflow, plan, version=version
-                )
+                dynamic = diagnose_pipeline(evidence, workflow, plan, version=version)
                 files = {} if _is_unusable(dynamic) else pipeline.files(subject.name)
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
@@ -90,7 +87,7 @@ def run(
             evidence=evidence,
             dynamic=dynamic,
             live=live.result(),
-            workflow=files_of_release.workflow,
+            workflow=workflow,
         )
     return PublishedRelease(result, files)
 
@@ -101,7 +98,7 @@ def _is_unusable(causes: Iterable[Cause]) -> bool:
 
 
 def examine(
-    files: RepositoryFiles,
+    root: Path,
     plan: Plan,
     subject: Subject,
     event: Event,
@@ -109,8 +106,13 @@ def examine(
 ) -> tuple[Cause, ...]:
     """Return the causes that the files of the release pipeline show, without a run of it.
 
-    The scripts of the job that checks the version run on trial releases.
+    ``root`` is the checkout. ``event`` starts the workflow. The scripts of the job that checks the
+    version run on trial releases.
+
+    Raises:
+        WrongUse: the pyproject.toml of the package cannot be read.
     """
+    files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:

@@ -131,7 +131,7 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
 def examined(root: Path) -> tuple[Cause, ...]:
     files = repository_files.load(root, PLANNED)
     event = Event(ref=f"refs/tags/v{files.project.version}")
-    return release_pipeline.examine(files, PLANNED, SUBJECT, event, REGISTERED)
+    return release_pipeline.examine(root, PLANNED, SUBJECT, event, REGISTERED)
 
 
 def test_files_of_this_repository_have_no_cause() -> None:
