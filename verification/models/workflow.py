@@ -1,6 +1,7 @@
 """A GitHub workflow: its triggers and its jobs.
 
-Expressions are not evaluated, except that the values of a matrix are inserted into `runs-on`.
+Expressions are not evaluated (`verification.pipeline.expressions`), except that the values of a
+matrix are inserted into `runs-on`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ SCOPES = (
     "artifact-metadata",
     "attestations",
     "checks",
+    "code-quality",
     "contents",
+    "copilot-requests",
     "deployments",
     "discussions",
+    "drives",
     "id-token",
     "issues",
     "models",
@@ -37,8 +41,10 @@ SCOPES = (
     "repository-projects",
     "security-events",
     "statuses",
+    "vulnerability-alerts",
 )
-"""The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN")."""
+"""The permissions of a job's token (GitHub's documentation, "Permissions for the GITHUB_TOKEN", and
+the published schema of workflow files in actions/languageservices)."""
 
 
 class BadWorkflow(WrongUse):
@@ -92,11 +98,13 @@ class Concurrency(Model):
     group: str
     cancel_in_progress: str
     """Whether a new run cancels the earlier one: true, false or an expression."""
+    queue: str = "single"
+    """How many runs can wait: `single` or `max`."""
     line: int
 
 
 class WorkflowStep(Model):
-    """One step of a job."""
+    """One step of a job. A step that only waits for others has neither `uses` nor `run`."""
 
     id: str | None
     name: str | None
@@ -133,6 +141,10 @@ class WorkflowJob(Model):
     runs_on: tuple[str, ...]
     """The labels of the runner, one text for each combination of the matrix."""
     combinations: tuple[Combination, ...]
+    """The combinations of the matrix; one empty combination without a matrix."""
+    matrix: JsonValue
+    """The matrix of the file if one of its parts is an expression, else None. Its combinations are
+    not known without a context; `combinations` then has one that is empty."""
     condition: str | None
     continue_on_error: str | None
     concurrency: Concurrency | None
@@ -143,6 +155,8 @@ class WorkflowJob(Model):
     containers: tuple[str, ...]
     """The images of its container and of its services."""
     uses: str | None
+    with_: Mapping[str, str]
+    """The inputs for the workflow that it calls."""
     steps: tuple[WorkflowStep, ...]
     line: int
 
@@ -253,7 +267,12 @@ class Event(Model):
     tags: int = 1
     """The number of tags in the push."""
     by_workflow: bool = False
-    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows."""
+    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows, except
+    `workflow_dispatch` and `repository_dispatch`."""
+    on_default_branch: bool = True
+    """Whether the default branch has the workflow file with this event."""
+    workflow: str = ""
+    """The name of the workflow that ran, for `workflow_run`."""
 
 
 class Decision(Model):

@@ -14,7 +14,8 @@ from verification.models.workflow import BadWorkflow, Workflow, WorkflowJob, Wor
 from verification.models.workflow_file import composite_steps, load
 
 LEVELS = ("none", "read", "write")
-_LOCAL = "./"
+_LOCAL = ("./", "$/")
+"""What begins the path of a file of the same repository. `$/` needs no checkout."""
 _REMOTE = re.compile(r"([^/@]+/[^/@]+)/(\.github/workflows/[^/@]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION = re.compile(r"v?\d")
@@ -65,6 +66,8 @@ def _with_called(
                 f"{where}: the job {job.id!r} calls {path.name}; add `workflow_call` under `on` in "
                 "that file"
             )
+        if fault := _wrong_inputs(job, inner):
+            raise BadWorkflow(f"{where}: the job {job.id!r} calls {path.name}, {fault}")
         jobs = {key: _granted(inner_job, job, inner.path) for key, inner_job in inner.jobs.items()}
         inner = inner.model_copy(update={"jobs": jobs, "origin": origin})
         called[job.id] = _with_called(inner, folder, find, (*chain, path))
@@ -94,7 +97,7 @@ def _with_steps(step: WorkflowStep, root: Path, depth: int) -> WorkflowStep:
         return step
     inner = (
         _with_inputs(action_step, step.with_).model_copy(update={"line": step.line})
-        for action_step in composite_steps(root / step.uses.removeprefix(_LOCAL))
+        for action_step in composite_steps(root / step.uses[2:])
     )
     return step.model_copy(update={"steps": _with_inner(inner, root, depth + 1)})
 
@@ -132,7 +135,7 @@ def _target(
         BadWorkflow: ``uses`` does not name a workflow.
     """
     if uses.startswith(_LOCAL):
-        name = uses.removeprefix(_LOCAL)
+        name = uses[2:]
         repository, _, ref = origin.partition("@")
         slug = "/".join(repository.split("/")[:2])
         return root, root / name, f"{slug}/{name}@{ref}" if origin else ""
@@ -152,6 +155,18 @@ def _full(ref: str) -> str:
     if _COMMIT.fullmatch(ref) or ref.startswith("refs/"):
         return ref
     return f"refs/{'tags' if _VERSION.match(ref) else 'heads'}/{ref}"
+
+
+def _wrong_inputs(job: WorkflowJob, called: Workflow) -> str:
+    """Return what is wrong with the inputs of a call, or "". GitHub ignores the case of names."""
+    given = {name.lower() for name in job.with_}
+    declared = {name.lower(): item for name, item in called.on["workflow_call"].inputs.items()}
+    if unknown := sorted(given - declared.keys()):
+        return f"which has no input {', '.join(unknown)}"
+    required = [name for name, item in declared.items() if item.required and item.default is None]
+    if missing := [name for name in required if name not in given]:
+        return f"which requires the input {', '.join(missing)}; add it under `with`"
+    return ""
 
 
 def _granted(job: WorkflowJob, caller: WorkflowJob, path: Path) -> WorkflowJob:

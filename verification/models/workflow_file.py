@@ -1,20 +1,22 @@
 """Read a GitHub workflow file.
 
-The reader follows GitHub's documentation ("Workflow syntax for GitHub Actions"). The format is YAML
-1.2, in which `on` is a string and not a boolean. Unknown and duplicate keys are errors.
+The reader follows GitHub's documentation ("Workflow syntax for GitHub Actions") and the published
+schema of workflow files (actions/languageservices, `workflow-v1.0.json`). The format is YAML 1.2,
+in which `on` is a string and not a boolean. Unknown and duplicate keys are errors.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import JsonValue
 
+from verification.models.expression_syntax import number_text
 from verification.models.workflow import (
     SCOPES,
     BadWorkflow,
@@ -23,18 +25,21 @@ from verification.models.workflow import (
     Pattern,
     Trigger,
     Workflow,
+    WorkflowInput,
     WorkflowJob,
     WorkflowStep,
 )
+from verification.models.workflow_expressions import wrong_expressions
 
 RESTRICTED_DEFAULT = {"contents": "read", "packages": "read"}
 """The permissions of a job's token if the workflow does not set any. This is the restricted default
 of GitHub. A repository can have the permissive default, but the file does not show it."""
 
 _LEVELS = ("none", "read", "write")
-_NO_READ = {"id-token"}
+_NO_READ = {"copilot-requests", "id-token"}
 _NO_WRITE = {"models"}
 _WORKFLOW_KEYS = {
+    "description",
     "name",
     "run-name",
     "on",
@@ -45,6 +50,7 @@ _WORKFLOW_KEYS = {
     "jobs",
 }
 _JOB_KEYS = {
+    "cancel-timeout-minutes",
     "concurrency",
     "container",
     "continue-on-error",
@@ -67,29 +73,55 @@ _JOB_KEYS = {
     "with",
 }
 _STEP_KEYS = {
+    "background",
+    "cancel",
     "continue-on-error",
     "env",
     "id",
     "if",
     "name",
+    "parallel",
     "run",
     "shell",
     "timeout-minutes",
     "uses",
+    "wait",
+    "wait-all",
     "with",
     "working-directory",
 }
+_KINDS_OF_STEP = {"cancel", "parallel", "run", "uses", "wait", "wait-all"}
 _REFS = {"branches", "branches-ignore"}
 _PATHS = {"paths", "paths-ignore"}
 _FILTERS = {
+    "merge_group": _REFS | {"types"},
     "push": _REFS | _PATHS | {"tags", "tags-ignore"},
     "pull_request": _REFS | _PATHS | {"types"},
     "pull_request_target": _REFS | _PATHS | {"types"},
+    "release": {"types"},
+    "repository_dispatch": {"types"},
     "workflow_run": _REFS | {"types", "workflows"},
 }
-"""The filters of each event. The settings of other events are not read."""
+"""The filters of the events that matter for a release. Other events can have any filter."""
+_TYPES = {
+    "release": {
+        "created",
+        "deleted",
+        "edited",
+        "prereleased",
+        "published",
+        "released",
+        "unpublished",
+    },
+    "workflow_run": {"completed", "in_progress", "requested"},
+}
+"""The activity types of the events that matter for a release."""
+_INPUT_TYPES = {
+    "workflow_call": {"boolean", "number", "string"},
+    "workflow_dispatch": {"boolean", "choice", "environment", "number", "string"},
+}
 _ID = re.compile(r"[A-Za-z_][\w-]*", re.ASCII)
-_MATRIX_VALUE = re.compile(r"\$\{\{\s*matrix\.([\w-]+)\s*\}\}")
+_MATRIX_VALUE = re.compile(r"\$\{\{\s*matrix\.([\w.-]+)\s*\}\}")
 _MAX_NODES = 100_000  # a small file with nested aliases can expand to any size
 
 
@@ -158,6 +190,11 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
 
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if not self.check_event(yaml.AliasEvent):  # YAML allows a new node with a known anchor
+            self.anchors.pop(self.peek_event().anchor, None)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
 
 _TAG = "tag:yaml.org,2002:"
 for _tag, _pattern, _first in (
@@ -195,12 +232,18 @@ class _Reader:
         if not ids:
             raise self._bad(table["jobs"], "`jobs` is empty; write at least one job")
         lines = _key_lines(table["jobs"])
+        folded = [id_.lower() for id_ in ids]
+        for id_, node in ids.items():
+            if folded.count(id_.lower()) > 1:
+                raise self._bad(node, f"`jobs` has the id {id_!r} twice; GitHub ignores its case")
         defaults = self._defaults(table.get("defaults"))
         jobs = {
             id_: self._job(id_, node, permissions, defaults, lines[id_])
             for id_, node in ids.items()
         }
         self._check_needs(jobs)
+        for node, fault in wrong_expressions(document):
+            raise self._bad(node, fault)
         name = self._optional(table, "name")
         return Workflow(
             path=self._path,
@@ -235,10 +278,17 @@ class _Reader:
                 return {event: self._trigger(event, value) for event, value in table.items()}
 
     def _trigger(self, event: str, node: yaml.Node) -> Trigger:
-        known_filters = _FILTERS.get(event)
-        if _empty(node) or known_filters is None:
+        if _empty(node):
             return Trigger(event=event, filters={}, line=_line(node))
-        table = self._table(node, f"`on.{event}`", known_filters)
+        if event == "schedule":
+            return Trigger(
+                event=event, filters={}, schedules=self._schedules(node), line=_line(node)
+            )
+        if event in _INPUT_TYPES:
+            table = self._table(node, f"`on.{event}`")
+            inputs = self._declared_inputs(event, table.get("inputs"))
+            return Trigger(event=event, filters={}, inputs=inputs, line=_line(node))
+        table = self._table(node, f"`on.{event}`", _FILTERS.get(event))
         for kind in ("branches", "tags", "paths"):
             if kind in table and f"{kind}-ignore" in table:
                 raise self._bad(
@@ -246,8 +296,52 @@ class _Reader:
                     f"`on.{event}` has both `{kind}` and `{kind}-ignore`, and GitHub accepts only "
                     f"one; write the excluded patterns as `!pattern` under `{kind}`",
                 )
-        filters = {key: self._patterns(event, key, value) for key, value in table.items()}
+        filters = {
+            key: self._patterns(event, key, value)
+            for key, value in table.items()
+            if not _empty(value)
+        }
+        known_types = _TYPES.get(event)
+        for type_ in filters.get("types", ()):
+            if known_types and type_.text not in known_types:
+                raise BadWorkflow(
+                    f"{self._path}:{type_.line}: `on.{event}.types` has the unknown type "
+                    f"{type_.text!r}; the known types are: {', '.join(sorted(known_types))}"
+                )
         return Trigger(event=event, filters=filters, line=_line(node))
+
+    def _schedules(self, node: yaml.Node) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._bad(node, "`on.schedule` is not a list")
+        entries = [self._table(item, "an entry of `on.schedule`") for item in node.value]
+        for entry, item in zip(entries, node.value, strict=True):
+            if "cron" not in entry:
+                raise self._bad(item, "an entry of `on.schedule` has no `cron`")
+        return tuple(self._word(entry["cron"], "`cron`") for entry in entries)
+
+    def _declared_inputs(self, event: str, node: yaml.Node | None) -> dict[str, WorkflowInput]:
+        if node is None or _empty(node):
+            return {}
+        where = f"`on.{event}.inputs`"
+        return {
+            name: self._declared_input(event, f"{where} has the input {name!r}, which", item)
+            for name, item in self._table(node, where).items()
+        }
+
+    def _declared_input(self, event: str, what: str, node: yaml.Node) -> WorkflowInput:
+        table = {} if _empty(node) else self._table(node, what)
+        kind = self._optional(table, "type")
+        if kind is None and event == "workflow_call":
+            raise self._bad(node, f"{what} has no `type`")
+        if kind is not None and kind not in _INPUT_TYPES[event]:
+            types = ", ".join(sorted(_INPUT_TYPES[event]))
+            raise self._bad(node, f"{what} has the unknown type {kind!r}; the types are: {types}")
+        return WorkflowInput(
+            type=kind or "string",
+            default=self._optional(table, "default"),
+            required=self._optional(table, "required") == "true",
+            options=self._words(table.get("options"), f"`options` of {what}"),
+        )
 
     def _patterns(self, event: str, key: str, node: yaml.Node) -> tuple[Pattern, ...]:
         what = f"`on.{event}.{key}`"
@@ -273,9 +367,11 @@ class _Reader:
         defaults: dict[str, str],
         line: int,
     ) -> WorkflowJob:
-        if not _ID.fullmatch(id_):
+        if not _ID.fullmatch(id_) or id_.startswith("__"):
             raise self._bad(
-                node, f"the job id {id_!r} is invalid; use only letters, digits, - and _"
+                node,
+                f"the job id {id_!r} is invalid; use only letters, digits, - and _, and begin with "
+                "a letter or one _",
             )
         where = f"the job {id_!r}"
         table = self._table(node, where, _JOB_KEYS)
@@ -283,6 +379,8 @@ class _Reader:
         if uses is None and not {"runs-on", "steps"} <= table.keys():
             missing = "runs-on" if "runs-on" not in table else "steps"
             raise self._bad(node, f"{where} has no `{missing}`")
+        if uses is not None and (both := {"runs-on", "steps"} & table.keys()):
+            raise self._bad(node, f"{where} has both `uses` and `{min(both)}`")
         declared = table.get("permissions")
         origin: Literal["job", "workflow", "default"]
         if declared is not None:
@@ -291,7 +389,9 @@ class _Reader:
             origin, permissions = "workflow", workflow
         else:
             origin, permissions = "default", dict(RESTRICTED_DEFAULT)
-        combinations = self._combinations(table.get("strategy"), where)
+        matrix = self._matrix(table.get("strategy"), where)
+        known = not _has_expression(matrix)
+        combinations = self._combinations(matrix, table["strategy"]) if known and matrix else ({},)
         name = self._optional(table, "name")
         return WorkflowJob(
             id=id_,
@@ -302,6 +402,7 @@ class _Reader:
             environment=self._environment(table.get("environment"), where),
             runs_on=self._runs_on(table.get("runs-on"), where, combinations),
             combinations=combinations,
+            matrix=None if known else matrix,
             condition=self._optional(table, "if"),
             continue_on_error=self._optional(table, "continue-on-error"),
             concurrency=self._concurrency(table.get("concurrency")),
@@ -310,6 +411,7 @@ class _Reader:
             defaults=defaults | self._defaults(table.get("defaults")),
             containers=self._images(table, where),
             uses=uses,
+            with_=self._inputs(table.get("with"), f"`with` of {where}"),
             steps=self._steps(table.get("steps"), where),
             line=line,
         )
@@ -338,7 +440,7 @@ class _Reader:
         if node is None:
             return None
         if isinstance(node, yaml.ScalarNode):
-            return self._word(node, f"`environment` of {where}")
+            return self._text(node, f"`environment` of {where}") or None
         table = self._table(node, f"`environment` of {where}", {"name", "url", "deployment"})
         if "name" not in table:
             raise self._bad(node, f"`environment` of {where} has no `name`")
@@ -359,6 +461,7 @@ class _Reader:
         return Concurrency(
             group=group,
             cancel_in_progress=cancel if cancel is not None else "false",
+            queue=self._optional(table, "queue") or "single",
             line=_line(node),
         )
 
@@ -368,12 +471,14 @@ class _Reader:
         table = self._table(node, "`defaults`", {"run"})
         if "run" not in table:
             return {}
+        if _is_expression(table["run"]):
+            return {}
         run = self._table(table["run"], "`defaults.run`", {"shell", "working-directory"})
         return {key: self._text(value, f"`defaults.run.{key}`") for key, value in run.items()}
 
     def _images(self, table: dict[str, yaml.Node], where: str) -> tuple[str, ...]:
         nodes = [table["container"]] if "container" in table else []
-        if "services" in table:
+        if "services" in table and not _is_expression(table["services"]):
             nodes += self._table(table["services"], f"`services` of {where}").values()
         return tuple(
             self._text(node, "`container`")
@@ -387,23 +492,26 @@ class _Reader:
             return ()
         if not isinstance(node, yaml.SequenceNode) or not node.value:
             raise self._bad(node, f"`steps` of {where} is not a list of steps")
-        steps = tuple(self._step(item, where) for item in node.value)
+        steps = tuple(step for item in node.value for step in self._step(item, where))
         ids = [step.id for step in steps if step.id]
         for step in steps:
             if step.id and ids.count(step.id) > 1:
                 raise BadWorkflow(f"{self._path}:{step.line}: {where} has the id {step.id!r} twice")
         return steps
 
-    def _step(self, node: yaml.Node, where: str) -> WorkflowStep:
+    def _step(self, node: yaml.Node, where: str) -> tuple[WorkflowStep, ...]:
+        """Return a step, or the steps of `parallel`."""
         table = self._table(node, f"a step of {where}", _STEP_KEYS)
-        if len({"uses", "run"} & table.keys()) != 1:
+        if len(_KINDS_OF_STEP & table.keys()) != 1:
             raise self._bad(node, f"a step of {where} needs exactly one of `uses` and `run`")
+        if "parallel" in table:
+            return self._steps(table["parallel"], where)
         uses = self._optional(table, "uses")
         comment = ""
         if "uses" in table:
             source_line = self._lines[_line(table["uses"]) - 1]
             _, _, comment = source_line.partition(" #")
-        return WorkflowStep(
+        step = WorkflowStep(
             id=self._optional(table, "id"),
             name=self._optional(table, "name"),
             uses=uses,
@@ -417,6 +525,7 @@ class _Reader:
             line=_line(node),
             comment=comment.strip(),
         )
+        return (step,)
 
     def _check_needs(self, jobs: dict[str, WorkflowJob]) -> None:
         for job in jobs.values():
@@ -438,40 +547,20 @@ class _Reader:
 
     # -- the matrix -------------------------------------------------------------------------------
 
-    def _combinations(self, node: yaml.Node | None, where: str) -> tuple[Combination, ...]:
+    def _matrix(self, node: yaml.Node | None, where: str) -> JsonValue:
         if node is None:
-            return ({},)
+            return None
+        if _is_expression(node):
+            return self._text(node, f"`strategy` of {where}")
         keys = {"matrix", "fail-fast", "max-parallel"}
         strategy = self._table(node, f"`strategy` of {where}", keys)
-        matrix = self._value(strategy["matrix"]) if "matrix" in strategy else None
-        # The value of an expression is not known before the run.
-        if matrix is None or isinstance(matrix, str):
-            return ({},)
-        if not isinstance(matrix, dict):
-            raise self._bad(node, "`matrix` is not a table")
-        axes: dict[str, list[JsonValue]] = {}
-        changes: dict[str, list[Combination]] = {"include": [], "exclude": []}
-        for key, values in matrix.items():
-            if isinstance(values, str):
-                return ({},)
-            if key in changes:
-                changes[key] = self._tables(values, node, key)
-            elif isinstance(values, list) and values:
-                axes[key] = values
-            else:
-                raise self._bad(node, f"`matrix.{key}` is not a list of values")
-        combinations = expand(axes, changes["include"], changes["exclude"])
-        if not combinations:
-            raise self._bad(node, "`matrix` has no combination")
-        return tuple(combinations)
+        return self._value(strategy["matrix"]) if "matrix" in strategy else None
 
-    def _tables(self, value: JsonValue, node: yaml.Node, key: str) -> list[Combination]:
-        tables = (
-            [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-        )
-        if not isinstance(value, list) or len(tables) != len(value):
-            raise self._bad(node, f"`matrix.{key}` is not a list of tables")
-        return list(tables)
+    def _combinations(self, matrix: JsonValue, node: yaml.Node) -> tuple[Combination, ...]:
+        try:
+            return combinations_of(matrix)
+        except ValueError as error:
+            raise self._bad(node, str(error)) from None
 
     def _runs_on(
         self, node: yaml.Node | None, where: str, combinations: tuple[Combination, ...]
@@ -505,7 +594,7 @@ class _Reader:
         return nodes
 
     def _texts(self, node: yaml.Node | None, what: str) -> dict[str, str]:
-        if node is None or _empty(node):
+        if node is None or _empty(node) or _is_expression(node):
             return {}
         return {key: self._text(value, what) for key, value in self._table(node, what).items()}
 
@@ -532,12 +621,10 @@ class _Reader:
         return self._text(table[key], f"`{key}`") if key in table else None
 
     def _word(self, node: yaml.Node, what: str) -> str:
-        """Return a string that is not empty. A number, boolean or null is an error."""
+        """Return a text that is not empty."""
         text = self._text(node, what)
-        if _empty(node) or not text:
+        if not text:
             raise self._bad(node, f"{what} is empty")
-        if node.tag != f"{_TAG}str":
-            raise self._bad(node, f"{what} is {text!r}, not a string in YAML; write it in quotes")
         return text
 
     def _text(self, node: yaml.Node, what: str) -> str:
@@ -545,13 +632,30 @@ class _Reader:
             raise self._bad(node, f"{what} is not a single value")
         if not node.tag.startswith(_TAG):
             raise self._bad(node, f"{what} begins with `!`, a tag in YAML; write it in quotes")
+        match self._scalar(node):
+            case None:
+                return ""
+            case bool() as switch:
+                return str(switch).lower()
+            case int() | float() as quantity:
+                return number_text(quantity)
+            case text:
+                return str(text)
+
+    def _scalar(self, node: yaml.Node) -> JsonValue:
+        word = str(node.value)
         match node.tag.removeprefix(_TAG):
             case "null":
-                return ""
+                return None
             case "bool":
-                return str(node.value).lower()
+                return word.lower() == "true"
+            case "int":
+                return int(word, 0 if word[:2] in ("0x", "0o") else 10)
+            case "float":
+                lower = word.lower()
+                return float(lower.replace(".inf", "inf").replace(".nan", "nan"))
             case _:
-                return str(node.value)
+                return word
 
     def _value(self, node: yaml.Node) -> JsonValue:
         self._nodes += 1
@@ -563,17 +667,36 @@ class _Reader:
             case yaml.SequenceNode():
                 return [self._value(item) for item in node.value]
             case _:
-                text = self._text(node, "a value")
-                kinds: dict[str, Callable[[str], JsonValue]] = {
-                    "null": lambda _: None,
-                    "bool": lambda word: word == "true",
-                    "int": lambda word: int(word, 0 if word[:2] in ("0x", "0o") else 10),
-                    "float": lambda word: float(word.replace(".inf", "inf").replace(".nan", "nan")),
-                }
-                return kinds.get(node.tag.removeprefix(_TAG), str)(text)
+                self._text(node, "a value")
+                return self._scalar(node)
 
     def _bad(self, node: yaml.Node, what: str) -> BadWorkflow:
         return BadWorkflow(f"{self._path}:{_line(node)}: {what}")
+
+
+def combinations_of(matrix: JsonValue) -> tuple[Combination, ...]:
+    """Return the combinations of a matrix without expressions, in GitHub's order.
+
+    Raises:
+        ValueError: GitHub refuses the matrix.
+    """
+    if not isinstance(matrix, dict):
+        raise ValueError("`matrix` is not a table")  # noqa: TRY004  (the data is wrong)
+    axes: dict[str, list[JsonValue]] = {}
+    changes: dict[str, list[Combination]] = {"include": [], "exclude": []}
+    for key, values in matrix.items():
+        if not isinstance(values, list) or not (values or key in changes):
+            raise ValueError(f"`matrix.{key}` is not a list of values")
+        if key in changes:
+            changes[key] = [entry for entry in values if isinstance(entry, dict)]
+            if len(changes[key]) != len(values):
+                raise ValueError(f"`matrix.{key}` is not a list of tables")
+        else:
+            axes[key] = values
+    combinations = expand(axes, changes["include"], changes["exclude"])
+    if not combinations:
+        raise ValueError("`matrix` has no combination")
+    return tuple(combinations)
 
 
 def expand(
@@ -612,10 +735,37 @@ def expand(
 
 def _with_matrix_values(text: str, combination: Combination) -> str:
     def replacement(match: re.Match[str]) -> str:
-        value = combination.get(match[1])
-        return match[0] if value is None else str(value)
+        value: JsonValue = dict(combination)
+        for key in match[1].split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        match value:
+            case list():
+                return ", ".join(map(str, value))
+            case int() | float() if not isinstance(value, bool):
+                return number_text(value)
+            case None | dict():
+                return match[0]
+            case _:
+                return str(value)
 
     return _MATRIX_VALUE.sub(replacement, text)
+
+
+def _has_expression(value: JsonValue) -> bool:
+    match value:
+        case dict():
+            return any(map(_has_expression, (*value, *value.values())))
+        case list():
+            return any(map(_has_expression, value))
+        case str():
+            return "${{" in value
+        case _:
+            return False
+
+
+def _is_expression(node: yaml.Node) -> bool:
+    """Return whether an expression is in the place of a table or list."""
+    return isinstance(node, yaml.ScalarNode) and str(node.value).strip().startswith("${{")
 
 
 def _valid_level(scope: str, level: str) -> str | None:

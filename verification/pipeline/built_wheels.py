@@ -14,7 +14,7 @@ from verification.models.cause import Cause
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import Event, RunningJob, Workflow, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import job_contexts, known_text, label_of
+from verification.pipeline.contexts import Runs, job_combinations, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import Project
@@ -27,10 +27,16 @@ from verification.pipeline.tasks import (
     step_tasks,
     tasks_of,
 )
-from verification.pipeline.wheel_transfer import expanded
+from verification.pipeline.wheel_transfer import (
+    Artifact,
+    artifacts_of,
+    expanded,
+    published_artifacts,
+)
 from verification.pipeline.workflow_causes import cause, not_evaluated, step_location
 
 _BUILD = "pypa/cibuildwheel"
+_REF_INPUT = re.compile(r"(?:^|[-_])(?:tag|ref|commit|sha)(?:$|[-_])", re.IGNORECASE)
 _RUN_OF = re.compile(r"\$\{\{\s*github\.run_id\s*\}\}")
 _REPOSITORY = re.compile(r"\$\{\{\s*github\.repository\s*\}\}")
 _COMMIT = re.compile(r"\$\{\{\s*github\.(?:sha|workflow_sha)\s*\}\}")
@@ -41,22 +47,23 @@ _ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "x86": "i686"}
 _SELECTIONS = ("CIBW_BUILD", "CIBW_SKIP", "CIBW_ARCHS", "CIBW_PLATFORM")
 
 
-def check_source(workflow: Workflow, event: Event, context: Context) -> Iterator[Cause]:
+def check_source(workflow: Workflow, event: Event, runs: Runs) -> Iterator[Cause]:
     """Yield a cause for each job that builds or publishes another source than the released one."""
+    released = _released_refs(workflow, event)
     for running in workflow.running_jobs:
         if not tasks_of(running.job) & {"build", "publish", "check-version", "merge"}:
             continue
-        known = job_contexts(running, context)[0]
+        known = job_contexts(running, runs)[0]
         for step in all_steps(running.job.steps):
             where = step_location(running.workflow, running.job, step)
             if step.action == "actions/checkout":
-                yield from _checkout_causes(where, step, event, with_env(known, step.env))
+                yield from _checkout_causes(where, step, event, released, with_env(known, step.env))
             elif step.action == "actions/download-artifact":
                 yield from _other_run(where, step)
 
 
 def _checkout_causes(
-    where: str, step: WorkflowStep, event: Event, context: Context
+    where: str, step: WorkflowStep, event: Event, released: frozenset[str], context: Context
 ) -> Iterator[Cause]:
     inputs = inputs_of(step)
     repository, own = inputs.get("repository"), _own_repository(context)
@@ -70,14 +77,15 @@ def _checkout_causes(
         else:
             yield not_evaluated(where, f"checks out `repository: {repository}`")
         return
-    ref = inputs.get("ref")
-    if not ref or _COMMIT.fullmatch(ref):
-        return
+    ref = inputs.get("ref") if inputs.is_set("ref") else ""
     value = known_text(ref, context)
+    if not value and (not ref or _COMMIT.fullmatch(ref)):
+        value = event.ref
     if value is None:
         yield not_evaluated(where, f"checks out `ref: {ref}`")
-    elif value not in _released_refs(event):
-        message = f"checks out `ref: {ref}` instead of the released commit"
+    elif value not in released:
+        what = f"`ref: {ref}`" if ref else event.ref
+        message = f"checks out {what} instead of the released commit"
         yield cause("wrong-source", where, message, input="ref")
 
 
@@ -85,10 +93,27 @@ def _own_repository(context: Context) -> str:
     return known_text("${{ github.repository }}", context) or ""
 
 
-def _released_refs(event: Event) -> frozenset[str]:
-    """Return the names of the released commit: the ref of the event, and the inputs of a person."""
+def _released_refs(workflow: Workflow, event: Event) -> frozenset[str]:
+    """Return the names of the released commit.
+
+    It is the commit of the event. But a person can name it by an input of a dispatch, such as
+    `tag`, if the workflow does not create this tag itself.
+    """
     name = event.ref.removeprefix("refs/tags/").removeprefix("refs/heads/")
-    return frozenset({"", event.ref, name, event.sha, f"tags/{name}", *event.inputs.values()})
+    of_event = {event.ref, name, event.sha, f"tags/{name}", *event.inputs.values()}
+    named = {text for key, text in event.inputs.items() if _REF_INPUT.search(key) and text}
+    if not named or _creates_tags(workflow):
+        return frozenset(of_event)
+    return frozenset({*named, *(f"refs/tags/{text}" for text in named)})
+
+
+def _creates_tags(workflow: Workflow) -> bool:
+    return bool(jobs_with(workflow, "create-release")) or any(
+        words[:2] in (("git", "tag"), ("git", "push"), ("gh", "api"))
+        for running in workflow.running_jobs
+        for step in all_steps(running.job.steps)
+        for words in commands(step.run or "", step.shell)
+    )
 
 
 def _other_run(where: str, step: WorkflowStep) -> Iterator[Cause]:
@@ -104,12 +129,12 @@ def _other_run(where: str, step: WorkflowStep) -> Iterator[Cause]:
             yield cause("wrong-source", where, message, input=key)
 
 
-def check_package(workflow: Workflow, plan: Plan, context: Context) -> Iterator[Cause]:
+def check_package(workflow: Workflow, plan: Plan, runs: Runs) -> Iterator[Cause]:
     """Yield a cause if the workflow builds other folders, but not the folder of the package."""
     expected = posixpath.normpath(plan.package_dir)
     others: list[Cause] = []
     for running in jobs_with(workflow, "build"):
-        for known in job_contexts(running, context):
+        for known in job_contexts(running, runs):
             for step in all_steps(running.job.steps):
                 if "build" not in step_tasks(step) or step.steps:
                     continue
@@ -148,7 +173,7 @@ def check_settings(workflow: Workflow) -> Iterator[Cause]:
 
 
 def check_built_wheels(
-    workflow: Workflow, plan: Plan, subject: Subject, project: Project, context: Context
+    workflow: Workflow, plan: Plan, subject: Subject, project: Project, runs: Runs
 ) -> Iterator[Cause]:
     """Yield a cause for each platform that no job builds, and for untested wheels."""
     yield from _untested(workflow, plan, project)
@@ -156,26 +181,69 @@ def check_built_wheels(
     if not builds:
         yield from _no_build(workflow)
         return
-    missing = [platform for platform in subject.platforms if platform.required]
     is_certain = all(
         not running.job.uses and all(is_understood(step) or step.run for step in running.job.steps)
         for running in workflow.running_jobs
     )
-    for running in builds:
-        for number, known in enumerate(job_contexts(running, context)):
-            label = label_of(running.job, number)
-            for step in all_steps(running.job.steps):
-                builder = _Builder(label, with_env(known, step.env), subject, project)
-                missing = [p for p in missing if not builder.may_build(running, step, p)]
-    first = builds[0]
-    where = step_location(first.workflow, first.job)
-    labels = ", ".join(dict.fromkeys(text for running in builds for text in running.job.runs_on))
-    for platform in missing:
-        if is_certain:
+    artifacts = artifacts_of(workflow, runs)
+    published = published_artifacts(workflow, artifacts, runs)
+    where = step_location(builds[0].workflow, builds[0].job)
+    labels = ", ".join(
+        dict.fromkeys(label for running in builds for label, _ in job_combinations(running, runs))
+    )
+    for platform in filter(lambda candidate: candidate.required, subject.platforms):
+        builders = _builders(builds, runs, subject, project, platform)
+        if builders:
+            yield from _lost(builders, artifacts, published, platform)
+        elif is_certain:
             message = f"builds no wheel for {platform.tag} on {labels}"
             yield cause("incomplete-release", where, message, platform=platform.tag)
         else:
             yield not_evaluated(where, f"may build no wheel for {platform.tag}")
+
+
+def _builders(
+    builds: Iterable[RunningJob], runs: Runs, subject: Subject, project: Project, platform: Platform
+) -> list[tuple[RunningJob, int]]:
+    """Return the jobs that may build a platform, with the number of their combination."""
+    return [
+        (running, number)
+        for running in builds
+        for number, (label, known) in enumerate(job_combinations(running, runs))
+        if any(
+            _Builder(label, with_env(known, step.env), subject, project).may_build(
+                running, step, platform
+            )
+            for step in all_steps(running.job.steps)
+        )
+    ]
+
+
+def _lost(
+    builders: list[tuple[RunningJob, int]],
+    artifacts: tuple[Artifact, ...],
+    published: frozenset[str] | None,
+    platform: Platform,
+) -> Iterator[Cause]:
+    """Yield a cause if no artifact that may have the wheel of a platform is published.
+
+    ``published`` has the names of the published artifacts; None if they are not known.
+    """
+    if published is None or any("publish" in tasks_of(running.job) for running, _ in builders):
+        return
+    sources = [
+        artifact
+        for artifact in artifacts
+        if not artifact.parts and (artifact.running, artifact.number) in builders
+    ]
+    names = tuple(artifact.name for artifact in sources if artifact.name is not None)
+    if not sources or len(names) < len(sources) or set(names) & published:
+        return
+    first = sources[0]
+    where = step_location(first.running.workflow, first.running.job, first.step)
+    message = f"uploads the wheel for {platform.tag} in {', '.join(names)}, but no publishing job"
+    facts = {"artifacts": names, "platform": platform.tag}
+    yield cause("artifact-lost", where, f"{message} gets this artifact", **facts)
 
 
 def _untested(workflow: Workflow, plan: Plan, project: Project) -> Iterator[Cause]:
@@ -229,9 +297,17 @@ class _Builder:
         if step.action == _BUILD:
             return self._cibuildwheel(step, env.keys(), platform)
         if step.run is None:
-            return True  # an action whose platforms are not known
+            return self._action(step, platform)
         found = [w for w in commands(step.run, step.shell) if command_task(w) == "build"]
         return any(self._command(words, env.keys(), platform) for words in found)
+
+    def _action(self, step: WorkflowStep, platform: Platform) -> bool:
+        """Return whether an action that is not cibuildwheel may build a platform."""
+        if step.with_.get("command", "") == "sdist":
+            return False
+        target = known_text(step.with_.get("target", ""), self._context)
+        is_cross = target is None or re.search(r"windows|darwin|apple|linux|musl", target)
+        return bool(is_cross) or self._is_system(platform.target)
 
     def _command(
         self, words: tuple[str, ...], variables: Iterable[str], platform: Platform

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal as OneOf
 
-from verification.pipeline.expression_syntax import (
+from verification.models.expression_syntax import (
     STATUS_FUNCTIONS,
     Access,
     BadExpression,
@@ -42,7 +42,8 @@ from verification.pipeline.expression_values import (
     truthy,
 )
 
-Status = OneOf["success", "failure", "cancelled"]
+Status = OneOf["success", "failure", "cancelled", "skipped"]
+"""With `skipped`, none of the functions `success`, `failure` and `cancelled` is true."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)\}|[{}]")
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from pydantic import JsonValue
 
-from verification.pipeline.expression_syntax import Scalar, number
+from verification.models.expression_syntax import Scalar, number, number_text
 
 
 class UnknownValue(Exception):
@@ -148,7 +148,7 @@ def text_of(value: Value) -> str:
         case bool() as switch:
             return str(switch).lower()
         case float() as quantity:
-            return _number_text(quantity)
+            return number_text(quantity)
         case str() as text:
             return text
         case Array():
@@ -259,9 +259,3 @@ def _number(value: Known) -> float:
             return number(value)
         case _:
             return math.nan
-
-
-def _number_text(quantity: float) -> str:
-    if math.isinf(quantity):
-        return "Infinity" if quantity > 0 else "-Infinity"
-    return "NaN" if math.isnan(quantity) else f"{quantity or 0:.15g}".upper()

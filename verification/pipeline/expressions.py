@@ -13,9 +13,7 @@ from typing import Self
 from pydantic import JsonValue
 
 from verification.models.base import Model
-from verification.models.workflow import Event, Workflow, WorkflowInput
-from verification.pipeline.expression_evaluation import Evaluation, Status
-from verification.pipeline.expression_syntax import (
+from verification.models.expression_syntax import (
     STATUS_FUNCTIONS,
     BadExpression,
     Call,
@@ -24,6 +22,8 @@ from verification.pipeline.expression_syntax import (
     pieces,
     tree_of,
 )
+from verification.models.workflow import Event, Workflow, WorkflowInput
+from verification.pipeline.expression_evaluation import Evaluation, Status
 from verification.pipeline.expression_values import UnknownValue, from_json, text_of, to_json
 
 __all__ = (
@@ -31,6 +31,7 @@ __all__ = (
     "Context",
     "UnknownValue",
     "evaluate",
+    "evaluated",
     "event_context",
     "fill",
     "has_no_expression",
@@ -105,6 +106,24 @@ def fill(text: str, context: Context) -> str:
     return "".join(
         part if isinstance(part, str) else text_of(evaluation.value(part)) for part in pieces(text)
     )
+
+
+def evaluated(value: JsonValue, context: Context) -> JsonValue:
+    """Return data in which the values replace the expressions.
+
+    Raises:
+        BadExpression: GitHub refuses an expression.
+        UnknownValue: one needs a value that is not known before the run.
+    """
+    match value:
+        case dict():
+            return {key: evaluated(item, context) for key, item in value.items()}
+        case list():
+            return [evaluated(item, context) for item in value]
+        case str() if "${{" in value:
+            return evaluate(value, context)
+        case _:
+            return value
 
 
 def is_true(text: str, context: Context) -> bool:
@@ -195,7 +214,7 @@ def with_env(context: Context, env: Mapping[str, str]) -> Context:
     for name, text in env.items():
         try:
             variables[name] = fill(text, context)
-        except UnknownValue:
+        except (BadExpression, UnknownValue):
             variables.pop(name, None)
     return context.extended(("env",), env=variables)
 

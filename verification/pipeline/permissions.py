@@ -10,8 +10,7 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.workflow import RunningJob, Workflow, WorkflowStep
 from verification.models.workflow_call import excess_permissions
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import job_contexts, known_text
-from verification.pipeline.expressions import Context
+from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.publishing import (
     PUBLISH_ACTION,
     Publication,
@@ -36,7 +35,7 @@ _ACTION_NEEDS: Mapping[str, Mapping[str, str]] = {
 _CONTENTS = {"contents": "write"}
 
 
-def check_permissions(workflow: Workflow, context: Context) -> Iterator[Cause]:
+def check_permissions(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
     """Yield a cause for each job whose token cannot do what its steps do.
 
     `permissions` of the job replaces that of the workflow. Without both, the repository decides,
@@ -44,7 +43,7 @@ def check_permissions(workflow: Workflow, context: Context) -> Iterator[Cause]:
     """
     identities = {
         (job_key(found.running), found.step.line)
-        for found in publications(workflow, context)
+        for found in publications(workflow, runs)
         if found.by_identity
     }
     for running in workflow.running_jobs:
@@ -61,6 +60,10 @@ def _needs(running: RunningJob, step: WorkflowStep) -> dict[str, str]:
     if step.continue_on_error not in (None, "false"):
         return {}
     action = (step.action or "").lower()
+    if action == "actions/download-artifact" and inputs_of(step).is_set("run-id"):
+        token = inputs_of(step).get("github-token")
+        is_other = inputs_of(step).is_set("github-token") and not _JOB_TOKEN.fullmatch(token)
+        return {} if is_other else {"actions": "read"}
     if action in _ACTION_NEEDS:
         return dict(_ACTION_NEEDS[action])
     if step.run is None:
@@ -126,14 +129,14 @@ def _sets_variables(running: RunningJob) -> bool:
 
 
 def check_publisher(
-    workflow: Workflow, publishers: tuple[TrustedPublisher, ...], context: Context
+    workflow: Workflow, publishers: tuple[TrustedPublisher, ...], runs: Runs
 ) -> Iterator[Cause]:
     """Yield the reasons why the index refuses the identity of the workflow, or does not use it.
 
     The index finds the publisher by the claim `job_workflow_ref`. This is the file that contains
     the job, not the file that calls it. Without a registration, nothing is compared.
     """
-    found = publications(workflow, context)
+    found = publications(workflow, runs)
     releases = [publication for publication in found if publication.default_index is not False]
     if found and not releases:
         first = found[0]
@@ -150,7 +153,7 @@ def check_publisher(
             message = "publishes with a stored token, so the registered publisher is not used"
             yield cause("publisher-unused", where, message)
         else:
-            yield from _publisher_causes(publication, publishers, context)
+            yield from _publisher_causes(publication, publishers, runs)
 
 
 def _foreign_publisher(workflow: Workflow) -> Iterator[Cause]:
@@ -169,7 +172,7 @@ def _location(publication: Publication) -> str:
 
 
 def _publisher_causes(
-    publication: Publication, publishers: tuple[TrustedPublisher, ...], context: Context
+    publication: Publication, publishers: tuple[TrustedPublisher, ...], runs: Runs
 ) -> Iterator[Cause]:
     running = publication.running
     job, file = running.job, running.workflow
@@ -184,7 +187,7 @@ def _publisher_causes(
         message = f"is a job of {file.path.name}, but the registered workflow is {registered}"
         facts = {"workflow": file.path.name, "registered": registered}
         yield cause("publisher-mismatch", where, message, **facts)
-    yield from _environment_causes(running, of_file or list(publishers), context)
+    yield from _environment_causes(running, of_file or list(publishers), runs)
     if running.callers and publication.action == PUBLISH_ACTION and publication.attests:
         message = "publishes attestations without `attestations: false`; their certificates"
         message += f" have the workflow that started, so the index refuses {file.path.name}"
@@ -193,12 +196,12 @@ def _publisher_causes(
 
 
 def _environment_causes(
-    running: RunningJob, publishers: list[TrustedPublisher], context: Context
+    running: RunningJob, publishers: list[TrustedPublisher], runs: Runs
 ) -> Iterator[Cause]:
     """Yield a cause if no registration has the environment of a job. An empty one fits each job."""
     where = step_location(running.workflow, running.job)
     registered = {publisher.environment for publisher in publishers}
-    environment = known_text(running.job.environment or "", job_contexts(running, context)[0])
+    environment = known_text(running.job.environment or "", job_contexts(running, runs)[0])
     if "" in registered:
         return
     if environment is None:

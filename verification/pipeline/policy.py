@@ -18,14 +18,13 @@ from verification.pipeline.built_wheels import (
     check_settings,
     check_source,
 )
-from verification.pipeline.contexts import for_event
-from verification.pipeline.expressions import Context
-from verification.pipeline.job_order import (
+from verification.pipeline.conditions import (
     check_conditions,
     check_interruption,
-    check_order,
     check_triggers,
 )
+from verification.pipeline.contexts import Runs, for_event
+from verification.pipeline.job_order import check_order
 from verification.pipeline.permissions import check_permissions, check_publisher, check_tokens
 from verification.pipeline.plan import Plan
 from verification.pipeline.release_page import check_release_page
@@ -58,44 +57,45 @@ def check_files(
         return (cause("publisher-mismatch", where, message, registered=plan.workflow),)
     repository = publishers[0].slug if publishers else ""
     try:
-        workflow, context = for_event(files.workflow, event, repository)
+        workflow, runs = for_event(files.workflow, event, repository)
         return sorted_causes(
             (
-                *_causes_of_files(files.workflow, event),
-                *_causes_of_jobs(workflow, context),
-                *check_publisher(workflow, publishers, context),
-                *check_source(workflow, event, context),
-                *check_package(workflow, plan, context),
-                *check_built_wheels(workflow, plan, subject, files.project, context),
-                *check_trials(workflow, files.project, plan, trials),
-                *check_release_page(workflow, trials, context),
+                *check_triggers(files.workflow, event, repository),
+                *check_conditions(files.workflow, event, repository),
+                *check_interruption(files.workflow, event, repository),
+                *_causes_of_files(files.workflow),
+                *_causes_of_jobs(workflow, runs),
+                *check_publisher(workflow, publishers, runs),
+                *check_source(workflow, event, runs),
+                *check_package(workflow, plan, runs),
+                *check_built_wheels(workflow, plan, subject, files.project, runs),
+                *check_trials(workflow, files, plan, trials),
+                *check_release_page(workflow, trials, runs),
             )
         )
     except BadWorkflow as error:
         return (_invalid(str(error).removeprefix(f"{files.workflow.path.parent}/")),)
 
 
-def _causes_of_files(workflow: Workflow, event: Event) -> list[Cause]:
+def _causes_of_files(workflow: Workflow) -> list[Cause]:
     """Return the causes of the rules that judge the text of the files."""
-    causes = [*check_triggers(workflow, event), *check_publishes(workflow)]
+    causes = [*check_publishes(workflow)]
     causes += check_tokens(workflow)
     for file in workflow.files:
         causes += [
-            *check_conditions(file),
-            *check_interruption(file),
             *check_inputs(file),
             *check_installs(file),
         ]
     return causes
 
 
-def _causes_of_jobs(workflow: Workflow, context: Context) -> list[Cause]:
+def _causes_of_jobs(workflow: Workflow, runs: Runs) -> list[Cause]:
     """Return the causes of the rules that judge what runs for the event."""
     return [
         *check_order(workflow),
-        *check_permissions(workflow, context),
+        *check_permissions(workflow, runs),
         *check_settings(workflow),
-        *check_transfer(workflow, context),
+        *check_transfer(workflow, runs),
     ]
 
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from verification.models.base import Model
 from verification.models.workflow import RunningJob, Workflow, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import job_contexts, known_text
+from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
 from verification.pipeline.shell import commands, option
 from verification.pipeline.tasks import all_steps, command_task
@@ -53,11 +53,11 @@ def is_credential(name: str) -> bool:
     return bool(_TOKEN_NAME.fullmatch(name.upper()))
 
 
-def publications(workflow: Workflow, context: Context) -> tuple[Publication, ...]:
-    """Return the publications of a workflow that runs in ``context``."""
+def publications(workflow: Workflow, runs: Runs) -> tuple[Publication, ...]:
+    """Return the publications of the part of a workflow that can run."""
     found = []
     for running in workflow.running_jobs:
-        known = job_contexts(running, context)[0]
+        known = job_contexts(running, runs)[0]
         for step in all_steps(running.job.steps):
             env = {**running.workflow.env, **running.job.env, **step.env}
             if step.action == PUBLISH_ACTION:
@@ -109,9 +109,25 @@ def _by_commands(
             action="",
             default_index=None if "$" in index else _is_default(index),
             by_identity=identity,
-            folder=None,
+            folder=_published_folder(words, step),
             skips_existing="--skip-existing" in words,
         )
+
+
+def _published_folder(words: tuple[str, ...], step: WorkflowStep) -> str | None:
+    """Return the folder of the files that a command publishes, or None if it is not known.
+
+    `uv publish` without a name publishes `dist`.
+    """
+    if step.working_directory or words[0] not in ("twine", "uv"):
+        return None
+    names = [
+        word for word in words[1:] if "/" in word and "://" not in word and not word.startswith("-")
+    ]
+    if not names and words[0] == "uv":
+        names = ["dist/*"]
+    folders = {posixpath.dirname(posixpath.normpath(name)) for name in names}
+    return folders.pop() if len(folders) == 1 and "$" not in "".join(names) else None
 
 
 def _is_default(index: str) -> bool:

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from verification.models.cause import Cause
 from verification.models.workflow import RunningJob, Workflow, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import job_contexts, known_text
+from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
 from verification.pipeline.tasks import jobs_with
 from verification.pipeline.trials import TrialRelease, Trials, validate_job
@@ -32,10 +32,10 @@ _RELEASE = "softprops/action-gh-release"
 _NOTES = ("body", "body_path")
 
 
-def check_release_page(workflow: Workflow, trials: Trials, context: Context) -> Iterator[Cause]:
+def check_release_page(workflow: Workflow, trials: Trials, runs: Runs) -> Iterator[Cause]:
     """Yield the causes of the release page: another tag, no notes, missing or replaced files."""
     for running in jobs_with(workflow, "create-release"):
-        known = job_contexts(running, context)[0]
+        known = job_contexts(running, runs)[0]
         for step in running.job.steps_with(_RELEASE):
             where = step_location(running.workflow, running.job, step)
             yield from _input_causes(where, step)
@@ -43,8 +43,7 @@ def check_release_page(workflow: Workflow, trials: Trials, context: Context) -> 
             for trial in trials.results:
                 if trial.release.valid and not trial.exit_code:
                     trial_context = _of_trial(known, trial.release)
-                    outputs = _needs_outputs(workflow, trial.outputs)
-                    values = trial_context.extended(("needs",), needs=outputs)
+                    values = _with_outputs(trial_context, workflow, trial.outputs)
                     yield from _page_causes(where, running, step, trial.release, values)
 
 
@@ -92,9 +91,18 @@ def _of_trial(context: Context, release: TrialRelease) -> Context:
     return context.extended(github=values)
 
 
-def _needs_outputs(workflow: Workflow, outputs: Mapping[str, str]) -> dict[str, JsonValue]:
+def _with_outputs(context: Context, workflow: Workflow, outputs: Mapping[str, str]) -> Context:
+    """Return a context with the outputs of the job that the trial ran."""
     job = validate_job(workflow)
-    return {job.id: {"outputs": dict(outputs), "result": "success"}} if job else {}
+    if job is None:
+        return context
+    needs = context.values.get("needs")
+    known: dict[str, JsonValue] = dict(needs) if isinstance(needs, dict) else {}
+    known[job.id] = {"outputs": dict(outputs), "result": "success"}
+    unknown = context.unknown - {f"needs.{job.id}.outputs".lower(), f"needs.{job.id}".lower()}
+    return context.model_copy(
+        update={"unknown": unknown, "values": {**context.values, "needs": known}}
+    )
 
 
 def _page_causes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class RepositoryFiles(Model):
     fault: str
     """The reason why the workflow is invalid; empty if it is valid or does not exist."""
     project: Project
+    versions: Mapping[str, str] = {}
+    """The version in each pyproject.toml at or near the root of the repository, by its path."""
 
 
 def load(repository: Path, plan: Plan) -> RepositoryFiles:
@@ -74,7 +77,23 @@ def load(repository: Path, plan: Plan) -> RepositoryFiles:
             workflow = _with_names(with_local_actions(read, repository))
         except BadWorkflow as error:
             fault = str(error).removeprefix(f"{folder}/")
-    return RepositoryFiles(workflows=tuple(names), workflow=workflow, fault=fault, project=project)
+    return RepositoryFiles(
+        workflows=tuple(names),
+        workflow=workflow,
+        fault=fault,
+        project=project,
+        versions=dict(_versions(repository)),
+    )
+
+
+def _versions(repository: Path) -> Iterator[tuple[str, str]]:
+    for pattern in ("pyproject.toml", "*/pyproject.toml", "*/*/pyproject.toml"):
+        for path in repository.glob(pattern):
+            try:
+                version = _version(tomllib.loads(path.read_text("utf-8")))
+            except (OSError, ValueError):
+                continue
+            yield path.relative_to(repository).as_posix(), version or ""
 
 
 def _with_names(workflow: Workflow) -> Workflow:

@@ -6,6 +6,7 @@ a new folder with the files of this release (`verification.session.validate_job`
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
@@ -14,7 +15,7 @@ from verification.models.cause import Cause
 from verification.models.subject import Subject
 from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.plan import Plan
-from verification.pipeline.repository_files import Project
+from verification.pipeline.repository_files import RepositoryFiles
 from verification.pipeline.shell import commands
 from verification.pipeline.tasks import jobs_with, step_tasks
 from verification.pipeline.workflow_causes import (
@@ -162,9 +163,10 @@ def _invalid_releases(subject: Subject, version: str, prefix: str) -> Iterator[T
 
 
 def check_trials(
-    workflow: Workflow, project: Project, plan: Plan, trials: Trials
+    workflow: Workflow, files: RepositoryFiles, plan: Plan, trials: Trials
 ) -> Iterator[Cause]:
     """Yield a cause for each release that the check of the version wrongly accepts or refuses."""
+    project = files.project
     job = validate_job(workflow)
     if job is None:
         for running in jobs_with(workflow, "check-version")[:1]:
@@ -178,6 +180,10 @@ def check_trials(
         yield not_evaluated(where, trials.not_tried_reason)
     refused = [trial for trial in trials.results if trial.release.valid and trial.exit_code]
     if any(_NOT_FOUND.search(trial.output) for trial in refused):
+        if other := _other_project(job, files, plan):
+            message = f"compares the tag with the version in {other}, not in {plan.package_dir}"
+            yield cause("validation-wrong", where, message, file=other)
+            return
         reason = f"needs more than the files of a trial: {_last_line(refused[0].output)}"
         yield not_evaluated(where, reason)
         return
@@ -192,6 +198,21 @@ def check_trials(
             continue
         message = f"accepts an invalid release with {release.title} (tag {release.tag})"
         yield possible_cause("validation-wrong", where, message, release=release.title)
+
+
+def _other_project(job: WorkflowJob, files: RepositoryFiles, plan: Plan) -> str:
+    """Return the path of another pyproject.toml that the scripts read instead; empty if none.
+
+    It is not the fault if that file has the version of the package, too.
+    """
+    scripts = [step for step in job.steps if step.run is not None]
+    if any(step.working_directory or "cd " in (step.run or "") for step in scripts):
+        return ""
+    text = "\n".join(step.run or "" for step in scripts)
+    paths = [posixpath.normpath(path) for path in re.findall(r"[\w./-]*pyproject\.toml", text)]
+    own = posixpath.normpath(f"{plan.package_dir}/pyproject.toml")
+    others = [path for path in paths if files.versions.get(path, "") != files.project.version]
+    return others[0] if others and own not in paths else ""
 
 
 def _reads_files(job: WorkflowJob) -> bool:

@@ -26,6 +26,13 @@ _MAX_TAGS_PER_PUSH = 3
 _TAG = "refs/tags/"
 _BRANCH = "refs/heads/"
 _PULL_REQUESTS = {"pull_request", "pull_request_target"}
+_WITH_BASE = {*_PULL_REQUESTS, "merge_group", "workflow_run"}
+_FROM_DEFAULT_BRANCH = {"repository_dispatch", "schedule", "workflow_dispatch", "workflow_run"}
+"""The events for which GitHub reads `on` from the file of the default branch (its documentation,
+"Events that trigger workflows")."""
+_PATTERN_FILTERS = {
+    f"{kind}{suffix}" for kind in ("branches", "tags", "paths") for suffix in ("", "-ignore")
+} | {"workflows"}
 _PULL_REQUEST_TYPES = ("opened", "synchronize", "reopened")
 _SKIP = re.compile(r"\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
 _SKIP_TRAILER = re.compile(r"\n\n\s*(?:.+\n)*skip-checks: ?true\s*\Z", re.IGNORECASE)
@@ -33,7 +40,7 @@ _RANGE = re.compile(r"[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]")
 
 
 def decide(workflow: Workflow, event: Event) -> Decision:
-    """Decide whether an event starts a workflow.
+    """Decide whether an event starts a workflow, whose file is the one at the event's ref.
 
     Raises:
         BadWorkflow: a filter of the event has an invalid pattern.
@@ -42,18 +49,24 @@ def decide(workflow: Workflow, event: Event) -> Decision:
     if trigger is None:
         events = ", ".join(workflow.on) or "no event"
         return _no(f"`on` has {events}, not {event.name}")
-    for patterns in trigger.filters.values():
-        for pattern in patterns:
+    for key in _PATTERN_FILTERS & trigger.filters.keys():
+        for pattern in trigger.filters[key]:
             compiled(workflow, pattern)
     if event.by_workflow and event.name not in ("workflow_dispatch", "repository_dispatch"):
         return _no("events that a job causes with GITHUB_TOKEN start no workflow")
+    if event.name in _FROM_DEFAULT_BRANCH and not event.on_default_branch:
+        return _no(
+            f"GitHub reads `on.{event.name}` from the default branch, which has no such file"
+        )
     match event.name:
         case "push":
             return _decide_push(workflow, trigger, event)
-        case name if name in _PULL_REQUESTS or name == "workflow_run":
-            return _decide_base(workflow, trigger, event)
-        case name:
-            return _yes(f"every {name} starts the workflow")
+        case "workflow_call":
+            return _no("only a job that calls the workflow starts it")
+        case "workflow_dispatch":
+            return _decide_dispatch(trigger, event)
+        case _:
+            return _decide_type(workflow, trigger, event)
 
 
 def decide_patterns(workflow: Workflow, patterns: Iterable[Pattern], name: str) -> bool:
@@ -168,19 +181,44 @@ def _decide_push(workflow: Workflow, trigger: Trigger, event: Event) -> Decision
     return decision
 
 
-def _decide_base(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
-    """Decide for the events `pull_request` and `workflow_run`.
+def _decide_dispatch(trigger: Trigger, event: Event) -> Decision:
+    """Decide for `workflow_dispatch` by its ref and its inputs, as the API of GitHub does."""
+    if event.ref and not event.ref.startswith((_TAG, _BRANCH)):
+        return _no(f"{event.ref!r} is neither a branch nor a tag")
+    if unknown := sorted(event.inputs.keys() - trigger.inputs.keys()):
+        return _no(f"`on.workflow_dispatch` has no input {', '.join(unknown)}")
+    for name, declared in trigger.inputs.items():
+        text = event.inputs.get(name, declared.default_text)
+        if declared.required and not text:
+            return _no(f"the required input {name} has no value")
+        if declared.type == "choice" and text and text not in declared.options:
+            return _no(f"the input {name} is {text!r}, not one of {', '.join(declared.options)}")
+        if declared.type == "boolean" and text.lower() not in ("true", "false"):
+            return _no(f"the input {name} is {text!r}, not true or false")
+    return _yes("`on.workflow_dispatch` accepts these inputs")
 
-    The type, the base branch and the changed files count."""
+
+def _decide_type(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:
+    """Decide for the other events by their type, base branch, changed files and earlier workflow.
+
+    An event without a type fits every filter of types.
+    """
     if event.name == "pull_request" and _skipped(event.message):
         return _no("the commit message skips workflows")
     types = [pattern.text for pattern in trigger.filters.get("types", ())]
     if not types and event.name in _PULL_REQUESTS:
         types = list(_PULL_REQUEST_TYPES)
     if types and event.type and event.type not in types:
-        return _no(f"`types` has {', '.join(types)}, not {event.type}")
-    decision = _decide_name(workflow, trigger, "branches", event.base)
-    return _decide_paths(workflow, trigger, event, decision) if decision else decision
+        return _no(f"`on.{event.name}.types` has {', '.join(types)}, not {event.type}")
+    workflows = trigger.filters.get("workflows", ())
+    if event.workflow and workflows and not decide_patterns(workflow, workflows, event.workflow):
+        return _no(f"`on.{event.name}.workflows` does not include {event.workflow}")
+    if event.name in _WITH_BASE:
+        decision = _decide_name(workflow, trigger, "branches", event.base)
+        return _decide_paths(workflow, trigger, event, decision) if decision else decision
+    if types and event.type:
+        return _yes(f"`on.{event.name}.types` includes {event.type}")
+    return _yes(f"every {event.name} starts the workflow")
 
 
 def _decide_name(workflow: Workflow, trigger: Trigger, kind: str, name: str) -> Decision:

@@ -16,9 +16,9 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import job_contexts, known_text
+from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
-from verification.pipeline.publishing import PUBLISH_ACTION, Publication, publications
+from verification.pipeline.publishing import Publication, publications
 from verification.pipeline.shell import commands, option
 from verification.pipeline.tasks import (
     all_steps,
@@ -28,13 +28,19 @@ from verification.pipeline.tasks import (
     step_tasks,
     tasks_of,
 )
-from verification.pipeline.workflow_causes import cause, not_evaluated, step_location
+from verification.pipeline.workflow_causes import (
+    cause,
+    not_evaluated,
+    possible_cause,
+    step_location,
+)
 
 _DOWNLOAD = "actions/download-artifact"
 _UPLOAD = "actions/upload-artifact"
 _BUILD = "pypa/cibuildwheel"
 _INSPECT = "hynek/build-and-inspect-python-package"
 _MERGE = "actions/upload-artifact/merge"
+_EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
 _MAJOR = re.compile(r"v?(\d+)")
 _MERGES_NAMES = 4
 """The first version of the artifact actions in which a name of an artifact is unique in a run."""
@@ -45,8 +51,12 @@ class Artifact(Model):
 
     name: str | None
     """The name; None if it is not known before a run."""
+    shape: str = ""
+    """The name as a pattern, with `*` for each value that is not known."""
     running: RunningJob
     step: WorkflowStep
+    number: int = 0
+    """The number of the combination of the matrix."""
     built: bool
     """True if the job builds files, so that the artifact can have files of the release."""
     parts: tuple[str, ...] = ()
@@ -67,41 +77,43 @@ def wheels_folder(job: WorkflowJob) -> str | None:
     return None
 
 
-def check_transfer(workflow: Workflow, context: Context) -> Iterator[Cause]:
+def check_transfer(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
     """Yield a cause for each step that loses files of the release between the jobs."""
-    artifacts = _artifacts(workflow, context)
+    artifacts = artifacts_of(workflow, runs)
     yield from _repeated_names(artifacts)
     for running in workflow.running_jobs:
-        yield from _upload_causes(running, context)
+        yield from _upload_causes(running, runs)
         for step in all_steps(running.job.steps):
             if step.action == _DOWNLOAD:
-                yield from _download_causes(workflow, running, step, artifacts, context)
+                yield from _download_causes(workflow, running, step, artifacts, runs)
             elif step.action == _MERGE:
-                yield from _merge_causes(workflow, running, step, artifacts, context)
-    for publication in publications(workflow, context):
-        yield from _publication_causes(workflow, publication, artifacts, context)
-    yield from _lost(workflow, artifacts, context)
+                yield from _merge_causes(workflow, running, step, artifacts, runs)
+    for publication in publications(workflow, runs):
+        yield from _publication_causes(workflow, publication, artifacts, runs)
 
 
 # ---- uploads ----
 
 
-def _artifacts(workflow: Workflow, context: Context) -> tuple[Artifact, ...]:
+def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
     """Return the artifacts of a run. A merge comes after the artifacts that it merges."""
     found: list[Artifact] = []
     merges: list[tuple[RunningJob, WorkflowStep, Context]] = []
     for running in workflow.running_jobs:
         built = "build" in tasks_of(running.job)
-        for known in job_contexts(running, context):
+        for number, known in enumerate(job_contexts(running, runs)):
             for step in all_steps(running.job.steps):
                 inner = with_env(known, step.env)
-                if step.action == _UPLOAD:
-                    name = known_text(inputs_of(step).get("name") or "artifact", inner)
-                    found.append(Artifact(name=name, running=running, step=step, built=built))
-                elif step.action == _INSPECT:
+                if step.action in (_UPLOAD, _INSPECT):
+                    text = _name_of(step)
                     found.append(
                         Artifact(
-                            name=_inspect_name(step, inner), running=running, step=step, built=True
+                            name=known_text(text, inner),
+                            shape=_EXPRESSION.sub("*", text),
+                            running=running,
+                            step=step,
+                            number=number,
+                            built=built,
                         )
                     )
                 elif step.action == _MERGE:
@@ -122,20 +134,32 @@ def _artifacts(workflow: Workflow, context: Context) -> tuple[Artifact, ...]:
     return tuple(found)
 
 
-def _inspect_name(step: WorkflowStep, context: Context) -> str | None:
-    """Return the name of the artifact of the action that builds and uploads in one step."""
-    suffix = known_text(step.with_.get("upload-name-suffix", ""), context)
-    return None if suffix is None else f"Packages{suffix}"
+def _name_of(step: WorkflowStep) -> str:
+    """Return the name of the artifact that a step uploads, with its expressions."""
+    if step.action == _INSPECT:
+        return f"Packages{step.with_.get('upload-name-suffix', '')}"
+    return inputs_of(step).get("name") or "artifact"
 
 
 def _matching(artifacts: Iterable[Artifact], pattern: str, context: Context) -> list[Artifact]:
     """Return the artifacts whose name a pattern matches, or may match."""
     text = known_text(pattern, context)
-    return [
-        artifact
-        for artifact in artifacts
-        if text is None or artifact.name is None or _matches(artifact.name, text)
-    ]
+    return [artifact for artifact in artifacts if text is None or _may_match(artifact, text)]
+
+
+def _may_match(artifact: Artifact, pattern: str) -> bool:
+    """Return whether a pattern matches the name of an artifact, or may match it."""
+    if artifact.name is not None:
+        return _matches(artifact.name, pattern)
+    return any(_are_compatible(artifact.shape, text) for text in expanded(pattern))
+
+
+def _are_compatible(first: str, second: str) -> bool:
+    """Return whether the beginnings and the ends of two patterns with `*` fit together."""
+    starts = (first.partition("*")[0], second.partition("*")[0])
+    ends = (first.rpartition("*")[2], second.rpartition("*")[2])
+    is_start = starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])
+    return is_start and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -183,13 +207,13 @@ def _repeated_names(artifacts: Iterable[Artifact]) -> Iterator[Cause]:
             yield cause("artifact-lost", where, message, artifacts=(key[0],))
 
 
-def _upload_causes(running: RunningJob, context: Context) -> Iterator[Cause]:
+def _upload_causes(running: RunningJob, runs: Runs) -> Iterator[Cause]:
     """Yield a cause if no upload of a job has the folder into which it builds."""
     steps = list(all_steps(running.job.steps))
     uploads = [step for step in steps if step.action == _UPLOAD]
     if not uploads or not all(map(_keeps_files, steps)):
         return
-    for known in job_contexts(running, context):
+    for known in job_contexts(running, runs):
         outputs = [folder for step in steps for folder in _outputs(step, known)]
         paths = [_paths(step, with_env(known, step.env)) for step in uploads]
         if None in outputs or None in paths:
@@ -231,8 +255,13 @@ def _outputs(step: WorkflowStep, context: Context) -> Iterator[str | None]:
 def _command_output(step: WorkflowStep, words: tuple[str, ...]) -> str | None:
     names = [word for word in words[1:] if not word.startswith("-")]
     folder = option(words, "-o", "--outdir", "--out-dir", "--output-dir", "-w", "--wheel-dir")
-    if "$" in folder or step.working_directory or words[0] not in ("build", "pyproject-build"):
+    if "$" in folder or step.working_directory:
         return None
+    if words[0] == "cibuildwheel":
+        return posixpath.normpath(folder or "wheelhouse")
+    if words[0] not in ("build", "pyproject-build") and words[:2] != ("uv", "build"):
+        return None
+    names = names[1:] if words[0] == "uv" else names
     if not folder:
         sources = [name for name in names if name != folder]
         return "dist" if not sources or sources == ["."] else None
@@ -281,7 +310,11 @@ def _selected(
     if name is None or known_text(pattern, context) is None:
         return None
     if name:
-        return [artifact for artifact in artifacts if artifact.name in (name, None)]
+        return [
+            artifact
+            for artifact in artifacts
+            if artifact.name == name or (artifact.name is None and _may_match(artifact, name))
+        ]
     return _matching(artifacts, pattern or "*", context)
 
 
@@ -290,18 +323,20 @@ def _download_causes(
     running: RunningJob,
     step: WorkflowStep,
     artifacts: tuple[Artifact, ...],
-    context: Context,
+    runs: Runs,
 ) -> Iterator[Cause]:
     """Yield a cause if an artifact does not exist, or may not exist yet."""
     where = step_location(running.workflow, running.job, step)
-    known = with_env(job_contexts(running, context)[0], step.env)
+    known = with_env(job_contexts(running, runs)[0], step.env)
     selected = _selected(step, artifacts, known)
     if selected is None:
         return
     available = _available(workflow, running, artifacts)
     early = [artifact for artifact in selected if artifact not in available]
     what = inputs_of(step).get("name") or inputs_of(step).get("pattern") or "all artifacts"
-    if early and all(artifact.name is not None for artifact in early):
+    # An artifact whose name is not known may be another one than that of the download.
+    is_certain = all(artifact.name is not None for artifact in early) or early == selected
+    if early and is_certain:
         others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
         message = f"downloads {what}, but does not wait for {', '.join(others)}"
         yield cause("job-order", where, message, job=running.id, other=others)
@@ -325,10 +360,10 @@ def _merge_causes(
     running: RunningJob,
     step: WorkflowStep,
     artifacts: tuple[Artifact, ...],
-    context: Context,
+    runs: Runs,
 ) -> Iterator[Cause]:
     where = step_location(running.workflow, running.job, step)
-    known = with_env(job_contexts(running, context)[0], step.env)
+    known = with_env(job_contexts(running, runs)[0], step.env)
     pattern = inputs_of(step).get("pattern") or "*"
     uploads = [artifact for artifact in artifacts if artifact.step.action != _MERGE]
     selected = _matching(uploads, pattern, known)
@@ -348,21 +383,22 @@ def _merge_causes(
 
 
 def _publication_causes(
-    workflow: Workflow, publication: Publication, artifacts: tuple[Artifact, ...], context: Context
+    workflow: Workflow, publication: Publication, artifacts: tuple[Artifact, ...], runs: Runs
 ) -> Iterator[Cause]:
     running, step = publication.running, publication.step
     where = step_location(running.workflow, running.job, step)
-    if publication.skips_existing:
+    if publication.skips_existing and publication.default_index is not False:
         message = "skips files that the index already has, even if their content is different"
-        yield cause("failure-ignored", where, message)
+        yield possible_cause("failure-ignored", where, message)
     steps = list(all_steps(running.job.steps))
     before = steps[: steps.index(step)]
-    if publication.action != PUBLISH_ACTION or not all(map(_keeps_files, before)):
+    if not all(map(_keeps_files, before)) or (step.run and not _keeps_files(step)):
         return
     if publication.folder is None:
-        yield not_evaluated(where, f"publishes {inputs_of(step).get('packages-dir')}")
+        if publication.action:
+            yield not_evaluated(where, f"publishes {inputs_of(step).get('packages-dir')}")
         return
-    known = job_contexts(running, context)[0]
+    known = job_contexts(running, runs)[0]
     folders = _folders(workflow, running, before, artifacts, known)
     if folders is None:
         return
@@ -370,10 +406,14 @@ def _publication_causes(
         yield cause(
             "artifact-lost", where, "has no files to publish: it neither builds nor downloads"
         )
-    elif publication.folder not in folders:
+    elif not any(fnmatch.fnmatchcase(folder, publication.folder) for folder in folders):
         listed = ", ".join(folders)
         message = f"publishes {publication.folder}, but the files are in {listed}"
         yield cause("artifact-lost", where, message, folder=publication.folder)
+
+
+def _merges(step: WorkflowStep) -> bool:
+    return inputs_of(step).switch("merge-multiple") == "true"
 
 
 def _folders(
@@ -394,15 +434,20 @@ def _folders(
         if step.action != _DOWNLOAD:
             continue
         known = with_env(context, step.env)
-        path = known_text(inputs_of(step).get("path"), known)
+        path = known_text(inputs_of(step).get("path") or ".", known)
         selected = _selected(step, available, known)
-        if path is None or selected is None:
+        if path is None:
             return None
         root = posixpath.normpath(path)
+        if selected is None:
+            if not (inputs_of(step).get("name") or _merges(step)):
+                return None
+            folders.append(root)
+            continue
         if nested := [item for item in selected if item.nested]:
             folders += [posixpath.join(root, part) for item in nested for part in item.parts]
             continue
-        is_flat = inputs_of(step).get("name") or inputs_of(step).switch("merge-multiple") == "true"
+        is_flat = bool(inputs_of(step).get("name")) or _merges(step)
         # With one match, the versions of the action differ.
         if is_flat or len(selected) <= 1:
             folders.append(root)
@@ -411,34 +456,40 @@ def _folders(
     return tuple(dict.fromkeys(folders))
 
 
-def _lost(workflow: Workflow, artifacts: tuple[Artifact, ...], context: Context) -> Iterator[Cause]:
-    """Yield a cause for each artifact of a matrix of which other parts are published, but not it.
+def published_artifacts(
+    workflow: Workflow, artifacts: tuple[Artifact, ...], runs: Runs
+) -> frozenset[str] | None:
+    """Return the names of the uploaded artifacts whose files are published.
 
-    Another job can use an artifact that is not published. But the combinations of one matrix build
-    the same files for different platforms.
+    It is None if this is not known, or if no publishing job downloads an artifact.
     """
     published: set[str] = set()
-    for publication in publications(workflow, context):
+    for publication in publications(workflow, runs):
         running = publication.running
         available = _available(workflow, running, artifacts)
+        known = job_contexts(running, runs)[0]
         for step in all_steps(running.job.steps):
             if step.action == _DOWNLOAD:
-                known = with_env(job_contexts(running, context)[0], step.env)
-                selected = _selected(step, available, known)
+                inner = with_env(known, step.env)
+                selected = _selected(step, available, inner)
                 if selected is None or any(artifact.name is None for artifact in selected):
-                    return
-                published |= {name for artifact in selected for name in artifact.origins}
-    if not published:
-        return
-    by_step: dict[tuple[str, int], list[Artifact]] = {}
-    for artifact in artifacts:
-        if artifact.built and not artifact.parts and artifact.name:
-            key = (artifact.running.workflow.path.name, artifact.step.line)
-            by_step.setdefault(key, []).append(artifact)
-    for group in by_step.values():
-        lost = tuple(artifact.name or "" for artifact in group if artifact.name not in published)
-        if lost and len(lost) < len(group) and any(a.name in published for a in group):
-            first = group[0]
-            where = step_location(first.running.workflow, first.running.job, first.step)
-            message = f"uploads {', '.join(lost)}, but no publishing job gets this artifact"
-            yield cause("artifact-lost", where, message, artifacts=lost)
+                    return None
+                taken = _taken(publication, step, selected, inner)
+                published |= {name for artifact in taken for name in artifact.origins}
+    return frozenset(published) or None
+
+
+def _taken(
+    publication: Publication, step: WorkflowStep, selected: list[Artifact], context: Context
+) -> list[Artifact]:
+    """Return the artifacts of a download whose folders the publication reads."""
+    folder = publication.folder
+    path = known_text(inputs_of(step).get("path") or ".", context)
+    is_flat = bool(inputs_of(step).get("name")) or _merges(step)
+    if folder is None or path is None or is_flat or len(selected) <= 1:
+        return selected
+    return [
+        artifact
+        for artifact in selected
+        if fnmatch.fnmatchcase(posixpath.normpath(f"{path}/{artifact.name}"), folder)
+    ]

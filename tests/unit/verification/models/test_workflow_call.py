@@ -154,3 +154,35 @@ def test_a_call_that_github_refuses_is_refused(
 ) -> None:
     with pytest.raises(BadWorkflow, match=data):
         loaded(tmp_path, uses, **called)
+
+
+INPUTS = """\
+on: {workflow_call: {inputs: {Version: {type: string, required: true}, n: {type: number}}}}
+jobs: {publish: {runs-on: a, steps: [{run: a}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "data"),
+    [
+        ("", "version"),
+        ("    with: {n: 1}\n", "version"),
+        ("    with: {version: 1, other: 2}\n", "other"),
+    ],
+)
+def test_a_call_with_missing_or_unknown_inputs_is_refused(
+    given: str, data: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadWorkflow, match=rf"publish\.yml:4: .*upload\.yml, .*{data}"):
+        loaded(tmp_path, caller=CALLER + given, upload=INPUTS)
+
+
+def test_a_call_with_the_required_inputs_is_accepted(tmp_path: Path) -> None:
+    assert loaded(tmp_path, caller=f"{CALLER}    with: {{version: 1}}\n", upload=INPUTS).called
+
+
+def test_a_workflow_of_the_same_repository_can_be_named_in_two_ways(tmp_path: Path) -> None:
+    (called,) = loaded(tmp_path, f"$/{WORKFLOWS}/upload.yml", upload=CALLED).called.values()
+
+    assert called.path == tmp_path / WORKFLOWS / "upload.yml"
+    assert called.origin == ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from verification.models.errors import WrongUse
-from verification.models.workflow import SCOPES, BadWorkflow, Workflow
+from verification.models.workflow import SCOPES, BadWorkflow, Workflow, WorkflowInput
 from verification.models.workflow_file import expand, load, parse
 
 PATH = Path(".github/workflows/demo.yml")
@@ -56,15 +56,28 @@ def test_on_is_a_string_and_not_a_boolean() -> None:
     workflow = read(text)
 
     assert list(workflow.on) == ["push"]
-    assert workflow.jobs["one"].env == {"A": "yes", "B": "off", "C": "1.10"}
+    assert workflow.jobs["one"].env == {"A": "yes", "B": "off", "C": "1.1"}
 
 
 def test_values_become_strings_as_on_github() -> None:
-    steps = "steps: [{uses: a/b@c, with: {a: True, b: 0x10, c: ~, d: 'x'}}]\n"
+    # A number loses its form: the version 3.10 becomes 3.1.
+    values = "a: True, b: 0x10, c: ~, d: 'x', e: 3.10, f: '3.10', g: 1e3, h: 007, i: -.INF, j: .NaN"
+    steps = f"steps: [{{uses: a/b@c, with: {{{values}}}}}]\n"
 
     (step,) = read(job(f"runs-on: x\n{steps}")).jobs["one"].steps
 
-    assert step.with_ == {"a": "true", "b": "0x10", "c": "", "d": "x"}
+    assert step.with_ == {
+        "a": "true",
+        "b": "16",
+        "c": "",
+        "d": "x",
+        "e": "3.1",
+        "f": "3.10",
+        "g": "1000",
+        "h": "7",
+        "i": "-Infinity",
+        "j": "NaN",
+    }
 
 
 def test_anchors_are_resolved() -> None:
@@ -80,7 +93,13 @@ def test_anchors_are_resolved() -> None:
         ("on: push\njobs: [", 2, "YAML"),
         ("on: {push: {tags: [*x]}}\njobs: {}\n", 1, "* ! &"),
         ("on:\n  push:\n    tags:\n      - !x\njobs: {}\n", 4, "`on.push.tags`"),
-        ("on:\n  push:\n    tags:\n      - 1.10\njobs: {}\n", 4, "'1.10'"),
+        ("on: {push: {tags: [~]}}\njobs: {}\n", 1, "`on.push.tags`"),
+        ("on: {release: {types: [publish]}}\njobs: {}\n", 1, "'publish'"),
+        ("on: {release: {type: [x]}}\njobs: {}\n", 1, "'type'"),
+        ("on: {schedule: [{con: x}]}\njobs: {}\n", 1, "`cron`"),
+        ("on: {workflow_call: {inputs: {a: {default: x}}}}\njobs: {}\n", 1, "`type`"),
+        ("on: {workflow_call: {inputs: {a: {type: choice}}}}\njobs: {}\n", 1, "'choice'"),
+        ("on: {workflow_dispatch: {inputs: {a: {type: text}}}}\njobs: {}\n", 1, "'text'"),
         ("on: push\n", 1, "`jobs`"),
         ("jobs: {}\n", 1, "`on`"),
         ("on: push\njobs: {}\n", 2, "`jobs`"),
@@ -104,7 +123,22 @@ def test_anchors_are_resolved() -> None:
         (job("runs-on: x\nsteps: []"), 5, "`steps`"),
         (job("runs-on: x\nsteps: [{name: a}]"), 5, "`uses` and `run`"),
         (job("runs-on: x\nsteps: [{uses: a/b@c, run: d}]"), 5, "`uses` and `run`"),
-        (job("runs-on: x\nsteps: [{parallel: [{run: a}]}]"), 5, "'parallel'"),
+        (job("runs-on: x\nsteps: [{parallel: [{name: a}]}]"), 5, "`uses` and `run`"),
+        (job("runs-on: x\nuses: ./a\nsteps: [{run: a}]"), 4, "`uses`"),
+        ("on: push\njobs: {__a: {runs-on: x, steps: [{run: a}]}}\n", 2, "'__a'"),
+        ("on: push\njobs: {a: {uses: ./b}, A: {uses: ./b}}\n", 2, "'a'"),
+        # expressions
+        (job("runs-on: x\nsteps:\n- run: echo ${{ github.ref"), 6, "}}"),
+        (job("runs-on: x\nsteps:\n- run: echo ${{ }}"), 6, "''"),
+        (job("runs-on: x\nsteps: [{run: a}]\nif: github.ref = 'x'"), 6, "'='"),
+        (job("runs-on: x\nsteps: [{run: a}]\nif: startswith(ref, 'x')"), 6, "'ref'"),
+        (job("runs-on: x\nsteps: [{run: a}]\nif: secrets.A != ''"), 6, "`secrets`"),
+        (job("runs-on: x\nsteps: [{run: a}]\nif: env.A"), 6, "`env`"),
+        (job("runs-on: x\nsteps: [{run: a, if: secrets.A}]"), 5, "`secrets`"),
+        (job("runs-on: '${{ env.A }}'\nsteps: [{run: a}]"), 4, "`env`"),
+        (job("runs-on: x\nsteps: [{run: 'a ${{ always() }}'}]"), 5, "`always()`"),
+        (job("runs-on: x\nsteps: [{uses: 'a/b@${{ github.sha }}'}]"), 5, "`github`"),
+        (job("uses: './${{ github.sha }}'"), 4, "`github`"),
         (job("runs-on: x\nsteps:\n- {run: a, id: b}\n- {run: a, id: b}"), 6, "'b'"),
         (job(RUNS + "needs: two"), 3, "'two'"),
         (job(RUNS + "needs: one"), 3, ": one"),
@@ -224,7 +258,7 @@ def test_an_environment_is_a_name_or_a_table(body: str, name: str | None) -> Non
         ("concurrency: a", "false"),
         ("concurrency: {group: a}", "false"),
         ("concurrency: {group: a, cancel-in-progress: true}", "true"),
-        ("concurrency: {group: a, cancel-in-progress: '${{ x }}'}", "${{ x }}"),
+        ("concurrency: {group: a, cancel-in-progress: '${{ vars.x }}'}", "${{ vars.x }}"),
     ],
 )
 def test_concurrency_is_a_group_or_a_table(concurrency: str, cancel: str) -> None:
@@ -307,13 +341,104 @@ def test_a_matrix_can_have_only_include() -> None:
         ),
         # An expression that only a run can evaluate is not replaced.
         (
-            "runs-on: '${{ matrix.os }}'\nstrategy: {matrix: '${{ fromJSON(x) }}'}",
+            "runs-on: '${{ matrix.os }}'\nstrategy: {matrix: '${{ fromJSON(vars.x) }}'}",
             ("${{ matrix.os }}",),
         ),
+        (
+            "runs-on: '${{ matrix.a.b }}'\nstrategy: {matrix: {a: [{b: x}, {b: [y, z]}]}}",
+            ("x", "y, z"),
+        ),
+        ("runs-on: {group: big}", ("big",)),
+        ("runs-on: '${{ fromJSON(inputs.x) }}'", ("${{ fromJSON(inputs.x) }}",)),
     ],
 )
 def test_each_combination_has_the_labels_of_its_runner(body: str, labels: tuple[str, ...]) -> None:
     assert read(job(f"{body}\nsteps: [{{run: a}}]")).jobs["one"].runs_on == labels
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "'${{ fromJSON(vars.x) }}'",
+        "{matrix: '${{ fromJSON(vars.x) }}'}",
+        "{matrix: {os: '${{ fromJSON(vars.x) }}'}}",
+        "{matrix: {os: ['${{ vars.x }}']}}",
+        "{matrix: {os: [a], include: '${{ fromJSON(vars.x) }}'}, fail-fast: '${{ vars.y }}'}",
+    ],
+)
+def test_a_matrix_with_an_expression_is_kept_without_combinations(strategy: str) -> None:
+    parsed_job = read(job(f"{RUNS}strategy: {strategy}")).jobs["one"]
+
+    assert parsed_job.matrix is not None
+    assert parsed_job.combinations == ({},)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        job(RUNS + "timeout-minutes: ${{ fromJSON(vars.x) }}\ncancel-timeout-minutes: 3"),
+        job(RUNS + "strategy: {max-parallel: 2, fail-fast: false, matrix: {a: [1]}}"),
+        job(RUNS + "env: ${{ fromJSON(vars.x) }}\nservices: ${{ fromJSON(vars.y) }}"),
+        job(RUNS + "environment: ''\ncontinue-on-error: ${{ matrix.x }}"),
+        job(RUNS + "environment: ${{ inputs.x }}\nconcurrency: ${{ github.ref }}"),
+        job(RUNS + "environment: {name: a, url: '${{ steps.a.outputs.b }}'}"),
+        job(RUNS + "container: ${{ fromJSON(vars.x) }}\nsnapshot: image"),
+        job(RUNS + "defaults: {run: '${{ fromJSON(vars.x) }}'}\noutputs: {a: '${{ steps.b }}'}"),
+        job(RUNS + "if: ${{ always() && !failure() }}\npermissions: {vulnerability-alerts: read}"),
+        job("runs-on: x\nsteps: [{uses: a/b@c, with: '${{ fromJSON(vars.x) }}', env: }]"),
+        job("runs-on: x\nsteps: [{run: a, id: b, background: true}, {wait: b}, {wait-all: }]"),
+        job("uses: a/b/.github/workflows/c.yml@d\nwith: {e: 1}\nsecrets: inherit"),
+        job(RUNS, head="env: ${{ fromJSON(vars.x) }}\nrun-name: ${{ github.actor }}\n"),
+        job(RUNS, head="concurrency: {group: a, queue: max, cancel-in-progress: false}\n"),
+        "on: {registry_package: {types: [published]}, fork: }\n" + job(RUNS).partition("\n")[2],
+        "on: {repository_dispatch: {types: [a, b]}}\n" + job(RUNS).partition("\n")[2],
+        "on: {push: {branches: [4.0]}}\n" + job(RUNS).partition("\n")[2],
+        "on: {merge_group: {branches: [a]}}\n" + job(RUNS).partition("\n")[2],
+        "on: {workflow_run: {workflows: [A, B], types: completed}}\n"
+        + job(RUNS).partition("\n")[2],
+        "on: {workflow_call: {secrets: {A: }, outputs: {b: {value: '${{ jobs.one }}'}}}}\n"
+        + job(RUNS).partition("\n")[2],
+        "on: push\njobs: {one: {runs-on: &x a, steps: [{run: &x b}, {run: *x}]}}\n",
+    ],
+)
+def test_what_github_accepts_is_accepted(text: str) -> None:
+    assert read(text).jobs
+
+
+def test_steps_of_parallel_are_steps_of_the_job() -> None:
+    (first, second, third) = (
+        read(job("runs-on: x\nsteps: [{run: a}, {parallel: [{run: b}, {run: c}]}]"))
+        .jobs["one"]
+        .steps
+    )
+
+    assert [first.run, second.run, third.run] == ["a", "b", "c"]
+
+
+def test_inputs_and_schedules_are_read() -> None:
+    text = """
+on:
+  schedule: [{cron: '0 1 * * *', timezone: UTC}, {cron: '0 2 * * *'}]
+  workflow_dispatch:
+    inputs:
+      version: {description: The version, required: true}
+      dry: {type: boolean, default: true}
+      index: {type: choice, options: [test, live], default: test}
+      plain:
+  workflow_call:
+    inputs: {n: {type: number, default: 3}}
+jobs: {one: {runs-on: x, steps: [{run: a}]}, two: {uses: ./b, with: {c: 1}}}
+"""
+    workflow = read(text)
+    inputs = workflow.on["workflow_dispatch"].inputs
+
+    assert workflow.on["schedule"].schedules == ("0 1 * * *", "0 2 * * *")
+    assert inputs["version"] == WorkflowInput(required=True)
+    assert inputs["dry"] == WorkflowInput(type="boolean", default="true")
+    assert inputs["index"] == WorkflowInput(type="choice", default="test", options=("test", "live"))
+    assert inputs["plain"] == WorkflowInput()
+    assert workflow.on["workflow_call"].inputs == {"n": WorkflowInput(type="number", default="3")}
+    assert workflow.jobs["two"].with_ == {"c": "1"}
 
 
 def test_the_defaults_of_a_job_override_those_of_the_workflow() -> None:

@@ -37,7 +37,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         lambda: edited('if tag != f"v{version}":', 'if not tag.startswith(f"v{version}"):'),
     ),
     "the version of another project": (
-        "not-evaluated",
+        "validation-wrong",
         lambda: edited(
             'open("bindings/python/pyproject.toml", "rb")', 'open("pyproject.toml", "rb")'
         ),

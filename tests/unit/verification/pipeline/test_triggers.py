@@ -232,6 +232,98 @@ def test_pull_requests_are_filtered_by_type_base_and_paths(
     assert decide(workflow, event).triggered is started
 
 
+@pytest.mark.parametrize(
+    ("trigger", "event", "started"),
+    [
+        ("release:", Event(name="release", type="created"), True),
+        ("release:\n    types: [published]", Event(name="release", type="published"), True),
+        ("release:\n    types: published", Event(name="release", type="published"), True),
+        ("release:\n    types: [published]", Event(name="release", type="created"), False),
+        ("release:\n    types: [published]", Event(name="release"), True),
+        ("release:", Event(name="release", type="published", by_workflow=True), False),
+        (
+            "repository_dispatch:\n    types: [go]",
+            Event(name="repository_dispatch", type="go"),
+            True,
+        ),
+        (
+            "repository_dispatch:\n    types: [go]",
+            Event(name="repository_dispatch", type="x"),
+            False,
+        ),
+        ("repository_dispatch:", Event(name="repository_dispatch", type="x"), True),
+        (
+            "repository_dispatch:",
+            Event(name="repository_dispatch", type="x", by_workflow=True),
+            True,
+        ),
+        (
+            "repository_dispatch:",
+            Event(name="repository_dispatch", on_default_branch=False),
+            False,
+        ),
+        ("workflow_call:", Event(name="workflow_call"), False),
+        ("schedule: [{cron: 0 0 * * *}]", Event(name="schedule"), True),
+        ("schedule: [{cron: 0 0 * * *}]", Event(name="schedule", by_workflow=True), False),
+        ("issue_comment:\n    types: [created]", Event(name="issue_comment", type="edited"), False),
+        ("fork:", Event(name="fork"), True),
+    ],
+)
+def test_other_events_are_filtered_by_type(trigger: str, event: Event, *, started: bool) -> None:
+    decision = decide(on(f"  {trigger}"), event)
+
+    assert decision.triggered is started
+    assert decision.reason
+
+
+@pytest.mark.parametrize(
+    ("event", "started"),
+    [
+        (Event(name="workflow_run", workflow="Build", base="main", type="completed"), True),
+        (Event(name="workflow_run", workflow="Lint", base="main", type="completed"), False),
+        (Event(name="workflow_run", workflow="Build", base="dev", type="completed"), False),
+        (Event(name="workflow_run", workflow="Build", base="main", type="requested"), False),
+    ],
+)
+def test_workflow_run_is_filtered_by_workflow_branch_and_type(
+    event: Event, *, started: bool
+) -> None:
+    filters = "    workflows: [Build]\n    branches: [main]\n    types: [completed]"
+
+    assert decide(on(f"  workflow_run:\n{filters}"), event).triggered is started
+
+
+@pytest.mark.parametrize(
+    ("inputs", "ref", "started"),
+    [
+        ({"version": "1.0"}, "refs/heads/main", True),
+        ({"version": "1.0"}, "refs/tags/v1", True),
+        ({"version": "1.0"}, "", True),
+        ({"version": "1.0"}, "0123abc", False),
+        ({}, "refs/heads/main", False),
+        ({"version": ""}, "refs/heads/main", False),
+        ({"version": "1.0", "other": "x"}, "refs/heads/main", False),
+        ({"version": "1.0", "index": "live"}, "refs/heads/main", True),
+        ({"version": "1.0", "index": "other"}, "refs/heads/main", False),
+        ({"version": "1.0", "dry": "true"}, "refs/heads/main", True),
+        ({"version": "1.0", "dry": "maybe"}, "refs/heads/main", False),
+    ],
+)
+def test_dispatch_is_decided_by_ref_and_inputs(
+    inputs: dict[str, str], ref: str, *, started: bool
+) -> None:
+    workflow = on(
+        "  workflow_dispatch:\n    inputs:\n      version: {required: true}\n"
+        "      dry: {type: boolean}\n      with_default: {required: true, default: x}\n"
+        "      index: {type: choice, options: [test, live]}"
+    )
+    event = Event(name="workflow_dispatch", ref=ref, inputs=inputs)
+
+    assert decide(workflow, event).triggered is started
+    assert decide(workflow, event.model_copy(update={"by_workflow": True})).triggered is started
+    assert not decide(workflow, event.model_copy(update={"on_default_branch": False}))
+
+
 def test_only_version_tags_start_the_real_workflow() -> None:
     started = {
         "refs/tags/v0.5.0": True,

@@ -204,6 +204,13 @@ def number(text: str) -> float:
     return {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}.get(text, math.nan)
 
 
+def number_text(quantity: float) -> str:
+    """Return a number as the text into which GitHub converts it."""
+    if math.isinf(quantity):
+        return "Infinity" if quantity > 0 else "-Infinity"
+    return "NaN" if math.isnan(quantity) else f"{quantity or 0:.15g}".upper()
+
+
 def _end(text: str, position: int) -> int:
     """Return the position of the `}}` that ends an expression. A string can contain it."""
     quoted = False
