@@ -29,6 +29,7 @@ _NOT_FOUND = re.compile(
     r"No such file|not found|No module named|cannot (?:open|access)|does not exist|not a git repo"
 )
 """The output of a script that needs something that the folder of a trial does not have."""
+_MISSING_PROJECT = re.compile(r"(?:^|['\" ])([\w./-]*pyproject\.toml)")
 _READING = frozenset(
     {
         *("echo", "printf", "ls", "cat", "pwd", "test", "[", "[[", "true", "false", "exit", "set"),
@@ -180,7 +181,7 @@ def check_trials(
         yield not_evaluated(where, trials.not_tried_reason)
     refused = [trial for trial in trials.results if trial.release.valid and trial.exit_code]
     if any(_NOT_FOUND.search(trial.output) for trial in refused):
-        if other := _other_project(job, files, plan):
+        if other := _other_project(job, refused[0], files):
             message = f"compares the tag with the version in {other}, not in {plan.package_dir}"
             yield cause("validation-wrong", where, message, file=other)
             return
@@ -200,19 +201,18 @@ def check_trials(
         yield possible_cause("validation-wrong", where, message, release=release.title)
 
 
-def _other_project(job: WorkflowJob, files: RepositoryFiles, plan: Plan) -> str:
-    """Return the path of another pyproject.toml that the scripts read instead; empty if none.
+def _other_project(job: WorkflowJob, trial: Trial, files: RepositoryFiles) -> str:
+    """Return the path of another pyproject.toml that the script reads instead; empty if none.
 
-    It is not the fault if that file has the version of the package, too.
+    It is no fault if the repository has that file with the version of the package, too.
     """
     scripts = [step for step in job.steps if step.run is not None]
     if any(step.working_directory or "cd " in (step.run or "") for step in scripts):
         return ""
-    text = "\n".join(step.run or "" for step in scripts)
-    paths = [posixpath.normpath(path) for path in re.findall(r"[\w./-]*pyproject\.toml", text)]
-    own = posixpath.normpath(f"{plan.package_dir}/pyproject.toml")
-    others = [path for path in paths if files.versions.get(path, "") != files.project.version]
-    return others[0] if others and own not in paths else ""
+    if match := _MISSING_PROJECT.search(_last_line(trial.output)):
+        path = posixpath.normpath(match[1])
+        return path if files.versions.get(path, "") != files.project.version else ""
+    return ""
 
 
 def _reads_files(job: WorkflowJob) -> bool:

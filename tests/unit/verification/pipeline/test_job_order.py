@@ -32,6 +32,18 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "workflow-not-triggered",
         lambda: edited("tags:", "branches:"),
     ),
+    "all branches": (
+        "untrusted-trigger",
+        lambda: edited('tags: ["v*.*.*"]', 'tags: ["v*.*.*"]\n    branches: ["**"]'),
+    ),
+    "all pushes": (
+        "untrusted-trigger",
+        lambda: edited('on:\n  push:\n    tags: ["v*.*.*"]', "on: push"),
+    ),
+    "pull_request_target": (
+        "untrusted-trigger",
+        lambda: edited("on:\n", "on:\n  pull_request_target:\n"),
+    ),
     "an invalid pattern": ("workflow-invalid", lambda: edited('"v*.*.*"', '"v*+.*"')),
     "a pattern without quotes": ("workflow-invalid", lambda: edited('["v*.*.*"]', "[*.*.*]")),
     "tags and tags-ignore": (
@@ -79,6 +91,12 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
             "publish", "needs: validate", "needs: validate\n    if: github.ref == 'refs/heads/main'"
         ),
     ),
+    "publish if a variable says so": (
+        "not-evaluated",
+        lambda: in_job(
+            "publish", "needs: validate", "needs: validate\n    if: vars.PUBLISH == 'yes'"
+        ),
+    ),
     "a validation with a condition": (
         "job-skipped",
         lambda: edited(
@@ -107,25 +125,15 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "failure-ignored",
         lambda: edited("packages-dir: dist", "packages-dir: dist\n          skip-existing: true"),
     ),
-    "a later run ends an earlier one": (
-        "release-interrupted",
-        lambda: edited("cancel-in-progress: false", "cancel-in-progress: true"),
-    ),
     "one group for all tags": (
         "release-interrupted",
         lambda: edited("publish-${{ github.ref }}", "publish"),
     ),
-    "a publish job that a later one ends": (
-        "release-interrupted",
-        lambda: in_job(
-            "publish",
-            "needs: validate",
-            "needs: validate\n    concurrency:"
-            " {group: 'x-${{ github.ref }}', cancel-in-progress: true}",
-        ),
-    ),
 }
-ADDITIONAL_CAUSES = {"a validation with a condition": {"not-evaluated"}}
+ADDITIONAL_CAUSES = {
+    "a validation with a condition": {"not-evaluated"},
+    "a branch filter instead of a tag filter": {"untrusted-trigger"},
+}
 
 
 @pytest.mark.parametrize("title", MUTANTS)

@@ -145,7 +145,9 @@ TO_PUBLISH = "packages-dir: dist"
         (TO_PUBLISH, "packages_dir: wheels", "artifact-lost"),
         (TO_PUBLISH, f"{TO_PUBLISH}\n          skip_existing: true", "failure-ignored"),
         (TO_PUBLISH, f"{TO_PUBLISH}\n          password: x", "token-in-workflow"),
-        ("    environment", "    if: github.actor == 'x'\n    environment", "job-skipped"),
+        ("workflow_call", "[workflow_call, pull_request]", "untrusted-trigger"),
+        ("    environment", "    if: github.ref == 'x'\n    environment", "job-skipped"),
+        ("    environment", "    if: github.actor == 'x'\n    environment", "not-evaluated"),
     ],
 )
 def test_all_rules_apply_to_a_called_workflow(
