@@ -242,8 +242,8 @@ def _lost(
     first = sources[0]
     where = step_location(first.running.workflow, first.running.job, first.step)
     message = f"uploads the wheel for {platform.tag} in {', '.join(names)}, but no publishing job"
-    facts = {"artifacts": names, "platform": platform.tag}
-    yield cause("artifact-lost", where, f"{message} gets this artifact", **facts)
+    message += " gets this artifact"
+    yield cause("artifact-lost", where, message, artifacts=names, platform=platform.tag)
 
 
 def _untested(workflow: Workflow, plan: Plan, project: Project) -> Iterator[Cause]:
