@@ -109,7 +109,8 @@ def _project(path: Path) -> Project:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WrongUse(f"{path}: cannot be read: {error}") from None
     version, from_tag = _version(data), _is_from_tag(data)
-    if version is None and not from_tag and "version" not in _table(data, "project", "dynamic"):
+    is_missing = version is None and "version" not in _table(data, "project", "dynamic")
+    if is_missing and "project" in data and not from_tag:
         raise WrongUse(f"{path}: [project] has no `version`; the suite compares it with the tag")
     settings = _table(data, "tool", "cibuildwheel")
     systems = [settings[name] for name in ("linux", "windows", "macos") if name in settings]

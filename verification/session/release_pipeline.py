@@ -116,6 +116,8 @@ def examine(
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:
-        releases = trial_releases(subject, version)
+        tag = event.ref.removeprefix("refs/tags/")
+        prefix = tag.removesuffix(version) if tag.endswith(version) else "v"
+        releases = trial_releases(subject, version, prefix=prefix)
         trials = try_releases(job, releases, files.project, plan.package_dir)
     return policy.check_files(files, plan, subject, trials, event=event, publishers=registered)
