@@ -318,6 +318,8 @@ class _Builder:
                 if option(words, "--only", "--platform", "--archs")
                 else (self._selects(self._variables(variables), platform))
             )
+        if option(words, "--target", "--platform", "--plat-name"):
+            return True
         if "sdist" in words[1:] or ("--sdist" in words and "--wheel" not in words):
             return False
         return self._is_system(platform.target)
@@ -342,7 +344,7 @@ class _Builder:
         }
 
     def _selects(self, variables: dict[str, str | None], platform: Platform) -> bool:
-        if None in variables.values():
+        if None in variables.values() or "CIBW_PLATFORM" in variables:
             return True
         if not self._is_system(platform.target):
             return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from verification.models.base import Model
@@ -185,26 +184,33 @@ def _major(step: WorkflowStep) -> int | None:
 
 def _repeated_names(artifacts: Iterable[Artifact]) -> Iterator[Cause]:
     """Yield a cause for each name with which several uploads of a run fail."""
-    counts: Counter[tuple[str, str]] = Counter()
-    first: dict[tuple[str, str], Artifact] = {}
+    by_name: dict[str, list[Artifact]] = {}
     for artifact in artifacts:
         major = _major(artifact.step)
-        if artifact.name is None or (major is not None and major < _MERGES_NAMES):
-            continue
-        key = (artifact.name, "")
-        counts[key] += 1
-        first.setdefault(key, artifact)
-    for key, count in counts.items():
-        artifact = first[key]
-        conditional = [
-            other
-            for other in artifacts
-            if other.name == key[0] and other.step.condition is not None
-        ]
-        if count > 1 and not conditional:
-            where = step_location(artifact.running.workflow, artifact.running.job, artifact.step)
-            message = f"{count} jobs of the run upload the artifact {key[0]}; only one passes"
-            yield cause("artifact-lost", where, message, artifacts=(key[0],))
+        if artifact.name is not None and (major is None or major >= _MERGES_NAMES):
+            by_name.setdefault(artifact.name, []).append(artifact)
+    for name, group in by_name.items():
+        if len(group) > 1 and _collide(group):
+            first = group[0]
+            where = step_location(first.running.workflow, first.running.job, first.step)
+            message = f"{len(group)} jobs of the run upload the artifact {name}; only one passes"
+            yield cause("artifact-lost", where, message, artifacts=(name,))
+
+
+def _collide(group: list[Artifact]) -> bool:
+    """Return whether uploads of one name certainly collide.
+
+    Conditions may exclude each other, and a later job may replace an artifact on purpose.
+    """
+    if any(artifact.step.condition is not None for artifact in group):
+        return False
+    if all(artifact.running == group[0].running for artifact in group):
+        return True
+    return not any(
+        artifact.running.job.condition is not None
+        or inputs_of(artifact.step).switch("overwrite") == "true"
+        for artifact in group
+    )
 
 
 def _upload_causes(running: RunningJob, runs: Runs) -> Iterator[Cause]:

@@ -219,3 +219,20 @@ def test_artifacts_are_followed_to_the_publishing_step(
     names = cause_names(tmp_path, OTHER_STEPS.format(**{**GOOD, **changes}))
 
     assert ("artifact-lost" in names) is lost
+
+
+REPLACING = """
+  sign:
+    needs: wheels
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/upload-artifact@v5
+        with: {{name: files-ubuntu-latest, path: dist, overwrite: {overwrite}}}
+"""
+
+
+@pytest.mark.parametrize("overwrite", ["true", "false"])
+def test_later_job_may_replace_an_artifact(overwrite: str, tmp_path: Path) -> None:
+    text = OTHER_STEPS.format(**GOOD) + REPLACING.format(overwrite=overwrite)
+
+    assert ("artifact-lost" in cause_names(tmp_path, text)) is (overwrite == "false")
