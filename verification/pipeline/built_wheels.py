@@ -229,13 +229,20 @@ def _lost(
 
     ``published`` has the names of the published artifacts; None if they are not known.
     """
-    if published is None or any("publish" in tasks_of(running.job) for running, _ in builders):
+    if any("publish" in tasks_of(running.job) for running, _ in builders):
         return
     sources = [
         artifact
         for artifact in artifacts
         if not artifact.parts and (artifact.running, artifact.number) in builders
     ]
+    steps = [step for running, _ in builders for step in running.job.steps]
+    if not sources and all(map(is_understood, steps)):
+        where = step_location(builders[0][0].workflow, builders[0][0].job)
+        message = f"builds the wheel for {platform.tag}, but neither uploads nor publishes it"
+        yield cause("artifact-lost", where, message, platform=platform.tag)
+    if published is None:
+        return
     names = tuple(artifact.name for artifact in sources if artifact.name is not None)
     if not sources or len(names) < len(sources) or set(names) & published:
         return

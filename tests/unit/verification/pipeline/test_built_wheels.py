@@ -94,3 +94,35 @@ def test_missing_task_is_broken_only_if_each_step_is_understood(
     names = broken(tmp_path, EMPTY.format(first=first, second=second))
 
     assert [name for name in names if name == "step-missing"] == expected
+
+
+KEPT = """
+on: {{push: {{tags: ["v*"]}}}}
+jobs:
+  linux:
+    runs-on: ubuntu-latest
+    environment: pypi
+    permissions: {{id-token: write}}
+    steps:
+      - run: cibuildwheel bindings/python
+      - run: twine upload wheelhouse/*
+  windows:
+    runs-on: windows-latest
+    environment: pypi
+    permissions: {{id-token: write}}
+    steps:
+      - run: cibuildwheel bindings/python
+      - {{run: twine upload wheelhouse/*, if: {condition}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("github.ref_type == 'tag'", False), ("github.ref_type == 'branch'", True)],
+)
+def test_wheel_that_is_neither_uploaded_nor_published_is_lost(
+    condition: str, expected: bool, tmp_path: Path
+) -> None:
+    names = broken(tmp_path, KEPT.format(condition=condition))
+
+    assert ("artifact-lost" in names) is expected
