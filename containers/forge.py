@@ -64,6 +64,8 @@ class ForgeContents(Model):
     """The workflow files of the repository."""
     releases: tuple[ForgeRelease, ...] = ()
     """The releases, without assets."""
+    bare: Path | None = None
+    """The folder of the bare repository that it serves over git; None for none."""
 
     def config(self) -> dict[str, JsonValue]:
         """Return the contents in the format of the forge's configuration."""
@@ -81,7 +83,7 @@ class Forge(ManagedContainer):
 
     It starts on ``network``. `connect` adds further networks. If a request comes from an address
     without a registered job, the forge waits up to ``registration_timeout_seconds`` for the
-    registration. It serves the bare repository in the folder ``bare`` over git.
+    registration.
     """
 
     def __init__(
@@ -92,11 +94,11 @@ class Forge(ManagedContainer):
         workflow: WorkflowRun,
         contents: ForgeContents | None = None,
         *,
-        bare: Path | None = None,
         registration_timeout_seconds: float = 5.0,
     ) -> None:
         self.repository = repository
-        self._bare = bare
+        contents = contents or ForgeContents()
+        self._bare = contents.bare
         self.workflow = workflow
         self.token = f"ghs_{_random(36)}"
         self.request_token = _random(64)
@@ -111,7 +113,7 @@ class Forge(ManagedContainer):
             "request_token": self.request_token,
             "repository": repository.model_dump(mode="json"),
             "run": workflow.model_dump(mode="json"),
-            **(contents or ForgeContents()).config(),
+            **contents.config(),
             "registration_timeout_seconds": registration_timeout_seconds,
         }
         files = {

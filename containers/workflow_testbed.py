@@ -228,8 +228,11 @@ def start(
                     event_name=events[0].name,
                     run_id=run_id,
                 ),
-                ForgeContents(workflows=targets, releases=(release,) if release else ()),
-                bare=repository.bare,
+                ForgeContents(
+                    workflows=targets,
+                    releases=(release,) if release else (),
+                    bare=repository.bare,
+                ),
             )
         )
         environment = forge_environment(

@@ -392,7 +392,7 @@ RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     (_workflow_causes, ("pipeline",)),
     (_publisher_causes, ("publisher",)),
     (_unregistered_publisher, ("publisher",)),
-    (_no_identity_exchange, ("pipeline", "publisher")),
+    (_no_identity_exchange, ("publisher",)),
     (_refused_upload, ("install",)),
     (_wheel_causes, ("install",)),
     (_release_causes, ("install",)),

@@ -13,7 +13,7 @@ import pytest
 
 from containers import images
 from containers.engine import LABEL_OWNER, LABEL_RUN, Engine, Run, sweep
-from containers.forge import Forge
+from containers.forge import Forge, ForgeContents
 from containers.network import closed_network
 from containers.runner.environment import forge_environment
 from containers.runner.git_repository import GitRepository
@@ -66,7 +66,7 @@ def run_workflow(container_engine: Engine, run: Run, image: str, tmp_path: Path)
                         owner="someone", name="quiver2", id=1, owner_id=2, visibility=visibility
                     ),
                     WorkflowRun(workflow="W", path=WORKFLOW, ref=push.ref, sha=push.sha),
-                    bare=repository.bare,
+                    ForgeContents(bare=repository.bare),
                 )
             )
             environment = forge_environment(
@@ -100,7 +100,7 @@ def test_checkout_by_git_and_a_docker_action_run(run_workflow: RunWorkflow) -> N
     pipeline_run = run_workflow(SHORT)
     (log,) = logs(pipeline_run)
     assert pipeline_run.result == "success", (log, pipeline_run.failures)
-    assert f"checked out {pipeline_run.push.sha}" in log
+    assert f"checked out {pipeline_run.event.sha}" in log
     assert "docker got hello in /github/workspace" in log
     assert "the data" in log
     assert "identity from https://" in log
@@ -155,7 +155,7 @@ def test_each_kind_of_action_runs(run_workflow: RunWorkflow) -> None:
     scripts, docker = logs(pipeline_run)
     assert pipeline_run.result == "success", (scripts, docker, pipeline_run.failures)
     assert pipeline_run.failures == ()
-    assert f"checked out {pipeline_run.push.sha}" in scripts
+    assert f"checked out {pipeline_run.event.sha}" in scripts
     assert "node got hello" in scripts
     assert "node got local" in scripts
     assert "got to nested" in scripts

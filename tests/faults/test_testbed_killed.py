@@ -23,6 +23,7 @@ from containers.runner.runs import LABEL_PIPELINE, WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent, WorkflowTestbed
 from tests.faults.recording import SOURCES, path_of, read_pipeline, write_pipeline
 from tests.helpers.release_workflow import PLANNED, PUBLISHERS
+from tests.helpers.sample_pipeline import PUBLISH
 from tests.helpers.sample_wheels import linux_wheel
 from verification import verdict
 from verification.models.cause import Severity
@@ -155,7 +156,7 @@ def test_killed_container_is_a_testbed_failure(
             killer = Killer(client, target, MOMENTS[moment])
             evidence = request.getfixturevalue("release_run")(killer)
             assert killer.killed, f"the moment was not reached: {evidence.run}"
-    causes = diagnose_pipeline(evidence, PLANNED, version="0.5.0")
+    causes = diagnose_pipeline(evidence, PUBLISH, PLANNED, version="0.5.0")
 
     assert EXIT_CODES[verdict.verdict_of_causes(causes, strict=True)] is ExitCode.TESTBED_FAILED
     assert {cause.severity for cause in causes} == {Severity.TESTBED}
@@ -167,7 +168,7 @@ def test_undisturbed_run_is_no_testbed_failure(request: pytest.FixtureRequest, s
         evidence = read_pipeline(path_of(request.node))
     else:
         evidence = request.getfixturevalue("release_run")(lambda *_: None)
-    causes = diagnose_pipeline(evidence, PLANNED, version="0.5.0")
+    causes = diagnose_pipeline(evidence, PUBLISH, PLANNED, version="0.5.0")
 
     assert evidence.run.result == "success"
     assert Severity.TESTBED not in {cause.severity for cause in causes}

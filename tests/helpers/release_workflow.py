@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from verification.models.cause import Cause
+from verification.models.publisher import TrustedPublisher
 from verification.models.workflow import Event, WorkflowJob
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers
 from verification.pipeline import repository_files as repositories
-from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
 from verification.pipeline.trials import Trial, Trials, trial_releases, validate_job
 from verification.pipeline.wheel_transfer import wheels_folder
@@ -51,13 +51,19 @@ def repository(folder: Path, workflow: str | None = None, project: str | None = 
     return root
 
 
-def causes(root: Path, plan: Plan = PLANNED) -> tuple[Cause, ...]:
-    """Run the trials of the validation job in a repository, and return the causes of its files."""
+def causes(
+    root: Path, registered: tuple[TrustedPublisher, ...] = REGISTERED, event: Event | None = None
+) -> tuple[Cause, ...]:
+    """Run the trials of the version check in a repository, and return the causes of its files.
+
+    The default event is the push of the tag of the project's version.
+    """
+    plan = PLANNED
     files = repositories.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = _run_trials(job, files.project, version) if job and version else Trials()
-    event = Event(ref=f"refs/tags/v{files.project.version}")
-    return policy.check_files(files, plan, SUBJECT, trials, event=event, publishers=REGISTERED)
+    event = event or Event(ref=f"refs/tags/v{files.project.version}")
+    return policy.check_files(files, plan, SUBJECT, trials, event=event, publishers=registered)
 
 
 _TRIALS: dict[str, Trials] = {}

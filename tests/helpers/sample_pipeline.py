@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeVar
 
 from verification.models.base import Model
@@ -23,6 +24,7 @@ from verification.models.pipeline import (
 )
 from verification.models.testbed import ContainerState
 from verification.models.verdict import Verdict
+from verification.models.workflow_file import load
 
 LINUX = "quiverdb-1.2.0-cp313-cp313-manylinux_2_28_x86_64.whl"
 WINDOWS = "quiverdb-1.2.0-cp313-cp313-win_amd64.whl"
@@ -43,6 +45,8 @@ ACTIONS = {
     "publish": "pypa/gh-action-pypi-publish@v1",
 }
 """The GitHub action that the step of a job uses, by job. Steps of other jobs run a command."""
+PUBLISH = load(Path(__file__).parents[2] / ".github" / "workflows" / "publish.yml")
+"""The release workflow of quiverdb."""
 RUNNING = ContainerState(status="running")
 KILLED = ContainerState(status="exited", exit_code=137)
 IDENTITY = {"ref": "refs/tags/v1.2.0", "sha": "c" * 40, "publisher": "publish.yml"}
@@ -169,6 +173,7 @@ def result(**values: object) -> PipelineResult:
         evidence=evidence(),
         dynamic=(),
         live=LivePublisherCheck(verdict=Verdict.VERIFIED),
+        workflow=PUBLISH,
     )
     return changed(successful, **values)
 

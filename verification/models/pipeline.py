@@ -14,7 +14,7 @@ from verification.models.forge import ForgeRelease, ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
 from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.verdict import Verdict
-from verification.models.workflow import Combination
+from verification.models.workflow import Combination, Workflow
 
 # A workflow command in a step's log, after the mark that act adds.
 _ERROR = re.compile(r"^\W*::error(?: [^:]*)?::(.*)")
@@ -363,6 +363,8 @@ class PipelineResult(Model):
     live: LivePublisherCheck
     linters: tuple[LinterRecord, ...] = ()
     """The linters whose causes are in `static`."""
+    workflow: Workflow | None = None
+    """The workflow; None if its file is missing or invalid."""
 
     @property
     def causes(self) -> tuple[Cause, ...]:

@@ -7,11 +7,11 @@ most the permissions of the job that calls it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from verification.models.workflow import BadWorkflow, Workflow, WorkflowJob
-from verification.models.workflow_file import load
+from verification.models.workflow import BadWorkflow, Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow_file import composite_steps, load
 
 LEVELS = ("none", "read", "write")
 _LOCAL = ("./", "$/")
@@ -19,6 +19,10 @@ _LOCAL = ("./", "$/")
 _REMOTE = re.compile(r"([^/@]+/[^/@]+)/(\.github/workflows/[^/@]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION = re.compile(r"v?\d")
+_INPUT = re.compile(r"\$\{\{\s*inputs\.([\w-]+)\s*\}\}")
+_OTHER_INPUT = re.compile(r"\binputs\.(?=[A-Za-z_])")
+_MAX_DEPTH = 10
+"""The largest depth of nested composite actions on GitHub."""
 
 FindCheckout = Callable[[str, str], Path | None]
 """A function that returns the checkout of a repository (OWNER/NAME) at a ref, or None."""
@@ -80,6 +84,58 @@ def _with_called(
         inner = inner.model_copy(update={"jobs": jobs, "origin": origin})
         called[job.id] = _with_called(inner, folder, find, (*chain, path))
     return workflow.model_copy(update={"called": called})
+
+
+def with_local_actions(workflow: Workflow, root: Path) -> Workflow:
+    """Return a workflow with the steps of the composite actions of the repository at ``root``."""
+    jobs = {
+        name: job.model_copy(update={"steps": _with_inner(job.steps, root, 0)})
+        for name, job in workflow.jobs.items()
+    }
+    called = {
+        name: inner if inner.origin else with_local_actions(inner, root)
+        for name, inner in workflow.called.items()
+    }
+    return workflow.model_copy(update={"jobs": jobs, "called": called})
+
+
+def _with_inner(steps: Iterable[WorkflowStep], root: Path, depth: int) -> tuple[WorkflowStep, ...]:
+    return tuple(_with_steps(step, root, depth) for step in steps)
+
+
+def _with_steps(step: WorkflowStep, root: Path, depth: int) -> WorkflowStep:
+    """Return a step with the steps of its composite action, which have the line of the step."""
+    if step.uses is None or not step.uses.startswith(_LOCAL) or depth == _MAX_DEPTH:
+        return step
+    inner = (
+        _with_inputs(action_step, step.with_).model_copy(update={"line": step.line})
+        for action_step in composite_steps(root / step.uses[2:])
+    )
+    return step.model_copy(update={"steps": _with_inner(inner, root, depth + 1)})
+
+
+def _with_inputs(step: WorkflowStep, inputs: Mapping[str, str]) -> WorkflowStep:
+    """Return a step of a composite action with the values of the inputs of the action."""
+    values = {name.lower(): value for name, value in inputs.items()}
+
+    def replaced(text: str | None) -> str | None:
+        if text is None:
+            return None
+        filled = _INPUT.sub(lambda match: values.get(match[1].lower(), match[0]), text)
+        # The inputs of the workflow have the same name. What is left has no known value.
+        return _OTHER_INPUT.sub("steps.inputs.outputs.", filled)
+
+    def texts(table: Mapping[str, str]) -> dict[str, str]:
+        return {name: replaced(text) or "" for name, text in table.items()}
+
+    return step.model_copy(
+        update={
+            "run": replaced(step.run),
+            "condition": replaced(step.condition),
+            "with_": texts(step.with_),
+            "env": texts(step.env),
+        }
+    )
 
 
 def _target(

@@ -160,6 +160,20 @@ def parse(text: str, path: Path) -> Workflow:
         raise BadWorkflow(f"{path}: is nested too deeply to be a workflow") from None
 
 
+def composite_steps(folder: Path) -> tuple[WorkflowStep, ...]:
+    """Return the steps of the composite action in a folder.
+
+    There are none if the folder has no action, an invalid one, or one of another kind.
+    """
+    for path in (folder / "action.yml", folder / "action.yaml"):
+        try:
+            text = path.read_text(encoding="utf-8")
+            return _Reader(path, text).composite_steps(yaml.compose(text, Loader=_Loader))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, BadWorkflow):
+            continue
+    return ()
+
+
 def _hint(text: str, line: int) -> str:
     lines = text.splitlines()
     source_line = lines[line - 1] if line <= len(lines) else ""
@@ -241,6 +255,13 @@ class _Reader:
             jobs=jobs,
             lines=_key_lines(document),
         )
+
+    def composite_steps(self, document: yaml.Node | None) -> tuple[WorkflowStep, ...]:
+        if document is None:
+            return ()
+        runs = self._table(document, "the action").get("runs")
+        table = {} if runs is None else self._table(runs, "`runs`")
+        return self._steps(table.get("steps"), "the action")
 
     # -- triggers ---------------------------------------------------------------------------------
 

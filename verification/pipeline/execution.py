@@ -5,30 +5,43 @@ A job that failed itself gets a cause. Failures that only follow from it get non
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from verification.models.cause import Cause, sorted_causes
 from verification.models.pipeline import PipelineEvidence, PipelineRun
+from verification.models.workflow import Task, Workflow
 from verification.pipeline.action_inputs import check_real_inputs
 from verification.pipeline.failures import (
     cause,
     failures_of_testbed,
     is_failed,
+    is_tag_of,
     job_failure,
     refused_uploads,
 )
 from verification.pipeline.plan import Plan
+from verification.pipeline.tasks import jobs_with, steps_with, tasks_by_job
+from verification.pipeline.workflow_causes import possible_cause
+
+_RECORDED = "pypa/cibuildwheel"
 
 
-def diagnose_pipeline(evidence: PipelineEvidence, plan: Plan, *, version: str) -> tuple[Cause, ...]:
-    """Return the causes of a run; an empty tuple if it released ``version`` as planned."""
-    return sorted_causes(_causes(evidence, plan, version))
+def diagnose_pipeline(
+    evidence: PipelineEvidence, workflow: Workflow | None, plan: Plan, *, version: str
+) -> tuple[Cause, ...]:
+    """Return the causes of a run; an empty tuple if it released ``version``.
+
+    ``workflow`` shows what each job is for; without it, the files of the release are compared only.
+    """
+    return sorted_causes(_causes(evidence, workflow, plan, version))
 
 
-def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Cause]:
+def _causes(
+    evidence: PipelineEvidence, workflow: Workflow | None, plan: Plan, version: str
+) -> Iterator[Cause]:
     run = evidence.run
     tag = run.event.tag
     if not run.triggered:
@@ -47,46 +60,74 @@ def _causes(evidence: PipelineEvidence, plan: Plan, version: str) -> Iterator[Ca
         # Nothing else of the run can be judged. What the index refused is certain.
         yield from (*testbed_failures, *refused_uploads(evidence.index))
         return
-    failed = [job_failure(job, evidence, version) for job in run.jobs if is_failed(job)]
-    yield from failed or _not_run(run, plan)
-    yield from _order(run, plan)
+    failed = [job_failure(job, evidence, version, workflow) for job in run.jobs if is_failed(job)]
+    yield from failed or _not_run(run, workflow)
+    yield from _order(run, workflow)
     if failed:
         return
     yield from _versions(run, plan, version)
-    yield from _compare_artifacts(run)
-    yield from _compare_release(evidence, version)
-    yield from _compare_index(evidence)
+    yield from _compare_artifacts(evidence, workflow)
+    yield from _compare_release(evidence, workflow, version)
+    yield from _compare_index(evidence, workflow)
 
 
-def _not_run(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
+def _not_run(run: PipelineRun, workflow: Workflow | None) -> Iterator[Cause]:
+    """Yield a cause for each job of the release that did not run.
+
+    A job can have a condition that is false for this event. That is no fault if another job does
+    the same, or if the job only makes the release page or checks the version.
+    """
+    tasks = tasks_by_job(workflow)
+    done: set[Task] = set()
     for job in run.jobs:
-        if job.result in ("skipped", "not run"):
+        if job.result == "success":
+            done |= tasks.get(job.id, frozenset())
+    for job in run.jobs:
+        if job.result not in ("skipped", "not run"):
+            continue
+        missing = tasks.get(job.id, frozenset()) - {"attest", "dispatch"}
+        if _has_condition(workflow, job.id):
+            missing &= {"build", "publish"} - done
+        if missing or workflow is None:
             reason = f": {job.reason}" if job.reason else ""
-            yield cause(
-                "job-skipped", f"job {job.title}", f"it was {job.result}{reason}", job=job.id
-            )
-    executed = {job.id for job in run.jobs}
-    for missing in [name for name in plan.jobs if name not in executed]:
-        yield cause("job-missing", f"job {missing}", "the run has no such job", job=missing)
+            message = f"it was {job.result}{reason}"
+            yield cause("job-skipped", f"job {job.title}", message, job=job.id)
 
 
-def _order(run: PipelineRun, plan: Plan) -> Iterator[Cause]:
-    """Yield a cause for each job that started too early, and each unplanned dependency.
+def _has_condition(workflow: Workflow | None, job: str) -> bool:
+    """Return whether a job, a job that it needs, or the job of its called workflow has an `if`."""
+    if workflow is None or job not in workflow.jobs:
+        return False
+    names = {job, *workflow.jobs_before(job)}
+    inner = (running.job for running in workflow.running_jobs if running.id in names)
+    return any(
+        candidate.condition is not None
+        for candidate in (*inner, *(workflow.jobs[name] for name in names))
+    )
 
-    A job starts too early if a job that the plan requires before it had not ended.
+
+def _order(run: PipelineRun, workflow: Workflow | None) -> Iterator[Cause]:
+    """Yield a cause for each job that started too early.
+
+    It started before a job that it needs had ended, or it publishes and started before all builds
+    had ended.
     """
     spans = _spans(run)
-    for name, planned in plan.jobs.items():
-        for required in planned.after:
+    tasks = tasks_by_job(workflow)
+    builds = tuple(name for name in spans if "build" in tasks.get(name, ()))
+    publishing = [name for name in spans if "publish" in tasks.get(name, ())]
+    for name in publishing if builds else ():
+        is_early = all(spans[name][0] < spans[build][1] for build in builds)
+        if name not in builds and is_early:
+            message = f"it started before {', '.join(builds)} ended"
+            yield cause("job-order", f"job {name}", message, job=name, other=builds)
+    for name in workflow.jobs if workflow else ():
+        assert workflow is not None
+        for required in sorted(workflow.jobs_before(name)):
             if name in spans and required in spans and spans[name][0] < spans[required][1]:
                 early = spans[required][1] - spans[name][0]
                 message = f"it started {early:.1f} s before {required} ended"
                 yield cause("job-order", f"job {name}", message, job=name, other=required)
-        needs = {need for job in run.job_runs(name) for need in job.needs}
-        for other in planned.independent_of:
-            if other in needs:
-                message = f"it waited for {other}"
-                yield cause("job-order", f"job {name}", message, job=name, other=other)
 
 
 def _spans(run: PipelineRun) -> dict[str, tuple[float, float]]:
@@ -100,22 +141,25 @@ def _spans(run: PipelineRun) -> dict[str, tuple[float, float]]:
     return spans
 
 
-def ran_side_by_side(run: PipelineRun, first: str, second: str) -> bool:
-    """Return whether the recorded times of two jobs overlap."""
+def ran_side_by_side(run: PipelineRun, first: Iterable[str], second: Iterable[str]) -> bool:
+    """Return whether the recorded times of two of these jobs, named by their ids, overlap."""
     spans = _spans(run)
-    if first not in spans or second not in spans:
-        return False
-    return spans[first][0] < spans[second][1] and spans[second][0] < spans[first][1]
+    return any(
+        spans[one][0] < spans[other][1] and spans[other][0] < spans[one][1]
+        for one in first
+        for other in second
+        if one != other and one in spans and other in spans
+    )
 
 
 def _versions(run: PipelineRun, plan: Plan, version: str) -> Iterator[Cause]:
     tag = run.event.tag
-    if tag != f"v{version}":
+    if tag and not is_tag_of(tag, version):
         message = f"the run passed, but {plan.package_dir} has the version {version}"
         yield cause("version-mismatch", f"tag {tag}", message, tag=tag, version=version)
     for wheel in run.wheels:
         if parse_wheel_filename(wheel.name)[1] != Version(version):
-            message = f"its version is not the version of the tag {tag}"
+            message = f"its version is not the version of the release, {version}"
             yield cause("version-mismatch", wheel.name, message, tag=tag)
 
 
@@ -123,61 +167,102 @@ def _built(run: PipelineRun) -> dict[str, str]:
     return {file.name: file.sha256 for file in (*run.wheels, *run.sdists)}
 
 
-def _compare_artifacts(run: PipelineRun) -> Iterator[Cause]:
-    """Yield the differences between the built wheels and the artifacts that contain all wheels."""
-    built = _built(run)
-    complete = [artifact for artifact in run.artifacts if set(artifact.files) >= set(built)]
-    if not complete:
-        names = ", ".join(artifact.name for artifact in run.artifacts) or "none"
-        message = f"no artifact contains all of {', '.join(sorted(built))}; artifacts: {names}"
-        yield cause("artifact-lost", "artifacts", message, files=tuple(sorted(built)))
-    for artifact in complete:
-        yield from _compare(f"artifact {artifact.name}", artifact.files, built, "artifact-lost")
+def _builds_only_recorded_wheels(workflow: Workflow | None) -> bool:
+    """Return whether the run recorded every wheel that the workflow built.
 
-
-def _compare(
-    where: str, files: Mapping[str, str], built: Mapping[str, str], missing: str
-) -> Iterator[Cause]:
-    """Yield the differences between ``files`` and the ``built`` files, both sha256 by name.
-
-    ``missing`` is the name of the cause for a missing file.
+    It records the wheels of cibuildwheel. A command builds other files unnoticed.
     """
-    for name in sorted(built.keys() - files.keys()):
-        yield cause(missing, where, f"{name} is missing", file=name)
-    for name in sorted(files.keys() - built.keys()):
-        message = "no job built this file"
-        yield cause("hash-mismatch", f"{where}: {name}", message, file=name, sha256=files[name])
-    for name in sorted(files.keys() & built.keys()):
-        if files[name] != built[name]:
+    return workflow is not None and all(
+        step.action == _RECORDED
+        for running in jobs_with(workflow, "build")
+        for step in steps_with(running.job, "build")
+    )
+
+
+def _compare_artifacts(evidence: PipelineEvidence, workflow: Workflow | None) -> Iterator[Cause]:
+    """Yield the differences between the built wheels and the artifacts.
+
+    A built wheel that no artifact has is lost, unless it was published.
+    """
+    built, is_complete = _built(evidence.run), _builds_only_recorded_wheels(workflow)
+    kept = {name for artifact in evidence.run.artifacts for name in artifact.files}
+    lost = tuple(sorted(built.keys() - kept - evidence.index.files.keys()))
+    if lost:
+        names = ", ".join(artifact.name for artifact in evidence.run.artifacts) or "none"
+        message = f"no artifact contains {', '.join(lost)}; artifacts: {names}"
+        yield cause("artifact-lost", "artifacts", message, files=lost)
+    for artifact in evidence.run.artifacts:
+        where = f"artifact {artifact.name}"
+        yield from _changed(where, artifact.files, built, is_complete=is_complete)
+
+
+def _changed(
+    where: str, files: Mapping[str, str], built: Mapping[str, str], *, is_complete: bool
+) -> Iterator[Cause]:
+    """Yield a cause for each file that differs from the built file of its name.
+
+    ``files`` and ``built`` are the sha256 by name. If ``is_complete`` is true, ``built`` has each
+    wheel that the workflow built.
+    """
+    for name in sorted(files):
+        if name in built and files[name] != built[name]:
             message = f"its sha256 is {files[name][:16]}..., but {built[name][:16]}... was built"
             facts = {"file": name, "sha256": files[name], "built": built[name]}
             yield cause("hash-mismatch", f"{where}: {name}", message, **facts)
+        elif is_complete and built and name.endswith(".whl") and name not in built:
+            message = "no job built this file"
+            yield cause("hash-mismatch", f"{where}: {name}", message, file=name, sha256=files[name])
 
 
-def _compare_release(evidence: PipelineEvidence, version: str) -> Iterator[Cause]:
-    tag = evidence.run.event.tag
-    releases = [release for release in evidence.releases if release.tag == tag]
+def _compare_release(
+    evidence: PipelineEvidence, workflow: Workflow | None, version: str
+) -> Iterator[Cause]:
+    """Yield the causes of the release page, if a job of the workflow creates it."""
+    run = evidence.run
+    tasks, tag = tasks_by_job(workflow), evidence.run.event.tag
+    makers = [job for job in run.jobs if "create-release" in tasks.get(job.id, ())]
+    if not makers:
+        return
+    releases = [release for release in evidence.releases if tag in ("", release.tag)]
     where = f"release {tag}"
     if len(releases) != 1:
         tags = ", ".join(release.tag for release in evidence.releases) or "none"
         message = f"{len(releases)} releases have this tag; tags of all releases: {tags}"
-        yield cause("release-missing", where, message, releases=len(releases))
+        # If no such job ran, the package reaches its users without a release page.
+        ran = any(job.result == "success" for job in makers)
+        report = cause if ran else possible_cause
+        yield report("release-missing", where, message, releases=len(releases))
         return
     (release,) = releases
     if release.draft:
-        yield cause("release-missing", where, "it is a draft; only maintainers can see it")
+        yield possible_cause("release-missing", where, "it is a draft; only maintainers can see it")
     if release.prerelease != Version(version).is_prerelease:
         message = f"`prerelease` is {str(release.prerelease).lower()} for the version {version}"
-        yield cause("release-missing", where, message, prerelease=release.prerelease)
+        yield possible_cause("release-missing", where, message, prerelease=release.prerelease)
     if not (release.body or "").strip():
-        yield cause("release-missing", where, "it has no notes")
+        yield possible_cause("release-missing", where, "it has no notes")
     assets = {asset.name: asset.sha256 for asset in release.assets}
-    yield from _compare(where, assets, _built(evidence.run), "release-missing")
+    published = {**evidence.index.files, **_built(run)}
+    yield from _changed(
+        where, assets, published, is_complete=_builds_only_recorded_wheels(workflow)
+    )
+    wheels = {name for name in _built(run) or published if name.endswith(".whl")}
+    if not assets and wheels:
+        yield cause("release-without-files", where, "it has no files")
+    elif any(name.endswith(".whl") for name in assets):
+        for name in sorted(wheels - assets.keys()):
+            yield possible_cause("release-missing", where, f"{name} is missing", file=name)
 
 
-def _compare_index(evidence: PipelineEvidence) -> Iterator[Cause]:
+def _compare_index(evidence: PipelineEvidence, workflow: Workflow | None) -> Iterator[Cause]:
     run, index = evidence.run, evidence.index
-    yield from _compare("index", index.files, _built(run), "incomplete-release")
+    built = _built(run)
+    for name in sorted(built.keys() - index.files.keys()):
+        yield cause("incomplete-release", "index", f"{name} is missing", file=name)
+    if not built and not index.files:
+        yield cause("incomplete-release", "index", "the run published no file")
+    is_complete = _builds_only_recorded_wheels(workflow)
+    yield from _changed("index", index.files, built, is_complete=is_complete)
     yield from refused_uploads(index)
     for log in index.upload_logs:
         where = f"upload of {log.file or 'a file'}"
@@ -185,7 +270,7 @@ def _compare_index(evidence: PipelineEvidence) -> Iterator[Cause]:
             continue
         if log.identity is None:
             message = "the upload did not use an identity of the workflow"
-            yield cause("publisher-mismatch", where, message, file=log.file)
+            yield cause("publisher-unused", where, message, file=log.file)
         elif difference := _identity_difference(log.identity, run):
             yield cause("publisher-mismatch", where, difference, file=log.file)
 

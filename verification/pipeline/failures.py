@@ -20,18 +20,22 @@ from verification.models.pipeline import (
     ServerName,
     StepRun,
 )
+from verification.models.workflow import Task, Workflow
 from verification.pipeline import workflow_causes
+from verification.pipeline.publishing import PUBLISH_ACTION
+from verification.pipeline.tasks import action_tasks, step_tasks
 from verification.rules import upload
 
-_PUBLISH = "pypa/gh-action-pypi-publish"
 _ACTIONS = {
     "actions/download-artifact": "artifact-lost",
     "actions/upload-artifact": "artifact-lost",
-    "actions/upload-artifact/merge": "artifact-lost",
-    "pypa/cibuildwheel": "build-failed",
-    "softprops/action-gh-release": "release-missing",
 }
-"""The cause of a failed step by its GitHub action, if the evidence shows no other cause."""
+_TASKS: dict[Task, str] = {
+    "build": "build-failed",
+    "merge": "artifact-lost",
+    "create-release": "release-missing",
+}
+"""The cause of a failed step by its GitHub action or task, if the evidence shows no other one."""
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
 """The exit code of a command that SIGKILL ended, for example because memory ran out."""
@@ -75,11 +79,13 @@ def is_failed(job: JobRun) -> bool:
     return job.result in ("failure", "hung") or bool(lost)
 
 
-def job_failure(job: JobRun, evidence: PipelineEvidence, version: str) -> Cause:
-    """Return the cause of a failed job."""
+def job_failure(
+    job: JobRun, evidence: PipelineEvidence, version: str, workflow: Workflow | None = None
+) -> Cause:
+    """Return the cause of a failed job. ``workflow`` has the commands of its steps."""
     step = job.failed_step
     where = f"job {job.title}" + (f": step {step.name} (line {step.line})" if step else "")
-    name, message, facts = _fault(job, evidence, version)
+    name, message, facts = _fault(job, evidence, version, workflow)
     return cause(name, where, message, job=job.id, **facts)
 
 
@@ -91,7 +97,9 @@ class _Fault(NamedTuple):
     facts: dict[str, FactValue] = {}  # noqa: RUF012  (never changed)
 
 
-def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
+def _fault(
+    job: JobRun, evidence: PipelineEvidence, version: str, workflow: Workflow | None
+) -> _Fault:
     if testbed_fault := next(_testbed_faults(job, evidence), None):
         return testbed_fault
     if job.result == "hung":
@@ -100,13 +108,38 @@ def _fault(job: JobRun, evidence: PipelineEvidence, version: str) -> _Fault:
     assert step is not None  # a job that fails without a step is a testbed failure
     if refused := _refusal(job, step, evidence.index):
         return refused
-    action = step.action
-    if action == _PUBLISH:
+    if step.action == PUBLISH_ACTION:
         return _publish_fault(job, step)
-    name = _ACTIONS.get(action, "job-failed")
-    if not action and evidence.run.event.tag != f"v{version}":
+    tasks = _tasks_of(job, step, workflow)
+    name = _ACTIONS.get(step.action) or "job-failed"
+    if len(tasks) == 1:
+        name = _TASKS.get(next(iter(tasks)), name)
+    # A script may check the version although nothing shows it.
+    is_check = tasks <= {"check-version"} and not step.action
+    if is_check and not is_tag_of(evidence.run.event.tag, version):
         name = "version-mismatch"
     return _Fault(name, f"it failed: {_reason(step, job)}")
+
+
+def _tasks_of(job: JobRun, step: StepRun, workflow: Workflow | None) -> frozenset[Task]:
+    """Return the tasks of a step, without that of attestation, which no failed step shows."""
+    tasks = action_tasks(step.action)
+    if not step.action and workflow:
+        tasks = frozenset(
+            task
+            for running in workflow.running_jobs
+            if running.id == job.id
+            for candidate in running.job.steps
+            if candidate.run is not None and candidate.line == step.line
+            for task in step_tasks(candidate, {**running.workflow.env, **running.job.env})
+        )
+    return tasks - {"attest"}
+
+
+def is_tag_of(tag: str, version: str) -> bool:
+    """Return whether a tag names a version: `v1.2.0`, `1.2.0` or `name-1.2.0` for 1.2.0."""
+    prefix = tag.removesuffix(version)
+    return prefix != tag and not re.search(r"[\d.]$", prefix)
 
 
 # ---- the testbed ----

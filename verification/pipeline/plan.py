@@ -1,8 +1,12 @@
-"""Read the plan: the required properties of the release workflow (`pipeline.toml`)."""
+"""Read the plan of a release workflow (`pipeline.toml`), or make the plan if there is none.
+
+A plan names the workflow and the package. Its claims are the statements of the report about the
+workflow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,34 +15,7 @@ from pydantic import Field
 
 from verification.models.base import Model, read_toml
 from verification.models.workflow import Workflow
-
-
-class PlannedJob(Model):
-    """The required properties of one job."""
-
-    after: tuple[str, ...]
-    """The jobs that must pass before this job starts."""
-    independent_of: tuple[str, ...]
-    """The jobs that run independently: neither job waits for the other."""
-    permissions: Mapping[str, str]
-    """The exact permissions of the job's token."""
-    action: str
-    """The required GitHub action of the job; empty if the job must run a script."""
-    actions: tuple[str, ...]
-    """The other GitHub actions that the job may use."""
-
-    @property
-    def all_actions(self) -> frozenset[str]:
-        """All actions that the job may use."""
-        return frozenset({self.action, *self.actions} - {""})
-
-
-class Pin(Model):
-    """A version of a GitHub action, and the commit of this version."""
-
-    version: str
-    commit: str
-
+from verification.pipeline.tasks import jobs_with
 
 RunFact = Literal[
     "trigger", "jobs", "settings", "build", "version", "validation", "release", "upload"
@@ -66,28 +43,18 @@ class Link(Model):
 
 
 class Plan(Model):
-    """The required properties of the release workflow."""
+    """The release workflow, the package, and the claims of the report about the workflow."""
 
     workflow: str
     """The name of the workflow file, without its folder."""
-    called_publisher: str = ""
-    """The name of the registered file with the publishing job, if `workflow` calls it. Empty if
-    `workflow` contains the job."""
-    environment: str
-    package_dir: str
+    package_dir: str = "."
     """The folder of the package in the repository."""
-    starting_refs: tuple[str, ...]
-    """The refs that must start the workflow, in addition to the tag of the current version."""
-    other_refs: tuple[str, ...]
-    """The refs that must not start the workflow."""
-    runners: Mapping[str, str]
-    """The platforms of cibuildwheel by the first part of a runner's label."""
-    jobs: Mapping[str, PlannedJob]
-    pins: Mapping[str, Pin]
-    claims: tuple[PlannedClaim, ...]
-    files: Mapping[str, PlannedClaim]
+    event: str = ""
+    """The name of the event that starts the workflow; empty if `on` of the workflow decides."""
+    claims: tuple[PlannedClaim, ...] = ()
+    files: Mapping[str, PlannedClaim] = {}
     """The files of the repository that the release needs, by their paths."""
-    links: tuple[Link, ...]
+    links: tuple[Link, ...] = ()
 
     @pydantic.model_validator(mode="after")
     def _check_links(self) -> Self:
@@ -95,15 +62,6 @@ class Plan(Model):
             if link.claim > len(self.claims):
                 raise ValueError(f"a link has claim {link.claim} of only {len(self.claims)}")
         return self
-
-    @property
-    def publisher(self) -> str:
-        """The name of the workflow file that is registered on the index, without its folder."""
-        return self.called_publisher or self.workflow
-
-    def pin(self, action: str) -> Pin | None:
-        """Return the pin of an action, or None. Actions of one repository have the same pin."""
-        return self.pins.get("/".join(action.split("/")[:2]))
 
 
 def load(path: Path) -> Plan:
@@ -117,21 +75,59 @@ def load(path: Path) -> Plan:
 
 
 def for_workflow(workflow: Workflow, package_dir: str, *, version_from_tag: bool = False) -> Plan:
-    """Return the plan of a workflow without a plan.
+    """Return the plan of a workflow without a plan. It has a claim for each task of the workflow.
 
     ``version_from_tag`` is true if the build takes the version of the package from the tag.
     """
-    del version_from_tag
-    return Plan(
-        workflow=workflow.path.name,
-        environment="",
-        package_dir=package_dir,
-        starting_refs=(),
-        other_refs=(),
-        runners={},
-        jobs={},
-        pins={},
-        claims=(),
-        files={},
-        links=(),
+    claims = tuple(_claims(workflow, version_from_tag=version_from_tag))
+    path = f".github/workflows/{workflow.path.name}"
+    file = PlannedClaim(
+        refuted_by=frozenset({"workflow-invalid", "workflow-not-triggered", "job-skipped"}),
+        shown_by="jobs",
     )
+    return Plan(
+        workflow=workflow.path.name, package_dir=package_dir, claims=claims, files={path: file}
+    )
+
+
+def _claims(workflow: Workflow, *, version_from_tag: bool) -> Iterator[PlannedClaim]:
+    yield PlannedClaim(
+        title=f"The release event starts {workflow.path.name}",
+        refuted_by=frozenset({"workflow-not-triggered", "workflow-invalid"}),
+        shown_by="trigger",
+    )
+    if jobs_with(workflow, "build"):
+        yield PlannedClaim(
+            title="The workflow builds the files of the release from the released source",
+            refuted_by=frozenset({"build-failed", "wrong-source", "incomplete-release"}),
+            shown_by="build",
+        )
+    if jobs_with(workflow, "check-version"):
+        yield PlannedClaim(
+            title="The workflow compares the version of the package with the tag",
+            refuted_by=frozenset({"version-mismatch", "validation-wrong"}),
+            shown_by="version",
+        )
+    elif version_from_tag:
+        yield PlannedClaim(
+            title="The version of the package comes from the tag",
+            refuted_by=frozenset({"version-mismatch"}),
+            shown_by="build",
+        )
+    if jobs_with(workflow, "create-release"):
+        yield PlannedClaim(
+            title="The workflow creates the release page",
+            refuted_by=frozenset({"release-missing", "hash-mismatch"}),
+            shown_by="release",
+        )
+    if jobs_with(workflow, "publish"):
+        yield PlannedClaim(
+            title="The workflow publishes the files to the package index",
+            refuted_by=frozenset(
+                {
+                    *("publisher-mismatch", "permission-missing", "upload-refused", "job-order"),
+                    *("step-missing", "artifact-lost", "incomplete-release", "index-unreachable"),
+                }
+            ),
+            shown_by="upload",
+        )

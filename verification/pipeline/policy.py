@@ -1,6 +1,6 @@
-"""Apply all static rules to the files of the release workflow and the trials of its validate job.
+"""Apply all static rules to the files of the release workflow and the trials of its version check.
 
-The rules collect all faults.
+The rules collect all faults. They judge the jobs and steps that can run for the event.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.pipeline.action_inputs import check_inputs
-from verification.pipeline.action_pins import check_actions, check_installs
+from verification.pipeline.action_pins import check_installs
+from verification.pipeline.built_wheels import (
+    check_built_wheels,
+    check_package,
+    check_publishes,
+    check_settings,
+    check_source,
+)
 from verification.pipeline.conditions import (
     check_conditions,
     check_interruption,
     check_triggers,
 )
+from verification.pipeline.contexts import Runs, for_event
 from verification.pipeline.dispatches import check_dispatches
 from verification.pipeline.job_order import check_order
-from verification.pipeline.permissions import (
-    check_permissions,
-    check_publisher,
-    check_tokens,
-)
+from verification.pipeline.permissions import check_permissions, check_publisher, check_tokens
 from verification.pipeline.plan import Plan
 from verification.pipeline.release_page import check_release_page
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, RepositoryFiles
 from verification.pipeline.trials import Trials, check_trials
-from verification.pipeline.wheel_transfer import check_built_wheels, check_source, check_transfer
+from verification.pipeline.wheel_transfer import check_transfer
 from verification.pipeline.workflow_causes import cause
 
 
@@ -52,42 +56,49 @@ def check_files(
         message = f"is registered, but does not exist; the workflows are: {workflows}"
         where = str(WORKFLOW_FOLDER / plan.workflow)
         return (cause("publisher-mismatch", where, message, registered=plan.workflow),)
+    repository = publishers[0].slug if publishers else ""
     try:
-        repository = publishers[0].slug if publishers else ""
+        workflow, runs = for_event(files.workflow, event, repository)
         return sorted_causes(
             (
                 *check_triggers(files.workflow, event, repository),
                 *check_conditions(files.workflow, event, repository),
                 *check_interruption(files.workflow, event, repository),
                 *check_dispatches(files.workflow, event, repository),
-                *_causes(files.workflow, files, plan, subject, trials),
+                *_causes_of_files(files.workflow),
+                *_causes_of_jobs(workflow, runs),
+                *check_publisher(workflow, publishers, runs),
+                *check_source(workflow, event, runs),
+                *check_package(workflow, plan, runs),
+                *check_built_wheels(workflow, plan, subject, files.project, runs),
+                *check_trials(workflow, files, plan, trials),
+                *check_release_page(workflow, trials, runs),
             )
         )
     except BadWorkflow as error:
         return (_invalid(str(error).removeprefix(f"{files.workflow.path.parent}/")),)
 
 
-def _causes(
-    workflow: Workflow, files: RepositoryFiles, plan: Plan, subject: Subject, trials: Trials
-) -> list[Cause]:
-    causes = [
-        *check_order(workflow, plan),
-        *check_permissions(workflow, plan),
-        *check_publisher(workflow, plan),
-        *check_actions(workflow, plan),
-        *check_built_wheels(workflow, plan, subject, files.project),
-        *check_transfer(workflow),
-        *check_trials(workflow, files.project, plan, trials),
-        *check_release_page(workflow, trials),
-    ]
+def _causes_of_files(workflow: Workflow) -> list[Cause]:
+    """Return the causes of the rules that judge the text of the files."""
+    causes = [*check_publishes(workflow)]
+    causes += check_tokens(workflow)
     for file in workflow.files:
         causes += [
-            *check_tokens(file),
             *check_inputs(file),
             *check_installs(file),
-            *check_source(file, plan),
         ]
     return causes
+
+
+def _causes_of_jobs(workflow: Workflow, runs: Runs) -> list[Cause]:
+    """Return the causes of the rules that judge what runs for the event."""
+    return [
+        *check_order(workflow),
+        *check_permissions(workflow, runs),
+        *check_settings(workflow),
+        *check_transfer(workflow, runs),
+    ]
 
 
 def _invalid(fault: str) -> Cause:

@@ -29,20 +29,15 @@ from verification.models.report import (
     ReleasePage,
 )
 from verification.models.verdict import Verdict
+from verification.models.workflow import Task
 from verification.pipeline.execution import ran_side_by_side
 from verification.pipeline.plan import Plan, PlannedClaim, RunFact
+from verification.pipeline.tasks import tasks_by_job
 from verification.pipeline.workflow_causes import cause
 from verification.verdict import verdict_of_causes
 
-PUBLISHER_CAUSES = frozenset(
-    {
-        "publisher-mismatch",
-        "permission-missing",
-        "token-in-workflow",
-        "upload-refused",
-    }
-)
-"""The causes about the publisher. They decide the item of the registered publisher."""
+_PUBLISHER_ONLY = "publisher-unused"
+"""The cause that does not keep a release from its users, and fails only the publisher's item."""
 _NOT_REACHED = "the run ended before this"
 _LOG_LINES = 40
 _PUBLISH_ACTION = "pypa/gh-action-pypi-publish"
@@ -60,18 +55,31 @@ UNKNOWN_OWNER = "the owner of the repository on GitHub"
 
 
 def publisher_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
-    """Return the causes of the release workflow that also decide the publisher's item."""
-    return tuple(
-        candidate
-        for candidate in causes
-        if candidate.name in PUBLISHER_CAUSES or candidate.severity is Severity.TESTBED
-    )
+    """Return the causes of the release workflow that decide the item of the publisher."""
+    return tuple(filter(_concerns_publisher, causes))
+
+
+def _concerns_publisher(candidate: Cause) -> bool:
+    match candidate.name:
+        case "publisher-mismatch" | "publisher-unused":
+            return True
+        case "permission-missing":
+            return "id-token" in str(candidate.facts.get("missing", "id-token"))
+        case "upload-refused":
+            return "403" in candidate.message
+        case _:
+            return candidate.severity is Severity.TESTBED
+
+
+def workflow_causes(causes: Iterable[Cause]) -> tuple[Cause, ...]:
+    """Return the causes of the release workflow that decide its own item."""
+    return tuple(candidate for candidate in causes if candidate.name != _PUBLISHER_ONLY)
 
 
 def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
-    """Return the causes that decide the item of the release workflow.
+    """Return all causes of an outcome. The causes of the files come first.
 
-    If the testbed failed, its failure is the only cause, because it is unknown what ran.
+    They are certain although the testbed failed, because they need no run.
     """
     match outcome:
         case PipelineResult():
@@ -118,7 +126,9 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
         proved=tuple(_pipeline_evidence(result.evidence)),
         not_provable=(*_pipeline_limits(run), *_signing_limit(result.evidence)),
         jobs=tuple(map(_job, run.jobs)),
-        side_by_side=ran_side_by_side(run, "release", "publish"),
+        side_by_side=ran_side_by_side(
+            run, _jobs_for(result, "create-release"), _jobs_for(result, "publish")
+        ),
         wheels=run.wheels,
         merged=run.artifacts,
         releases=tuple(
@@ -275,7 +285,7 @@ def _exchanges(evidence: PipelineEvidence) -> list[str]:
 
 def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Claim:
     refuting = [candidate for candidate in result.causes if candidate.name in planned.refuted_by]
-    evidence = _EVIDENCE[planned.shown_by](result.evidence)
+    evidence = _EVIDENCE[planned.shown_by](result)
     verdict = verdict_of_causes(refuting, strict=strict)
     if verdict is Verdict.VERIFIED and not evidence:
         verdict = Verdict.UNVERIFIED
@@ -286,53 +296,65 @@ def _claim(planned: PlannedClaim, result: PipelineResult, *, strict: bool) -> Cl
 # Each function returns the evidence for a claim, or an empty text if the run ended before it.
 
 
-def _trigger(evidence: PipelineEvidence) -> str:
-    run = evidence.run
+def _trigger(result: PipelineResult) -> str:
+    run = result.evidence.run
     return f"{run.event.title}: {run.decision}" if run.triggered else ""
 
 
-def _jobs(evidence: PipelineEvidence) -> str:
-    names = ", ".join(dict.fromkeys(job.id for job in evidence.run.jobs))
+def _executed(result: PipelineResult) -> str:
+    names = ", ".join(dict.fromkeys(job.id for job in result.evidence.run.jobs))
     return f"executed: {names}" if names else ""
 
 
-def _wheels(evidence: PipelineEvidence) -> str:
-    return ", ".join(sorted(wheel.name for wheel in evidence.run.wheels))
+def _wheels(result: PipelineResult) -> str:
+    """Return the names of the built files: the recorded wheels, else those of the artifacts."""
+    run = result.evidence.run
+    names = {wheel.name for wheel in run.wheels} or {
+        name
+        for artifact in run.artifacts
+        for name in artifact.files
+        if name.endswith((".whl", ".tar.gz"))
+    }
+    return ", ".join(sorted(names))
 
 
-def _settings(evidence: PipelineEvidence) -> str:
-    wheels = _wheels(evidence)
+def _settings(result: PipelineResult) -> str:
+    wheels = _wheels(result)
     return f"built with its settings: {wheels}" if wheels else ""
 
 
-def _build(evidence: PipelineEvidence) -> str:
-    several = len(evidence.run.wheels) > 1
-    return f"built: {_wheels(evidence)}" if several and _passed(evidence, "build") else ""
+def _build(result: PipelineResult) -> str:
+    wheels = _wheels(result) or ", ".join(sorted(result.evidence.index.files))
+    return f"built: {wheels}" if wheels and _passed(result, "build") else ""
 
 
-def _version(evidence: PipelineEvidence) -> str:
-    passed = _passed(evidence, "validate")
-    return f"validate accepted {evidence.run.event.tag}" if passed else ""
+def _version(result: PipelineResult) -> str:
+    names = _passed(result, "check-version")
+    return f"{names} accepted {result.evidence.run.event.tag}" if names else ""
 
 
-def _validation(evidence: PipelineEvidence) -> str:
-    passed = _passed(evidence, "validate")
-    return f"validate accepted {_wheels(evidence)}" if passed else ""
+def _validation(result: PipelineResult) -> str:
+    names = _passed(result, "check-version")
+    return f"{names} accepted {_wheels(result)}" if names else ""
 
 
-def _release(evidence: PipelineEvidence) -> str:
-    assets = [asset.name for release in evidence.releases for asset in release.assets]
-    return f"the release has {', '.join(sorted(assets))}" if assets else ""
+def _release(result: PipelineResult) -> str:
+    releases = result.evidence.releases
+    assets = [asset.name for release in releases for asset in release.assets]
+    if assets:
+        return f"the release has {', '.join(sorted(assets))}"
+    tags = ", ".join(release.tag for release in releases)
+    return f"the release page of {tags}" if tags and _passed(result, "create-release") else ""
 
 
-def _upload(evidence: PipelineEvidence) -> str:
-    files = evidence.index.files
-    return f"uploaded with the identity: {', '.join(sorted(files))}" if files else ""
+def _upload(result: PipelineResult) -> str:
+    files = result.evidence.index.files
+    return f"uploaded: {', '.join(sorted(files))}" if files else ""
 
 
-_EVIDENCE: Mapping[RunFact, Callable[[PipelineEvidence], str]] = {
+_EVIDENCE: Mapping[RunFact, Callable[[PipelineResult], str]] = {
     "trigger": _trigger,
-    "jobs": _jobs,
+    "jobs": _executed,
     "settings": _settings,
     "build": _build,
     "version": _version,
@@ -342,8 +364,22 @@ _EVIDENCE: Mapping[RunFact, Callable[[PipelineEvidence], str]] = {
 }
 
 
-def _passed(evidence: PipelineEvidence, job: str) -> bool:
-    return any(run.result == "success" for run in evidence.run.job_runs(job))
+def _jobs_for(result: PipelineResult, task: Task) -> tuple[str, ...]:
+    """Return the ids of the jobs with a task."""
+    return tuple(job for job, tasks in tasks_by_job(result.workflow).items() if task in tasks)
+
+
+def _passed(result: PipelineResult, task: Task) -> str:
+    """Return the ids of the jobs with a task; empty if none passed, or if one failed.
+
+    A job that a condition skips does not count.
+    """
+    names = _jobs_for(result, task)
+    runs = [run for name in names for run in result.evidence.run.job_runs(name)]
+    passed = [run.id for run in runs if run.result == "success"]
+    if any(run.result not in ("success", "skipped") for run in runs):
+        return ""
+    return ", ".join(dict.fromkeys(passed))
 
 
 def _job(job: JobRun) -> JobRecord:

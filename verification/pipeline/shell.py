@@ -118,8 +118,8 @@ def _split(script: str) -> Iterator[list[str]]:
                 yield words
                 words, skip = [], False
                 if match[0] == "\n":
-                    for end in ends:
-                        position = _after_document(script, position, end)
+                    for word in ends:
+                        position = _after_document(script, position, word)
                     ends = []
             case "comment" if script[match.start() - 1 : match.start()].strip():
                 words.append(match[0].split()[0])
@@ -219,3 +219,12 @@ def _without_options(words: list[str]) -> list[str]:
     while rest and rest[0].startswith("-") and rest[0] != "-m":
         rest = rest[2:] if rest[0] in _RUNNER_VALUES else rest[1:]
     return rest
+
+
+def option(words: Sequence[str], *names: str) -> str:
+    """Return the value of an option of a command; empty if it is not set."""
+    for number, word in enumerate(words):
+        name, separator, value = word.partition("=")
+        if name in names:
+            return value if separator else next(iter(words[number + 1 :]), "")
+    return ""

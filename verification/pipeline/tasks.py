@@ -80,6 +80,22 @@ _COMMANDS: Mapping[tuple[str, ...], Task] = {
     ("sigstore", "sign"): "attest",
 }
 """The task of each command, by its program and sub-commands."""
+_OTHER_ACTIONS = (
+    *("actions/checkout", "actions/setup-", "actions/cache", "actions/upload-artifact"),
+    *("actions/download-artifact", "astral-sh/setup-uv", "docker/setup-", "dtolnay/rust-toolchain"),
+    *("codecov/", "step-security/harden-runner", "mxschmitt/action-tmate"),
+)
+"""The first part of the names of actions that do nothing for a release."""
+_OTHER_COMMANDS = frozenset(
+    {
+        *("echo", "printf", "ls", "cat", "pwd", "test", "[", "[[", "true", "false", "exit", "set"),
+        *("export", "cd", "mkdir", "rm", "pip", "pip3", "pytest", "twine", "git", "sed", "grep"),
+        *("awk", "cut", "tr", "sort", "head", "tail", "wc", "find", "diff", "cmp", "sha256sum"),
+        *("tree", "date", "sleep", "apt-get", "choco", "brew", "ruff", "mypy", "unzip", "tar"),
+        *("check-wheel-contents", "auditwheel", "fi", "done", "esac", "for", "uv", "abi3audit"),
+    }
+)
+"""Programs that do nothing for a release, except by their sub-commands with a task."""
 _OPTIONS_WITH_VALUE = frozenset(
     {
         *("-R", "--repo", "-X", "--method", "-f", "-F", "-H", "--header"),
@@ -125,6 +141,22 @@ def step_tasks(step: WorkflowStep, env: Mapping[str, str] | None = None) -> froz
     return frozenset(_step_tasks(step, {**(env or {}), **step.env}))
 
 
+def action_tasks(action: str) -> frozenset[Task]:
+    """Return the tasks of a GitHub action, which is named without a version."""
+    return frozenset(_ACTIONS.get(action.lower(), ()))
+
+
+def tasks_by_job(workflow: Workflow | None) -> dict[str, frozenset[Task]]:
+    """Return the tasks of each job of the started file, with those of the workflow that it calls.
+
+    The keys are the ids of the jobs. There is none without a workflow.
+    """
+    tasks: dict[str, frozenset[Task]] = {}
+    for running in workflow.running_jobs if workflow else ():
+        tasks[running.id] = tasks.get(running.id, frozenset()) | tasks_of(running.job)
+    return tasks
+
+
 def tasks_of(job: WorkflowJob) -> frozenset[Task]:
     """Return the tasks of a job. A job that calls a workflow has none; see `jobs_with`."""
     tasks = {task for step in job.steps for task in step_tasks(step, job.env)}
@@ -141,6 +173,37 @@ def jobs_with(workflow: Workflow, task: Task) -> tuple[RunningJob, ...]:
 def steps_with(job: WorkflowJob, task: Task) -> tuple[WorkflowStep, ...]:
     """Return the steps of a job that have a task."""
     return tuple(step for step in job.steps if task in step_tasks(step, job.env))
+
+
+def job_key(running: RunningJob) -> tuple[str, ...]:
+    """Return the ids of a job and of the jobs that call its workflow. They identify the job."""
+    return (*(caller.id for caller in running.callers), running.job.id)
+
+
+def ends_before(workflow: Workflow, first: RunningJob, second: RunningJob) -> bool:
+    """Return whether a job ends before another one starts, because of `needs`."""
+    chains = zip((*first.callers, first.job), (*second.callers, second.job), strict=False)
+    file = workflow
+    for earlier, later in chains:
+        if earlier.id != later.id:
+            return earlier.id in file.jobs_before(later.id)
+        if earlier.id not in file.called:
+            return False
+        file = file.called[earlier.id]
+    return False
+
+
+def is_understood(step: WorkflowStep) -> bool:
+    """Return whether it is known that a step does nothing except its tasks for the release."""
+    if step.steps:
+        return all(map(is_understood, step.steps))
+    if step.run is None:
+        action = (step.action or "").lower()
+        return action in _ACTIONS or action.startswith(_OTHER_ACTIONS)
+    if step_tasks(step):
+        return True
+    found = list(commands(step.run, step.shell))
+    return bool(found) and all(words[0] in _OTHER_COMMANDS for words in found)
 
 
 def all_steps(steps: Iterable[WorkflowStep]) -> Iterator[WorkflowStep]:

@@ -1,238 +1,501 @@
-"""Check which wheels the workflow builds and how it passes them between jobs."""
+"""Check how the workflow passes the built files between its jobs.
+
+The rules follow the artifacts from the jobs that build to the jobs that publish. What a script or
+an unknown action does to the files is not known. A cause is then a note.
+"""
 
 from __future__ import annotations
 
 import fnmatch
 import posixpath
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from verification.models.base import Model
 from verification.models.cause import Cause
-from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.expressions import replace_expressions
-from verification.pipeline.plan import Plan
-from verification.pipeline.repository_files import Project
-from verification.pipeline.workflow_causes import cause, step_location
+from verification.pipeline.contexts import Runs, job_contexts, known_text
+from verification.pipeline.expressions import Context, with_env
+from verification.pipeline.publishing import Publication, publications
+from verification.pipeline.shell import commands, option
+from verification.pipeline.tasks import (
+    all_steps,
+    command_task,
+    ends_before,
+    is_understood,
+    step_tasks,
+    tasks_of,
+)
+from verification.pipeline.workflow_causes import (
+    cause,
+    not_evaluated,
+    possible_cause,
+    step_location,
+)
 
 _DOWNLOAD = "actions/download-artifact"
 _UPLOAD = "actions/upload-artifact"
 _BUILD = "pypa/cibuildwheel"
+_INSPECT = "hynek/build-and-inspect-python-package"
 _MERGE = "actions/upload-artifact/merge"
-_PUBLISH = "pypa/gh-action-pypi-publish"
-# The build identifiers that a wildcard in the selection of cibuildwheel can match.
-_PYTHONS = ("cp312", "cp313", "cp314")
-_SYSTEMS = (
-    "manylinux_x86_64",
-    "manylinux_aarch64",
-    "manylinux_i686",
-    "musllinux_x86_64",
-    "win_amd64",
-    "win_arm64",
-    "win32",
-    "macosx_x86_64",
-    "macosx_arm64",
-)
+_EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
+_MAJOR = re.compile(r"v?(\d+)")
+_MERGES_NAMES = 4
+"""The first version of the artifact actions in which a name of an artifact is unique in a run."""
 
 
-def check_source(workflow: Workflow, plan: Plan) -> Iterator[Cause]:
-    """Yield a cause for each step that builds or publishes another source than the tagged one."""
-    for job in workflow.jobs.values():
-        for step in job.steps:
-            where = step_location(workflow, job, step)
-            inputs = inputs_of(step)
-            match step.action:
-                case "actions/checkout":
-                    for key in filter(inputs.is_set, ("ref", "repository")):
-                        value = inputs.get(key)
-                        message = f"checks out `{key}: {value}` instead of the tagged commit"
-                        yield cause("wrong-source", where, message, input=key)
-                case _ if step.action == _DOWNLOAD:
-                    for key in filter(inputs.is_set, ("repository", "run-id")):
-                        message = f"downloads artifacts of another run (`{key}`)"
-                        yield cause("wrong-source", where, message, input=key)
-                case _ if step.action == _BUILD:
-                    yield from _build_causes(where, workflow, job, step, plan.package_dir)
+class Artifact(Model):
+    """An artifact that a job uploads, in one combination of its matrix."""
 
+    name: str | None
+    """The name; None if it is not known before a run."""
+    shape: str = ""
+    """The name as a pattern, with `*` for each value that is not known."""
+    running: RunningJob
+    step: WorkflowStep
+    number: int = 0
+    """The number of the combination of the matrix."""
+    built: bool
+    """True if the job builds files, so that the artifact can have files of the release."""
+    parts: tuple[str, ...] = ()
+    """The names of the artifacts that a merge puts together."""
+    nested: bool = False
+    """True if its files are in a folder for each merged artifact."""
 
-def _build_causes(
-    where: str, workflow: Workflow, job: WorkflowJob, step: WorkflowStep, package_dir: str
-) -> Iterator[Cause]:
-    inputs = inputs_of(step)
-    folder = posixpath.normpath(inputs.get("package-dir"))
-    if folder != package_dir:
-        message = f"builds {folder}, not {package_dir}"
-        yield cause("wrong-source", where, message, folder=folder)
-    for key in filter(inputs.is_set, ("config-file", "only")):
-        message = f"passes `{key}: {inputs.get(key)}` instead of the settings in pyproject.toml"
-        yield cause("settings-bypassed", where, message, input=key)
-    for name in {**workflow.env, **job.env, **step.env}:
-        if name.startswith("CIBW_"):
-            message = f"sets {name}, which overrides the settings in pyproject.toml"
-            yield cause("settings-bypassed", where, message, variable=name)
-
-
-def check_built_wheels(
-    workflow: Workflow, plan: Plan, subject: Subject, project: Project
-) -> Iterator[Cause]:
-    """Yield causes for wheels that are untested, missing, built twice, or not in the release."""
-    if not project.is_tested:
-        where = f"{plan.package_dir}/pyproject.toml"
-        message = "does not test every wheel after the build (test-command, test-skip)"
-        yield cause("wheel-untested", where, message)
-    build = workflow.jobs.get("build")
-    if build is None:
-        return
-    where = step_location(workflow, build)
-    selected = _identifiers(project)
-    built: Counter[str] = Counter()
-    for label in build.runs_on:
-        identifiers = [identifier for identifier in selected if _runs(label, identifier, plan)]
-        built.update(identifiers)
-        if not identifiers:
-            message = f"runs on {label}, but `[tool.cibuildwheel]` selects no wheel for it"
-            yield cause("incomplete-release", where, message, label=label)
-    required = {
-        _identifier(platform, subject): platform
-        for platform in subject.platforms
-        if platform.required
-    }
-    for identifier, platform in required.items():
-        if built[identifier] != 1:
-            count = f"{built[identifier]} wheels" if built[identifier] else "no wheel"
-            message = f"builds {count} for {platform.tag} on {', '.join(build.runs_on)}"
-            yield cause("incomplete-release", where, message, platform=platform.tag)
-    for identifier in built.keys() - required.keys():
-        message = f"builds {identifier}, but this is not part of the release"
-        yield cause("incomplete-release", where, message, identifier=identifier)
-
-
-def check_transfer(workflow: Workflow) -> Iterator[Cause]:
-    """Yield a cause for each step that would lose a wheel between the jobs."""
-    build, merge = workflow.jobs.get("build"), workflow.jobs.get("merge")
-    if build is None or merge is None:
-        return
-    names: list[str] = []
-    for step in build.steps_with(_UPLOAD):
-        names += _artifact_names(build, step)
-        yield from _upload_causes(step_location(workflow, build, step), build, step, names)
-    for step in merge.steps_with(_MERGE):
-        where = step_location(workflow, merge, step)
-        inputs = inputs_of(step)
-        pattern = inputs.get("pattern")
-        if lost := [name for name in names if not fnmatch.fnmatchcase(name, pattern)]:
-            message = f"merges {pattern}, but this does not match {', '.join(lost)}"
-            yield cause("artifact-lost", where, message, artifacts=tuple(lost))
-        if inputs.switch("separate-directories") != "false":
-            message = "merges into separate directories, but later steps read one directory"
-            yield cause("artifact-lost", where, message)
-        merged = inputs.get("name")
-        for id_ in ("validate", "release", "publish"):
-            for running in _with_wheels(workflow.running_jobs_of(id_)):
-                yield from _download_causes(running.workflow, running.job, merged)
-                yield from _publish_causes(running.workflow, running.job)
-
-
-def _with_wheels(jobs: tuple[RunningJob, ...]) -> tuple[RunningJob, ...]:
-    """Return the jobs that must download the wheels.
-
-    If some jobs download artifacts, these are the jobs. Otherwise all jobs are. A call whose
-    workflow cannot be read is left out.
-    """
-    readable = tuple(running for running in jobs if not running.job.uses)
-    downloading = tuple(running for running in readable if running.job.steps_with(_DOWNLOAD))
-    return downloading or readable
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The names of the artifacts that have its files first."""
+        return self.parts or ((self.name,) if self.name else ())
 
 
 def wheels_folder(job: WorkflowJob) -> str | None:
-    """Return the folder with the wheels of a job, or None if the job downloads no artifact."""
+    """Return the folder of the first download of a job, or None if it downloads no artifact."""
     for step in job.steps_with(_DOWNLOAD):
         return posixpath.normpath(inputs_of(step).get("path"))
     return None
 
 
-def _artifact_names(build: WorkflowJob, step: WorkflowStep) -> Iterator[str]:
-    """Yield the name of the artifact for each combination of the matrix."""
-    for combination in build.combinations:
-        values = {f"matrix.{key}": str(value) for key, value in combination.items()}
-        yield replace_expressions(inputs_of(step).get("name"), values)
+def check_transfer(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
+    """Yield a cause for each step that loses files of the release between the jobs."""
+    artifacts = artifacts_of(workflow, runs)
+    yield from _repeated_names(artifacts)
+    for running in workflow.running_jobs:
+        yield from _upload_causes(running, runs)
+        for step in all_steps(running.job.steps):
+            if step.action == _DOWNLOAD:
+                yield from _download_causes(workflow, running, step, artifacts, runs)
+            elif step.action == _MERGE:
+                yield from _merge_causes(workflow, running, step, artifacts, runs)
+    for publication in publications(workflow, runs):
+        yield from _publication_causes(workflow, publication, artifacts, runs)
 
 
-def _upload_causes(
-    where: str, build: WorkflowJob, step: WorkflowStep, names: Iterable[str]
-) -> Iterator[Cause]:
-    outputs = [
-        posixpath.normpath(inputs_of(built).get("output-dir")) for built in build.steps_with(_BUILD)
-    ]
-    paths = [posixpath.normpath(line) for line in inputs_of(step).get("path").split("\n") if line]
-    for output in outputs:
-        wheel = f"{output}/any.whl"
-        if not any(fnmatch.fnmatchcase(wheel, path) or path == output for path in paths):
-            message = f"uploads {', '.join(paths) or 'nothing'}, but the wheels are in {output}"
-            yield cause("artifact-lost", where, message, folder=output)
-    for name, count in Counter(names).items():
-        if count > 1:
-            message = f"uploads the artifact {name} in {count} jobs of the matrix; only one passes"
+# ---- uploads ----
+
+
+def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
+    """Return the artifacts of a run. A merge comes after the artifacts that it merges."""
+    found: list[Artifact] = []
+    merges: list[tuple[RunningJob, WorkflowStep, Context]] = []
+    for running in workflow.running_jobs:
+        built = "build" in tasks_of(running.job)
+        for number, known in enumerate(job_contexts(running, runs)):
+            for step in all_steps(running.job.steps):
+                inner = with_env(known, step.env)
+                if step.action in (_UPLOAD, _INSPECT):
+                    text = _name_of(step)
+                    found.append(
+                        Artifact(
+                            name=known_text(text, inner),
+                            shape=_EXPRESSION.sub("*", text),
+                            running=running,
+                            step=step,
+                            number=number,
+                            built=built,
+                        )
+                    )
+                elif step.action == _MERGE:
+                    merges.append((running, step, inner))
+    for running, step, known in merges:
+        inputs = inputs_of(step)
+        merged = _matching(found, inputs.get("pattern") or "*", known)
+        found.append(
+            Artifact(
+                name=known_text(inputs.get("name") or "merged-artifacts", known),
+                running=running,
+                step=step,
+                built=any(artifact.built for artifact in merged),
+                parts=tuple(name for artifact in merged for name in artifact.origins),
+                nested=inputs.switch("separate-directories") == "true",
+            )
+        )
+    return tuple(found)
+
+
+def _name_of(step: WorkflowStep) -> str:
+    """Return the name of the artifact that a step uploads, with its expressions."""
+    if step.action == _INSPECT:
+        return f"Packages{step.with_.get('upload-name-suffix', '')}"
+    return inputs_of(step).get("name") or "artifact"
+
+
+def _matching(artifacts: Iterable[Artifact], pattern: str, context: Context) -> list[Artifact]:
+    """Return the artifacts whose name a pattern matches, or may match."""
+    text = known_text(pattern, context)
+    return [artifact for artifact in artifacts if text is None or _may_match(artifact, text)]
+
+
+def _may_match(artifact: Artifact, pattern: str) -> bool:
+    """Return whether a pattern matches the name of an artifact, or may match it."""
+    if artifact.name is not None:
+        return _matches(artifact.name, pattern)
+    return any(_are_compatible(artifact.shape, text) for text in expanded(pattern))
+
+
+def _are_compatible(first: str, second: str) -> bool:
+    """Return whether the beginnings and the ends of two patterns with `*` fit together."""
+    starts = (first.partition("*")[0], second.partition("*")[0])
+    ends = (first.rpartition("*")[2], second.rpartition("*")[2])
+    is_start = starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])
+    return is_start and (ends[0].endswith(ends[1]) or ends[1].endswith(ends[0]))
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, text) for text in expanded(pattern))
+
+
+def expanded(pattern: str) -> Iterator[str]:
+    """Yield the patterns that a pattern with braces, such as `{a,b}*`, stands for."""
+    match = re.search(r"\{([^{}]*)\}", pattern)
+    if match is None:
+        yield pattern
+        return
+    for part in match[1].split(","):
+        yield from expanded(pattern[: match.start()] + part + pattern[match.end() :])
+
+
+def _major(step: WorkflowStep) -> int | None:
+    """Return the major version of an action from its ref, or from the comment after its commit."""
+    ref = (step.uses or "").partition("@")[2]
+    match = _MAJOR.fullmatch(ref.partition(".")[0]) or _MAJOR.match(step.comment)
+    return int(match[1]) if match else None
+
+
+def _repeated_names(artifacts: Iterable[Artifact]) -> Iterator[Cause]:
+    """Yield a cause for each name with which several uploads of a run fail."""
+    by_name: dict[str, list[Artifact]] = {}
+    for artifact in artifacts:
+        major = _major(artifact.step)
+        if artifact.name is not None and (major is None or major >= _MERGES_NAMES):
+            by_name.setdefault(artifact.name, []).append(artifact)
+    for name, group in by_name.items():
+        if len(group) > 1 and _collide(group):
+            first = group[0]
+            where = step_location(first.running.workflow, first.running.job, first.step)
+            message = f"{len(group)} jobs of the run upload the artifact {name}; only one passes"
             yield cause("artifact-lost", where, message, artifacts=(name,))
 
 
-def _download_causes(workflow: Workflow, job: WorkflowJob, merged: str) -> Iterator[Cause]:
-    downloads = job.steps_with(_DOWNLOAD)
-    if not downloads:
-        yield cause("artifact-lost", step_location(workflow, job), "does not download the wheels")
-    for step in downloads:
-        if (name := inputs_of(step).get("name")) != merged:
-            message = f"downloads {name or 'all artifacts'}, but the wheels are in {merged}"
-            yield cause("artifact-lost", step_location(workflow, job, step), message)
+def _collide(group: list[Artifact]) -> bool:
+    """Return whether uploads of one name certainly collide.
+
+    Conditions may exclude each other, and a later job may replace an artifact on purpose.
+    """
+    if any(artifact.step.condition is not None for artifact in group):
+        return False
+    if all(artifact.running == group[0].running for artifact in group):
+        return True
+    return not any(
+        artifact.running.job.condition is not None
+        or inputs_of(artifact.step).switch("overwrite") == "true"
+        for artifact in group
+    )
 
 
-def _publish_causes(workflow: Workflow, job: WorkflowJob) -> Iterator[Cause]:
-    downloaded = wheels_folder(job)
-    for step in job.steps_with(_PUBLISH):
-        where = step_location(workflow, job, step)
-        inputs = inputs_of(step)
-        published = posixpath.normpath(inputs.get("packages-dir"))
-        if downloaded is not None and published != downloaded:
-            message = f"publishes {published}, but the wheels are in {downloaded}"
-            yield cause("artifact-lost", where, message, folder=published)
-        if inputs.switch("skip-existing") != "false":
-            message = "skips files that the index already has, even if their content is different"
-            yield cause("failure-ignored", where, message)
+def _upload_causes(running: RunningJob, runs: Runs) -> Iterator[Cause]:
+    """Yield a cause if no upload of a job has the folder into which it builds."""
+    steps = list(all_steps(running.job.steps))
+    uploads = [step for step in steps if step.action == _UPLOAD]
+    if not uploads or not all(map(_keeps_files, steps)):
+        return
+    for known in job_contexts(running, runs):
+        outputs = [folder for step in steps for folder in _outputs(step, known)]
+        paths = [_paths(step, with_env(known, step.env)) for step in uploads]
+        if None in outputs or None in paths:
+            continue
+        patterns = [pattern for listed in paths if listed for pattern in listed]
+        for output in outputs:
+            if output is not None and not any(_has_files(pattern, output) for pattern in patterns):
+                message = f"uploads {', '.join(patterns)}, but the files are in {output}"
+                where = step_location(running.workflow, running.job, uploads[0])
+                yield cause("artifact-lost", where, message, folder=output)
+                return
 
 
-def _identifiers(project: Project) -> list[str]:
-    """Return the build identifiers that the settings of cibuildwheel select."""
-    known = [f"{python}-{system}" for python in _PYTHONS for system in _SYSTEMS]
-    known += [pattern for pattern in project.build if not set(pattern) & set("*?[{")]
+def _keeps_files(step: WorkflowStep) -> bool:
+    """Return whether a step is known to leave the built files in their folder."""
+    if step.run is None:
+        return is_understood(step)
+    moving = {"mv", "cp", "cd", "Move-Item", "Copy-Item", "unzip", "tar", "rsync", "pushd"}
+    found = {words[0] for words in commands(step.run, step.shell)}
+    return is_understood(step) and not found & moving
+
+
+def _outputs(step: WorkflowStep, context: Context) -> Iterator[str | None]:
+    """Yield the folders into which a step builds; None for one that is not known."""
+    known = with_env(context, step.env)
+    if step.action == _BUILD:
+        text = known_text(inputs_of(step).get("output-dir"), known)
+        yield None if text is None else posixpath.normpath(text)
+        return
+    if step.run is None:
+        if "build" in step_tasks(step) and step.action != _INSPECT and not step.steps:
+            yield None
+        return
+    for words in commands(step.run, step.shell):
+        if command_task(words) == "build":
+            yield _command_output(step, words)
+
+
+def _command_output(step: WorkflowStep, words: tuple[str, ...]) -> str | None:
+    names = [word for word in words[1:] if not word.startswith("-")]
+    folder = option(words, "-o", "--outdir", "--out-dir", "--output-dir", "-w", "--wheel-dir")
+    if "$" in folder or step.working_directory:
+        return None
+    if words[0] == "cibuildwheel":
+        return posixpath.normpath(folder or "wheelhouse")
+    if words[0] not in ("build", "pyproject-build") and words[:2] != ("uv", "build"):
+        return None
+    names = names[1:] if words[0] == "uv" else names
+    if not folder:
+        sources = [name for name in names if name != folder]
+        return "dist" if not sources or sources == ["."] else None
+    return posixpath.normpath(folder)
+
+
+def _paths(step: WorkflowStep, context: Context) -> tuple[str, ...] | None:
+    text = known_text(inputs_of(step).get("path"), context)
+    if text is None:
+        return None
+    lines = (line.strip() for line in text.split("\n"))
+    return tuple(posixpath.normpath(line) for line in lines if line and not line.startswith("!"))
+
+
+def _has_files(pattern: str, folder: str) -> bool:
+    """Return whether the path of an upload has files of a folder."""
+    if pattern in (".", folder) or folder.startswith(f"{pattern}/"):
+        return True
+    names = (f"{folder}/any.whl", f"{folder}/any.tar.gz")
+    patterns = [text.replace("**/", "*") for text in expanded(pattern)]
+    return any(fnmatch.fnmatchcase(name, text) for name in names for text in patterns)
+
+
+# ---- downloads ----
+
+
+def _available(
+    workflow: Workflow, running: RunningJob, artifacts: Iterable[Artifact]
+) -> list[Artifact]:
+    """Return the artifacts that exist when a job starts, or that the job itself uploads."""
     return [
-        identifier
-        for identifier in dict.fromkeys(known)
-        if _matches(identifier, project.build) and not _matches(identifier, project.skip)
+        artifact
+        for artifact in artifacts
+        if artifact.running == running or ends_before(workflow, artifact.running, running)
     ]
 
 
-def _matches(identifier: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(identifier, pattern) for pattern in patterns)
+def _selected(
+    step: WorkflowStep, artifacts: Iterable[Artifact], context: Context
+) -> list[Artifact] | None:
+    """Return the artifacts that a download step selects, or None if this is not known."""
+    inputs = inputs_of(step)
+    if any(inputs.is_set(key) for key in ("run-id", "repository", "artifact-ids")):
+        return None
+    pattern, name = inputs.get("pattern"), known_text(inputs.get("name"), context)
+    if name is None or known_text(pattern, context) is None:
+        return None
+    if name:
+        return [
+            artifact
+            for artifact in artifacts
+            if artifact.name == name or (artifact.name is None and _may_match(artifact, name))
+        ]
+    return _matching(artifacts, pattern or "*", context)
 
 
-def _identifier(platform: Platform, subject: Subject) -> str:
-    """Return the build identifier of a platform: its tag without the version of the system."""
-    return f"{subject.python}-" + re.sub(r"(linux_|osx_)\d+_\d+_", r"\1", platform.tag)
+def _download_causes(
+    workflow: Workflow,
+    running: RunningJob,
+    step: WorkflowStep,
+    artifacts: tuple[Artifact, ...],
+    runs: Runs,
+) -> Iterator[Cause]:
+    """Yield a cause if an artifact does not exist, or may not exist yet."""
+    where = step_location(running.workflow, running.job, step)
+    known = with_env(job_contexts(running, runs)[0], step.env)
+    selected = _selected(step, artifacts, known)
+    if selected is None:
+        return
+    available = _available(workflow, running, artifacts)
+    early = [artifact for artifact in selected if artifact not in available]
+    what = inputs_of(step).get("name") or inputs_of(step).get("pattern") or "all artifacts"
+    # An artifact whose name is not known may be another one than that of the download.
+    is_certain = all(artifact.name is not None for artifact in early) or early == selected
+    if early and is_certain:
+        others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
+        message = f"downloads {what}, but does not wait for {', '.join(others)}"
+        yield cause("job-order", where, message, job=running.id, other=others)
+    elif not selected and _is_complete(workflow):
+        names = ", ".join(artifact.name or "?" for artifact in artifacts) or "none"
+        message = f"downloads {what}, but no job uploads it; the artifacts are: {names}"
+        yield cause("artifact-lost", where, message, artifacts=(what,))
 
 
-def _runs(label: str, identifier: str, plan: Plan) -> bool:
-    """Return whether a runner has the system and the processor of a build identifier."""
-    system = next((plan.runners[name] for name in plan.runners if label.startswith(name)), None)
-    if system is None:
-        return False
-    platform = identifier.partition("-")[2]
-    arm = system == "macosx" or "-arm" in label
-    if platform.startswith("win"):
-        machine = PlatformTarget.of(platform).machine
-    else:
-        machine = platform.partition("_")[2].replace("arm64", "aarch64")
-    if machine != ("aarch64" if arm else "x86_64"):
-        return False
-    return platform.replace("musllinux", "manylinux").startswith(system)
+def _is_complete(workflow: Workflow) -> bool:
+    """Return whether all artifacts are known: no action or called workflow is unknown."""
+    return not any(
+        running.job.uses
+        or any(not is_understood(step) for step in running.job.steps if step.run is None)
+        for running in workflow.running_jobs
+    )
+
+
+def _merge_causes(
+    workflow: Workflow,
+    running: RunningJob,
+    step: WorkflowStep,
+    artifacts: tuple[Artifact, ...],
+    runs: Runs,
+) -> Iterator[Cause]:
+    where = step_location(running.workflow, running.job, step)
+    known = with_env(job_contexts(running, runs)[0], step.env)
+    pattern = inputs_of(step).get("pattern") or "*"
+    uploads = [artifact for artifact in artifacts if artifact.step.action != _MERGE]
+    selected = _matching(uploads, pattern, known)
+    available = _available(workflow, running, uploads)
+    early = [artifact for artifact in selected if artifact not in available]
+    if early:
+        others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
+        message = f"merges {pattern}, but does not wait for {', '.join(others)}"
+        yield cause("job-order", where, message, job=running.id, other=others)
+    elif not selected and _is_complete(workflow):
+        names = tuple(artifact.name or "" for artifact in uploads)
+        message = f"merges {pattern}, but this does not match {', '.join(names) or 'any artifact'}"
+        yield cause("artifact-lost", where, message, artifacts=names)
+
+
+# ---- the publishing jobs ----
+
+
+def _publication_causes(
+    workflow: Workflow, publication: Publication, artifacts: tuple[Artifact, ...], runs: Runs
+) -> Iterator[Cause]:
+    running, step = publication.running, publication.step
+    where = step_location(running.workflow, running.job, step)
+    if publication.skips_existing and publication.default_index is not False:
+        message = "skips files that the index already has, even if their content is different"
+        yield possible_cause("failure-ignored", where, message)
+    steps = list(all_steps(running.job.steps))
+    before = steps[: steps.index(step)]
+    if not all(map(_keeps_files, before)) or (step.run and not _keeps_files(step)):
+        return
+    if publication.folder is None:
+        if publication.action:
+            yield not_evaluated(where, f"publishes {inputs_of(step).get('packages-dir')}")
+        return
+    known = job_contexts(running, runs)[0]
+    folders = _folders(workflow, running, before, artifacts, known)
+    if folders is None:
+        return
+    if not folders:
+        yield cause(
+            "artifact-lost", where, "has no files to publish: it neither builds nor downloads"
+        )
+    elif not any(fnmatch.fnmatchcase(folder, publication.folder) for folder in folders):
+        listed = ", ".join(folders)
+        message = f"publishes {publication.folder}, but the files are in {listed}"
+        yield cause("artifact-lost", where, message, folder=publication.folder)
+
+
+def _merges(step: WorkflowStep) -> bool:
+    return inputs_of(step).switch("merge-multiple") == "true"
+
+
+def _folders(
+    workflow: Workflow,
+    running: RunningJob,
+    steps: Iterable[WorkflowStep],
+    artifacts: tuple[Artifact, ...],
+    context: Context,
+) -> tuple[str, ...] | None:
+    """Return the folders that have files after these steps, or None if this is not known."""
+    folders: list[str] = []
+    available = _available(workflow, running, artifacts)
+    for step in steps:
+        folders_of_build = list(_outputs(step, context))
+        if None in folders_of_build:
+            return None
+        folders += [folder for folder in folders_of_build if folder is not None]
+        if step.action != _DOWNLOAD:
+            continue
+        known = with_env(context, step.env)
+        path = known_text(inputs_of(step).get("path") or ".", known)
+        selected = _selected(step, available, known)
+        if path is None:
+            return None
+        root = posixpath.normpath(path)
+        if selected is None:
+            if not (inputs_of(step).get("name") or _merges(step)):
+                return None
+            folders.append(root)
+            continue
+        if nested := [item for item in selected if item.nested]:
+            folders += [posixpath.join(root, part) for item in nested for part in item.parts]
+            continue
+        is_flat = bool(inputs_of(step).get("name")) or _merges(step)
+        # With one match, the versions of the action differ.
+        if is_flat or len(selected) <= 1:
+            folders.append(root)
+        if not is_flat:
+            folders += [posixpath.normpath(f"{root}/{item.name}") for item in selected if item.name]
+    return tuple(dict.fromkeys(folders))
+
+
+def published_artifacts(
+    workflow: Workflow, artifacts: tuple[Artifact, ...], runs: Runs
+) -> frozenset[str] | None:
+    """Return the names of the uploaded artifacts whose files are published.
+
+    It is None if this is not known, or if no publishing job downloads an artifact.
+    """
+    published: set[str] = set()
+    for publication in publications(workflow, runs):
+        running = publication.running
+        available = _available(workflow, running, artifacts)
+        known = job_contexts(running, runs)[0]
+        for step in all_steps(running.job.steps):
+            if step.action == _DOWNLOAD:
+                inner = with_env(known, step.env)
+                selected = _selected(step, available, inner)
+                if selected is None or any(artifact.name is None for artifact in selected):
+                    return None
+                taken = _taken(publication, step, selected, inner)
+                published |= {name for artifact in taken for name in artifact.origins}
+    return frozenset(published) or None
+
+
+def _taken(
+    publication: Publication, step: WorkflowStep, selected: list[Artifact], context: Context
+) -> list[Artifact]:
+    """Return the artifacts of a download whose folders the publication reads."""
+    folder = publication.folder
+    path = known_text(inputs_of(step).get("path") or ".", context)
+    is_flat = bool(inputs_of(step).get("name")) or _merges(step)
+    if folder is None or path is None or is_flat or len(selected) <= 1:
+        return selected
+    return [
+        artifact
+        for artifact in selected
+        if fnmatch.fnmatchcase(posixpath.normpath(f"{path}/{artifact.name}"), folder)
+    ]

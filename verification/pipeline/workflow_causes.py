@@ -20,3 +20,8 @@ def possible_cause(name: str, where: str, message: str, **facts: FactValue) -> C
 def step_location(workflow: Workflow, job: WorkflowJob, step: WorkflowStep | None = None) -> str:
     """Return the start of a job or of one of its steps as `file:line (job)`."""
     return f"{workflow.location(step.line if step else job.line)} ({job.id})"
+
+
+def not_evaluated(where: str, reason: str) -> Cause:
+    """Return the cause for something that only a run can show. ``reason`` completes "the job"."""
+    return cause("not-evaluated", where, reason)

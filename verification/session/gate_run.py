@@ -213,6 +213,7 @@ class GateRun:
         self.recorder.set_published(comparison.summary)
         if not any(name.endswith(".whl") for name in comparison.part.files):
             raise _NotPublished(comparison.summary.causes[0])
+
     def _keep_outcome(self, outcome: PipelineOutcome) -> None:
         self.recorder.set_run_plan(run_plan.after_workflow(self.request, outcome))
         results_json.write_model(self.request.report / _PIPELINE, outcome)

@@ -117,6 +117,7 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     """
     root, plan = request.event.root, request.plan
     registered = request.publishers if request.registered else ()
+    workflow = repository_files.load(root, plan).workflow
     linted = workflow_linters.lint(root, plan.workflow)
     own = examine(root, plan, subject, to_event(request.event), registered)
     static = sorted_causes((*own, *linted.causes))
@@ -134,7 +135,7 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
                 first, *dispatched = pipeline.start()
                 project = request.publishers[0].project
                 evidence = pipeline.evidence(first, project, dispatched)
-                dynamic = _diagnose(evidence, request)
+                dynamic = _diagnose(evidence, workflow, request)
                 files = {} if _is_unusable(dynamic) else pipeline.files(project)
         except BadWorkflow:
             if not any(cause.severity is Severity.BROKEN for cause in static):
@@ -149,26 +150,36 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
             dynamic=dynamic,
             live=live.result(),
             linters=linted.linters,
+            workflow=workflow,
         )
     return PublishedRelease(result, files)
 
 
-def _diagnose(evidence: PipelineEvidence, request: ReleaseRequest) -> tuple[Cause, ...]:
+def _diagnose(
+    evidence: PipelineEvidence, workflow: Workflow | None, request: ReleaseRequest
+) -> tuple[Cause, ...]:
     """Return the causes of all runs: of the event and of what their jobs dispatched."""
-    parts = _parts(evidence, request.event.root) if evidence.dispatched else (evidence,)
-    causes = (diagnose_pipeline(part, request.plan, version=request.version) for part in parts)
+    parts: Iterable[tuple[PipelineEvidence, Workflow | None]] = ((evidence, workflow),)
+    if evidence.dispatched:
+        parts = _parts(evidence, request.event.root)
+    causes = (
+        diagnose_pipeline(part, file, request.plan, version=request.version) for part, file in parts
+    )
     return sorted_causes(dict.fromkeys(itertools.chain.from_iterable(causes)))
 
 
-def _parts(evidence: PipelineEvidence, root: Path) -> Iterator[PipelineEvidence]:
-    """Yield the evidence of each run. Only a run that publishes has the record of the index."""
+def _parts(evidence: PipelineEvidence, root: Path) -> Iterator[tuple[PipelineEvidence, Workflow]]:
+    """Yield the evidence of each run, and its workflow.
+
+    Only a run that publishes has the record of the index.
+    """
     for run in evidence.runs:
         workflow = with_called_workflows(load_workflow(root / run.workflow), root)
         part = evidence.model_copy(update={"run": run, "dispatched": ()})
         if not jobs_with(workflow, "publish"):
             index = IndexRecord(files={}, uploads=(), exchanges=())
             part = part.model_copy(update={"index": index})
-        yield part
+        yield part, workflow
 
 
 def _live_check(request: ReleaseRequest) -> LivePublisherCheck:
@@ -245,13 +256,12 @@ def examine(
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
-    del event, registered
     files = repository_files.load(root, plan)
     job, version = validate_job(files.workflow), files.project.written_version
     trials = Trials()
     if job and version:
-        releases = trial_releases(subject, version)
+        tag = event.ref.removeprefix("refs/tags/")
+        prefix = tag.removesuffix(version) if tag.endswith(version) else "v"
+        releases = trial_releases(subject, version, prefix=prefix)
         trials = try_releases(job, releases, files.project, plan.package_dir)
-    event = Event(ref=f"refs/tags/v{files.project.version}")
-    registered = publishers.load(subject.publishers) if subject.publishers else ()
     return policy.check_files(files, plan, subject, trials, event=event, publishers=registered)

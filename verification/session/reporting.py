@@ -11,7 +11,7 @@ from verification import suite
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
-from verification.models.pipeline import PipelineFailure, PipelineOutcome, PipelineResult
+from verification.models.pipeline import PipelineOutcome, PipelineResult
 from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
@@ -26,7 +26,7 @@ from verification.models.run import RunVerdict
 from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import publishers
-from verification.pipeline.report_parts import pipeline_part, publisher_part
+from verification.pipeline.report_parts import causes_of, pipeline_part, publisher_part
 from verification.report import stand_in_limits, terminal
 from verification.rules import agreement
 from verification.scenarios import machines
@@ -215,9 +215,7 @@ def _notes(
     inspection: ReleaseInspection,
     pipeline: PipelineOutcome | None,
 ) -> Iterator[Cause]:
-    of_workflow = pipeline.causes if isinstance(pipeline, PipelineResult) else ()
-    if isinstance(pipeline, PipelineFailure):
-        of_workflow = pipeline.static
+    of_workflow = causes_of(pipeline) if pipeline else ()
     causes = (*inspection.all_causes, *of_workflow)
     yield from (cause for cause in causes if cause.severity is Severity.NOTE)
     yield from agreement.works_only_with_extras(request.selection.machines, report.cells)

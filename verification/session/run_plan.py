@@ -23,7 +23,12 @@ from verification.models.run import (
     WheelSummary,
 )
 from verification.models.subject import Platform, Subject
-from verification.pipeline.report_parts import causes_of, is_identity_exchanged, publisher_causes
+from verification.pipeline.report_parts import (
+    causes_of,
+    is_identity_exchanged,
+    publisher_causes,
+    workflow_causes,
+)
 from verification.rules.catalogue import catalogue
 from verification.scenarios.expectation import declared_refusal
 from verification.session.checkout import fields_to_register
@@ -231,7 +236,7 @@ def _pipeline(outcome: PipelineOutcome | None, selection: Selection) -> Pipeline
     causes, result = causes_of(outcome), pipeline_result(outcome)
     values = {
         "not_run": "",
-        "causes": causes,
+        "causes": workflow_causes(causes),
         "publisher_causes": publisher_causes(causes),
         "identity_exchanged": result is not None and is_identity_exchanged(result.evidence),
     }

@@ -13,8 +13,8 @@ from tests.faults.recording import Machines, Observations, ObservedCell, Recordi
 from tests.helpers.release_workflow import PLANNED
 from tests.helpers.sample_evidence import Change, Fields, evidence
 from tests.helpers.sample_expectation import EXPECTATION
+from tests.helpers.sample_pipeline import PUBLISH, with_failed
 from tests.helpers.sample_pipeline import evidence as pipeline_evidence
-from tests.helpers.sample_pipeline import with_failed
 from verification.models.testbed import IndexHosts
 from verification.pipeline.execution import diagnose_pipeline
 from verification.rules import diagnose
@@ -99,7 +99,7 @@ def test_recorded_workflow_run_has_the_same_diagnosis(tmp_path: Path) -> None:
     recording.write_pipeline(path, original, HOSTS)
     recorded = recording.read_pipeline(path)
     names = [
-        [cause.name for cause in diagnose_pipeline(run, PLANNED, version="1.2.0")]
+        [cause.name for cause in diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")]
         for run in (original, recorded)
     ]
     assert names[0] == names[1] != []

@@ -277,7 +277,7 @@ def test_a_verdict_without_parts_is_unverified() -> None:
         ),
         pytest.param(
             {"pipeline": PipelineSummary(identity_exchanged=False)},
-            {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
+            {"publisher": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
             id="no identity was exchanged",
         ),

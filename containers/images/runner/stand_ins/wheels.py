@@ -6,6 +6,7 @@ containers and a job has no engine.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys

@@ -36,7 +36,7 @@ def test_the_title_of_a_job_is_its_name_or_its_id() -> None:
     [
         result(dynamic=(cause("hang", "job A", "too long", job="a"),)),
         PipelineFailure(
-            static=(cause("job-missing", "publish.yml", "no job"),),
+            static=(cause("step-missing", "publish.yml", "no job"),),
             testbed=TestbedFailureRecord(cause="machine-lost", where="act", observed="no job"),
         ),
     ],
@@ -48,7 +48,7 @@ def test_an_outcome_is_unchanged_by_json(outcome: PipelineResult | PipelineFailu
 def test_the_json_of_a_result_keeps_its_keys() -> None:
     fields = json.loads(result().model_dump_json())
 
-    assert set(fields) == {"static", "evidence", "live", "dynamic", "linters"}
+    assert set(fields) == {"static", "evidence", "live", "workflow", "dynamic", "linters"}
     assert set(fields["live"]) == {"verdict", "reason", "version", "publishers", "causes"}
     evidence = fields["evidence"]
     assert set(evidence) == {

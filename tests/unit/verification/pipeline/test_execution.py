@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.helpers.sample_pipeline import (
     BUILT,
     KILLED,
     LINUX,
+    PUBLISH,
     changed,
     evidence,
     job,
@@ -26,6 +28,7 @@ from tests.helpers.sample_pipeline import (
 from verification.models.cause import Cause
 from verification.models.pipeline import ActionUse, PipelineEvidence
 from verification.models.verdict import Verdict
+from verification.models.workflow_file import parse
 from verification.pipeline.execution import diagnose_pipeline, ran_side_by_side
 from verification.verdict import verdict_of_causes
 
@@ -34,7 +37,7 @@ WITHOUT_LINUX = {name: digest for name, digest in BUILT.items() if name != LINUX
 
 
 def causes(run: PipelineEvidence) -> tuple[Cause, ...]:
-    return diagnose_pipeline(run, PLANNED, version="1.2.0")
+    return diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")
 
 
 def names(run: PipelineEvidence) -> list[str]:
@@ -54,13 +57,20 @@ def test_good_release_has_no_cause() -> None:
         (lambda e: with_job(e, "release", result="hung"), ["hang"]),
         (lambda e: with_job(e, "release", result="skipped"), ["job-skipped"]),
         (lambda e: with_job(e, "release", result="not run"), ["job-skipped"]),
-        (lambda e: with_run(e, jobs=e.run.jobs[:-1]), ["job-missing"]),
         (lambda e: with_job(e, "publish", started=13.5), ["job-order"]),
         (lambda e: with_job(e, "merge", started=9.0), ["job-order"]),
-        (lambda e: with_job(e, "release", needs=("validate", "publish")), ["job-order"]),
         (lambda e: with_event(e, tag="v1.2.1"), ["release-missing", "version-mismatch"]),
-        (lambda e: with_run(e, artifacts=()), ["artifact-lost"]),
-        (lambda e: with_artifact(e, WITHOUT_LINUX), ["artifact-lost"]),
+        (lambda e: with_run(e, artifacts=()), []),
+        (
+            lambda e: with_index(with_artifact(e, WITHOUT_LINUX), files=WITHOUT_LINUX),
+            ["artifact-lost", "incomplete-release"],
+        ),
+        (
+            lambda e: with_index(with_run(e, artifacts=(), wheels=()), files={}),
+            ["incomplete-release"],
+        ),
+        (lambda e: with_index(e, files=BUILT | {"quiverdb-1.2.0.tar.gz": "c"}), []),
+        (lambda e: with_release(e, assets=()), ["release-without-files"]),
         (lambda e: with_artifact(e, BUILT | {LINUX: "c"}), ["hash-mismatch"]),
         (lambda e: with_artifact(e, BUILT | {"x.whl": "c"}), ["hash-mismatch"]),
         (lambda e: changed(e, releases=()), ["release-missing"]),
@@ -78,7 +88,7 @@ def test_good_release_has_no_cause() -> None:
         (lambda e: with_index(e, files=WITHOUT_LINUX), ["incomplete-release"]),
         (lambda e: with_index(e, files=BUILT | {LINUX: "c"}), ["hash-mismatch"]),
         (lambda e: with_index(e, files=BUILT | {"third.whl": "c"}), ["hash-mismatch"]),
-        (lambda e: with_upload(e, identity=None), ["publisher-mismatch"]),
+        (lambda e: with_upload(e, identity=None), ["publisher-unused"]),
         (lambda e: with_upload(e, refused="no"), ["upload-refused"]),
         (lambda e: with_upload(e, identity={"ref": "refs/heads/main"}), ["publisher-mismatch"]),
         (lambda e: with_upload(e, identity={"sha": "d" * 40}), ["publisher-mismatch"]),
@@ -164,8 +174,8 @@ def test_jobs_run_side_by_side_if_their_times_overlap(
 ) -> None:
     run = with_run(evidence(), jobs=(job("release", release_span), job("publish", publish_span)))
 
-    assert ran_side_by_side(run.run, "release", "publish") is overlap
-    assert not ran_side_by_side(run.run, "release", "none")
+    assert ran_side_by_side(run.run, ["release"], ["publish"]) is overlap
+    assert not ran_side_by_side(run.run, ["release"], ["none"])
 
 
 def test_combinations_of_a_matrix_are_one_job() -> None:
@@ -173,3 +183,74 @@ def test_combinations_of_a_matrix_are_one_job() -> None:
 
     facts = [(cause.facts["job"], cause.facts["other"]) for cause in causes(run)]
     assert facts == [("merge", "build"), ("validate", "build")]
+
+
+@pytest.mark.parametrize(
+    ("change", "severity"),
+    [
+        (lambda e: with_release(e, draft=True), "flawed"),
+        (lambda e: with_release(e, body=" "), "flawed"),
+        (lambda e: with_release(e, prerelease=True), "flawed"),
+        (lambda e: with_release(e, assets=release().assets[:-1]), "flawed"),
+        (lambda e: with_release(e, assets=()), "note"),
+        (lambda e: changed(e, releases=()), "broken"),
+    ],
+)
+def test_release_page_is_broken_only_if_it_is_missing(change: Change, severity: str) -> None:
+    assert [cause.severity for cause in causes(change(evidence()))] == [severity]
+
+
+# ---- another workflow: several builds, a job that the event skips, no release page ----
+
+OTHER = parse(
+    """
+on: {release: {types: [published]}}
+jobs:
+  wheels:
+    runs-on: ubuntu-latest
+    steps: [{run: cibuildwheel}]
+  sdist:
+    runs-on: ubuntu-latest
+    steps: [{run: python -m build --sdist}]
+  try:
+    needs: [wheels, sdist]
+    if: github.event_name == 'push'
+    runs-on: ubuntu-latest
+    steps: [{run: twine upload -r test dist/*}]
+  upload:
+    needs: [wheels, sdist]
+    runs-on: ubuntu-latest
+    steps: [{uses: pypa/gh-action-pypi-publish@v1}]
+""",
+    Path("release.yml"),
+)
+SPANS = {"wheels": (0.0, 9.0), "sdist": (0.0, 2.0), "upload": (10.0, 12.0)}
+
+
+def other_run(**values: object) -> PipelineEvidence:
+    """Return the evidence of a release by the other workflow. The forge has no release page."""
+    skipped = changed(job("try"), result="skipped", started=None, ended=None)
+    jobs = (*(job(name, span) for name, span in SPANS.items()), skipped)
+    files = {**BUILT, "quiverdb-1.2.0.tar.gz": "c" * 64}
+    run = changed(with_run(evidence(), jobs=jobs, wheels=(), artifacts=(), **values), releases=())
+    return with_index(run, files=files)
+
+
+def other_names(run: PipelineEvidence) -> list[str]:
+    return [cause.name for cause in diagnose_pipeline(run, OTHER, PLANNED, version="1.2.0")]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda e: e, []),
+        (lambda e: with_event(e, tag="1.2.0"), []),
+        (lambda e: with_event(e, tag="v11.2.0"), ["version-mismatch"]),
+        (lambda e: with_index(e, files={}), ["incomplete-release"]),
+        (lambda e: with_job(e, "upload", result="skipped"), ["job-skipped", "job-skipped"]),
+        (lambda e: with_job(e, "sdist", result="not run"), ["job-skipped"]),
+        (lambda e: with_job(e, "upload", started=5.0), ["job-order"]),
+    ],
+)
+def test_run_of_another_workflow_is_judged_by_tasks(change: Change, expected: list[str]) -> None:
+    assert other_names(change(other_run())) == expected

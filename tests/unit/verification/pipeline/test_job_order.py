@@ -9,8 +9,10 @@ import pytest
 
 from tests.helpers.release_workflow import (
     cause_names,
+    causes,
     edited,
     in_job,
+    repository,
     without_job,
 )
 
@@ -58,14 +60,6 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "job-order",
         lambda: in_job("publish", "needs: validate", "needs: merge"),
     ),
-    "release needs publish": (
-        "job-order",
-        lambda: in_job("release", "needs: validate", "needs: [validate, publish]"),
-    ),
-    "publish needs release": (
-        "job-order",
-        lambda: in_job("publish", "needs: validate", "needs: [validate, release]"),
-    ),
     "merge before build": (
         "job-order",
         lambda: in_job("build", "    strategy:", "    needs: merge\n    strategy:").replace(
@@ -80,12 +74,7 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "workflow-invalid",
         lambda: edited("needs: merge", "needs: merges"),
     ),
-    "no release job": ("job-missing", lambda: without_job("release")),
-    "no publish job": ("job-missing", lambda: without_job("publish")),
-    "another name for publish": (
-        "job-missing",
-        lambda: edited("\n  publish:\n", "\n  upload:\n"),
-    ),
+    "no publish job": ("step-missing", lambda: without_job("publish")),
     "a misspelled key": ("workflow-invalid", lambda: edited("needs: merge", "need: merge")),
     "a repeated key": (
         "workflow-invalid",
@@ -142,8 +131,8 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
     ),
 }
 ADDITIONAL_CAUSES = {
+    "a validation with a condition": {"not-evaluated"},
     "a branch filter instead of a tag filter": {"untrusted-trigger"},
-    "another name for publish": {"unknown-job"},
 }
 
 
@@ -151,3 +140,53 @@ ADDITIONAL_CAUSES = {
 def test_each_changed_workflow_gives_only_its_causes(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause} | ADDITIONAL_CAUSES.get(title, set())
+
+
+@pytest.mark.parametrize(
+    "workflow",
+    [
+        lambda: in_job("release", "needs: validate", "needs: [validate, publish]"),
+        lambda: in_job("publish", "needs: validate", "needs: [validate, release]"),
+        lambda: without_job("release"),
+        lambda: edited("\n  publish:\n", "\n  upload:\n"),
+        lambda: edited("\n  validate:\n", "\n  check:\n")
+        .replace("needs: validate", "needs: check")
+        .replace("needs.validate.", "needs.check."),
+    ],
+    ids=["release after publish", "publish after release", "no page", "other name", "other names"],
+)
+def test_other_order_or_name_has_no_cause(workflow: Callable[[], str], tmp_path: Path) -> None:
+    assert cause_names(tmp_path, workflow()) == set()
+
+
+def test_publication_that_waits_only_for_the_files_is_flawed(tmp_path: Path) -> None:
+    text = in_job("publish", "needs: validate", "needs: merge")
+
+    (cause,) = causes(repository(tmp_path, text))
+
+    assert (cause.name, cause.severity) == ("job-order", "flawed")
+
+
+ONE_JOB = """
+on: {push: {tags: ["v*.*.*"]}}
+jobs:
+  all:
+    runs-on: ubuntu-latest
+    environment: pypi
+    permissions: {id-token: write, contents: read}
+    steps:
+      - uses: actions/checkout@v5
+        with: {persist-credentials: false}
+"""
+BUILD = "      - run: python -m build bindings/python --outdir dist\n"
+UPLOAD = "      - uses: pypa/gh-action-pypi-publish@v1.14.0\n"
+
+
+def _names(folder: Path, text: str) -> set[str]:
+    """Return the names of the causes that keep a release from its users."""
+    return {cause.name for cause in causes(repository(folder, text)) if cause.severity == "broken"}
+
+
+def test_order_of_the_steps_decides_in_one_job(tmp_path: Path) -> None:
+    assert "job-order" not in _names(tmp_path / "a", ONE_JOB + BUILD + UPLOAD)
+    assert "job-order" in _names(tmp_path / "b", ONE_JOB + UPLOAD + BUILD)

@@ -1,4 +1,4 @@
-"""Tests of permissions, publisher and tokens, with mutants of the real publish.yml."""
+"""Tests of permissions, publisher, tokens and credentials, with mutants of the real publish.yml."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.release_workflow import (
-    PLANNED,
+    PUBLISH,
+    PUBLISH_STEPS,
+    REGISTERED,
     WORKFLOW,
     calling,
     cause_names,
     causes,
     edited,
+    in_job,
     repository,
 )
 from verification.models.cause import Cause
-from verification.pipeline.plan import Plan
+from verification.models.publisher import TrustedPublisher
 from verification.pipeline.repository_files import WORKFLOW_FOLDER
 
 # The change of the file, and the name of its cause.
@@ -31,12 +34,6 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
     "no permission to make a release": (
         "permission-missing",
         lambda: edited("contents: write", "contents: read"),
-    ),
-    "an additional job with an identity token": (
-        "identity-exposed",
-        lambda: WORKFLOW.read_text("utf-8")
-        + "\n  extra:\n    needs: publish\n    runs-on: ubuntu-latest\n"
-        "    permissions: {id-token: write}\n    steps:\n      - run: 'true'\n",
     ),
     # publisher
     "another environment": (
@@ -78,15 +75,11 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         "token-in-workflow",
         lambda: edited("\njobs:\n", "\nenv:\n  TWINE_PASSWORD: ${{ vars.PASS }}\njobs:\n"),
     ),
-    "a stored secret for the release": (
-        "token-in-workflow",
-        lambda: edited(
-            "generate_release_notes: true",
-            "generate_release_notes: true\n          token: ${{ secrets['RELEASE_TOKEN'] }}",
-        ),
-    ),
 }
-ADDITIONAL_CAUSES = {"an additional job with an identity token": {"unknown-job"}}
+ADDITIONAL_CAUSES = {
+    "a password": {"publisher-unused"},
+    "a password in plain text": {"publisher-unused"},
+}
 
 
 @pytest.mark.parametrize("title", MUTANTS)
@@ -95,12 +88,15 @@ def test_each_changed_workflow_gives_only_its_causes(title: str, tmp_path: Path)
     assert cause_names(tmp_path, mutate()) == {cause} | ADDITIONAL_CAUSES.get(title, set())
 
 
-CALLED = PLANNED.model_copy(update={"called_publisher": "upload.yml"})
+CALLED = (REGISTERED[0].model_copy(update={"workflow": "upload.yml"}),)
 NO_ATTESTATIONS = ("packages-dir: dist", "packages-dir: dist\n          attestations: false")
 
 
 def called_causes(
-    folder: Path, plan: Plan, *edits: tuple[str, str], files: Mapping[str, str] | None = None
+    folder: Path,
+    registered: tuple[TrustedPublisher, ...],
+    *edits: tuple[str, str],
+    files: Mapping[str, str] | None = None,
 ) -> list[Cause]:
     """Return the causes if the publishing job is in a called workflow with these edits."""
     root = repository(folder)
@@ -109,7 +105,7 @@ def called_causes(
             assert old in text, f"the called workflow has no {old!r}"
             text = text.replace(old, new)
         (root / WORKFLOW_FOLDER / name).write_text(text, "utf-8")
-    return list(causes(root, plan))
+    return list(causes(root, registered))
 
 
 def test_registered_called_workflow_may_publish(tmp_path: Path) -> None:
@@ -117,7 +113,7 @@ def test_registered_called_workflow_may_publish(tmp_path: Path) -> None:
 
 
 def test_unregistered_called_workflow_may_not_publish(tmp_path: Path) -> None:
-    (cause,) = called_causes(tmp_path, PLANNED, NO_ATTESTATIONS)
+    (cause,) = called_causes(tmp_path, REGISTERED, NO_ATTESTATIONS)
 
     assert (cause.name, cause.where) == ("publisher-mismatch", "upload.yml:3 (publish)")
     assert (cause.facts["workflow"], cause.facts["registered"]) == ("upload.yml", "publish.yml")
@@ -152,7 +148,6 @@ TO_PUBLISH = "packages-dir: dist"
         ("workflow_call", "[workflow_call, pull_request]", "untrusted-trigger"),
         ("    environment", "    if: github.ref == 'x'\n    environment", "job-skipped"),
         ("    environment", "    if: github.actor == 'x'\n    environment", "not-evaluated"),
-        ("pypa/gh-action-pypi-publish@", "someone/else@", "unknown-action"),
     ],
 )
 def test_all_rules_apply_to_a_called_workflow(
@@ -166,6 +161,100 @@ def test_all_rules_apply_to_a_called_workflow(
 
 def test_workflow_of_another_repository_may_not_publish(tmp_path: Path) -> None:
     text = calling()["publish.yml"].replace("uses: ./", "uses: someone/else/") + "@v1"
-    called = called_causes(tmp_path, PLANNED, files={"publish.yml": text.replace("yml\n@", "yml@")})
+    called = called_causes(
+        tmp_path, REGISTERED, files={"publish.yml": text.replace("yml\n@", "yml@")}
+    )
 
-    assert {cause.name for cause in called} == {"publisher-mismatch", "unknown-action"}
+    assert {cause.name for cause in called} == {"publisher-mismatch", "not-evaluated"}
+
+
+def test_stored_token_is_flawed_and_the_registered_publisher_is_not_used(tmp_path: Path) -> None:
+    root = repository(tmp_path, MUTANTS["a password"][1]())
+
+    found = {cause.name: cause.severity for cause in causes(root)}
+
+    assert found == {"token-in-workflow": "flawed", "publisher-unused": "broken"}
+    assert [cause.name for cause in causes(root, ())] == ["token-in-workflow"]
+
+
+def test_unregistered_project_has_no_cause_of_the_publisher(tmp_path: Path) -> None:
+    text = edited("environment: pypi", "environment: release")
+
+    assert causes(repository(tmp_path, text), ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        # The permissions of a job replace those of the workflow.
+        ("\njobs:\n", "\npermissions: write-all\njobs:\n"),
+        ("\njobs:\n", "\npermissions: {}\njobs:\n"),
+        (
+            "generate_release_notes: true",
+            "generate_release_notes: true\n          token: ${{ secrets.T }}",
+        ),
+        ("    permissions: {}\n", ""),
+        ("environment: pypi", "environment: ${{ github.ref_type == 'tag' && 'pypi' || 'x' }}"),
+        (
+            "packages-dir: dist",
+            "packages-dir: dist\n          repository-url: https://upload.example/",
+        ),
+    ],
+)
+def test_equivalent_permissions_and_publisher_have_no_cause(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    assert cause_names(tmp_path, edited(old, new)) == set()
+
+
+def test_unknown_environment_is_not_evaluated(tmp_path: Path) -> None:
+    text = edited("environment: pypi", "environment: ${{ vars.ENVIRONMENT }}")
+
+    assert cause_names(tmp_path, text) == {"not-evaluated"}
+
+
+def test_publication_to_a_test_index_first_has_no_cause(tmp_path: Path) -> None:
+    other = "packages-dir: dist\n          repository-url: https://test.example/"
+    step = f"{PUBLISH_STEPS}      - uses: {PUBLISH}\n        with:\n          {other}\n"
+    text = edited(PUBLISH_STEPS, step).replace("      - name: Fetch", "      - name: Fetch")
+
+    assert "publisher-mismatch" not in cause_names(tmp_path, text)
+
+
+NEEDS = {
+    "gh release create v1": ("contents: write", "contents"),
+    "gh workflow run x.yml": ("actions: write", "actions"),
+    "gh api repos/o/r/dispatches": ("contents: write", "contents"),
+}
+
+
+@pytest.mark.parametrize("command", NEEDS)
+def test_command_needs_its_permission_and_a_token(command: str, tmp_path: Path) -> None:
+    permission, scope = NEEDS[command]
+
+    def missing(permissions: str, env: str) -> list[object]:
+        text = WORKFLOW.read_text("utf-8") + (
+            f"\n  extra:\n    needs: publish\n    runs-on: x\n    permissions: {permissions}\n"
+            f"    steps:\n      - run: {command}\n{env}"
+        )
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        return [
+            (cause.severity, cause.facts["missing"])
+            for cause in causes(repository(folder, text))
+            if cause.name == "permission-missing"
+        ]
+
+    variable = "        env: {GH_TOKEN: '${{ github.token }}'}\n"
+    assert missing(f"{{{permission}}}", variable) == []
+    assert missing("{}", variable) == [("broken", permission)]
+    assert missing(f"{{{scope}: read}}", variable) == [("broken", permission)]
+    assert missing(f"{{{permission}}}", "") == [("broken", "GH_TOKEN")]
+    assert missing("{}", variable.replace("github.token", "secrets.OTHER")) == []
+
+
+def test_permission_of_the_default_is_not_evaluated_except_the_identity(tmp_path: Path) -> None:
+    release = in_job("release", "    permissions:\n      contents: write", "    env: {A: b}\n    #")
+    publish = in_job("publish", "    permissions:\n      id-token: write", "    env: {A: b}\n    #")
+
+    assert cause_names(tmp_path / "a", release) == {"not-evaluated"}
+    assert cause_names(tmp_path / "b", publish) == {"permission-missing"}

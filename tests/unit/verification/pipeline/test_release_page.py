@@ -17,7 +17,7 @@ from tests.helpers.release_workflow import (
 # The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
     "no files": (
-        "release-missing",
+        "release-without-files",
         lambda: re.sub(
             r"          files: \|\n(?:            .*\n)+", "", WORKFLOW.read_text("utf-8")
         ),

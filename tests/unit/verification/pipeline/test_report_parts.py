@@ -6,6 +6,7 @@ from tests.helpers.release_workflow import PLANNED
 from tests.helpers.sample_pipeline import (
     BUILT,
     LINUX,
+    PUBLISH,
     SPANS,
     WINDOWS,
     changed,
@@ -40,10 +41,14 @@ from verification.pipeline.report_parts import (
     pipeline_part,
     publisher_causes,
     publisher_part,
+    workflow_causes,
 )
 from verification.pipeline.workflow_causes import cause
 
-STATIC = cause("permission-missing", "publish.yml:1", "has no permission")
+STATIC = cause("permission-missing", "publish.yml:1", "no", missing="id-token: write")
+OTHER_PERMISSION = cause("permission-missing", "publish.yml:1", "no", missing="contents: write")
+UNUSED = cause("publisher-unused", "publish.yml:1", "uses a token")
+FORBIDDEN = cause("upload-refused", "job Publish", "403 Invalid identity")
 DYNAMIC = cause("upload-refused", "job Publish", "no")
 LIVE = cause("publisher-mismatch", LINUX, "another")
 TESTBED = cause("forge-unreachable", "forge", "gone")
@@ -51,7 +56,7 @@ BUILD = cause("build-failed", "job Build", "no")
 
 
 def result_of(run: PipelineEvidence) -> PipelineResult:
-    dynamic = diagnose_pipeline(run, PLANNED, version="1.2.0")
+    dynamic = diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")
     return result(evidence=run, dynamic=dynamic)
 
 
@@ -108,9 +113,8 @@ def test_cause_refutes_its_claims(name: str, numbers: str) -> None:
     [
         ("trigger", with_run(evidence(), triggered=False), ["v1.2.0", "v*.*.*"]),
         ("jobs", with_run(evidence(), jobs=()), ["build", "merge", "validate", "release"]),
-        ("settings", with_run(evidence(), wheels=()), [LINUX, WINDOWS]),
+        ("settings", with_run(evidence(), wheels=(), artifacts=()), [LINUX, WINDOWS]),
         ("build", with_job(evidence(), "build", result="skipped"), [LINUX, WINDOWS]),
-        ("build", with_run(evidence(), wheels=evidence().run.wheels[:1]), [LINUX, WINDOWS]),
         ("version", with_failed(evidence(), "validate"), ["v1.2.0"]),
         ("validation", with_failed(evidence(), "validate"), [LINUX, WINDOWS]),
         ("release", changed(evidence(), releases=()), [LINUX, WINDOWS]),
@@ -148,7 +152,7 @@ def test_pipeline_part_describes_the_run() -> None:
 
     assert (part.tag, part.commit, part.source) == ("v1.2.0", "c" * 40, "commit")
     assert (part.annotated, part.result, part.seconds) == (True, "success", 18.0)
-    assert [record.id for record in part.jobs] == list(PLANNED.jobs)
+    assert [record.id for record in part.jobs] == list(SPANS)
     assert part.side_by_side
     assert part.index == BUILT
     assert [asset.name for asset in part.releases[0].assets] == list(BUILT)
@@ -341,9 +345,14 @@ def test_refused_exchange_and_refused_upload_prove_nothing() -> None:
 
 
 def test_publisher_causes_contain_testbed_failures() -> None:
-    causes: tuple[Cause, ...] = (STATIC, DYNAMIC, LIVE, TESTBED, BUILD)
+    causes: tuple[Cause, ...] = (STATIC, DYNAMIC, LIVE, TESTBED, BUILD, OTHER_PERMISSION)
 
-    assert publisher_causes(causes) == (STATIC, DYNAMIC, LIVE, TESTBED)
+    assert publisher_causes(causes) == (STATIC, LIVE, TESTBED)
+    assert publisher_causes((UNUSED, FORBIDDEN)) == (UNUSED, FORBIDDEN)
+
+
+def test_unused_publisher_decides_only_the_item_of_the_publisher() -> None:
+    assert workflow_causes((UNUSED, DYNAMIC)) == (DYNAMIC,)
 
 
 def test_causes_of_a_result_come_from_files_run_and_live_index() -> None:

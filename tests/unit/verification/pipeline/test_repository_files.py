@@ -62,3 +62,32 @@ def test_project_without_a_version_is_wrong_use(tmp_path: Path) -> None:
 
     with pytest.raises(WrongUse, match=r"bindings/python/pyproject\.toml.*`version`"):
         load(root, PLANNED)
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "from_tag"),
+    [
+        ("[tool.poetry]\nversion = '1.2'\n", "1.2", False),
+        ("[project]\ndynamic = ['version']\n", "", False),
+        ("[project]\ndynamic = ['version']\n[tool.setuptools_scm]\n", "", True),
+        ("[project]\ndynamic = ['version']\n[tool.hatch.version]\nsource = 'vcs'\n", "", True),
+        ("[build-system]\nrequires = ['setuptools-scm>=8']\n", "", True),
+        ("[build-system]\nrequires = ['setuptools']\n", "", False),
+    ],
+)
+def test_version_may_be_elsewhere_or_come_from_the_tag(
+    text: str, version: str, from_tag: bool, tmp_path: Path
+) -> None:
+    project = load(repository(tmp_path, project=text), PLANNED).project
+
+    assert (project.version, project.version_from_tag) == (version, from_tag)
+
+
+def test_versions_of_all_projects_are_read(tmp_path: Path) -> None:
+    root = repository(tmp_path, project="[project]\nversion = '1'\n")
+    (root / "pyproject.toml").write_text("[project]\nversion = '2'\n")
+
+    assert load(root, PLANNED).versions == {
+        "pyproject.toml": "2",
+        "bindings/python/pyproject.toml": "1",
+    }

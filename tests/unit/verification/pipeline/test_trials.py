@@ -69,21 +69,21 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
         lambda: edited("if faults:", "if not faults:"),
     ),
     "a script that needs a value of a run": (
-        "validation-wrong",
+        "not-evaluated",
         lambda: edited("python3 - <<'EOS'", "echo ${{ github.actor }}; python3 - <<'EOS'"),
     ),
     "a script in a missing folder": (
-        "validation-wrong",
+        "not-evaluated",
         lambda: edited("shell: bash", "shell: bash\n        working-directory: src"),
     ),
     "another default folder for scripts": (
-        "validation-wrong",
+        "not-evaluated",
         lambda: edited(
             "\njobs:\n", "\ndefaults:\n  run:\n    working-directory: bindings\njobs:\n"
         ),
     ),
     "a script in an unsupported shell": (
-        "validation-wrong",
+        "not-evaluated",
         lambda: edited("shell: bash", "shell: pwsh"),
     ),
 }

@@ -9,12 +9,19 @@ import pytest
 
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX, cell, report
+from verification import verdict
 from verification.history.store import History
+from verification.models.cause import Severity
 from verification.models.errors import WrongUse
+from verification.models.pipeline import PipelineFailure
 from verification.models.report import Report
+from verification.models.run import PipelineSummary, RunResult
+from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
+from verification.pipeline.report_parts import causes_of, publisher_causes
 from verification.report import results_json, terminal, writer
 from verification.report.folder import REPORT_MARKER
+from verification.rules.catalogue import catalogue
 
 
 @pytest.fixture
@@ -157,3 +164,54 @@ def test_truncated_evidence_prevents_no_format(tmp_path: Path) -> None:
     digest = results_json.write_by_content(tmp_path / "evidence", '{"install": {"co')
     run = report(cell(LINUX).model_copy(update={"evidence": digest}))
     assert writer.write(tmp_path, run) == ()
+
+
+def _failed_testbed() -> Report:
+    """Return the report of a run in which the release workflow could not be executed."""
+    record = TestbedFailureRecord(cause="forge-unreachable", where="forge", observed="it ended")
+    static = tuple(
+        catalogue().cause(name, f"{name}.yml:1", f"finding of {name}", risk=False)
+        for name in STATIC
+    )
+    causes = causes_of(PipelineFailure(static=static, testbed=record))
+    summary = PipelineSummary(causes=causes, publisher_causes=publisher_causes(causes))
+    judged = verdict.judge(
+        RunResult(
+            subject="quiverdb",
+            strict=False,
+            from_source=False,
+            prepared=True,
+            systems=(),
+            platforms=(),
+            planned=(),
+            pipeline=summary,
+        )
+    )
+    run = report(items=judged.items)
+    notes = tuple(cause for cause in causes if cause.severity is Severity.NOTE)
+    return run.model_copy(update={"notes": notes})
+
+
+STATIC = ("failure-ignored", "wrong-source", "not-evaluated")
+"""A flawed cause, a broken one and a note."""
+
+
+def test_findings_about_the_files_are_in_each_form_although_nothing_was_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    run = _failed_testbed()
+    texts = _texts(tmp_path / "report", run)
+    page = tmp_path / "report" / "index.html"
+    texts["terminal"] = terminal.render(run, (), page=page, width=200, colour=False)
+    texts["summary"] = summary.read_text("utf-8")
+
+    found = {form: {name for name in STATIC if name in text} for form, text in texts.items()}
+
+    assert run.verdict is Verdict.FAILED
+    with_notes = {"results.json", "index.html", "VERIFICATION.md", "terminal"}
+    for form, names in found.items():
+        assert names >= {"failure-ignored", "wrong-source"}, form
+        assert "not-evaluated" in names or form not in with_notes, form

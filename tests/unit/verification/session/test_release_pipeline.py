@@ -15,7 +15,7 @@ from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import (
     CHECKOUT,
     PLANNED,
-    PUBLISHERS,
+    REGISTERED,
     ROOT,
     SUBJECT,
     edited,
@@ -31,7 +31,7 @@ from verification.models.pipeline import (
 )
 from verification.models.verdict import Verdict
 from verification.models.workflow import Event, WorkflowJob
-from verification.pipeline import publishers
+from verification.pipeline import repository_files
 from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
@@ -43,7 +43,6 @@ RUN = Run(id="1", owner="a:b:c:d")
 LIVE = LivePublisherCheck(verdict=Verdict.UNVERIFIED, reason="none")
 FILES = {"a.whl": b"a"}
 EVENT = Event(ref="refs/tags/v1.2.0")
-REGISTERED = publishers.load(PUBLISHERS)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,9 @@ def run_workflow(
 def test_successful_run_publishes_its_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    release = run_workflow(monkeypatch, repository(tmp_path), evidence())
+    root = repository(tmp_path)
+    release = run_workflow(monkeypatch, root, evidence())
+    read = repository_files.load(root, PLANNED)
 
     assert release.files == FILES
     assert isinstance(release.outcome, PipelineResult)
@@ -115,7 +116,12 @@ def test_successful_run_publishes_its_files(
         ("actionlint", ("publish.yml",)),
     ]
     assert release.outcome == PipelineResult(
-        static=(), evidence=evidence(), dynamic=(), live=LIVE, linters=linters
+        static=(),
+        evidence=evidence(),
+        dynamic=(),
+        live=LIVE,
+        workflow=read.workflow,
+        linters=linters,
     )
 
 
