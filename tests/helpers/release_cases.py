@@ -121,11 +121,14 @@ def checkout(case: ReleaseCase, folder: Path, fault: Fault | None = None) -> Pat
 
 
 def causes(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
-    """Return the causes of the static examination and of the linters for a checkout of a case."""
+    """Return the causes of the static examination for a checkout of a case."""
     plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
-    event, registered = case.event, case.publishers(root)
-    examined = release_pipeline.examine(root, plan, case.subject(), event, registered)
-    return (*examined, *workflow_linters.lint(root, case.workflow).causes)
+    return release_pipeline.examine(root, plan, case.subject(), case.event, case.publishers(root))
+
+
+def findings(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
+    """Return the findings of the other programs for a checkout of a case."""
+    return workflow_linters.lint(root, case.workflow).causes
 
 
 def own_names(found: tuple[Cause, ...]) -> set[str]:
