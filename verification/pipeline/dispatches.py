@@ -32,6 +32,31 @@ class Dispatch(Model):
     inputs: Mapping[str, str]
 
 
+def dispatched_events(
+    workflow: Workflow, event: Event, repository: str, tag: str
+) -> Iterator[tuple[str, Event]]:
+    """Yield the file and the event of each dispatch that starts another workflow.
+
+    A value that only a run gives counts as ``tag``, the tag of the release.
+    """
+    for run in job_runs(workflow, event, repository):
+        context = run.combination_contexts()[0]
+        for step, decided in run.steps():
+            if decided.runs is False or run.decided.runs is False or step.run is None:
+                continue
+            script = _filled(step.run, with_env(context, step.env))
+            for dispatch in _dispatches(script, step.shell):
+                files = {file.path.name: file for file in workflow.others}
+                name = dispatch.name.rpartition("/")[2]
+                if name in files and not _fault(workflow, dispatch):
+                    inputs = {
+                        key: tag if "$" in value else value
+                        for key, value in dispatch.inputs.items()
+                    }
+                    ref = f"refs/tags/{tag}"
+                    yield name, Event(name="workflow_dispatch", ref=ref, inputs=inputs)
+
+
 def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
     """Yield a cause for each dispatch in a release that starts no workflow of this repository.
 

@@ -36,10 +36,12 @@ from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
+from verification.pipeline.dispatches import dispatched_events
 from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
+from verification.pipeline.repository_files import RepositoryFiles
 from verification.pipeline.tasks import jobs_with
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
@@ -250,18 +252,38 @@ def examine(
 ) -> tuple[Cause, ...]:
     """Return the causes that the files of the release pipeline show, without a run of it.
 
-    ``root`` is the checkout. ``event`` starts the workflow. ``registered`` are the registrations of
-    the publisher. The scripts of the job that checks the version run on trial releases.
+    The workflows that a job dispatches with `gh` are included. ``root`` is the checkout. ``event``
+    starts the workflow. ``registered`` are the registrations of the publisher. The scripts of the
+    job that checks the version run on trial releases.
 
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
-    files = repository_files.load(root, plan)
+    repository = registered[0].slug if registered else ""
+    pending, examined, causes = [(plan.workflow, event)], set[str](), list[Cause]()
+    while pending:
+        name, start = pending.pop(0)
+        if name in examined:
+            continue
+        examined.add(name)
+        started = plan.model_copy(update={"workflow": name})
+        files = repository_files.load(root, started)
+        trials = _trials(files, started, subject, start)
+        causes += policy.check_files(
+            files, started, subject, trials, event=start, publishers=registered
+        )
+        if files.workflow:
+            tag = f"v{files.project.version}"
+            pending += dispatched_events(files.workflow, start, repository, tag)
+    return sorted_causes(dict.fromkeys(causes))
+
+
+def _trials(files: RepositoryFiles, plan: Plan, subject: Subject, event: Event) -> Trials:
+    """Return the trials of the job that checks the version; none without such a job."""
     job, version = validate_job(files.workflow), files.project.written_version
-    trials = Trials()
-    if job and version:
-        tag = event.ref.removeprefix("refs/tags/")
-        prefix = tag.removesuffix(version) if tag.endswith(version) else "v"
-        releases = trial_releases(subject, version, prefix=prefix)
-        trials = try_releases(job, releases, files.project, plan.package_dir)
-    return policy.check_files(files, plan, subject, trials, event=event, publishers=registered)
+    if not job or not version:
+        return Trials()
+    tag = event.ref.removeprefix("refs/tags/")
+    prefix = tag.removesuffix(version) if tag.endswith(version) else "v"
+    releases = trial_releases(subject, version, prefix=prefix)
+    return try_releases(job, releases, files.project, plan.package_dir)
