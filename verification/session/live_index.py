@@ -6,11 +6,9 @@ show which publisher the live index trusts.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pypi_simple
@@ -18,7 +16,6 @@ import requests
 from packaging.version import InvalidVersion, Version
 from pypi_simple import DistributionPackage, PyPISimple
 
-from containers.state import state_folder
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.publisher import TrustedPublisher
 from verification.models.verdict import Verdict
@@ -80,7 +77,7 @@ def signature_fault(file: ProvenanceFile, answer: bytes) -> str:
 
     pypi-attestations verifies them for the publisher in the provenance, first with the keys of
     sigstore that the locked library contains, then with the newest keys, for which it needs the
-    network. The keys are cached in the state folder.
+    network. sigstore caches the keys in the user's folders.
     """
     import sigstore.errors  # these libraries are slow to import
     from pypi_attestations import AttestationError, Distribution, Provenance
@@ -91,35 +88,17 @@ def signature_fault(file: ProvenanceFile, answer: bytes) -> str:
     except ValueError:
         return "its provenance has no attestations that can be verified"
     fault = ""
-    with _sigstore_folder():
-        for is_offline in (True, False):
-            try:
-                for bundle in provenance.attestation_bundles:
-                    for attestation in bundle.attestations:
-                        attestation.verify(bundle.publisher, distribution, offline=is_offline)
-                return ""
-            except AttestationError as error:
-                fault = f"an attestation does not verify: {_line(error)}"
-            except (sigstore.errors.Error, OSError, ValueError) as error:
-                return fault or f"an attestation cannot be verified: {_line(error)}"
+    for is_offline in (True, False):
+        try:
+            for bundle in provenance.attestation_bundles:
+                for attestation in bundle.attestations:
+                    attestation.verify(bundle.publisher, distribution, offline=is_offline)
+            return ""
+        except AttestationError as error:
+            fault = f"an attestation does not verify: {_line(error)}"
+        except (sigstore.errors.Error, OSError, ValueError) as error:
+            return fault or f"an attestation cannot be verified: {_line(error)}"
     return fault
-
-
-@contextlib.contextmanager
-def _sigstore_folder() -> Iterator[None]:
-    """Let sigstore keep its files in the state folder during the block."""
-    names = ("XDG_CACHE_HOME", "XDG_DATA_HOME")
-    before = {name: os.environ.get(name) for name in names}
-    folder = str(state_folder() / "sigstore")
-    os.environ.update(dict.fromkeys(names, folder))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _line(error: Exception) -> str:

@@ -17,7 +17,7 @@ from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.pipeline import publishers
 from verification.report import results_json
-from verification.session import published_by
+from verification.session import live_index, published_by
 from verification.session.published_by import Comparison, VerifiedFiles, compare, verified_files
 
 LINUX_WHEEL = "quiverdb-0.5.0-cp313-cp313-manylinux_2_28_x86_64.whl"
@@ -46,6 +46,12 @@ def index() -> Iterator[FakeUpstream]:
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published_by, "_FIRST_PAUSE", 0.01)
+
+
+@pytest.fixture(autouse=True)
+def signatures_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accept all signatures: the provenance of the fake index has none (see test_live_index)."""
+    monkeypatch.setattr(live_index, "signature_fault", lambda *_: "")
 
 
 def publish(server: FakeUpstream, name: str, content: bytes) -> None:
