@@ -166,12 +166,10 @@ def test_default_index_is_the_one_of_pip() -> None:
 
 @pytest.fixture
 def sigstore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSigstore:
-    """Return authorities whose keys the state folder contains. Newer keys are not available."""
+    """Return authorities whose keys the cache of sigstore has. Newer keys are not available."""
     sigstore = LocalSigstore()
-    monkeypatch.setenv("QUIVERDB_E2E_STATE", str(tmp_path))
-    folder = tmp_path / "sigstore/sigstore-python/tuf/https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
-    folder.mkdir(parents=True)
-    (folder / "trusted_root.json").write_bytes(sigstore.trust_root())
+    (tmp_path / "trusted_root.json").write_bytes(sigstore.trust_root())
+    monkeypatch.setattr("sigstore._internal.tuf._get_dirs", lambda _: (tmp_path, tmp_path))
 
     def refuse(**_: object) -> NoReturn:
         raise OSError("no network")
