@@ -147,6 +147,21 @@ def check_package(workflow: Workflow, plan: Plan, runs: Runs) -> Iterator[Cause]
     yield from others[:1]
 
 
+def package_folders(workflow: Workflow) -> frozenset[str]:
+    """Return the folders in the repository that cibuildwheel builds, as far as the file names them.
+
+    An expression whose value only a run knows is left out.
+    """
+    steps = (
+        step
+        for running in jobs_with(workflow, "build")
+        for step in all_steps(running.job.steps)
+        if not step.steps
+    )
+    folders = (_package_folder(step, Context()) for step in steps)
+    return frozenset(folder for folder in folders if folder is not None)
+
+
 def _package_folder(step: WorkflowStep, context: Context) -> str | None:
     """Return the folder that a step builds, or None if this is not known."""
     if step.action != _BUILD:

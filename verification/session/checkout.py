@@ -25,6 +25,7 @@ from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline import plan as plans
 from verification.pipeline import publishers
+from verification.pipeline.built_wheels import package_folders
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER
 from verification.pipeline.tasks import jobs_with, release_workflows
@@ -91,7 +92,7 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
             f"--repository {root}: it has no {WORKFLOW_FOLDER}; name the root of a checkout"
         )
     workflow = _workflow(options)
-    package_dir, table = _package(options)
+    package_dir, table = _package(options, workflow)
     wheels = tuple(sorted(options.wheels.glob("*.whl"))) if options.wheels else ()
     project = _project(table, wheels, root)
     version = _version(options, table, wheels)
@@ -152,8 +153,11 @@ def _workflow(options: CheckoutOptions) -> Workflow:
 # ---- the package ----
 
 
-def _package(options: CheckoutOptions) -> tuple[str, Mapping[str, Any]]:
+def _package(options: CheckoutOptions, workflow: Workflow) -> tuple[str, Mapping[str, Any]]:
     """Return the folder of the package, and the table ``project`` of its pyproject.toml.
+
+    The folder is that of ``--package-dir``, else the only one that the workflow builds, else the
+    one of the subject, else the root, else the only one.
 
     Raises:
         WrongUse: there is no package or more than one.
@@ -167,6 +171,10 @@ def _package(options: CheckoutOptions) -> tuple[str, Mapping[str, Any]]:
                 "[project] in this folder"
             )
         return options.package_dir, table
+    built = {folder: _project_table(root / folder) for folder in package_folders(workflow)}
+    match list(built.items()):
+        case [(folder, dict(table))]:
+            return folder, table
     table = _project_table(root)
     found = {".": table} if table is not None else {}
     if table is None or options.project not in ("", _name(table)):

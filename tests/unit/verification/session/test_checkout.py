@@ -229,6 +229,20 @@ def test_package_is_the_only_folder_with_a_project(root: Path) -> None:
     assert read_checkout(options).plan.package_dir == "second"
 
 
+def test_package_is_the_folder_that_the_workflow_builds(root: Path) -> None:
+    (root / "python").mkdir()
+    (root / "python" / "pyproject.toml").write_text(PROJECT.replace("My.Package", "other"))
+    step = "{uses: pypa/cibuildwheel@v3.3.1, with: {package-dir: FOLDER}}"
+    build = f"build: {{runs-on: ubuntu-latest, steps: [{step}]}}"
+    path = next((root / ".github" / "workflows").iterdir())
+    text = path.read_text()
+    path.write_text(text.replace("jobs:\n", f"jobs:\n  {build.replace('FOLDER', 'python')}\n"))
+    found = read_checkout(CheckoutOptions(root=root))
+    assert (found.plan.package_dir, found.project) == ("python", "other")
+    path.write_text(text.replace("jobs:\n", f"jobs:\n  {build.replace('FOLDER', './')}\n"))
+    assert read_checkout(CheckoutOptions(root=root)).plan.package_dir == "."
+
+
 def test_package_of_the_subject_is_preferred(root: Path) -> None:
     (root / "python").mkdir()
     (root / "python" / "pyproject.toml").write_text(PROJECT.replace("My.Package", "other"))
