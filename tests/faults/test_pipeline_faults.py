@@ -85,7 +85,9 @@ def push_tag(request: pytest.FixtureRequest, tmp_path: Path) -> PushTag:
         setup = IndexSetup(publishers=tuple(registered), files=tuple(store))
 
         def diagnose(observed: PipelineEvidence) -> tuple[Cause, ...]:
-            return execution.diagnose_pipeline(observed, parsed, PLANNED, version=version)
+            return execution.diagnose_pipeline(
+                observed, {observed.run.workflow: parsed}, PLANNED, version=version
+            )
 
         if getattr(request, "param", "") == SOURCES[0]:
             evidence = read_pipeline(path_of(request.node))

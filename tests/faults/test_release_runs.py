@@ -56,11 +56,12 @@ def run_case(
     with workflow_testbed.start(container_engine, run, event, file, setup, decide) as testbed:
         first, *dispatched = testbed.start()
         evidence = testbed.evidence(first, "quiverdb", dispatched)
-    workflow = with_called_workflows(
-        load_workflow(case.folder / WORKFLOWS / case.workflow), case.folder
-    )
+    workflows = {
+        one.workflow: with_called_workflows(load_workflow(case.folder / one.workflow), case.folder)
+        for one in evidence.runs
+    }
     plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
-    return evidence, diagnose_pipeline(evidence, workflow, plan, version=VERSION)
+    return evidence, diagnose_pipeline(evidence, workflows, plan, version=VERSION)
 
 
 def check_released(evidence: PipelineEvidence, causes: tuple[Cause, ...]) -> None:

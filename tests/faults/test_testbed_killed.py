@@ -156,7 +156,7 @@ def test_killed_container_is_a_testbed_failure(
             killer = Killer(client, target, MOMENTS[moment])
             evidence = request.getfixturevalue("release_run")(killer)
             assert killer.killed, f"the moment was not reached: {evidence.run}"
-    causes = diagnose_pipeline(evidence, PUBLISH, PLANNED, version="0.5.0")
+    causes = diagnose_pipeline(evidence, {evidence.run.workflow: PUBLISH}, PLANNED, version="0.5.0")
 
     assert EXIT_CODES[verdict.verdict_of_causes(causes, strict=True)] is ExitCode.TESTBED_FAILED
     assert {cause.severity for cause in causes} == {Severity.TESTBED}
@@ -168,7 +168,7 @@ def test_undisturbed_run_is_no_testbed_failure(request: pytest.FixtureRequest, s
         evidence = read_pipeline(path_of(request.node))
     else:
         evidence = request.getfixturevalue("release_run")(lambda *_: None)
-    causes = diagnose_pipeline(evidence, PUBLISH, PLANNED, version="0.5.0")
+    causes = diagnose_pipeline(evidence, {evidence.run.workflow: PUBLISH}, PLANNED, version="0.5.0")
 
     assert evidence.run.result == "success"
     assert Severity.TESTBED not in {cause.severity for cause in causes}

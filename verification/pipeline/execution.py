@@ -11,6 +11,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from verification.models.cause import Cause, sorted_causes
+from verification.models.index_log import IndexRequest
 from verification.models.pipeline import PipelineEvidence, PipelineRun
 from verification.models.workflow import Task, Workflow
 from verification.pipeline.action_inputs import check_real_inputs
@@ -30,18 +31,60 @@ _RECORDED = "pypa/cibuildwheel"
 
 
 def diagnose_pipeline(
-    evidence: PipelineEvidence, workflow: Workflow | None, plan: Plan, *, version: str
+    evidence: PipelineEvidence,
+    workflows: Mapping[str, Workflow | None],
+    plan: Plan,
+    *,
+    version: str,
 ) -> tuple[Cause, ...]:
-    """Return the causes of a run; an empty tuple if it released ``version``.
+    """Return the causes of all runs; an empty tuple if they released ``version``.
 
-    ``workflow`` shows what each job is for; without it, the files of the release are compared only.
+    The runs are the run that the event starts, and the runs that its jobs dispatch. ``workflows``
+    has the workflow of each run, by the path of its file in the repository. Without its workflow,
+    only the files of a run are compared.
     """
-    return sorted_causes(_causes(evidence, workflow, plan, version))
+    publishing = [run for run in evidence.runs if _publishes(workflows.get(run.workflow))]
+    causes: dict[Cause, None] = {}
+    for run in evidence.runs:
+        causes |= dict.fromkeys(
+            _causes(
+                _of_run(evidence, run),
+                workflows.get(run.workflow),
+                plan,
+                version,
+                publishes=run in publishing or not publishing,
+            )
+        )
+    return sorted_causes(causes)
+
+
+def _publishes(workflow: Workflow | None) -> bool:
+    return workflow is not None and bool(jobs_with(workflow, "publish"))
+
+
+def _of_run(evidence: PipelineEvidence, run: PipelineRun) -> PipelineEvidence:
+    """Return the evidence of one run. It has the uploads whose identity names no other run."""
+    others = {str(other.run_id) for other in evidence.runs if other is not run}
+    uploads = tuple(line for line in evidence.index.uploads if _run_id(line) not in others)
+    index = evidence.index.model_copy(update={"uploads": uploads})
+    return evidence.model_copy(update={"run": run, "dispatched": (), "index": index})
+
+
+def _run_id(upload: IndexRequest) -> str:
+    """Return the id of the run in the identity of an upload, or ""."""
+    identity = upload.upload.identity if upload.upload else None
+    return str((identity or {}).get("run_id", ""))
 
 
 def _causes(
-    evidence: PipelineEvidence, workflow: Workflow | None, plan: Plan, version: str
+    evidence: PipelineEvidence,
+    workflow: Workflow | None,
+    plan: Plan,
+    version: str,
+    *,
+    publishes: bool,
 ) -> Iterator[Cause]:
+    """Yield the causes of a run. ``publishes`` is false if another run publishes the files."""
     run = evidence.run
     tag = run.event.tag
     if not run.triggered:
@@ -68,7 +111,8 @@ def _causes(
     yield from _versions(run, plan, version)
     yield from _compare_artifacts(evidence, workflow)
     yield from _compare_release(evidence, workflow, version)
-    yield from _compare_index(evidence, workflow)
+    if publishes:
+        yield from _compare_index(evidence, workflow)
 
 
 def _not_run(run: PipelineRun, workflow: Workflow | None) -> Iterator[Cause]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,6 @@ from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.dispatch import dispatch_targets
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.pipeline import (
-    IndexRecord,
     LivePublisherCheck,
     PipelineEvidence,
     PipelineFailure,
@@ -42,7 +40,6 @@ from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
 from verification.pipeline.repository_files import RepositoryFiles
-from verification.pipeline.tasks import jobs_with
 from verification.pipeline.trials import Trials, trial_releases, validate_job
 from verification.pipeline.triggers import decide
 from verification.session import workflow_linters
@@ -161,27 +158,12 @@ def _diagnose(
     evidence: PipelineEvidence, workflow: Workflow | None, request: ReleaseRequest
 ) -> tuple[Cause, ...]:
     """Return the causes of all runs: of the event and of what their jobs dispatched."""
-    parts: Iterable[tuple[PipelineEvidence, Workflow | None]] = ((evidence, workflow),)
-    if evidence.dispatched:
-        parts = _parts(evidence, request.event.root)
-    causes = (
-        diagnose_pipeline(part, file, request.plan, version=request.version) for part, file in parts
-    )
-    return sorted_causes(dict.fromkeys(itertools.chain.from_iterable(causes)))
-
-
-def _parts(evidence: PipelineEvidence, root: Path) -> Iterator[tuple[PipelineEvidence, Workflow]]:
-    """Yield the evidence of each run, and its workflow.
-
-    Only a run that publishes has the record of the index.
-    """
-    for run in evidence.runs:
-        workflow = with_called_workflows(load_workflow(root / run.workflow), root)
-        part = evidence.model_copy(update={"run": run, "dispatched": ()})
-        if not jobs_with(workflow, "publish"):
-            index = IndexRecord(files={}, uploads=(), exchanges=())
-            part = part.model_copy(update={"index": index})
-        yield part, workflow
+    root = request.event.root
+    workflows = {evidence.run.workflow: workflow} | {
+        run.workflow: with_called_workflows(load_workflow(root / run.workflow), root)
+        for run in evidence.dispatched
+    }
+    return diagnose_pipeline(evidence, workflows, request.plan, version=request.version)
 
 
 def _live_check(request: ReleaseRequest) -> LivePublisherCheck:

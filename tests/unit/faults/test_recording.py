@@ -99,7 +99,12 @@ def test_recorded_workflow_run_has_the_same_diagnosis(tmp_path: Path) -> None:
     recording.write_pipeline(path, original, HOSTS)
     recorded = recording.read_pipeline(path)
     names = [
-        [cause.name for cause in diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")]
+        [
+            cause.name
+            for cause in diagnose_pipeline(
+                run, {run.run.workflow: PUBLISH}, PLANNED, version="1.2.0"
+            )
+        ]
         for run in (original, recorded)
     ]
     assert names[0] == names[1] != []

@@ -37,7 +37,7 @@ WITHOUT_LINUX = {name: digest for name, digest in BUILT.items() if name != LINUX
 
 
 def causes(run: PipelineEvidence) -> tuple[Cause, ...]:
-    return diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")
+    return diagnose_pipeline(run, {run.run.workflow: PUBLISH}, PLANNED, version="1.2.0")
 
 
 def names(run: PipelineEvidence) -> list[str]:
@@ -237,7 +237,10 @@ def other_run(**values: object) -> PipelineEvidence:
 
 
 def other_names(run: PipelineEvidence) -> list[str]:
-    return [cause.name for cause in diagnose_pipeline(run, OTHER, PLANNED, version="1.2.0")]
+    return [
+        cause.name
+        for cause in diagnose_pipeline(run, {run.run.workflow: OTHER}, PLANNED, version="1.2.0")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -254,3 +257,62 @@ def other_names(run: PipelineEvidence) -> list[str]:
 )
 def test_run_of_another_workflow_is_judged_by_tasks(change: Change, expected: list[str]) -> None:
     assert other_names(change(other_run())) == expected
+
+
+# ---- a chain of runs ----
+
+DISPATCHER = parse(
+    """
+on: workflow_dispatch
+jobs:
+  start:
+    runs-on: ubuntu-latest
+    permissions: {actions: write}
+    steps: [{run: gh workflow run publish.yml}]
+""",
+    Path("dispatch.yml"),
+)
+
+
+def chain(published: PipelineEvidence, **first: object) -> list[str]:
+    """Return the causes of a run that dispatches the run of ``published``."""
+    publishing = changed(published.run, workflow="publish.yml", run_id=2)
+    start = changed(
+        published.run, workflow="dispatch.yml", run_id=1, jobs=(), wheels=(), artifacts=(), **first
+    )
+    uploads = tuple(
+        changed(line, upload=changed(line.upload, identity={**line.upload.identity, "run_id": "2"}))
+        for line in published.index.uploads
+        if line.upload and line.upload.identity
+    )
+    both = changed(with_index(published, uploads=uploads), run=start, dispatched=(publishing,))
+    workflows = {"dispatch.yml": DISPATCHER, "publish.yml": PUBLISH}
+    return [cause.name for cause in diagnose_pipeline(both, workflows, PLANNED, version="1.2.0")]
+
+
+def test_dispatched_run_that_publishes_is_no_fault_of_the_run_that_dispatches_it() -> None:
+    assert chain(evidence()) == []
+
+
+def test_lost_file_of_a_dispatched_run_has_its_cause_once() -> None:
+    assert chain(with_index(evidence(), files=WITHOUT_LINUX)) == ["incomplete-release"]
+
+
+def test_chain_in_which_no_run_publishes_has_a_cause() -> None:
+    workflows = {"dispatch.yml": DISPATCHER}
+    run = with_index(with_run(evidence(), workflow="dispatch.yml", wheels=(), jobs=()), files={})
+    found = diagnose_pipeline(run, workflows, PLANNED, version="1.2.0")
+    assert [cause.name for cause in found] == ["incomplete-release"]
+
+
+def test_upload_by_another_run_has_a_cause_in_a_chain() -> None:
+    first, *others = evidence().index.uploads
+    assert first.upload
+    foreign = changed(first, upload=changed(first.upload, identity={"run_id": "7"}))
+    both = changed(
+        with_index(evidence(), uploads=(foreign, *others)),
+        run=with_run(evidence(), workflow="publish.yml", run_id=1).run,
+        dispatched=(with_run(evidence(), workflow="publish.yml", run_id=2).run,),
+    )
+    found = diagnose_pipeline(both, {"publish.yml": PUBLISH}, PLANNED, version="1.2.0")
+    assert "publisher-mismatch" in [cause.name for cause in found]

@@ -56,7 +56,7 @@ BUILD = cause("build-failed", "job Build", "no")
 
 
 def result_of(run: PipelineEvidence) -> PipelineResult:
-    dynamic = diagnose_pipeline(run, PUBLISH, PLANNED, version="1.2.0")
+    dynamic = diagnose_pipeline(run, {run.run.workflow: PUBLISH}, PLANNED, version="1.2.0")
     return result(evidence=run, dynamic=dynamic)
 
 
