@@ -266,7 +266,7 @@ def _events(
             return (repository.release(event.tags[0]),)
         case "workflow_dispatch":
             target = next((target for target in targets if target.path == workflow), None)
-            inputs, refusal = complete_inputs(target, event.inputs) if target else ({}, "")
+            inputs, refusal = complete_inputs(target.inputs, event.inputs) if target else ({}, "")
             if refusal:
                 raise WrongUse(f"{workflow}: {refusal}")
             ref = f"refs/tags/{event.tags[0]}" if event.tags else f"refs/heads/{BRANCH}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 from pathlib import Path
 
+from containers.runner.git_repository import git_output
 from verification.models.base import Model
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -49,19 +49,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     """Return the output of git in the checkout at ``folder``. None if it is no checkout."""
     if not (folder / ".git").exists():
         return None
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    options = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
-    try:
-        result = subprocess.run(
-            ("git", *options, "-C", str(folder), *arguments),
-            env=environment | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except OSError:
-        return None
-    return None if result.returncode else result.stdout.strip()
+    return git_output(folder, *arguments)
 
 
 def _content_hash(folder: Path) -> str:

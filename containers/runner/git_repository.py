@@ -257,6 +257,22 @@ class GitRepository:
         return result.stdout.strip("\n")
 
 
+def git_output(folder: Path, *arguments: str) -> str | None:
+    """Return the output of git in a folder, without the user's settings; None if git fails."""
+    options = ("-c", "core.fsmonitor=false", "-C", str(folder))
+    try:
+        result = subprocess.run(
+            (*_GIT, *options, *arguments),
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:
+        return None
+    return None if result.returncode else result.stdout.strip()
+
+
 def _environment() -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
     return environment | {

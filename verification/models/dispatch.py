@@ -56,18 +56,18 @@ def _target(path: Path, root: Path) -> DispatchTarget | None:
 
 
 def complete_inputs(
-    target: DispatchTarget, inputs: Mapping[str, str]
+    declared_inputs: Mapping[str, WorkflowInput], inputs: Mapping[str, str]
 ) -> tuple[dict[str, str], str]:
-    """Return the inputs of a dispatch with the defaults, and why they are refused, or "".
+    """Return the inputs of a dispatch with the defaults, and why GitHub refuses them, or "".
 
     The rules are those of GitHub's API: no unknown input, no missing required input, and no value
     that a choice or a boolean does not have.
     """
-    if unknown := [name for name in inputs if name not in target.inputs]:
-        names = ", ".join(target.inputs) or "none"
+    if unknown := [name for name in inputs if name not in declared_inputs]:
+        names = ", ".join(declared_inputs) or "none"
         return {}, f"unknown input {unknown[0]!r}; the inputs are: {names}"
     complete = {}
-    for name, declared in target.inputs.items():
+    for name, declared in declared_inputs.items():
         value = complete[name] = inputs.get(name, declared.default_text)
         if declared.required and not value:
             return {}, f"the required input {name!r} is missing"

@@ -69,7 +69,8 @@ class RunSelection(Model):
     )
     workflow: str | None = Field(default=None, description="The release workflow of this checkout.")
     event: str | None = Field(
-        default=None, description="The event that started it: tag, branch, release or dispatch."
+        default=None,
+        description="The event that started it: tag, branch, release or workflow_dispatch.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Check the workflows that the jobs of a release start with `gh workflow run`.
+"""Check the workflows that the jobs of a release dispatch with `gh workflow run`.
 
 The options are those of the documentation of `gh` ("gh workflow run").
 """
@@ -22,13 +22,13 @@ _WITH_VALUE = _FIELDS | _REPOSITORY | {"-r", "--ref"}
 _THIS_REPOSITORY = frozenset(("", "$GITHUB_REPOSITORY", "${GITHUB_REPOSITORY}"))
 
 
-class Dispatch(Model):
+class DispatchCommand(Model):
     """A command that dispatches a workflow."""
 
     name: str
     """The name of the file or of the workflow."""
     repository: str
-    """The repository; empty for the one of the job."""
+    """The repository; empty for that of the job."""
     inputs: Mapping[str, str]
 
 
@@ -39,42 +39,40 @@ def dispatched_events(
 
     A value that only a run gives counts as ``tag``, the tag of the release.
     """
-    for run in job_runs(workflow, event, repository):
-        context = run.combination_contexts()[0]
-        for step, decided in run.steps():
-            if decided.runs is False or run.decided.runs is False or step.run is None:
-                continue
-            script = _filled(step.run, with_env(context, step.env))
-            for dispatch in _dispatches(script, step.shell):
-                files = {file.path.name: file for file in workflow.others}
-                name = dispatch.name.rpartition("/")[2]
-                if name in files and not _fault(workflow, dispatch):
-                    inputs = {
-                        key: tag if "$" in value else value
-                        for key, value in dispatch.inputs.items()
-                    }
-                    ref = f"refs/tags/{tag}"
-                    yield name, Event(name="workflow_dispatch", ref=ref, inputs=inputs)
+    files = {file.path.name for file in workflow.others}
+    for _, dispatch in _commands(workflow, event, repository):
+        name = dispatch.name.rpartition("/")[2]
+        if name in files and not _fault(workflow, dispatch):
+            inputs = {key: tag if "$" in value else value for key, value in dispatch.inputs.items()}
+            yield name, Event(name="workflow_dispatch", ref=f"refs/tags/{tag}", inputs=inputs)
 
 
 def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
     """Yield a cause for each dispatch in a release that starts no workflow of this repository.
 
-    A dispatch whose name only a run gives, or to another repository, is not judged.
+    Not judged are a dispatch to another repository, and one whose name only a run gives.
     """
+    for where, dispatch in _commands(workflow, event, repository):
+        if dispatch.repository not in _THIS_REPOSITORY | {repository}:
+            continue
+        if "$" not in dispatch.name and (fault := _fault(workflow, dispatch)):
+            message = f"dispatches {dispatch.name}: {fault}"
+            yield cause("workflow-not-triggered", where, message, workflow=dispatch.name)
+
+
+def _commands(
+    workflow: Workflow, event: Event, repository: str
+) -> Iterator[tuple[str, DispatchCommand]]:
+    """Yield each dispatch of a step that can run for the event, and the location of the step."""
     for run in job_runs(workflow, event, repository):
         context = run.combination_contexts()[0]
         for step, decided in run.steps():
             if decided.runs is False or run.decided.runs is False or step.run is None:
                 continue
             script = _filled(step.run, with_env(context, step.env))
-            for dispatch in _dispatches(script, step.shell):
-                if dispatch.repository not in _THIS_REPOSITORY | {repository}:
-                    continue
-                if "$" not in dispatch.name and (fault := _fault(workflow, dispatch)):
-                    message = f"dispatches {dispatch.name}: {fault}"
-                    where, facts = run.location(step), {"workflow": dispatch.name}
-                    yield cause("workflow-not-triggered", where, message, **facts)
+            for words in commands(script, step.shell):
+                if words[:3] == ("gh", "workflow", "run"):
+                    yield run.location(step), _dispatch(words[3:])
 
 
 def _filled(script: str, context: Context) -> str:
@@ -88,13 +86,7 @@ def _filled(script: str, context: Context) -> str:
     return "\n".join(lines)
 
 
-def _dispatches(script: str, shell: str | None) -> Iterator[Dispatch]:
-    for words in commands(script, shell):
-        if words[:3] == ("gh", "workflow", "run"):
-            yield _dispatch(words[3:])
-
-
-def _dispatch(words: tuple[str, ...]) -> Dispatch:
+def _dispatch(words: tuple[str, ...]) -> DispatchCommand:
     names: list[str] = []
     values: dict[str, list[str]] = {}
     pending = iter(words)
@@ -106,21 +98,21 @@ def _dispatch(words: tuple[str, ...]) -> Dispatch:
             names.append(word)
     fields = [text.partition("=") for option in _FIELDS for text in values.get(option, [])]
     repositories = [text for option in _REPOSITORY for text in values.get(option, [])]
-    return Dispatch(
+    return DispatchCommand(
         name=names[0] if names else "$",
         repository=repositories[-1] if repositories else "",
         inputs={name: value for name, _, value in fields},
     )
 
 
-def _fault(workflow: Workflow, dispatch: Dispatch) -> str:
+def _fault(workflow: Workflow, dispatch: DispatchCommand) -> str:
     """Return why a dispatch starts no workflow, or ""."""
     files = (workflow, *workflow.others)
     names = {file.path.name: file for file in files} | {file.name: file for file in files}
     target = names.get(dispatch.name.rpartition("/")[2]) or names.get(dispatch.name)
     if target is None:
-        found = ", ".join(file.path.name for file in files)
-        return f"the repository has no such workflow; its workflows are: {found}"
+        workflows = ", ".join(file.path.name for file in files)
+        return f"the repository has no such workflow; its workflows are: {workflows}"
     trigger = target.on.get("workflow_dispatch")
     inputs = {
         name: _known(value, trigger.inputs.get(name) if trigger else None)

@@ -6,7 +6,6 @@ documentation ("Contexts", "Webhook events and payloads", "Events that trigger w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -34,16 +33,13 @@ __all__ = (
     "evaluated",
     "event_context",
     "fill",
-    "has_no_expression",
     "holds",
     "is_true",
-    "replace_expressions",
     "typed_inputs",
     "uses_status",
     "with_env",
 )
 
-_NAME = re.compile(r"\$\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
 _PULL_REQUEST = frozenset(("action", "number", "pull_request"))
 _COMMENT = frozenset(("action", "comment", "issue"))
 _PAYLOADS: Mapping[str, frozenset[str]] = {
@@ -293,17 +289,3 @@ def _release(event: Event) -> dict[str, JsonValue]:
     if event.type in ("released", "prereleased"):
         release["prerelease"] = event.type == "prereleased"
     return release
-
-
-def replace_expressions(text: str, values: Mapping[str, str]) -> str:
-    """Replace the expressions whose name has a value. Other expressions do not change."""
-
-    def value(match: re.Match[str]) -> str:
-        return values.get(match[1], match[0])
-
-    return _NAME.sub(value, text)
-
-
-def has_no_expression(text: str) -> bool:
-    """Return whether a text has no expression."""
-    return "${{" not in text

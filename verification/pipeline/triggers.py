@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 
+from verification.models.dispatch import complete_inputs
 from verification.models.workflow import (
     BadWorkflow,
     Decision,
@@ -185,17 +186,8 @@ def _decide_dispatch(trigger: Trigger, event: Event) -> Decision:
     """Decide for `workflow_dispatch` by its ref and its inputs, as the API of GitHub does."""
     if event.ref and not event.ref.startswith((_TAG, _BRANCH)):
         return _no(f"{event.ref!r} is neither a branch nor a tag")
-    if unknown := sorted(event.inputs.keys() - trigger.inputs.keys()):
-        return _no(f"`on.workflow_dispatch` has no input {', '.join(unknown)}")
-    for name, declared in trigger.inputs.items():
-        text = event.inputs.get(name, declared.default_text)
-        if declared.required and not text:
-            return _no(f"the required input {name} has no value")
-        if declared.type == "choice" and text and text not in declared.options:
-            return _no(f"the input {name} is {text!r}, not one of {', '.join(declared.options)}")
-        if declared.type == "boolean" and text.lower() not in ("true", "false"):
-            return _no(f"the input {name} is {text!r}, not true or false")
-    return _yes("`on.workflow_dispatch` accepts these inputs")
+    _, refusal = complete_inputs(trigger.inputs, event.inputs)
+    return _no(refusal) if refusal else _yes("`on.workflow_dispatch` accepts these inputs")
 
 
 def _decide_type(workflow: Workflow, trigger: Trigger, event: Event) -> Decision:

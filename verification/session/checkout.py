@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from containers import wheelhouse
+from containers.runner.git_repository import git_output
 from containers.workflow_testbed import EventKind, StartingEvent
 from verification.models.base import Model
 from verification.models.dispatch import complete_inputs, dispatch_targets
@@ -31,11 +30,10 @@ from verification.pipeline.repository_files import WORKFLOW_FOLDER
 from verification.pipeline.tasks import jobs_with, release_workflows
 from verification.pipeline.triggers import decide
 
-EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
-_ORDER: tuple[EventKind, ...] = ("tag", "release", "workflow_dispatch", "branch")
-"""The events in the order in which the default is searched."""
+EVENT_KINDS: tuple[EventKind, ...] = ("tag", "release", "workflow_dispatch", "branch")
+"""The events that can start a release workflow, in the order in which the default is searched."""
 _SKIPPED = {"node_modules", "vendor", "third_party", "tests", "test", "examples", "docs", "build"}
-"""Folders without the package."""
+"""The folders that are not searched for the package."""
 _DEPTH = 3
 _REMOTE = re.compile(r"github\.com[:/]([^/]+)/(.+?)(?:\.git)?/?$")
 _PUBLISHERS = "publishers.toml"
@@ -47,13 +45,13 @@ _VERSION_IN_TAG = re.compile(r"\d[\w.+!-]*$")
 
 
 class CheckoutOptions(Model):
-    """The options about the checkout, as the user typed them."""
+    """The options about the checkout, as the user typed them. Paths are absolute."""
 
     root: Path
     workflow: str = ""
     event: EventKind | None = None
     inputs: tuple[str, ...] = ()
-    """NAME=VALUE."""
+    """The inputs of a dispatch, each as NAME=VALUE."""
     tag: str = ""
     package_dir: str = ""
     publisher: Path | None = None
@@ -71,7 +69,7 @@ class Checkout(Model):
     """The normalised name of the package."""
     version: str
     publishers: tuple[TrustedPublisher, ...]
-    """The registrations, or one made from the workflow if there is none."""
+    """The registrations; without one, a registration that is made from the workflow."""
     registered: bool = True
     """False if there is no registration."""
     publishers_file: str = ""
@@ -109,13 +107,12 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
     )
     file = _publishers_file(options, package_dir) or subject_publishers
     registrations = _registrations(file, project) if file else ()
-    found = registrations or (_stand_in_publisher(workflow, project, root),)
     return Checkout(
         event=event,
         plan=plan,
         project=project,
         version=version,
-        publishers=found,
+        publishers=registrations or (_stand_in_publisher(workflow, project, root),),
         registered=bool(registrations),
         publishers_file=file.name if file else "",
     )
@@ -176,22 +173,22 @@ def _package(options: CheckoutOptions, workflow: Workflow) -> tuple[str, Mapping
         case [(folder, dict(table))]:
             return folder, table
     table = _project_table(root)
-    found = {".": table} if table is not None else {}
+    packages = {".": table} if table is not None else {}
     if table is None or options.project not in ("", _name(table)):
-        found |= {str(folder.relative_to(root)): of for folder, of in _packages(root, _DEPTH)}
-    named = {path: of for path, of in found.items() if options.project == _name(of)}
-    found = named or ({".": table} if table is not None else found)
-    if len(found) > 1:
+        packages |= {str(path.relative_to(root)): of for path, of in _packages(root, _DEPTH)}
+    named = {path: of for path, of in packages.items() if options.project == _name(of)}
+    packages = named or ({".": table} if table is not None else packages)
+    if len(packages) > 1:
         raise WrongUse(
             f"--repository {root}: several folders have a pyproject.toml with [project]: "
-            f"{', '.join(found)}; name one with --package-dir"
+            f"{', '.join(packages)}; name one with --package-dir"
         )
-    if not found and not options.wheels:
+    if not packages and not options.wheels:
         raise WrongUse(
             f"--repository {root}: no pyproject.toml with [project]; name its folder with "
             "--package-dir, or the wheels with --wheels"
         )
-    return next(iter(found.items()), (".", {}))
+    return next(iter(packages.items()), (".", {}))
 
 
 def _name(table: Mapping[str, Any]) -> str:
@@ -235,7 +232,11 @@ def _project(table: Mapping[str, Any], wheels: Iterable[Path], root: Path) -> st
 
 
 def _version(options: CheckoutOptions, table: Mapping[str, Any], wheels: Iterable[Path]) -> str:
-    """Return the version of the package: of pyproject.toml, the wheels or a tag."""
+    """Return the version of the package: of pyproject.toml, else of the wheels, else of a tag.
+
+    Raises:
+        WrongUse: none of them has a valid version.
+    """
     static = table.get("version")
     if isinstance(static, str):
         return _checked(static, f"{options.root}: the version of [project]")
@@ -262,20 +263,8 @@ def _checked(version: str, what: str) -> str:
 
 
 def _newest_tag(root: Path) -> str:
-    return next(iter(_git(root, "tag", "--sort=-version:refname").splitlines()), "")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    """Return the output of git in a folder, or an empty string if git fails."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    command = ("git", "-c", "safe.directory=*", "-C", str(root), *arguments)
-    try:
-        result = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return "" if result.returncode else result.stdout.strip()
+    tags = git_output(root, "tag", "--sort=-version:refname") or ""
+    return next(iter(tags.splitlines()), "")
 
 
 # ---- the event ----
@@ -290,7 +279,7 @@ def _event(
         WrongUse: an input is wrong.
     """
     tag = options.tag or _tag(options.root, workflow, project, version)
-    kinds = (options.event,) if options.event else _ORDER
+    kinds = (options.event,) if options.event else EVENT_KINDS
     kind = next((kind for kind in kinds if _starts(workflow, kind, tag)), kinds[0])
     inputs = _inputs(options, kind, workflow)
     needs_tag = kind in ("tag", "release") or (kind == "workflow_dispatch" and options.tag)
@@ -325,7 +314,10 @@ def _starts(workflow: Workflow, kind: EventKind, tag: str) -> bool:
 
 
 def _tag(root: Path, workflow: Workflow, project: str, version: str) -> str:
-    """Return the tag of the version: in the style of the newest tag, or one that starts a run."""
+    """Return a tag of the version that starts the workflow. The form of the newest tag is first.
+
+    If no form starts the workflow, the result has the form of the newest tag, or begins with `v`.
+    """
     candidates = [
         f"v{version}",
         version,
@@ -355,11 +347,14 @@ def _inputs(options: CheckoutOptions, kind: EventKind, workflow: Workflow) -> di
             raise WrongUse(f"--input {text}: write NAME=VALUE")
     if kind != "workflow_dispatch":
         if pairs:
-            raise WrongUse(f"--input: the event {kind} has no inputs; use workflow_dispatch")
+            raise WrongUse(
+                f"--input: the event {kind} has no inputs; add --event workflow_dispatch, or "
+                "remove --input"
+            )
         return {}
     path = workflow.path.relative_to(options.root)
     target = next(target for target in dispatch_targets(options.root) if target.path == str(path))
-    inputs, refusal = complete_inputs(target, {name: value for name, _, value in pairs})
+    inputs, refusal = complete_inputs(target.inputs, {name: value for name, _, value in pairs})
     if refusal:
         raise WrongUse(f"{workflow.path.name}: {refusal}; write --input NAME=VALUE")
     return inputs
@@ -369,8 +364,16 @@ def _inputs(options: CheckoutOptions, kind: EventKind, workflow: Workflow) -> di
 
 
 def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:
-    """Return the file of ``--publisher``, else that of the checkout, else None."""
+    """Return the file of ``--publisher``, else that of the checkout, else None.
+
+    Raises:
+        WrongUse: the file of ``--publisher`` does not exist.
+    """
     if options.publisher:
+        if not options.publisher.is_file():
+            raise WrongUse(
+                f"--publisher {options.publisher}: this file does not exist; correct the path"
+            )
         return options.publisher
     folders = dict.fromkeys((options.root, options.root / package_dir))
     files = (folder / _PUBLISHERS for folder in folders)
@@ -378,21 +381,24 @@ def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:
 
 
 def _registrations(file: Path, project: str) -> tuple[TrustedPublisher, ...]:
-    """Return the registrations in a file. Those of the project come first.
+    """Return all registrations in a file. Those of the project come first.
 
     Raises:
         WrongUse: the file is not valid, or has no registration of the project.
     """
-    found = sorted(publishers.load(file), key=lambda publisher: publisher.project != project)
-    if found[0].project != project:
-        names = ", ".join(dict.fromkeys(publisher.project for publisher in found))
-        raise WrongUse(f"{file}: no registration of {project}, only of {names}; add it")
-    return tuple(found)
+    of_project_first = sorted(publishers.load(file), key=lambda of: of.project != project)
+    if of_project_first[0].project != project:
+        names = ", ".join(dict.fromkeys(of.project for of in of_project_first))
+        raise WrongUse(
+            f"{file}: no registration of {project}, only of {names}; add one, or name another "
+            "file with --publisher"
+        )
+    return tuple(of_project_first)
 
 
 def _stand_in_publisher(workflow: Workflow, project: str, root: Path) -> TrustedPublisher:
-    """Return a registration that the workflow fits, for a run without a registration."""
-    match = _REMOTE.search(_git(root, "remote", "get-url", "origin"))
+    """Return the registration that fits the workflow, for a run without a registration."""
+    match = _REMOTE.search(git_output(root, "remote", "get-url", "origin") or "")
     owner, repository = match.groups() if match else ("owner", root.resolve().name)
     publishing = next(iter(jobs_with(workflow, "publish")), None)
     file = publishing.workflow.path.name if publishing else workflow.path.name

@@ -244,5 +244,5 @@ def _pipeline(outcome: PipelineOutcome | None, selection: Selection) -> Pipeline
 
 
 def pipeline_result(outcome: PipelineOutcome | None) -> PipelineResult | None:
-    """Return the result of the release workflow, or None if the testbed failed during its run."""
+    """Return the result of the release workflow; None if it has none (`PipelineFailure`)."""
     return outcome if isinstance(outcome, PipelineResult) else None

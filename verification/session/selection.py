@@ -39,7 +39,7 @@ class Options(Model):
     published_by: Path | None = None
     wait: str | None = None
     checkout: Checkout | None = None
-    """The checkout of ``--repository``."""
+    """The checkout of ``--repository``; None without this option."""
     strict: bool = False
     provision: bool = True
     keyword: str = ""
@@ -77,7 +77,7 @@ class Selection(Model):
     published_by: Path | None = None
     """The folder of the report whose files the release must have; None without a comparison."""
     wait_minutes: float = 0
-    """How long the run waits until the index serves these files."""
+    """How long the run waits until the index serves these files, in minutes."""
     checkout: Checkout | None = None
     """The checkout of ``--repository``; None for the checkout of the suite."""
     tests: Path | None
@@ -246,7 +246,7 @@ def _check_checkout(options: Options) -> None:
         "-k": without_subject and bool(options.keyword),
     }
     if wrong := next((name for name, is_set in combined.items() if is_set), ""):
-        fix = "remove it, or describe the package with --subject"
+        fix = f"remove {wrong}, or describe the package with --subject"
         if wrong in ("--source", "--release", "--no-pipeline"):
             fix = "remove one of them"
         raise WrongUse(f"--repository and {wrong} cannot be combined; {fix}")
@@ -264,11 +264,11 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     """Return why the release workflow does not run, or an empty string."""
     reason = ""
     if options.checkout:
-        pass  # --repository asks for the workflow
+        pass  # --repository always runs the workflow
     elif not source:
-        reason = "the wheels exist already, so no tag is pushed"
+        reason = "the wheels exist already, and --repository names no checkout"
     elif options.subject:
-        reason = f"the suite does not have the release workflow of {options.subject}"
+        reason = f"--repository names no checkout of {options.subject}"
     elif not options.pipeline:
         reason = "--no-pipeline leaves it out"
     elif options.profile == "quick":
@@ -287,7 +287,11 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
 
 
 def _wait_minutes(options: Options) -> float:
-    """Return how long the run waits for the files of `--published-by`, in minutes."""
+    """Return how long the run waits for the files of `--published-by`, in minutes.
+
+    Raises:
+        WrongUse: an option is missing or wrong.
+    """
     if options.published_by and options.release is None:
         raise WrongUse("--published-by: name the published release with --release")
     if options.wait is None:

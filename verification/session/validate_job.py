@@ -1,4 +1,7 @@
-"""Run the scripts of the validate job on trial releases, each in an empty folder on this host."""
+"""Run the scripts of the job that checks the version on trial releases.
+
+Each trial runs in an empty folder on this host.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from verification.models.workflow import WorkflowJob, WorkflowStep
-from verification.pipeline.expressions import has_no_expression, replace_expressions
+from verification.pipeline.contexts import known_text
+from verification.pipeline.expressions import BadExpression, Context, UnknownValue, fill
 from verification.pipeline.repository_files import Project
 from verification.pipeline.trials import Trial, TrialRelease, Trials
 from verification.pipeline.wheel_transfer import wheels_folder
@@ -58,29 +62,47 @@ def _try(job: WorkflowJob, release: TrialRelease, project: Path, text: str) -> T
         for name in release.files:
             (dist / name).write_bytes(b"")
         environment = _environment(Path(scratch), root, release)
-        context = {f"github.{key}": environment[f"GITHUB_{key.upper()}"] for key in _CONTEXT}
+        outputs: dict[str, dict[str, str]] = {}
         texts, code = [], 0
         for number, step in enumerate(step for step in job.steps if step.run is not None):
             output = Path(scratch) / f"output-{number}"
             output.touch()
             variables = {**environment, "GITHUB_OUTPUT": str(output)}
-            process = _run(job, step, root, variables, context)
+            process = _run(job, step, root, variables, _context(environment, outputs))
             texts.append(process.stdout)
             if code := process.returncode:
                 break
             if step.id:
-                outputs = _outputs(output.read_text(encoding="utf-8"))
-                context |= {
-                    f"steps.{step.id}.outputs.{key}": value for key, value in outputs.items()
-                }
+                outputs[step.id] = _outputs(output.read_text(encoding="utf-8"))
+        context = _context(environment, outputs)
         return Trial(
             release=release,
             exit_code=code,
             output="\n".join(texts),
-            outputs={
-                key: replace_expressions(value, context) for key, value in job.outputs.items()
-            },
+            outputs={key: _known_or_same(text, context) for key, text in job.outputs.items()},
         )
+
+
+def _context(environment: Mapping[str, str], outputs: Mapping[str, Mapping[str, str]]) -> Context:
+    """Return what the expressions of the job can use. ``outputs`` are those of each step."""
+    return Context(
+        values={
+            "github": {key: environment[f"GITHUB_{key.upper()}"] for key in _CONTEXT},
+            "steps": {id_: {"outputs": dict(values)} for id_, values in outputs.items()},
+        },
+        unknown=frozenset(
+            name
+            for id_ in outputs
+            for name in (f"steps.{id_}".lower(), f"steps.{id_}.outputs".lower())
+        )
+        | {"github", "steps"},
+    )
+
+
+def _known_or_same(text: str, context: Context) -> str:
+    """Return a text with the values of its expressions, or the same text if one is not known."""
+    value = known_text(text, context)
+    return text if value is None else value
 
 
 def _environment(scratch: Path, root: Path, release: TrialRelease) -> dict[str, str]:
@@ -110,7 +132,7 @@ def _run(
     step: WorkflowStep,
     root: Path,
     environment: Mapping[str, str],
-    context: Mapping[str, str],
+    context: Context,
 ) -> subprocess.CompletedProcess[str]:
     name = step.shell or job.defaults.get("shell")
     shell = _SHELLS.get(name)
@@ -139,17 +161,19 @@ def _run(
         raise _NotTried(f"does not end within {_SECONDS} seconds") from None
 
 
-def _fill_in(text: str, context: Mapping[str, str]) -> str:
+def _fill_in(text: str, context: Context) -> str:
     """Return the text with the values of its expressions.
 
     Raises:
-        _NotTried: the value of an expression is unknown.
+        _NotTried: the value of an expression is unknown, or GitHub refuses the expression.
     """
-    filled = replace_expressions(text, context)
-    if not has_no_expression(filled):
-        expression = " ".join(filled[filled.index("${{") :].split("}}")[0].split())
-        raise _NotTried(f"uses {expression} }}}}, whose value is unknown before a run")
-    return filled
+    try:
+        return fill(text, context)
+    except UnknownValue as error:
+        expression = f"${{{{ {error.name} }}}}"
+        raise _NotTried(f"uses {expression}, whose value is unknown before a run") from None
+    except BadExpression as error:
+        raise _NotTried(f"has a wrong expression: {error}") from None
 
 
 def _outputs(text: str) -> dict[str, str]:

@@ -6,23 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from verification.models.dispatch import DispatchTarget, complete_inputs, dispatch_targets
+from verification.models.dispatch import complete_inputs, dispatch_targets
 from verification.models.workflow import WorkflowInput
 
-TARGET = DispatchTarget(
-    path="a.yml",
-    name="A",
-    dispatchable=True,
-    inputs={
-        "version": WorkflowInput(required=True),
-        "dry": WorkflowInput(type="boolean"),
-        "kind": WorkflowInput(type="choice", options=("final", "candidate"), default="final"),
-    },
-)
+INPUTS = {
+    "version": WorkflowInput(required=True),
+    "dry": WorkflowInput(type="boolean"),
+    "kind": WorkflowInput(type="choice", options=("final", "candidate"), default="final"),
+}
 
 
 def test_missing_inputs_have_their_defaults() -> None:
-    inputs, refusal = complete_inputs(TARGET, {"version": "1"})
+    inputs, refusal = complete_inputs(INPUTS, {"version": "1"})
     assert (inputs, refusal) == ({"version": "1", "dry": "false", "kind": "final"}, "")
 
 
@@ -37,7 +32,7 @@ def test_missing_inputs_have_their_defaults() -> None:
     ],
 )
 def test_wrong_inputs_are_refused(inputs: dict[str, str], word: str) -> None:
-    complete, refusal = complete_inputs(TARGET, inputs)
+    complete, refusal = complete_inputs(INPUTS, inputs)
     assert complete == {}
     assert word in refusal
 

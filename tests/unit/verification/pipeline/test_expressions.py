@@ -16,10 +16,8 @@ from verification.pipeline.expressions import (
     evaluate,
     event_context,
     fill,
-    has_no_expression,
     holds,
     is_true,
-    replace_expressions,
 )
 
 CONTEXT = Context(
@@ -454,16 +452,3 @@ def test_what_only_the_run_gives_is_unknown(event: Event, text: str) -> None:
 def test_an_unknown_repository_is_unknown() -> None:
     with pytest.raises(UnknownValue):
         evaluate("github.repository", event_context(PUSH, WORKFLOW, ""))
-
-
-# -- names only -----------------------------------------------------------------------------------
-
-
-def test_replacement_of_names_leaves_other_expressions() -> None:
-    values = {"matrix.os": "linux", "a": "${{ b }}", "b": "x"}
-
-    assert replace_expressions("${{ matrix.os }}-${{ a }}", values) == "linux-${{ b }}"
-    other = "${{ matrix.cpu }} ${{ matrix.os || 'x' }}"
-    assert replace_expressions(other, values) == other
-    assert has_no_expression("linux")
-    assert not has_no_expression(other)

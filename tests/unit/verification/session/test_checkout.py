@@ -136,6 +136,7 @@ def test_registration_is_that_of_the_option_the_checkout_or_the_subject(
 
 def test_registration_of_another_project_is_wrong_use(root: Path) -> None:
     check_refused(CheckoutOptions(root=root, publisher=PUBLISHERS), ["quiverdb", "my-package"])
+    check_refused(CheckoutOptions(root=root, publisher=root / "none"), ["--publisher", "none"])
 
 
 def test_workflow_without_a_registration_names_the_fields_to_register(root: Path) -> None:
