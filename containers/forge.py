@@ -65,7 +65,7 @@ class ForgeContents(Model):
     releases: tuple[ForgeRelease, ...] = ()
     """The releases, without assets."""
     bare: Path | None = None
-    """The folder of the bare repository that it serves over git; None for none."""
+    """The folder of the bare repository that it serves over git; None if it serves none."""
 
     def config(self) -> dict[str, JsonValue]:
         """Return the contents in the format of the forge's configuration."""

@@ -1,4 +1,4 @@
-"""What the files of a real action are: the commit of a checkout, or the hash of the content."""
+"""The identity of the files of a real action: the commit of a checkout, or a hash of the files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ActionIdentity(Model):
 
 
 def identify(folder: Path) -> ActionIdentity:
-    """Return what the files in a folder are.
+    """Return the identity of the files in a folder.
 
     A file that git ignores is a change too, because the action can run it.
     """

@@ -72,7 +72,7 @@ class BuildQueue:
         existing: Sequence[Path] | None = None,
         runners: tuple[HostedRunner, ...] = (),
     ) -> None:
-        """``existing`` are the files in place of the builds. ``runners`` are those of all jobs."""
+        """``existing`` are the files that replace the builds. ``runners`` are those of all jobs."""
         self.wheels: list[BuiltWheel] = []
         self.sdists: list[BuiltWheel] = []
         self.failures: list[TestbedFailure] = []

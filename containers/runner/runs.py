@@ -119,8 +119,8 @@ class WorkflowFile(Model):
     replaced: tuple[ReplacedStep, ...] = ()
     """The steps that the existing files replace."""
     texts: Mapping[str, str] = {}
-    """The workflow files with these steps replaced, by path. act reads them in place of those of
-    the repository."""
+    """The workflow files with these steps replaced, by path. act reads these texts instead of
+    the files of the repository."""
 
 
 class Runner:
@@ -260,7 +260,7 @@ class Runner:
         first_id: int | None = None,
         release: ForgeRelease | None = None,
     ) -> list[PipelineRun]:
-        """Run the workflow for events that happened at once. Tags in them were pushed at once.
+        """Run the workflow for events that happened at the same time, such as tags of one push.
 
         ``first_id`` is the id of the first run. ``release`` is the release of an event ``release``.
         The runs are parallel. A testbed failure of a run is recorded in its result.

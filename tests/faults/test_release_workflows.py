@@ -106,7 +106,7 @@ def test_healthy_case_has_only_its_true_findings(case: ReleaseCase, tmp_path: Pa
 def test_fault_has_its_cause(
     case: ReleaseCase, fault: Fault, tmp_path: Path, healthy_causes: HealthyCauses
 ) -> None:
-    """A cause that the healthy case has too must be heavier or more frequent with the fault."""
+    """If the healthy case has the cause too, it is more severe or more frequent with the fault."""
     healthy = healthy_causes(case)
     found = release_cases.causes(case, release_cases.checkout(case, tmp_path, fault))
 

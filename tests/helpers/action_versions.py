@@ -2,7 +2,7 @@
 
 Usage: python -m tests.helpers.action_versions FOLDER CLONE
 
-FOLDER is the folder of the stand-in. Versions that the table has and the clone lacks stay.
+FOLDER is the folder of the stand-in. The table keeps versions that the clone does not have.
 """
 
 from __future__ import annotations

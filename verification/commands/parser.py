@@ -149,7 +149,7 @@ def _add_repository(add: Callable[..., object]) -> None:
     add(
         "--repository",
         metavar="DIR",
-        help="verify the release workflow of this checkout (default: that of quiverdb)",
+        help="verify the release workflow of the checkout in DIR (default: that of quiverdb)",
     )
     add(
         "--workflow",

@@ -209,7 +209,7 @@ class ActionVersions(Model):
     branches: Mapping[str, int] = Field(default_factory=dict)
     """The major version of each release branch."""
     folders: Mapping[str, str] = Field(default_factory=dict)
-    """The first version that has an action in a folder, by the folder."""
+    """The first version that has the action in a subfolder, by the name of the subfolder."""
     tags: Mapping[str, str] = Field(default_factory=dict)
     """The commit of each tag of these major versions."""
 
@@ -234,7 +234,7 @@ class ActionVersions(Model):
         """Return the version that ``ref`` names; None if the stand-in does not replace it.
 
         ``ref`` is a tag, a branch or a commit. ``comment`` is the comment of the workflow after
-        an unknown commit. If it names a version, it is believed, but the version is not confirmed.
+        an unknown commit. If it names a version, the result has this version, not confirmed.
         """
         if is_commit(ref):
             names = [tag for tag, commit in self.tags.items() if commit == ref]

@@ -1,4 +1,4 @@
-"""Dispatches of workflows: the files that can be dispatched, and the requests of jobs."""
+"""Dispatches: the workflow files that can be dispatched, and the dispatches that jobs request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Dispatch(Model):
 
 
 def dispatch_targets(root: Path) -> tuple[DispatchTarget, ...]:
-    """Return the workflow files of the repository at ``root``, without invalid files."""
+    """Return all valid workflow files of the repository at ``root``."""
     folder = root / ".github" / "workflows"
     files = sorted((*folder.glob("*.yml"), *folder.glob("*.yaml")))
     return tuple(filter(None, (_target(path, root) for path in files)))
@@ -60,8 +60,8 @@ def complete_inputs(
 ) -> tuple[dict[str, str], str]:
     """Return the inputs of a dispatch with the defaults, and why GitHub refuses them, or "".
 
-    The rules are those of GitHub's API: no unknown input, no missing required input, and no value
-    that a choice or a boolean does not have.
+    The rules are those of GitHub's API. It refuses an unknown input, a missing required input, and
+    a value that a choice or a boolean does not allow.
     """
     if unknown := [name for name in inputs if name not in declared_inputs]:
         names = ", ".join(declared_inputs) or "none"

@@ -69,7 +69,7 @@ _KEYWORDS: dict[str, Scalar] = {
     "Infinity": math.inf,
 }
 _LEVELS = (("||",), ("&&",), ("==", "!="), ("<", "<=", ">", ">="))
-"""The operators with two operands; those that bind weakest come first."""
+"""The operators with two operands. Those with the lowest precedence come first."""
 
 
 class BadExpression(ValueError):
@@ -179,7 +179,13 @@ def pieces(text: str) -> tuple[str | Node, ...]:
 
 
 def tree_of(text: str) -> Node:
-    """Return the tree of an expression, or of a text with `${{ }}`, which GitHub formats."""
+    """Return the tree of an expression that is written with or without `${{ }}`.
+
+    Of a text with other parts, it is the tree of a call of `format`, as on GitHub.
+
+    Raises:
+        BadExpression: GitHub refuses the expression.
+    """
     if not text.strip():
         return Literal("")
     if "${{" not in text:
@@ -270,8 +276,9 @@ class _Parser:
                 node = self.operation(0)
                 self._expect(")")
                 return node
-        found = f"has {self.next!r} in place of a value" if self.next else "has no value at its end"
-        raise self.bad(found)
+        if not self.next:
+            raise self.bad("has no value at its end")
+        raise self.bad(f"has {self.next!r} in place of a value")
 
     def _named(self, name: str) -> Node:
         if self.next == "(" and self._kind == "sign":
@@ -329,8 +336,8 @@ class _Parser:
 
     def _expect(self, sign: str) -> None:
         if self._kind != "sign" or self.next != sign:
-            found = repr(self.next) if self.next else "its end"
-            raise self.bad(f"has {found} in place of {sign!r}")
+            token = repr(self.next) if self.next else "its end"
+            raise self.bad(f"has {token} in place of {sign!r}")
         self._take()
 
     def _take(self) -> str:

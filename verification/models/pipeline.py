@@ -207,12 +207,12 @@ class ActionUse(Model):
 
     @property
     def is_pinned(self) -> bool:
-        """True if the commit that the workflow names ran, or if it names no known commit."""
+        """True if the commit that ran is the one that the workflow names, or if it names none."""
         return not self.pinned or self.identity == f"commit {self.pinned}"
 
 
 class ReplacedStep(Model):
-    """A step that builds, and that existing files replaced in the run."""
+    """A step that builds and that did not run, because existing files replaced it."""
 
     where: str = Field(description="The line of the workflow.")
     command: str = Field(description="The first line of its command, or its action.")
@@ -235,7 +235,7 @@ class PipelineRun(Model):
     artifacts: tuple[WorkflowArtifact, ...]
     wheels: tuple[BuiltWheel, ...]
     sdists: tuple[BuiltWheel, ...] = ()
-    """The source distributions in place of those that a job builds."""
+    """The existing source distributions that replaced those of the jobs."""
     actions: tuple[ActionUse, ...]
     unsupported: tuple[str, ...]
     """What the workflow uses and a stand-in does not support. If there is any, this run verifies

@@ -144,7 +144,7 @@ class WorkflowJob(Model):
     """The combinations of the matrix; one empty combination without a matrix."""
     matrix: JsonValue
     """The matrix of the file if one of its parts is an expression, else None. Its combinations are
-    not known without a context; `combinations` then has one that is empty."""
+    not known without a context. `combinations` then has one empty combination."""
     condition: str | None
     continue_on_error: str | None
     concurrency: Concurrency | None
@@ -255,9 +255,9 @@ class Event(Model):
     """The full name of the ref of the run: refs/tags/v1.2.3, refs/heads/main. A release has its
     tag."""
     sha: str = ""
-    """The commit of the run; empty if it is not known."""
+    """The full hash of the commit of the run; empty if it is not known."""
     inputs: Mapping[str, str] = {}
-    """The inputs of a `workflow_dispatch`. Inputs that it does not name have their defaults."""
+    """The inputs of a `workflow_dispatch`. An input that is missing here has its default."""
     base: str = ""
     """The target branch of a pull request, or the branch of a workflow run."""
     changed: tuple[str, ...] = ()
@@ -269,8 +269,8 @@ class Event(Model):
     tags: int = 1
     """The number of tags in the push."""
     by_workflow: bool = False
-    """True if a job caused it with its GITHUB_TOKEN. Such events do not start workflows, except
-    `workflow_dispatch` and `repository_dispatch`."""
+    """True if a job caused the event with its GITHUB_TOKEN. Of these events, only
+    `workflow_dispatch` and `repository_dispatch` start workflows."""
     on_default_branch: bool = True
     """Whether the default branch has the workflow file with this event."""
     workflow: str = ""

@@ -15,7 +15,7 @@ from verification.models.workflow_file import composite_steps, load
 
 LEVELS = ("none", "read", "write")
 _LOCAL = ("./", "$/")
-"""What begins the path of a file of the same repository. `$/` needs no checkout."""
+"""The prefixes of a path in the same repository. `$/` needs no checkout."""
 _REMOTE = re.compile(r"([^/@]+/[^/@]+)/(\.github/workflows/[^/@]+)@(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _VERSION = re.compile(r"v?\d")
@@ -122,7 +122,7 @@ def _with_inputs(step: WorkflowStep, inputs: Mapping[str, str]) -> WorkflowStep:
         if text is None:
             return None
         filled = _INPUT.sub(lambda match: values.get(match[1].lower(), match[0]), text)
-        # The inputs of the workflow have the same name. What is left has no known value.
+        # The inputs of the workflow have the same names. The other inputs have no known value.
         return _OTHER_INPUT.sub("steps.inputs.outputs.", filled)
 
     def texts(table: Mapping[str, str]) -> dict[str, str]:
@@ -171,12 +171,12 @@ def _full(ref: str) -> str:
 
 def _wrong_inputs(job: WorkflowJob, called: Workflow) -> str:
     """Return what is wrong with the inputs of a call, or "". GitHub ignores the case of names."""
-    given = {name.lower() for name in job.with_}
+    passed = {name.lower() for name in job.with_}
     declared = {name.lower(): item for name, item in called.on["workflow_call"].inputs.items()}
-    if unknown := sorted(given - declared.keys()):
+    if unknown := sorted(passed - declared.keys()):
         return f"which has no input {', '.join(unknown)}"
     required = [name for name, item in declared.items() if item.required and item.default is None]
-    if missing := [name for name in required if name not in given]:
+    if missing := [name for name in required if name not in passed]:
         return f"which requires the input {', '.join(missing)}; add it under `with`"
     return ""
 

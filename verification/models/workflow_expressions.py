@@ -48,7 +48,8 @@ _AVAILABLE: tuple[tuple[Path, frozenset[str]], ...] = (
     (("jobs", "*", "uses"), frozenset()),
     (("jobs", "*"), _JOB),
 )
-"""The contexts at each place; the first row that fits counts. Elsewhere all can be used."""
+"""The contexts that each key of the file can use. The first row that fits counts. Other keys can
+use all contexts."""
 
 
 def wrong_expressions(document: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
@@ -58,11 +59,11 @@ def wrong_expressions(document: yaml.Node) -> Iterator[tuple[yaml.Node, str]]:
             continue
         text, is_condition = str(node.value), path[-1:] == ("if",)
         try:
-            found = (tree_of(text),) if is_condition else pieces(text)
+            parts = (tree_of(text),) if is_condition else pieces(text)
         except BadExpression as error:
             yield node, str(error)
             continue
-        trees = [tree for tree in found if not isinstance(tree, str)]
+        trees = [tree for tree in parts if not isinstance(tree, str)]
         if unavailable := _unavailable(trees, path, is_condition=is_condition):
             place = ".".join(path)
             yield node, f"`{place}` cannot use {', '.join(sorted(unavailable))} in an expression"

@@ -96,8 +96,8 @@ def _own_repository(context: Context) -> str:
 def _released_refs(workflow: Workflow, event: Event) -> frozenset[str]:
     """Return the names of the released commit.
 
-    It is the commit of the event. But a person can name it by an input of a dispatch, such as
-    `tag`, if the workflow does not create this tag itself.
+    It is the commit of the event. If the workflow does not create the tag itself, an input of a
+    dispatch, such as `tag`, can name the commit too.
     """
     name = event.ref.removeprefix("refs/tags/").removeprefix("refs/heads/")
     of_event = {event.ref, name, event.sha, f"tags/{name}", *event.inputs.values()}

@@ -41,7 +41,7 @@ from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause, possible_cause
 
 _NEEDED: tuple[Task, ...] = ("build", "merge", "publish", "dispatch")
-"""The tasks without which a release does not reach users. Most severe causes come from them."""
+"""The tasks without which a release does not reach its users. A skipped one is *broken*."""
 _OTHERS: tuple[Task, ...] = ("check-version", "create-release", "attest")
 _CHECKED: frozenset[Task] = frozenset(("build", "check-version", "merge", "publish"))
 """The tasks whose failure must end the release."""

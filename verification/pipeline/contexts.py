@@ -1,4 +1,4 @@
-"""What of a workflow can run for an event, and the values that are known before the run."""
+"""Find the jobs and steps that can run for an event, and the values that are known before it."""
 
 from __future__ import annotations
 

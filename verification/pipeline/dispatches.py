@@ -124,7 +124,7 @@ def _fault(workflow: Workflow, dispatch: DispatchCommand) -> str:
 
 
 def _known(value: str, declared: WorkflowInput | None) -> str:
-    """Return a value of an input. One that only a run gives becomes one that is accepted."""
+    """Return the value of an input. Replace a value that only a run gives by an accepted one."""
     if "$" not in value or declared is None:
         return value
     if declared.type == "boolean":

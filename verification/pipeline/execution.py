@@ -214,7 +214,7 @@ def _built(run: PipelineRun) -> dict[str, str]:
 def _builds_only_recorded_wheels(workflow: Workflow | None) -> bool:
     """Return whether the run recorded every wheel that the workflow built.
 
-    It records the wheels of cibuildwheel. A command builds other files unnoticed.
+    It records the wheels of cibuildwheel. It does not notice files that a command builds.
     """
     return workflow is not None and all(
         step.action == _RECORDED

@@ -114,7 +114,7 @@ def _fault(
     name = _ACTIONS.get(step.action) or "job-failed"
     if len(tasks) == 1:
         name = _TASKS.get(next(iter(tasks)), name)
-    # A script may check the version although nothing shows it.
+    # A script can check the version although no task was inferred.
     is_check = tasks <= {"check-version"} and not step.action
     if is_check and not is_tag_of(evidence.run.event.tag, version):
         name = "version-mismatch"
@@ -122,7 +122,7 @@ def _fault(
 
 
 def _tasks_of(job: JobRun, step: StepRun, workflow: Workflow | None) -> frozenset[Task]:
-    """Return the tasks of a step, without that of attestation, which no failed step shows."""
+    """Return the tasks of a step. `attest` is left out, because its failure has no cause."""
     tasks = action_tasks(step.action)
     if not step.action and workflow:
         tasks = frozenset(

@@ -75,9 +75,9 @@ def load(path: Path) -> Plan:
 
 
 def for_workflow(workflow: Workflow, package_dir: str, *, version_from_tag: bool = False) -> Plan:
-    """Return the plan of a workflow without a plan. It has a claim for each task of the workflow.
+    """Return the default plan of a workflow. It has a claim for each task of the workflow.
 
-    ``version_from_tag`` is true if the build takes the version of the package from the tag.
+    ``version_from_tag`` is true if the build reads the version of the package from the tag.
     """
     claims = tuple(_claims(workflow, version_from_tag=version_from_tag))
     path = f".github/workflows/{workflow.path.name}"

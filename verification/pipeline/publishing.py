@@ -26,7 +26,7 @@ _INDEX_OPTIONS = (
 )
 _DEFAULT_NAMES = ("", "pypi", "main")
 _IDENTITY_PROGRAMS = ("uv",)
-"""Programs that exchange the identity of the job if they get no token."""
+"""Programs that exchange the identity token of the job if they get no upload token."""
 
 
 class Publication(Model):

@@ -1,4 +1,4 @@
-"""Replace the steps that build a release by steps that put existing files into place.
+"""Replace the steps that build a release by steps that copy existing files into their folders.
 
 The text keeps its lines, so that the lines of all other steps stay the same.
 """

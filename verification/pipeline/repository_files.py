@@ -26,7 +26,7 @@ class Project(Model):
     version: str
     """The version; empty if the build computes it."""
     version_from_tag: bool = False
-    """True if the build takes the version from the tag."""
+    """True if the build reads the version from the tag."""
     build: tuple[str, ...]
     """The patterns of the build identifiers that cibuildwheel builds."""
     skip: tuple[str, ...]
@@ -142,7 +142,7 @@ def _version(data: dict[str, Any]) -> str | None:
 
 
 def _is_from_tag(data: dict[str, Any]) -> bool:
-    """Return whether a build back end takes the version from the tag."""
+    """Return whether a build back end reads the version from the tag."""
     tools = _table(data, "tool")
     requires = " ".join(map(str, _table(data, "build-system", "requires") or ()))
     source = _table(data, "tool", "hatch", "version", "source")

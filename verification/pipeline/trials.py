@@ -1,4 +1,4 @@
-"""Check the job that checks the version by trials: releases that it must accept or refuse.
+"""Try the job that checks the version on releases that it must accept or refuse.
 
 The rules do not interpret the script of the job. The session runs the script for each release, in
 a new folder with the files of this release (`verification.session.validate_job`).
@@ -204,7 +204,7 @@ def check_trials(
 def _other_project(job: WorkflowJob, trial: Trial, files: RepositoryFiles) -> str:
     """Return the path of another pyproject.toml that the script reads instead; empty if none.
 
-    It is no fault if the repository has that file with the version of the package, too.
+    It is no fault if the repository has that file, with the same version as the package.
     """
     scripts = [step for step in job.steps if step.run is not None]
     if any(step.working_directory or "cd " in (step.run or "") for step in scripts):

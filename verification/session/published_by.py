@@ -145,7 +145,7 @@ def _wait(verified: VerifiedFiles, seconds: float, url: str) -> dict[str, IndexF
 
 
 def _served(verified: VerifiedFiles, url: str) -> tuple[dict[str, IndexFile], str]:
-    """Return the files of the release on the index, and why they are unknown, or empty."""
+    """Return the files of the release on the index, and why they are not known; empty if known."""
     try:
         files = upstream_releases.current_listing(verified.project, url=url)
     except NoSuchProject:

@@ -58,7 +58,7 @@ class ReleaseRequest(Model):
     event: StartingEvent
     plan: Plan
     publishers: tuple[TrustedPublisher, ...]
-    """The registrations; one that the workflow fits if there is none."""
+    """The registrations; without one, a registration that fits the workflow."""
     registered: bool = True
     """False if there is no registration. The publisher is then not verified."""
     version: str
@@ -66,7 +66,7 @@ class ReleaseRequest(Model):
     actions_from: Path | None = None
     """A folder of checkouts of the workflow's real actions; None for stand-in actions."""
     existing: tuple[Path, ...] | None = None
-    """The wheels and the sdist in place of the builds; None if the jobs build."""
+    """The wheels and the sdist that replace the builds; None if the jobs build."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _dispatchable(root: Path, first: Path) -> Iterator[Workflow]:
 
 
 def _evaluator(workflow: Workflow, repository: str) -> Evaluate:
-    """Return the function that evaluates the labels of the runners. An unknown value stays."""
+    """Return a function that fills in labels of runners. A label with an unknown value stays."""
 
     def evaluate(text: str, event: Event, matrix: Combination) -> str:
         context = event_context(event, workflow, repository).extended(matrix={**matrix})

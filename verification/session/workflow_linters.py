@@ -1,4 +1,4 @@
-"""Run zizmor and actionlint on the files of the release workflow; make causes of their findings.
+"""Run zizmor and actionlint on the files of the release workflow, and return causes.
 
 Both programs come from the wheels of the suite's lock file, and use no network. A program that
 cannot check a file is reported and is no fault of the package. The formats of the output are those
@@ -169,14 +169,14 @@ def lint(root: Path, workflow: str) -> Linted:
 def used_files(root: Path, workflow: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     """Return the workflow files and the local actions of a workflow, relative to ``root``.
 
-    The files are searched as text, so that an invalid one does not hide the others.
+    The names are searched in the text of each file, so that the result has invalid files too.
     """
-    pending, found = [WORKFLOW_FOLDER / workflow], dict[Path, None]()
+    pending, used = [WORKFLOW_FOLDER / workflow], dict[Path, None]()
     while pending:
         path = pending.pop(0)
-        if path in found or not (root / path).is_file():
+        if path in used or not (root / path).is_file():
             continue
-        found[path] = None
+        used[path] = None
         try:
             text = (root / path).read_bytes()[:_MAX_BYTES].decode("utf-8", "replace")
         except OSError:
@@ -184,8 +184,8 @@ def used_files(root: Path, workflow: str) -> tuple[tuple[Path, ...], tuple[Path,
         pending += (
             target for use in _LOCAL_USE.findall(text) for target in _targets(root, Path(use))
         )
-    workflows = tuple(path for path in found if path.parent == WORKFLOW_FOLDER)
-    return workflows, tuple(path for path in found if path not in workflows)
+    workflows = tuple(path for path in used if path.parent == WORKFLOW_FOLDER)
+    return workflows, tuple(path for path in used if path not in workflows)
 
 
 def _targets(root: Path, use: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """The rules of the default index for the metadata of a package.
 
 The inspection applies them before an upload, and the index of the run during it. The index image
-has a copy of this file.
+has this file too (a link).
 
 The default index adds these checks to those of packaging.metadata. The checks and the messages are
 those of 2026: `_validate_metadata` in warehouse/forklift/metadata.py, `file_upload` in

@@ -57,7 +57,7 @@ def _file_fault(archive: Archive) -> str | None:
 
 
 def _claim(archive: Archive) -> UploadClaim:
-    """Return what a client says about the wheel: by METADATA, else by the file name."""
+    """Return what the form of an upload says about the wheel: from METADATA, else the file name."""
     if text := archive.metadata_file("METADATA"):
         metadata = _metadata(text)  # valid: `_metadata_fault` is None
         return UploadClaim(metadata.name, metadata.version, tuple(metadata.license_files or ()))

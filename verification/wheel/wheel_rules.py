@@ -1,7 +1,7 @@
 """The rules of the default index for the file of a wheel.
 
 The inspection applies them before an upload, and the index of the run during it. The index image
-has a copy of this file, so it imports only the standard library and packaging.
+has this file too (a link), so it imports only the standard library and packaging.
 
 The checks, their order and the messages are those of 2026: `_is_valid_dist_file`,
 `_valid_platform_tag` and `file_upload` in warehouse/forklift/legacy.py,

@@ -159,8 +159,8 @@ def _values(
     for declared in declared_inputs:
         value = declared.default
         if declared.name in inputs:
-            given = inputs[declared.name]
-            value = given if isinstance(given, str) else json.dumps(given)
+            sent = inputs[declared.name]
+            value = sent if isinstance(sent, str) else json.dumps(sent)
         if declared.required and not value:
             raise Problem(422, f"Required input '{declared.name}' not provided")
         allowed = ("true", "false") if declared.type == "boolean" else declared.options

@@ -114,7 +114,7 @@ def _check_run_id(run: WorkflowRun, job: JobIdentity) -> str:
 
 
 def _environment_node_id(repository: Repository, environment: str) -> str:
-    """Return the id of an environment, whose name has no case, in the GraphQL API."""
+    """Return the id of an environment in the GraphQL API. The case of its name does not matter."""
     digest = _digest(repository.full_name, environment.lower())
     return f"EN_{base64.urlsafe_b64encode(digest[:12]).decode()}"
 

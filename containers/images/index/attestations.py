@@ -67,9 +67,9 @@ def path_of(project: str, filename: str) -> str:
 
 
 def trust(root: Path | None) -> None:
-    """Let sigstore trust only the authorities of a trust root (a file in sigstore's format).
+    """Let sigstore trust only the keys of a trust root (a file in sigstore's format).
 
-    Without one, it trusts the live authorities, whose keys it contains. The process never fetches
+    Without one, it trusts the keys of the live index, which it contains. The process never fetches
     keys. sigstore reads the trust root of a process without a network from its cache.
 
     Raises:

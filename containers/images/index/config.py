@@ -63,7 +63,7 @@ class TrustedIssuer:
 
 @dataclass(frozen=True)
 class UploadPolicy:
-    """What the live index knows or limits and the index of a run cannot know.
+    """What only the live index knows, and its limits.
 
     Without a setting, nothing is prohibited, deleted, old or throttled. The limits of sizes and of
     new projects are the defaults of the live index.
@@ -78,9 +78,9 @@ class UploadPolicy:
     old_releases: frozenset[tuple[str, str]] = frozenset()
     """Normalised name and version of the releases that are older than 14 days."""
     file_limit: int = 100
-    """The maximal size of a file, in MiB."""
+    """The largest size of a file, in MiB."""
     project_limit: int = 10
-    """The maximal size of all files of a project, in GiB."""
+    """The largest size of all files of a project, in GiB."""
     projects_per_hour: int = 20
     """How many projects a user can create in an hour."""
     uploads_per_minute: int = 0
@@ -103,7 +103,7 @@ class Settings:
     """The reason of each yanked file, by file name."""
     policy: UploadPolicy
     trust_root: Path | None
-    """The authorities of attestations, in sigstore's format; None for the live ones."""
+    """The trust root for attestations, in sigstore's format; None for that of the live index."""
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]

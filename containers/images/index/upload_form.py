@@ -48,7 +48,7 @@ class UploadForm:
 def sanitize(
     fields: MultiDict[str, str], files: MultiDict[str, FileStorage]
 ) -> MultiDict[str, str]:
-    """Return the fields without values that clients use for nothing.
+    """Return the fields without those that a client marks as empty (`UNKNOWN`).
 
     Raises:
         UploadRefused: a field other than that of the file is a file.

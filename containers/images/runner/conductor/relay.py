@@ -1,8 +1,8 @@
 """The relay between act and the engine.
 
 act derives the names of containers, volumes and images from the workflow only, so two runs of one
-workflow would use each other's. It does not label volumes. Therefore its requests to the engine go
-through this relay:
+workflow would use the same ones. act does not label volumes. Therefore act's requests to the engine
+go through this relay:
 
 - It gives all containers, volumes and built images a name and labels of the run.
 - It mounts the volume of the run into all containers.

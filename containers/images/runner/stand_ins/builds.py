@@ -52,7 +52,7 @@ def request_files(output: Path, **request: object) -> None:
 
 
 def main() -> None:
-    """Put existing files into a folder, in place of a step that builds them.
+    """Copy existing files into a folder. This replaces a step that builds them.
 
     Usage: python -m stand_ins.builds FOLDER KIND... with the kinds wheel and sdist.
     """

@@ -97,8 +97,7 @@ def _check_attestations(claims: dict[str, object]) -> None:
 def _check_metadata(files: list[Path]) -> None:
     """End the action as unsupported for metadata that an earlier twine cannot read.
 
-    The action has a twine of its time. Before version 1.12.4 it does not know the version 2.4 of
-    the metadata.
+    Before version 1.12.4, the action has a twine that does not know version 2.4 of the metadata.
     """
     for path in files:
         if path.suffix == ".whl" and zipfile.is_zipfile(path):

@@ -409,7 +409,7 @@ def _replace(step: Step, release: Release, path: Path) -> Asset:
 
 
 def _is_same(step: Step, asset: Asset, name: str) -> bool:
-    """Return whether a version takes a file of the release for one with this name."""
+    """Return whether a version regards a file of the release as the file with this name."""
     aligned = name.replace(" ", ".")
     if step.inputs.since("2.5.2"):
         return not {asset["name"], asset["label"]}.isdisjoint({name, aligned})
