@@ -70,8 +70,7 @@ from verification.models.workflow import (
     Workflow,
     WorkflowJob,
 )
-from verification.models.workflow_call import with_called_workflows
-from verification.models.workflow_file import load
+from verification.models.workflow_call import load_with_called
 
 LABEL_PIPELINE = "quiverdb-e2e.pipeline"
 IMAGE = "runner"
@@ -149,9 +148,7 @@ class Runner:
         self.environment = environment
         self.file = file
         find = functools.partial(find_checkout, file.actions_from)
-        self.workflow = with_called_workflows(
-            load(repository.tree / file.path), repository.tree, find
-        )
+        self.workflow = load_with_called(repository.tree / file.path, repository.tree, find)
         self.actions = resolve(
             self.workflow,
             file.actions_from,

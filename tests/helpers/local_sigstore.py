@@ -1,4 +1,4 @@
-"""A sigstore of a test: authorities with their trust root, which sign attestations (PEP 740).
+"""A sigstore for tests: keys that sign attestations (PEP 740), and their trust root.
 
 The formats are those of sigstore's client: the trust root and the log entry of Rekor v1 (protobuf
 JSON), the certificate of Fulcio (its oid-info.md) with an embedded timestamp of a certificate log

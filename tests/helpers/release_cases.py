@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "faults" / "release_workflows"
 WORKFLOWS = Path(".github/workflows")
 LINTERS = {"actionlint-finding", "zizmor-finding"}
-"""The causes with the findings of other programs."""
+"""The causes of the findings of linters."""
 
 
 class Fault(Model):
@@ -67,9 +67,9 @@ class ReleaseCase(Model):
     event: Event
     """The event that starts the release."""
     expected: frozenset[str]
-    """The names of the causes of the healthy case, except those of other programs and notes."""
+    """The names of the causes of the healthy case, except those of linters and notes."""
     linter_rules: frozenset[str]
-    """The rules of other programs that have findings in the healthy case."""
+    """The rules of linters that have findings in the healthy case."""
     unverified: frozenset[str] = frozenset()
     """The jobs of the healthy case of which a part cannot be evaluated before a run."""
     faults: tuple[Fault, ...]
@@ -127,17 +127,17 @@ def causes(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
 
 
 def findings(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
-    """Return the findings of the other programs for a checkout of a case."""
+    """Return the findings of the linters for a checkout of a case."""
     return workflow_linters.lint(root, case.workflow).causes
 
 
 def own_names(found: tuple[Cause, ...]) -> set[str]:
-    """Return the names of the causes that this suite finds itself, without notes."""
+    """Return the names of the causes of the suite's rules, without those of linters and notes."""
     return {c.name for c in found if c.name not in LINTERS and c.severity is not Severity.NOTE}
 
 
 def linter_rules(found: tuple[Cause, ...]) -> set[str]:
-    """Return the rules of the findings of other programs."""
+    """Return the rules of the findings of linters."""
     return {str(c.facts["rule"]) for c in found if c.name in LINTERS}
 
 

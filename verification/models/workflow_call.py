@@ -32,6 +32,15 @@ def no_checkout(_repository: str, _ref: str) -> None:
     """Return None. This default look-up has no checkout of another repository."""
 
 
+def load_with_called(path: Path, root: Path, find: FindCheckout = no_checkout) -> Workflow:
+    """Read a workflow file of the repository at ``root``, with the workflows that its jobs call.
+
+    Raises:
+        BadWorkflow: GitHub would refuse this file or a called one (`with_called_workflows`).
+    """
+    return with_called_workflows(load(path), root, find)
+
+
 def with_called_workflows(
     workflow: Workflow, root: Path, find: FindCheckout = no_checkout
 ) -> Workflow:

@@ -11,8 +11,7 @@ from typing import Any
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.workflow import BadWorkflow, Workflow
-from verification.models.workflow_call import with_called_workflows, with_local_actions
-from verification.models.workflow_file import load as load_workflow
+from verification.models.workflow_call import load_with_called, with_local_actions
 from verification.pipeline.plan import Plan
 
 WORKFLOW_FOLDER = Path(".github/workflows")
@@ -73,7 +72,7 @@ def load(repository: Path, plan: Plan) -> RepositoryFiles:
     workflow, fault = None, ""
     if (folder / plan.workflow).is_file():
         try:
-            read = with_called_workflows(load_workflow(folder / plan.workflow), repository)
+            read = load_with_called(folder / plan.workflow, repository)
             workflow = _with_names(with_local_actions(read, repository))
         except BadWorkflow as error:
             fault = str(error).removeprefix(f"{folder}/")

@@ -20,8 +20,7 @@ from verification.models.workflow import (
     WorkflowJob,
     WorkflowStep,
 )
-from verification.models.workflow_call import with_called_workflows
-from verification.models.workflow_file import load
+from verification.models.workflow_call import load_with_called
 from verification.pipeline.shell import commands, without_comments
 
 _ACTIONS: Mapping[str, tuple[Task, ...]] = {
@@ -223,7 +222,7 @@ def release_workflows(folder: Path) -> tuple[str, ...]:
     names = []
     for path in sorted(folder.glob("*.y*ml")):
         try:
-            workflow = with_called_workflows(load(path), root)
+            workflow = load_with_called(path, root)
         except BadWorkflow:
             continue
         if set(workflow.on) - {"workflow_call"} and jobs_with(workflow, "publish"):

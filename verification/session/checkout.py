@@ -20,8 +20,7 @@ from verification.models.errors import WrongUse
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import Event, Workflow
-from verification.models.workflow_call import with_called_workflows
-from verification.models.workflow_file import load as load_workflow
+from verification.models.workflow_call import load_with_called
 from verification.pipeline import plan as plans
 from verification.pipeline import publishers
 from verification.pipeline.built_wheels import package_folders
@@ -141,7 +140,7 @@ def _workflow(options: CheckoutOptions) -> Workflow:
     if not (folder / name).is_file():
         every = ", ".join(sorted(path.name for path in folder.glob("*.y*ml"))) or "none"
         raise WrongUse(f"--workflow {name}: no such file; the workflows are: {every}")
-    workflow = with_called_workflows(load_workflow(folder / name), options.root)
+    workflow = load_with_called(folder / name, options.root)
     if set(workflow.on) == {"workflow_call"}:
         raise WrongUse(f"--workflow {name}: no event starts it; name the workflow that calls it")
     return workflow

@@ -30,13 +30,13 @@ from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import BadWorkflow, Combination, Event, Workflow
-from verification.models.workflow_call import with_called_workflows
-from verification.models.workflow_file import load as load_workflow
+from verification.models.workflow_call import load_with_called
 from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers, repository_files
 from verification.pipeline.dispatches import dispatched_events
 from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.expressions import UnknownValue, event_context, fill
+from verification.pipeline.failures import is_tag_of
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
 from verification.pipeline.repository_files import RepositoryFiles
@@ -160,8 +160,7 @@ def _diagnose(
     """Return the causes of all runs: of the event and of what their jobs dispatched."""
     root = request.event.root
     workflows = {evidence.run.workflow: workflow} | {
-        run.workflow: with_called_workflows(load_workflow(root / run.workflow), root)
-        for run in evidence.dispatched
+        run.workflow: load_with_called(root / run.workflow, root) for run in evidence.dispatched
     }
     return diagnose_pipeline(evidence, workflows, request.plan, version=request.version)
 
@@ -177,7 +176,7 @@ def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
     """Return the options of the runner, with the build steps replaced if files exist."""
     root = request.event.root
     path = repository_files.WORKFLOW_FOLDER / request.plan.workflow
-    workflow = with_called_workflows(load_workflow(root / path), root)
+    workflow = load_with_called(root / path, root)
     file = WorkflowFile(
         path=str(path),
         actions_from=request.actions_from,
@@ -204,7 +203,7 @@ def _dispatchable(root: Path, first: Path) -> Iterator[Workflow]:
     for target in dispatch_targets(root):
         if target.dispatchable and target.path != str(first):
             with contextlib.suppress(BadWorkflow):
-                yield with_called_workflows(load_workflow(root / target.path), root)
+                yield load_with_called(root / target.path, root)
 
 
 def _evaluator(workflow: Workflow, repository: str) -> Evaluate:
@@ -266,6 +265,6 @@ def _trials(files: RepositoryFiles, plan: Plan, subject: Subject, event: Event) 
     if not job or not version:
         return Trials()
     tag = event.ref.removeprefix("refs/tags/")
-    prefix = tag.removesuffix(version) if tag.endswith(version) else "v"
+    prefix = tag.removesuffix(version) if is_tag_of(tag, version) else "v"
     releases = trial_releases(subject, version, prefix=prefix)
     return try_releases(job, releases, files.project, plan.package_dir)
