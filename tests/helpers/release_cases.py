@@ -19,7 +19,7 @@ from verification.models.subject import Platform, Subject
 from verification.models.workflow import Event
 from verification.pipeline import publishers
 from verification.pipeline.plan import Plan
-from verification.session import release_pipeline, workflow_linters
+from verification.session import release_pipeline
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "faults" / "release_workflows"
@@ -128,7 +128,8 @@ def causes(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
 
 def findings(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
     """Return the findings of the linters for a checkout of a case."""
-    return workflow_linters.lint(root, case.workflow).causes
+    plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
+    return release_pipeline.lint(root, plan, case.event, case.publishers(root)).causes
 
 
 def own_names(found: tuple[Cause, ...]) -> set[str]:

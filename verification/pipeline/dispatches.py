@@ -38,6 +38,9 @@ def dispatched_events(
     """Yield the file and the event of each dispatch that starts another workflow.
 
     A value that only a run gives counts as ``tag``, the tag of the release.
+
+    Raises:
+        BadWorkflow: a condition fails when it is evaluated.
     """
     files = {file.path.name for file in workflow.others}
     for _, dispatch in _commands(workflow, event, repository):
@@ -53,8 +56,6 @@ def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> 
     Not judged are a dispatch to another repository, and one whose name only a run gives.
     """
     for where, dispatch in _commands(workflow, event, repository):
-        if dispatch.repository not in _THIS_REPOSITORY | {repository}:
-            continue
         if "$" not in dispatch.name and (fault := _fault(workflow, dispatch)):
             message = f"dispatches {dispatch.name}: {fault}"
             yield cause("workflow-not-triggered", where, message, workflow=dispatch.name)
@@ -63,7 +64,7 @@ def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> 
 def _commands(
     workflow: Workflow, event: Event, repository: str
 ) -> Iterator[tuple[str, DispatchCommand]]:
-    """Yield each dispatch of a step that can run for the event, and the location of the step."""
+    """Yield each dispatch in this repository that can run for the event, and its location."""
     for run in job_runs(workflow, event, repository):
         context = run.combination_contexts()[0]
         for step, decided in run.steps():
@@ -71,8 +72,11 @@ def _commands(
                 continue
             script = _filled(step.run, with_env(context, step.env))
             for words in commands(script, step.shell):
-                if words[:3] == ("gh", "workflow", "run"):
-                    yield run.location(step), _dispatch(words[3:])
+                if words[:3] != ("gh", "workflow", "run"):
+                    continue
+                dispatch = _dispatch(words[3:])
+                if dispatch.repository in _THIS_REPOSITORY | {repository}:
+                    yield run.location(step), dispatch
 
 
 def _filled(script: str, context: Context) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 from containers import images, workflow_testbed
 from containers.engine import Engine, Run
@@ -117,8 +119,9 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     root, plan = request.event.root, request.plan
     registered = request.publishers if request.registered else ()
     workflow = repository_files.load(root, plan).workflow
-    linted = workflow_linters.lint(root, plan.workflow)
-    own = examine(root, plan, subject, to_event(request.event), registered)
+    event = to_event(request.event)
+    own = examine(root, plan, subject, event, registered)
+    linted = lint(root, plan, event, registered)
     static = sorted_causes((*own, *linted.causes))
     setup = IndexSetup(publishers=request.publishers)
     with ThreadPoolExecutor(1) as pool:
@@ -240,23 +243,54 @@ def examine(
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
+    causes = itertools.chain.from_iterable(
+        policy.check_files(
+            started.files,
+            started.plan,
+            subject,
+            _trials(started.files, started.plan, subject, started.event),
+            event=started.event,
+            publishers=registered,
+        )
+        for started in _started(root, plan, event, registered)
+    )
+    return sorted_causes(dict.fromkeys(causes))
+
+
+def lint(
+    root: Path, plan: Plan, event: Event, registered: tuple[TrustedPublisher, ...]
+) -> workflow_linters.Linted:
+    """Return the linters' findings in the files that `examine` reads."""
+    names = [started.plan.workflow for started in _started(root, plan, event, registered)]
+    return workflow_linters.lint(root, *names)
+
+
+class _Started(NamedTuple):
+    """A workflow that the event or a job of the release starts."""
+
+    plan: Plan
+    event: Event
+    files: RepositoryFiles
+
+
+def _started(
+    root: Path, plan: Plan, event: Event, registered: tuple[TrustedPublisher, ...]
+) -> Iterator[_Started]:
+    """Yield the workflow that the event starts, and each that a job dispatches with `gh`."""
     repository = registered[0].slug if registered else ""
-    pending, examined, causes = [(plan.workflow, event)], set[str](), list[Cause]()
+    pending, names = [(plan.workflow, event)], set[str]()
     while pending:
         name, start = pending.pop(0)
-        if name in examined:
+        if name in names:
             continue
-        examined.add(name)
-        started = plan.model_copy(update={"workflow": name})
-        files = repository_files.load(root, started)
-        trials = _trials(files, started, subject, start)
-        causes += policy.check_files(
-            files, started, subject, trials, event=start, publishers=registered
-        )
+        names.add(name)
+        own = plan.model_copy(update={"workflow": name})
+        files = repository_files.load(root, own)
+        yield _Started(own, start, files)
         if files.workflow:
             tag = f"v{files.project.version}"
-            pending += dispatched_events(files.workflow, start, repository, tag)
-    return sorted_causes(dict.fromkeys(causes))
+            with contextlib.suppress(BadWorkflow):  # the examination of the file reports it
+                pending += dispatched_events(files.workflow, start, repository, tag)
 
 
 def _trials(files: RepositoryFiles, plan: Plan, subject: Subject, event: Event) -> Trials:

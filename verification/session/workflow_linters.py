@@ -149,13 +149,13 @@ _ZIZMOR_OUTPUT = pydantic.TypeAdapter(tuple[_ZizmorFinding, ...])
 _ACTIONLINT_OUTPUT = pydantic.TypeAdapter(tuple[_ActionlintFinding, ...])
 
 
-def lint(root: Path, workflow: str) -> Linted:
-    """Return the findings in a workflow of the checkout ``root``, and in the files that it uses.
+def lint(root: Path, *names: str) -> Linted:
+    """Return the findings in workflows of the checkout ``root``, and in the files that they use.
 
-    ``workflow`` is the name of the workflow file. The used files are the called workflows and the
+    ``names`` are the names of the workflow files. The used files are the called workflows and the
     local actions; actionlint reads workflows only.
     """
-    workflows, actions = used_files(root, workflow)
+    workflows, actions = used_files(root, *names)
     results = [
         _lint(_ZIZMOR, root, (*workflows, *actions)),
         _lint(_ACTIONLINT, root, workflows),
@@ -166,12 +166,12 @@ def lint(root: Path, workflow: str) -> Linted:
     )
 
 
-def used_files(root: Path, workflow: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    """Return the workflow files and the local actions of a workflow, relative to ``root``.
+def used_files(root: Path, *names: str) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the workflow files and the local actions of workflows, relative to ``root``.
 
     The names are searched in the text of each file, so that the result has invalid files too.
     """
-    pending, used = [WORKFLOW_FOLDER / workflow], dict[Path, None]()
+    pending, used = [WORKFLOW_FOLDER / name for name in names], dict[Path, None]()
     while pending:
         path = pending.pop(0)
         if path in used or not (root / path).is_file():

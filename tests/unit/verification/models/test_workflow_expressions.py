@@ -11,6 +11,7 @@ from verification.models.workflow_expressions import wrong_expressions
 def faults(text: str) -> list[tuple[int, str]]:
     """Return the line and the fault of each wrong expression in a file."""
     document = yaml.compose(text, yaml.SafeLoader)
+    assert document
     return [(node.start_mark.line + 1, fault) for node, fault in wrong_expressions(document)]
 
 

@@ -232,3 +232,48 @@ def test_failure_of_a_dispatched_run_has_its_cause(
     assert release.files == {}
     assert isinstance(release.outcome, PipelineResult)
     assert [cause.name for cause in release.outcome.dynamic] == ["release-missing"]
+
+
+DISPATCH = """
+on: push
+permissions: {}
+jobs:
+  one:
+    permissions: {actions: write}
+    runs-on: ubuntu-latest
+    steps: [{run: gh workflow run second.yml COMMAND}]
+"""
+DISPATCHED = """
+on: workflow_dispatch
+permissions: {}
+jobs: {one: {runs-on: ubuntu-latest, steps: [{uses: pypa/gh-action-pypi-publish@v1}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "is_read"),
+    [("", True), ("--repo quiverdb/other", False)],
+)
+def test_dispatched_workflow_is_examined_and_linted(
+    command: str, tmp_path: Path, *, is_read: bool
+) -> None:
+    root = repository(tmp_path, DISPATCH.replace("COMMAND", command))
+    (root / ".github" / "workflows" / "second.yml").write_text(DISPATCHED, "utf-8")
+
+    examined = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
+    causes, linters = release_pipeline.lint(root, PLANNED, EVENT, REGISTERED)
+
+    assert ("second.yml" in {cause.where.partition(":")[0] for cause in examined}) == is_read
+    assert [("second.yml" in linter.files) for linter in linters] == [is_read] * 2
+    rules = {c.facts["rule"] for c in causes if c.where.startswith("second.yml")}
+    assert ("unpinned-uses" in rules) == is_read
+
+
+def test_condition_that_fails_makes_the_workflow_invalid(tmp_path: Path) -> None:
+    text = DISPATCH.replace("COMMAND", "").replace("  one:", "  one:\n    if: fromJSON('x')")
+
+    examined = release_pipeline.examine(
+        repository(tmp_path, text), PLANNED, SUBJECT, EVENT, REGISTERED
+    )
+
+    assert [cause.name for cause in examined] == ["workflow-invalid"]
