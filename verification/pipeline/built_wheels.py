@@ -14,8 +14,15 @@ from verification.models.cause import Cause
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.models.workflow import Event, RunningJob, Workflow, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
-from verification.pipeline.contexts import Runs, job_combinations, job_contexts, known_text
+from verification.pipeline.contexts import (
+    Runs,
+    job_combinations,
+    job_contexts,
+    known_label,
+    known_text,
+)
 from verification.pipeline.expressions import Context, with_env
+from verification.pipeline.job_runs import JobRun
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import Project
 from verification.pipeline.shell import commands, option
@@ -215,6 +222,24 @@ def check_built_wheels(
             yield cause("incomplete-release", where, message, platform=platform.tag)
         else:
             yield not_evaluated(where, f"may build no wheel for {platform.tag}")
+
+
+def platforms_of(run: JobRun, number: int, subject: Subject, project: Project) -> frozenset[str]:
+    """Return the tags of the required platforms that a combination of a job may build.
+
+    ``number`` is the number of the combination; the first is 0.
+    """
+    context = run.combination_contexts()[number]
+    label = known_label(run.job, number, context)
+    return frozenset(
+        platform.tag
+        for platform in subject.platforms
+        if platform.required
+        for step in all_steps(run.job.steps)
+        if _Builder(label, with_env(context, step.env), subject, project).may_build(
+            run.running, step, platform
+        )
+    )
 
 
 def _builders(

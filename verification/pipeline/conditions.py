@@ -6,8 +6,10 @@ a run can decide is the cause `not-evaluated`.
 
 from __future__ import annotations
 
+import itertools
+import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 from urllib.parse import urlsplit
 
@@ -35,6 +37,7 @@ from verification.pipeline.expressions import (
     uses_status,
     with_env,
 )
+from verification.pipeline.job_failures import checks_results, context_after
 from verification.pipeline.job_runs import Condition, Decided, JobRun, both, job_runs, runner_labels
 from verification.pipeline.tasks import step_tasks, tasks_of
 from verification.pipeline.triggers import decide
@@ -78,6 +81,12 @@ _DEFAULT_INDEX = ("", "pypi", "main")
 
 _Part: TypeAlias = tuple[Task, tuple[str, ...]]
 """A task of the whole release, or of one job, which the key names."""
+
+
+Built: TypeAlias = Callable[[JobRun, int], frozenset[str]]
+"""The required platforms that a combination of a job may build, by its number."""
+_ONE_PLATFORM = frozenset(("",))
+"""One platform of any name, which each build may build."""
 
 
 class _Work(NamedTuple):
@@ -167,18 +176,23 @@ def _runs_foreign_code(runs: Iterable[JobRun]) -> bool:
     )
 
 
-def check_conditions(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
+def check_conditions(
+    workflow: Workflow, event: Event, repository: str = "", built: Built = lambda *_: _ONE_PLATFORM
+) -> Iterator[Cause]:
     """Yield a cause for each task that a condition skips, and each failure that does not stop it.
 
-    Only the jobs with a task for the release and the jobs that they need count.
+    Only the jobs with a task for the release and the jobs that they need count. ``built`` returns
+    the tags of the required platforms that a combination of a job may build, by its number.
 
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
     """
     runs = job_runs(workflow, event, repository)
     causes = [*_skipped(runs, event)]
-    for run in _relevant(runs):
-        causes += [*_runner_causes(run), *_ignored(run), *_after_failure(run, runs)]
+    relevant = _relevant(runs)
+    lost = _lost_platforms(relevant, built)
+    for run in relevant:
+        causes += [*_runner_causes(run), *_ignored(run, built, lost), *_after_failure(run, runs)]
     # A called workflow runs once for each combination of the calling job.
     yield from {(cause.name, cause.where, cause.message): cause for cause in causes}.values()
 
@@ -310,23 +324,49 @@ def _runner_causes(run: JobRun) -> Iterator[Cause]:
         raise BadWorkflow(f"{run.location().partition(' ')[0]}: `runs-on`: {error}") from None
 
 
-def _ignored(run: JobRun) -> Iterator[Cause]:
+def _lost_platforms(runs: Iterable[JobRun], built: Built) -> frozenset[str]:
+    """Return the platforms without a wheel if each build fails whose failure is ignored."""
+    lost, kept = set[str](), set[str]()
+    for run in runs:
+        builds = [step for step in run.job.steps if "build" in _step_tasks(step, run)]
+        for number, context in enumerate(run.combination_contexts() if builds else ()):
+            is_ignored = any(_is_ignored(part, context) for part in (run.job, *builds))
+            (lost if is_ignored else kept).update(built(run, number))
+    return frozenset(lost - kept)
+
+
+def _is_ignored(part: WorkflowJob | WorkflowStep, context: Context) -> bool:
+    try:
+        return _switch(part.continue_on_error or "", with_env(context, part.env))
+    except (BadExpression, UnknownValue):
+        return False
+
+
+def _ignored(run: JobRun, built: Built, lost: frozenset[str]) -> Iterator[Cause]:
     """Yield a cause for each failure of a job or a step that does not end the release."""
     contexts = run.combination_contexts()
-    tasks = _tasks(run)
-    yield from _ignored_causes(run.job, run.location(), contexts, is_checked=bool(tasks & _CHECKED))
+    needed = [bool(built(run, number) & lost) for number in range(len(contexts))]
+    yield from _ignored_causes(run.job, run.location(), contexts, _tasks(run), needed)
     for step in run.job.steps:
         work = _step_tasks(step, run)
         if work == {"publish"} and _is_elsewhere(step, run):
             continue
         if work or step.run is not None or step.action in _TRANSFERS:
             where = run.location(step)
-            yield from _ignored_causes(step, where, contexts, is_checked=bool(work & _CHECKED))
+            yield from _ignored_causes(step, where, contexts, work, needed)
 
 
 def _ignored_causes(
-    part: WorkflowJob | WorkflowStep, where: str, contexts: Iterable[Context], *, is_checked: bool
+    part: WorkflowJob | WorkflowStep,
+    where: str,
+    contexts: Iterable[Context],
+    work: frozenset[Task],
+    needed: Iterable[bool],
 ) -> Iterator[Cause]:
+    """Yield a cause if the failure of a job or a step is ignored.
+
+    ``needed`` has for each context whether it builds a platform that no other build gives.
+    """
     text = part.continue_on_error
     if text is None:
         return
@@ -335,10 +375,13 @@ def _ignored_causes(
     except UnknownValue as error:
         yield _not_evaluated(where, f"continue-on-error: {text}", error.name)
         return
+    except BadExpression as error:
+        raise BadWorkflow(f"{where.partition(' ')[0]}: `continue-on-error`: {error}") from None
     if any(ignored):
         message = f"may fail without a failed run: `continue-on-error: {text}`"
-        make = cause if is_checked and all(ignored) else possible_cause
-        yield make("failure-ignored", where, message)
+        loses = "build" in work and any(map(operator.and_, ignored, needed))
+        hides = work & (_CHECKED - {"build"}) and all(ignored)
+        yield (cause if loses or hides else possible_cause)("failure-ignored", where, message)
 
 
 def _switch(text: str, context: Context) -> bool:
@@ -356,8 +399,8 @@ def _after_failure(run: JobRun, runs: Iterable[JobRun]) -> Iterator[Cause]:
     if condition is not None and uses_status(condition):
         ignored = [
             name
-            for name in run.job.needs
-            if _is_true_after(condition, _with_failed(run.context, name))
+            for name in sorted(run.running.workflow.jobs_before(run.job.id))
+            if _can_fail((*run.key[:-1], name), runs) and _publishes_after(run, condition, name)
         ]
         checked = {name for name in ignored if _is_checked((*run.key[:-1], name), runs)}
         for name in sorted(ignored, key=lambda name: name not in checked)[:1]:
@@ -382,21 +425,24 @@ def _steps_after_failure(run: JobRun) -> Iterator[Cause]:
         earlier |= work
 
 
-def _is_checked(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
-    """Return whether a job, or a job before it, builds or checks the release."""
-    parts = {key}.union(*(run.before for run in runs if run.key[: len(key)] == key))
-    return any(
-        _tasks(run) & _CHECKED and any(run.key[: len(part)] == part for part in parts)
-        for run in runs
+def _publishes_after(run: JobRun, condition: str, failed: str) -> bool:
+    """Return whether a job runs and reaches its publishing step after a job before it failed."""
+    context = context_after(run, failed)
+    earlier = list(
+        itertools.takewhile(lambda step: not _step_tasks(step, run) & _PUBLISHING, run.job.steps)
     )
+    known = with_env(context, run.job.env)
+    return _is_true_after(condition, context) and not checks_results(earlier, known)
 
 
-def _with_failed(context: Context, job: str) -> Context:
-    """Return the context of a job after one of the jobs that it needs failed."""
-    needs = context.values.get("needs")
-    results = dict(needs) if isinstance(needs, dict) else {}
-    failed = context.extended(needs={**results, job: {"result": "failure", "outputs": {}}})
-    return failed.model_copy(update={"status": "failure"})
+def _can_fail(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
+    """Return whether a job, or a job of the workflow that it calls, can run."""
+    return any(run.decided.runs is not False for run in runs if run.key[: len(key)] == key)
+
+
+def _is_checked(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
+    """Return whether a job, or a job of the workflow that it calls, builds or checks."""
+    return any(_tasks(run) & _CHECKED for run in runs if run.key[: len(key)] == key)
 
 
 def _is_true_after(condition: str, context: Context) -> bool:

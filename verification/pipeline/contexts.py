@@ -73,13 +73,16 @@ def job_combinations(running: RunningJob, runs: Runs) -> tuple[tuple[str, Contex
     for run in runs:
         if run.key == job_key(running) and run.decided.runs is not False:
             contexts = run.combination_contexts()
-            found += [(_label(run.job, n, context), context) for n, context in enumerate(contexts)]
+            found += [
+                (known_label(run.job, n, context), context) for n, context in enumerate(contexts)
+            ]
             if run.job.matrix is not None and len(contexts) == 1:
                 found.append(found[-1])
     return tuple(found)
 
 
-def _label(job: WorkflowJob, number: int, context: Context) -> str:
+def known_label(job: WorkflowJob, number: int, context: Context) -> str:
+    """Return the label of the runner for a combination of the matrix; empty if it is not known."""
     try:
         return runner_labels(job, number, context)
     except (BadExpression, UnknownValue):

@@ -186,7 +186,7 @@ def _job_runs(
 ) -> Iterator[JobRun]:
     ids = tuple(job.id for job in callers)
     decisions: dict[str, Decided] = {}
-    for job in _in_order(workflow):
+    for job in in_order(workflow):
         known = _with_needs(context, workflow, job, decisions)
         own = _decide_job(workflow, job, decisions, known)
         decisions[job.id] = own
@@ -202,7 +202,7 @@ def _job_runs(
             yield run
 
 
-def _in_order(workflow: Workflow) -> Iterator[WorkflowJob]:
+def in_order(workflow: Workflow) -> Iterator[WorkflowJob]:
     """Yield the jobs of a file, each after the jobs that it needs."""
     waiting = dict(workflow.jobs)
     while waiting:

@@ -5,6 +5,8 @@ The rules collect all faults. They judge the jobs and steps that can run for the
 
 from __future__ import annotations
 
+import functools
+
 from verification.models.cause import Cause, sorted_causes
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
@@ -17,6 +19,7 @@ from verification.pipeline.built_wheels import (
     check_publishes,
     check_settings,
     check_source,
+    platforms_of,
 )
 from verification.pipeline.conditions import (
     check_conditions,
@@ -57,12 +60,13 @@ def check_files(
         where = str(WORKFLOW_FOLDER / plan.workflow)
         return (cause("publisher-mismatch", where, message, registered=plan.workflow),)
     repository = publishers[0].slug if publishers else ""
+    built = functools.partial(platforms_of, subject=subject, project=files.project)
     try:
         workflow, runs = for_event(files.workflow, event, repository)
         return sorted_causes(
             (
                 *check_triggers(files.workflow, event, repository),
-                *check_conditions(files.workflow, event, repository),
+                *check_conditions(files.workflow, event, repository, built),
                 *check_interruption(files.workflow, event, repository),
                 *check_dispatches(files.workflow, event, repository),
                 *_causes_of_files(files.workflow),

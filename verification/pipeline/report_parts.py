@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import assert_never
 
+from verification.models.action import version_number
 from verification.models.cause import Cause, Severity
 from verification.models.pipeline import (
     ActionUse,
@@ -222,14 +223,25 @@ def _unsigned(evidence: PipelineEvidence) -> tuple[str, ...]:
 
     The real action signs what it publishes with an identity, unless `attestations` is off.
     """
-    stand_ins = {use.uses.partition("@")[0] for use in evidence.run.actions if use.kind != "real"}
-    if _PUBLISH_ACTION not in stand_ins:
+    if not any(_would_sign(use) for run in evidence.runs for use in run.actions):
         return ()
     return tuple(
         log.file
         for log in evidence.index.upload_logs
         if log.identity and not log.refused and not log.attestations
     )
+
+
+def _would_sign(use: ActionUse) -> bool:
+    """Return whether a stand-in replaced a publish action that signs.
+
+    The input `attestations` exists since version 1.10.0, and is true by default since 1.11.0.
+    """
+    version = version_number(use.version)
+    is_stand_in = use.kind != "real" and use.uses.partition("@")[0] == _PUBLISH_ACTION
+    default = "true" if version >= (1, 11) else "false"
+    signs = use.inputs.get("attestations", default).strip() != "false"
+    return is_stand_in and version >= (1, 10) and signs
 
 
 def publisher_part(

@@ -126,3 +126,53 @@ def test_wheel_that_is_neither_uploaded_nor_published_is_lost(
     names = broken(tmp_path, KEPT.format(condition=condition))
 
     assert ("artifact-lost" in names) is expected
+
+
+EXPERIMENTAL = """
+on: {{push: {{tags: ["v*"]}}}}
+jobs:
+  build:
+    strategy:
+      matrix:
+        include:
+          - {{os: ubuntu-latest, experimental: false}}
+          - {{os: {os}, experimental: true}}
+          {more}
+    runs-on: ${{{{ matrix.os }}}}
+    continue-on-error: ${{{{ matrix.experimental }}}}
+    steps:
+      - uses: actions/checkout@v5
+      - uses: pypa/cibuildwheel@v3
+        with: {{package-dir: bindings/python}}
+      - uses: actions/upload-artifact@v5
+        with: {{name: "wheels-${{{{ strategy.job-index }}}}", path: wheelhouse}}
+  publish:
+    needs: build
+    runs-on: ubuntu-latest
+    environment: pypi
+    permissions: {{id-token: write}}
+    steps:
+      - uses: actions/download-artifact@v5
+        with: {{pattern: wheels-*, merge-multiple: true, path: dist}}
+      - uses: pypa/gh-action-pypi-publish@v1.13.0
+"""
+WINDOWS = "- {os: windows-latest, experimental: false}"
+
+
+@pytest.mark.parametrize(
+    ("os", "more", "severity"),
+    [
+        ("windows-latest", "", "broken"),
+        ("macos-15", WINDOWS, "flawed"),
+        ("ubuntu-24.04-arm", WINDOWS, "flawed"),
+        ("windows-2022", WINDOWS, "flawed"),
+    ],
+)
+def test_experimental_build_is_broken_if_it_alone_builds_a_platform(
+    os: str, more: str, severity: str, tmp_path: Path
+) -> None:
+    found = causes(repository(tmp_path, EXPERIMENTAL.format(os=os, more=more)))
+
+    assert [c.severity for c in found if c.name == "failure-ignored"] == [severity]
+    broken_names = {cause.name for cause in found if cause.severity == "broken"}
+    assert broken_names == ({"failure-ignored"} if severity == "broken" else set())

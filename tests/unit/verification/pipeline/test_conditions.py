@@ -11,6 +11,7 @@ from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load, parse
 from verification.pipeline.conditions import check_conditions, check_interruption, check_triggers
+from verification.pipeline.job_runs import JobRun
 
 TAG = Event(ref="refs/tags/v1.0")
 RELEASE = Event(name="release", type="published", ref="refs/tags/v1.0")
@@ -296,6 +297,79 @@ def test_publishing_after_a_failed_build_of_an_earlier_job_is_broken() -> None:
     ]
 
 
+GATE = """\
+  gate:
+    needs: build
+    if: always()
+    runs-on: x
+    steps: [STEP]
+"""
+CHECKS = "{uses: re-actors/alls-green@release/v1, with: {jobs: '${{ toJSON(needs) }}'}}"
+
+
+@pytest.mark.parametrize(
+    ("needs", "condition"),
+    [
+        ("gate", "always() && needs.gate.result == 'success'"),
+        ("[build, gate]", "always() && github.ref_type == 'tag' && needs.gate.result == 'success'"),
+        ("[build, gate]", "!cancelled() && !contains(needs.*.result, 'failure')"),
+    ],
+)
+def test_publishing_after_a_job_that_checks_the_results_is_silent(
+    needs: str, condition: str
+) -> None:
+    publish = f"needs: {needs}\nif: {condition!r}"
+    script = "{run: 'test \"${{ needs.build.result }}\" = success'}"
+
+    for step in (CHECKS, script):
+        assert conditions(workflow(publish=publish, more=GATE.replace("STEP", step))) == []
+
+
+@pytest.mark.parametrize(
+    ("needs", "condition", "step"),
+    [
+        ("gate", "always() && needs.gate.result == 'success'", "{run: a}"),
+        ("gate", "always() && needs.gate.result == 'success'", "{run: exit 1, if: vars.X}"),
+        (
+            "gate",
+            "always() && needs.gate.result == 'success'",
+            f"{CHECKS[:-1]}, continue-on-error: true}}",
+        ),
+        ("gate", "always() && startsWith(github.ref, 'refs/tags/')", CHECKS),
+        ("[build, gate]", "always() && needs.gate.result != 'skipped'", CHECKS),
+    ],
+)
+def test_publishing_after_a_failure_that_no_job_checks_is_broken(
+    needs: str, condition: str, step: str
+) -> None:
+    publish = f"needs: {needs}\nif: {condition!r}"
+
+    (cause,) = [
+        cause
+        for cause in check_conditions(
+            workflow(publish=publish, more=GATE.replace("STEP", step)), TAG, REPOSITORY
+        )
+        if cause.name == "job-order"
+    ]
+
+    assert (cause.severity, cause.facts["other"]) == ("broken", "build")
+
+
+@pytest.mark.parametrize(("first", "result"), [(CHECKS, []), ("{run: a}", ["job-order"])])
+def test_the_publishing_job_itself_can_check_the_results(first: str, result: list[str]) -> None:
+    publish = workflow(publish="needs: build\nif: always()", publish_steps=f"{first}, {UPLOAD}")
+
+    assert [name for name, _ in conditions(publish)] == result
+
+
+def test_a_skipped_job_does_not_fail() -> None:
+    more = "  other: {if: false, runs-on: x, steps: [{run: python -m build}]}\n"
+    condition = "always() && needs.build.result == 'success'"
+    publish = f"needs: [build, other]\nif: {condition!r}"
+
+    assert conditions(workflow(publish=publish, more=more)) == []
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -331,6 +405,52 @@ def test_ignored_failure_has_the_severity_of_its_effect(
     parts: dict[str, str], severity: str
 ) -> None:
     assert conditions(workflow(**parts)) == [("failure-ignored", severity)]
+
+
+MATRIX = """\
+strategy:
+  matrix:
+    include:
+    - {os: ubuntu-latest, experimental: false}
+    - {os: windows-latest, experimental: WINDOWS}
+continue-on-error: VALUE"""
+BY_MATRIX = "${{ matrix.experimental }}"
+
+
+@pytest.mark.parametrize(
+    ("windows", "value", "platforms", "result"),
+    [
+        ("true", BY_MATRIX, ("linux", "windows"), ["broken"]),
+        ("true", BY_MATRIX, ("linux", ""), ["flawed"]),
+        ("true", BY_MATRIX, ("linux", "linux"), ["flawed"]),
+        ("false", BY_MATRIX, ("linux", "windows"), []),
+        ("true", "${{ matrix.experimental && github.ref_type == 'branch' }}", ("a", "b"), []),
+        ("false", "true", ("linux", "windows"), ["broken"]),
+        ("false", "true", ("", ""), ["flawed"]),
+    ],
+)
+def test_ignored_failure_of_a_build_is_broken_if_a_platform_can_be_lost(
+    windows: str, value: str, platforms: tuple[str, ...], result: list[str]
+) -> None:
+    build = MATRIX.replace("WINDOWS", windows).replace("VALUE", value)
+    of_job = workflow(build=build)
+    of_step = workflow(
+        build=build.rpartition("\n")[0],
+        build_steps=f'{BUILD[:-1]}, continue-on-error: "{value}"}}',
+    )
+
+    def built(run: JobRun, number: int) -> frozenset[str]:
+        is_build = run.job.id == "build" and platforms[number]
+        return frozenset((platforms[number],)) if is_build else frozenset()
+
+    for file in (of_job, of_step):
+        found = named(list(check_conditions(file, TAG, REPOSITORY, built)))
+        assert found == [("failure-ignored", severity) for severity in result]
+
+
+def test_continue_on_error_that_fails_makes_the_workflow_invalid() -> None:
+    with pytest.raises(BadWorkflow, match=r"release\.yml:\d+: .*fromJSON"):
+        conditions(workflow(build="continue-on-error: ${{ fromJSON(github.ref) }}"))
 
 
 @pytest.mark.parametrize(
