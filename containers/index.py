@@ -94,6 +94,8 @@ class IndexContents(Model):
     project: str
     files: tuple[Path, ...] = ()
     """The files that the index has before its first client."""
+    exists: bool = False
+    """Whether the project exists on the live index, also without a file here."""
     yanked: Mapping[str, str] = Field(default_factory=dict)
     """The reason of each yanked file, by file name."""
     faults: tuple[IndexFault, ...] = ()
@@ -229,6 +231,7 @@ class Index(ManagedContainer):
             "log": _LOG,
             "faults": _FAULTS,
             "yanked": dict(contents.yanked),
+            "existing_projects": [contents.project] if contents.exists else [],
             "credentials": [token],
             "trusted_publishing": trusted.enabled,
             "issuers": [{"url": url, "ca": _CA_CERTIFICATE} for url in trusted.issuers],

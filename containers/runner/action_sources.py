@@ -235,7 +235,7 @@ class _Resolver:
             raise _unavailable(where, chain, uses, f"{action / path} has no action.yml")
         if step:
             unknown = _unknown_inputs(step, where, action / path, use.version)
-            use = use.model_copy(update={"unknown": unknown})
+            use = use.model_copy(update={"inputs": step.with_, "unknown": unknown})
         self._keep(use)
         self._add_runs(runs, f"{target}/{path}".rstrip("/"), where, (*chain, uses))
 

@@ -11,7 +11,7 @@ Compare two records. The exit code is 1 if there are differences:
 
 The program knows the project only by its command line and by `results.json`. It imports nothing of
 the project, so it runs unchanged on any version of it. It needs CPython 3.11, git, and gcc for a
-few cases. `expected.json` in the same folder is the record of one version.
+few cases.
 
 **The wheels.** `--wheels-cache` names a folder outside the checkout. If it has no wheels, the
 recorder lets the gate build `bindings/python` once and copies the wheels there. Libraries that gcc
@@ -1209,7 +1209,7 @@ def workflow_cases() -> Iterator[Case]:
         ("release-never-runs", name, name + "    if: github.ref == 'refs/heads/main'\n"),
         ("no-windows", r"\[ubuntu-latest, windows-latest\]", "[ubuntu-latest]"),
         ("faults-let-pass", r"sys\.exit\(1\)", "sys.exit(0)"),
-        ("unpinned-action", r"pypi-publish@[0-9a-f]{40} # \S+", "pypi-publish@release/v1"),
+        ("unpinned-uses", r"pypi-publish@[0-9a-f]{40} # \S+", "pypi-publish@release/v1"),
         ("skip-existing", "packages-dir: dist",
          "packages-dir: dist\n          skip-existing: true"),
     ):  # fmt: skip

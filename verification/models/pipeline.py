@@ -199,6 +199,11 @@ class ActionUse(Model):
         description="The chain of actions that use it, that of the workflow first; empty for a "
         "step of the workflow.",
     )
+    inputs: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="The inputs in the workflow, with their expressions; none for an action that "
+        "another action uses.",
+    )
     unknown: tuple[str, ...] = Field(
         default=(),
         description="Inputs in the workflow that the action does not have. GitHub ignores them "

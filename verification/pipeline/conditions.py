@@ -330,7 +330,9 @@ def _lost_platforms(runs: Iterable[JobRun], built: Built) -> frozenset[str]:
     for run in runs:
         builds = [step for step in run.job.steps if "build" in _step_tasks(step, run)]
         for number, context in enumerate(run.combination_contexts() if builds else ()):
-            is_ignored = any(_is_ignored(part, context) for part in (run.job, *builds))
+            is_ignored = _is_ignored(run.job, context) or any(
+                _is_ignored(step, context) for step in builds
+            )
             (lost if is_ignored else kept).update(built(run, number))
     return frozenset(lost - kept)
 

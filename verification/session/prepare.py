@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, get_args
 
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from pydantic import Field
 
 from containers import engine as engines
@@ -31,6 +31,7 @@ from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.models.testbed import Image
+from verification.pipeline import publishers
 from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
@@ -319,9 +320,19 @@ def start_testbed(
     """Start the index and publish the release on it. Closing ``stack`` removes both.
 
     Raises:
+        WrongUse: the registration of the publisher is not valid.
         TestbedFailure: the index does not start, or the upload failed without a refusal.
     """
-    contents = IndexContents(project=subject.name, files=release.stored, yanked=release.yanked)
+    registered = publishers.load(subject.publishers) if subject.publishers else ()
+    contents = IndexContents(
+        project=subject.name,
+        files=release.stored,
+        exists=any(
+            not publisher.pending and publisher.project == canonicalize_name(subject.name)
+            for publisher in registered
+        ),
+        yanked=release.yanked,
+    )
     running = stack.enter_context(testbed.start(network, index, contents, release.uploads))
     if message := next(filter(None, map(upload.failure, running.uploads)), ""):
         raise TestbedFailure("index-unreachable", "publisher", message)

@@ -55,6 +55,14 @@ def test_uploads_of_the_project_need_the_password_of_the_index(network: ClosedNe
     assert config["publishers"] == config["pending_publishers"] == config["issuers"] == []
 
 
+@pytest.mark.parametrize(("exists", "projects"), [(True, ["x"]), (False, [])])
+def test_existing_project_is_in_the_configuration(
+    network: ClosedNetwork, projects: list[str], *, exists: bool
+) -> None:
+    config = _config(Index(IMAGE, network, HOSTS, IndexContents(project="x", exists=exists)))
+    assert config["existing_projects"] == projects
+
+
 def test_pending_publishers_are_separate_in_the_configuration(network: ClosedNetwork) -> None:
     pending = PUBLISHER.model_copy(update={"pending": True, "project": "y"})
     trusted = TrustedPublishing(publishers=(PUBLISHER, pending), issuers=("https://i.invalid",))

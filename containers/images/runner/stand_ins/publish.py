@@ -88,7 +88,8 @@ def _check_attestations(claims: dict[str, object]) -> None:
     if started_workflow != job_workflow:
         name = job_workflow.partition("@")[0].rpartition("/")[2]
         raise Failure(
-            "400 Invalid attestations supplied during upload: Verification failed: Certificate's "
+            "400 Invalid attestations supplied during upload: Could not verify the uploaded "
+            "artifact using the included attestation: Verification failed: Certificate's "
             f"Build Config URI ({started_workflow}) does not match expected Trusted Publisher "
             f"({name} @ {claims.get('repository')})"
         )

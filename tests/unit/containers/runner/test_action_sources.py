@@ -126,9 +126,10 @@ def test_checkout_of_a_real_action_replaces_its_stand_in(tmp_path: Path, name: s
     assert resolved.options[1:] == (f"--local-repository={CHECKOUT}={target}",)
 
 
-def test_unknown_inputs_of_an_action_are_listed() -> None:
-    inputs = "        with: {depth: 1, fetch-depth: 0}\n"
+def test_inputs_of_an_action_are_listed_and_the_unknown_ones_named() -> None:
+    inputs = "        with: {depth: 1, fetch-depth: '${{ github.run_id }}'}\n"
     (use,) = actions.resolve(workflow_using(CHECKOUT, inputs=inputs)).uses
+    assert use.inputs == {"depth": "1", "fetch-depth": "${{ github.run_id }}"}
     assert use.unknown == ("depth",)
 
 

@@ -24,6 +24,7 @@ from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.release import Release, ReleaseFile
+from verification.models.subject import Subject
 from verification.models.testbed import Upload
 from verification.models.verdict import ExpectationKind
 from verification.scenarios import cells, machines
@@ -285,7 +286,7 @@ def test_published_file_that_is_no_wheel_is_a_failed_build(
 
 
 def start_testbed(
-    monkeypatch: pytest.MonkeyPatch, release: Release, *uploads: Upload
+    monkeypatch: pytest.MonkeyPatch, release: Release, *uploads: Upload, subject: Subject = SUBJECT
 ) -> tuple[Testbed, IndexContents]:
     """Start a fake testbed with these uploads. Return it and the contents of its index."""
     started: list[IndexContents] = []
@@ -301,7 +302,7 @@ def start_testbed(
     monkeypatch.setattr(testbed, "start", start)
     network: Any = None
     with contextlib.ExitStack() as stack:
-        started_testbed = prepare.start_testbed(stack, network, image("index"), release, SUBJECT)
+        started_testbed = prepare.start_testbed(stack, network, image("index"), release, subject)
     return started_testbed, started[0]
 
 
@@ -313,6 +314,26 @@ def test_index_stores_all_files_except_the_uploaded_wheels(
     files = release().with_dependencies(*stored).model_copy(update={"yanked": yanked})
     _, contents = start_testbed(monkeypatch, files)
     assert (contents.project, contents.files, contents.yanked) == ("quiverdb", stored, yanked)
+
+
+@pytest.mark.parametrize(
+    ("registration", "exists"),
+    [
+        ("project = 'QuiverDB'\npending = false", True),
+        ("project = 'quiverdb'\npending = true", False),
+        ("project = 'other'\npending = false", False),
+        ("", False),
+    ],
+)
+def test_project_with_an_active_publisher_exists(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registration: str, *, exists: bool
+) -> None:
+    file = tmp_path / "publishers.toml"
+    names = "owner = 'me'\nowner_id = '1'\nrepository = 'x'\nworkflow = 'a.yml'"
+    file.write_text(f"[[publisher]]\n{registration}\n{names}\n", "utf-8")
+    subject = SUBJECT.model_copy(update={"publishers": file if registration else None})
+    _, contents = start_testbed(monkeypatch, release(), subject=subject)
+    assert contents.exists is exists
 
 
 def test_files_of_existing_wheels_need_no_engine(

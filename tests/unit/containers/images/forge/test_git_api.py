@@ -30,7 +30,10 @@ def git(*arguments: str, **environment: str) -> str:
     """Run git without the settings of the host, and return its output."""
     names = {f"GIT_{role}_{key}": "t" for role in ("AUTHOR", "COMMITTER") for key in ("NAME",)}
     mails = {f"GIT_{role}_EMAIL": "t@example.invalid" for role in ("AUTHOR", "COMMITTER")}
-    settings = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0"}
+    settings = {
+        "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"],
+        "GIT_TERMINAL_PROMPT": "0",
+    }
     result = subprocess.run(
         ("git", *arguments),
         env={"PATH": os.environ["PATH"], **names, **mails, **settings, **environment},
@@ -45,6 +48,14 @@ def git(*arguments: str, **environment: str) -> str:
 
 class GitError(Exception):
     """The error output of git."""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let git use an empty file of settings."""
+    settings = tmp_path / "git-settings"
+    settings.touch()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
 
 
 @pytest.fixture

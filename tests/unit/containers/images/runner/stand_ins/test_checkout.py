@@ -90,7 +90,9 @@ class CheckoutAction(Action):
 def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckoutAction:
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    settings = tmp_path / "git-settings"
+    settings.touch()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
     return CheckoutAction(tmp_path, monkeypatch)
 
 

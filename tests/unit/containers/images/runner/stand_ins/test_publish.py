@@ -104,7 +104,11 @@ def test_attestations_of_a_called_workflow_are_refused(
     }
     payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
     monkeypatch.setattr(action.module.identities, "detect_credential", lambda _: f"a.{payload}.c")
-    reason = r"publish\.yml.* does not match expected Trusted Publisher \(upload\.yml @ o/n\)"
+    reason = (
+        r"^400 Invalid attestations supplied during upload: Could not verify the uploaded artifact "
+        r"using the included attestation: Verification failed: Certificate's Build Config URI "
+        r"\(.*publish\.yml.*\) does not match expected Trusted Publisher \(upload\.yml @ o/n\)"
+    )
     exchange = response(200, {"token": "x"})
     with pytest.raises(Exception, match=reason) if fails else contextlib.nullcontext():
         twine_commands(action, monkeypatch, exchange, attestations=attestations)
