@@ -23,6 +23,8 @@ from tests.helpers.stand_ins import version_variables
 
 UPLOAD, MERGE = "actions-upload-artifact", "actions-upload-artifact/merge"
 DOWNLOAD = "actions-download-artifact"
+RELEASE = "softprops-action-gh-release"
+_SERVER = Path(__file__).with_name("action_server.mjs")
 Files = Mapping[str, str]
 """The text of each file, by its path."""
 
@@ -33,6 +35,67 @@ def programs(container_engine: Engine, run: Run) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-actions-") as name:
         copy_programs(container_engine, run, Path(name))
         yield Path(name)
+
+
+class Actions:
+    """Runs node actions in one process, which loads their libraries once."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._log = folder / "log"
+        answers, in_server = os.pipe()
+        self._answers = os.fdopen(answers)
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                (self._node, _SERVER, str(in_server)),
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(in_server,),
+                text=True,
+            )
+        os.close(in_server)
+
+    @property
+    def _node(self) -> str:
+        return str(self._programs / "bin" / "node")
+
+    def run(
+        self, action: str, folder: Path, environment: Mapping[str, str], *, alone: bool
+    ) -> tuple[int, str]:
+        """Run an action in ``folder``. Return its exit code and its log."""
+        main = str(self._programs / "actions" / action / "main.mjs")
+        if alone:
+            process = subprocess.run(
+                (self._node, main),
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            return process.returncode, process.stdout
+        assert self._process.stdin is not None
+        start = self._log.stat().st_size
+        request = {"main": main, "cwd": str(folder), "env": dict(environment)}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        code = int(self._answers.readline())
+        return code, self._log.read_bytes()[start:].decode()
+
+    def close(self) -> None:
+        """End the process. It fails if an action has left work behind."""
+        self._process.communicate(timeout=60)
+        self._answers.close()
+        assert self._process.returncode == 0, self._log.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def actions(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Actions]:
+    server = Actions(programs, tmp_path_factory.mktemp("actions"))
+    yield server
+    server.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +120,10 @@ class Ended:
 class Job:
     """A folder in which actions run, and the artifacts of its run."""
 
-    def __init__(self, programs: Path, folder: Path, store: Any, port: int) -> None:
+    def __init__(self, actions: Actions, folder: Path, store: Any, port: int) -> None:
         self.workspace = folder / "workspace"
         self.workspace.mkdir()
-        self._programs = programs
+        self._actions = actions
         self._folder = folder
         self._store = store
         scope = {"scp": "Actions.Results:11111111-1111:22222222-2222"}
@@ -89,31 +152,22 @@ class Job:
         top = self.workspace / folder
         return {str(path.relative_to(top)) for path in top.rglob("*") if path.is_file()}
 
-    def run(self, action: str, version: str, inputs: Mapping[str, str]) -> Ended:
+    def run(
+        self, action: str, version: str, inputs: Mapping[str, str], *, alone: bool = False
+    ) -> Ended:
+        """Run an action. ``alone`` runs it in a process of its own, as act does."""
         output = self._folder / "output"
         output.write_text("", "utf-8")
         variables = {f"INPUT_{name.upper()}": text for name, text in inputs.items()}
-        process = subprocess.run(
-            (
-                self._programs / "bin" / "node",
-                self._programs / "actions" / action / "main.mjs",
-            ),
-            cwd=self.workspace,
-            env=self._environment
-            | variables
-            | version_variables(action.partition("/")[0], version)
-            | {"GITHUB_OUTPUT": str(output)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        variables |= version_variables(action.partition("/")[0], version)
+        environment = self._environment | variables | {"GITHUB_OUTPUT": str(output)}
+        code, log = self._actions.run(action, self.workspace, environment, alone=alone)
         lines = iter(output.read_text("utf-8").splitlines())
         outputs = {
             line.partition("<<")[0]: "\n".join(iter(lines.__next__, line.partition("<<")[2]))
             for line in lines
         }
-        return Ended(process.returncode, process.stdout + process.stderr, outputs)
+        return Ended(code, log, outputs)
 
     def upload(self, name: str, files: Files) -> str:
         """Store an artifact. Return its id."""
@@ -142,15 +196,21 @@ def _content(blob: bytes) -> set[str] | bytes:
         return blob
 
 
-@pytest.fixture
-def job(programs: Path, tmp_path: Path) -> Iterator[Job]:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     module = artifact_module()
-    store = module.Store(tmp_path / "artifacts", 1)
-    service = module.Service(("127.0.0.1", 0), store)
-    service.start()
-    yield Job(programs, tmp_path, store, service.server_address[1])
-    service.shutdown()
-    service.server_close()
+    store = module.Store(tmp_path_factory.mktemp("artifacts"), 1)
+    server = module.Service(("127.0.0.1", 0), store)
+    server.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def job(actions: Actions, service: Any, tmp_path: Path) -> Job:
+    service.store = artifact_module().Store(tmp_path / "artifacts", 1)
+    return Job(actions, tmp_path, service.store, service.server_address[1])
 
 
 UPLOADED = {"dist/a.whl": "a", "dist/b.whl": "b", "dist/.hidden": "h", "other/c.txt": "c"}
@@ -283,6 +343,20 @@ def test_download(
         assert ended.outputs["download-path"] == str(job.workspace / "in")
 
 
+def test_actions_end_in_processes_of_their_own_too(job: Job) -> None:
+    job.write(UPLOADED)
+    uploaded = job.run(UPLOAD, "v7.0.0", {"path": "dist"}, alone=True)
+    refused = job.run(UPLOAD, "v7.0.0", {"path": "dist"}, alone=True)
+    merged = job.run(MERGE, "v7.0.0", {"pattern": "*", "delete-merged": "true"}, alone=True)
+    downloaded = job.run(DOWNLOAD, "v8.0.1", {"path": "in"}, alone=True)
+
+    assert [ended.code for ended in (uploaded, refused, merged, downloaded)] == [0, 1, 0, 0]
+    assert refused.errors
+    assert job.artifacts == {"merged-artifacts": {"a.whl", "b.whl"}}
+    assert job.tree("in") == {"a.whl", "b.whl"}
+    assert downloaded.outputs["download-path"] == str(job.workspace / "in")
+
+
 def test_file_without_an_archive_keeps_its_name(job: Job) -> None:
     job.write(UPLOADED)
     assert job.run(UPLOAD, "v7.0.0", {"path": "dist/a.whl", "archive": "false"}).code == 0
@@ -366,7 +440,7 @@ def test_files_of_a_release(
     text = release.read_text("utf-8")
     release.write_text("import sys\nprint('files', sys.argv[1])\n", "utf-8")
     try:
-        ended = job.run("softprops-action-gh-release", version, inputs)
+        ended = job.run(RELEASE, version, inputs)
     finally:
         release.write_text(text, "utf-8")
     (line,) = [line for line in ended.log.splitlines() if line.startswith("files ")]
