@@ -50,23 +50,25 @@ class GitError(Exception):
     """The error output of git."""
 
 
-@pytest.fixture(autouse=True)
-def no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def no_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let git use an empty file of settings."""
-    settings = tmp_path / "git-settings"
+    settings = tmp_path_factory.mktemp("git") / "settings"
     settings.touch()
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+        yield
 
 
-@pytest.fixture
-def forge(tmp_path: Path) -> Iterator[Forge]:
-    with forge_server.running(tmp_path / "forge") as started:
+@pytest.fixture(scope="module")
+def forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forge]:
+    with forge_server.running(tmp_path_factory.mktemp("forge")) as started:
         yield started
 
 
-@pytest.fixture
-def repository(tmp_path: Path, forge: Forge) -> Repository:
-    return make_repository(tmp_path, forge)
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory, forge: Forge) -> Repository:
+    return make_repository(tmp_path_factory.mktemp("repository"), forge)
 
 
 def make_repository(folder: Path, forge: Forge) -> Repository:
@@ -160,7 +162,9 @@ def test_push_without_the_permission_is_refused_as_on_github(forge: Forge, tmp_p
     run(forge, tmp_path / "a", "fetch", "origin", "main")
     with pytest.raises(GitError, match=r"(?s)Permission to quiver-owner/quiver2.git denied.*403"):
         run(forge, tmp_path / "a", "push", "origin", "FETCH_HEAD:refs/heads/new")
-    assert not forge.lines(unsupported="git push")
+    refused = forge.lines(job="build", status=403)
+    assert refused
+    assert all("unsupported" not in line for line in refused)
 
 
 @pytest.mark.usefixtures("repository")

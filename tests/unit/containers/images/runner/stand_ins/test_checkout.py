@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,20 +23,14 @@ class CheckoutAction(Action):
     commit, which the event names. The tag v0.9.0 is the first commit.
     """
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, template: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         workspace = folder / "workspace"
         workspace.mkdir()
         super().__init__("checkout", "actions-checkout", workspace, monkeypatch)
         self.source = folder / "source"
-        self.source.mkdir()
-        self.git("init", "--quiet", "--initial-branch=main", folder=self.source)
-        self.commit({"a/one.txt": "1", "b/two.txt": "2"})
-        self.git("tag", "v0.9.0", folder=self.source)
-        self.git("branch", "other", folder=self.source)
-        self.commit({"a/one.txt": "new"})
-        self.git("tag", "--annotate", "--message=x", "v1.0.0", folder=self.source)
+        shutil.copytree(template, self.source)
         self.head = self.git("rev-parse", "HEAD", folder=self.source)
-        self.first = self.git("rev-parse", "HEAD~1", folder=self.source)
+        self.first = self.git("rev-parse", "v0.9.0", folder=self.source)
         monkeypatch.setattr(self.module, "ORIGIN", self.source.as_uri())
         for name, text in (
             ("GITHUB_WORKSPACE", str(workspace)),
@@ -52,31 +47,11 @@ class CheckoutAction(Action):
 
     def git(self, *arguments: str, folder: Path | None = None) -> str:
         """Run git and return its output, or an empty string if it fails."""
-        settings = (
-            "-c",
-            "user.name=a",
-            "-c",
-            "user.email=a@example.org",
-            "-c",
-            "commit.gpgsign=false",
-        )
-        process = subprocess.run(
-            ("git", *settings, *arguments),
-            cwd=folder or self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return process.stdout.strip()
+        return git(folder or self.folder, *arguments)
 
     def commit(self, files: Mapping[str, str]) -> None:
         """Add a commit with these files to the repository."""
-        for name, text in files.items():
-            path = self.source / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, "utf-8")
-        self.git("add", "--all", folder=self.source)
-        self.git("commit", "--quiet", "--message=x", folder=self.source)
+        commit(self.source, files)
 
     @property
     def tree(self) -> set[str]:
@@ -86,14 +61,54 @@ class CheckoutAction(Action):
         return {str(name) for name in names if ".git" not in name.parts}
 
 
-@pytest.fixture
-def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckoutAction:
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in a folder. Return its output, or an empty string if it fails."""
+    values = {"user.name": "a", "user.email": "a@example.org", "commit.gpgsign": "false"}
+    settings = [part for name, text in values.items() for part in ("-c", f"{name}={text}")]
+    process = subprocess.run(
+        ("git", *settings, *arguments), cwd=folder, capture_output=True, text=True, check=False
+    )
+    return process.stdout.strip()
+
+
+def commit(folder: Path, files: Mapping[str, str]) -> None:
+    """Add a commit with these files to a repository."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message=x")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the repository that each test gets a copy of."""
+    folder = tmp_path_factory.mktemp("template")
+    with pytest.MonkeyPatch.context() as patch:
+        without_settings_of_the_host(patch, tmp_path_factory.mktemp("settings"))
+        git(folder, "init", "--quiet", "--initial-branch=main", "--template=")
+        commit(folder, {"a/one.txt": "1", "b/two.txt": "2"})
+        git(folder, "tag", "v0.9.0")
+        git(folder, "branch", "other")
+        commit(folder, {"a/one.txt": "new"})
+        git(folder, "tag", "--annotate", "--message=x", "v1.0.0")
+    return folder
+
+
+def without_settings_of_the_host(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let git use an empty file of settings in ``folder``."""
     for name in [name for name in os.environ if name.startswith("GIT_")]:
         monkeypatch.delenv(name)
-    settings = tmp_path / "git-settings"
+    settings = folder / "git-settings"
     settings.touch()
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
-    return CheckoutAction(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def action(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CheckoutAction:
+    without_settings_of_the_host(monkeypatch, tmp_path)
+    return CheckoutAction(template, tmp_path, monkeypatch)
 
 
 ALL = {"a/one.txt", "b/two.txt"}
