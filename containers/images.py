@@ -404,7 +404,8 @@ def _docker_build(
         context += [(f"wheels/{path.name}", path) for path in sorted(wheels.glob("[!.]*"))]
         if (recipe.folder / "package-lock.json").exists():
             into = state_folder() / "downloads" / f"{recipe.name}-node"
-            context += node_packages.download(recipe.folder, wheels, into)
+            unused = recipe.unused_node_packages
+            context += node_packages.download(recipe.folder, wheels, into, unused)
     with tempfile.TemporaryFile() as packed:
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for name, path in context:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from containers import cache
@@ -22,11 +23,14 @@ _FILES = ("package.json", "package-lock.json")
 _OMITTED_SUFFIXES = (".d.ts", ".d.mts", ".d.cts", ".map", ".md", ".markdown")
 
 
-def download(folder: Path, wheels: Path, into: Path) -> list[tuple[str, Path]]:
+def download(
+    folder: Path, wheels: Path, into: Path, unused: Iterable[str] = ()
+) -> list[tuple[str, Path]]:
     """Download the packages of the lock in ``folder``. Return the name and path of each file.
 
     npm checks the hashes of the lock and runs no scripts of the packages. ``wheels`` is the folder
-    with the wheel of Node.js. The files are cached in a folder whose name is that of ``into`` and a
+    with the wheel of Node.js. The result has no files of ``unused``: the packages that the image
+    does not need at run time. The files are cached in a folder whose name is that of ``into`` and a
     hash of the lock.
 
     Raises:
@@ -42,10 +46,13 @@ def download(folder: Path, wheels: Path, into: Path) -> list[tuple[str, Path]]:
         _install(empty_folder, wheels)
 
     cache.cached_folder(cached, fetch)
+    modules = cached / "node_modules"
+    omitted = {modules / name for name in unused}
     return [
         (str(path.relative_to(cached)), path)
-        for path in sorted((cached / "node_modules").rglob("*"))
+        for path in sorted(modules.rglob("*"))
         if path.is_file()
+        and omitted.isdisjoint(path.parents)
         and not path.is_symlink()
         and not path.name.endswith(_OMITTED_SUFFIXES)
         and ".bin" not in path.parts

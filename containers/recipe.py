@@ -50,6 +50,8 @@ class Recipe(Model):
     """The platform tags for which these wheels are downloaded."""
     copies: tuple[str, ...] = ()
     """Additional folders or files for the Dockerfile, relative to the repository's root."""
+    unused_node_packages: tuple[str, ...] = ()
+    """The packages of ``package-lock.json`` that the image does not need at run time."""
     os: Literal["linux", "windows"] = "linux"
     """The kind of containers that the engine must run."""
     lock: str | None = None

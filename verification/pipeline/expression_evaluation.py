@@ -48,10 +48,11 @@ _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)\}|[{}]")
 
 
 class Evaluation:
-    """Evaluates trees with the same contexts. A context that is missing is not known."""
+    """Evaluates trees with the same contexts."""
 
-    def __init__(self, contexts: Mapping[str, Value], status: Status) -> None:
-        self._contexts, self._status = contexts, status
+    def __init__(self, context: Callable[[str], Value], status: Status) -> None:
+        """Evaluate with the function that returns the context of a name."""
+        self._context, self._status = context, status
 
     def value(self, node: Node) -> Value:
         """Return the value of a tree. It can be unknown."""
@@ -59,7 +60,7 @@ class Evaluation:
             case Literal(value):
                 return value
             case Name(name):
-                return self._contexts.get(name, Object({}, name))
+                return self._context(name)
             case Access(base, key):
                 container = self.value(base)
                 return select(container, self._known(key)) if key else select_all(container)

@@ -6,6 +6,7 @@ documentation ("Contexts", "Webhook events and payloads", "Events that trigger w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Self
 
@@ -23,7 +24,14 @@ from verification.models.expression_syntax import (
 )
 from verification.models.workflow import Event, Workflow, WorkflowInput
 from verification.pipeline.expression_evaluation import Evaluation, Status
-from verification.pipeline.expression_values import UnknownValue, from_json, text_of, to_json
+from verification.pipeline.expression_values import (
+    Object,
+    UnknownValue,
+    Value,
+    from_json,
+    text_of,
+    to_json,
+)
 
 __all__ = (
     "BadExpression",
@@ -162,10 +170,13 @@ def uses_status(condition: str) -> bool:
 
 
 def _evaluation(context: Context) -> Evaluation:
-    values = {
-        name: from_json(value, name, context.unknown) for name, value in context.values.items()
-    }
-    return Evaluation(values, context.status)
+    @functools.cache  # a context is equal to itself only
+    def named(name: str) -> Value:
+        if name not in context.values:
+            return Object({}, name)  # of which no value is known
+        return from_json(context.values[name], name, context.unknown)
+
+    return Evaluation(named, context.status)
 
 
 def event_context(event: Event, workflow: Workflow, repository: str) -> Context:

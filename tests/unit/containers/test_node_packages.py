@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from containers import node_packages
+from containers.recipe import load
 from verification.models.errors import TestbedFailure
 
 RECIPE = Path(node_packages.__file__).parent / "images" / "runner-base"
@@ -54,6 +56,30 @@ def test_download_is_cached_and_omits_types_maps_and_documents(
         node_packages.download(folder, tmp_path, tmp_path / "cached")
         assert damaged.read_text("utf-8") == damaged.name
     assert len(installations) == 3, "one installation for each damage"
+
+
+def test_unused_packages_are_not_in_the_image(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("a/index.js", "ab/index.js", "@scope/a/lib/x.js", "@scope/b/x.js", "b/a/x.js")
+
+    def install(empty_folder: Path, _: Path) -> None:
+        for name in names:
+            path = empty_folder / "node_modules" / name
+            path.parent.mkdir(parents=True)
+            path.write_text(name, "utf-8")
+
+    monkeypatch.setattr(node_packages, "_install", install)
+    files = dict(node_packages.download(folder, tmp_path, tmp_path / "cached", ["a", "@scope/a"]))
+    assert set(files) == {
+        f"node_modules/{name}" for name in ("ab/index.js", "@scope/b/x.js", "b/a/x.js")
+    }
+
+
+def test_unused_packages_of_the_runner_are_in_its_lock() -> None:
+    lock = json.loads((RECIPE / "package-lock.json").read_text("utf-8"))["packages"]
+    for name in load("runner-base").unused_node_packages:
+        assert any(f"{path}/".startswith(f"node_modules/{name}/") for path in lock), name
 
 
 def test_npm_uses_the_global_settings_of_the_host(
