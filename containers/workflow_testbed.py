@@ -71,6 +71,8 @@ class StartingEvent(Model):
     """The inputs of a dispatch. The defaults of the workflow complete them."""
     prerelease: bool = False
     """Whether a release is a pre-release."""
+    release_type: str = "published"
+    """The type of the event of a release. GitHub sends several events for each release."""
     overlays: Mapping[str, Path] = {}
     """Replacements for files or folders of the repository, by their names in it."""
 
@@ -263,7 +265,7 @@ def _events(
         case "branch":
             return (repository.push_branch(),)
         case "release":
-            return (repository.release(event.tags[0]),)
+            return (repository.release(event.tags[0], event.release_type),)
         case "workflow_dispatch":
             target = next((target for target in targets if target.path == workflow), None)
             inputs, refusal = complete_inputs(target.inputs, event.inputs) if target else ({}, "")

@@ -171,7 +171,7 @@ class GitRepository:
         """Return the event of a push of the newest commit to the default branch."""
         return self._event(ref=f"refs/heads/{BRANCH}")
 
-    def release(self, tag: str) -> RunEvent:
+    def release(self, tag: str, event_type: str = "published") -> RunEvent:
         """Return the event of a release that a user published on the release page.
 
         The page creates its tag, which is lightweight, if the tag does not exist.
@@ -180,7 +180,7 @@ class GitRepository:
             WrongUse: git does not allow the name of the tag.
         """
         pushed = self.pushes.get(tag) or self.tag(tag, annotated=False)
-        return pushed.model_copy(update={"name": "release", "type": "published"})
+        return pushed.model_copy(update={"name": "release", "type": event_type})
 
     def dispatch(
         self,

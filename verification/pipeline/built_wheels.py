@@ -28,7 +28,9 @@ from verification.pipeline.repository_files import Project
 from verification.pipeline.shell import commands, option
 from verification.pipeline.tasks import (
     all_steps,
+    builds_only_sdist,
     command_task,
+    is_sdist_command,
     is_understood,
     jobs_with,
     step_tasks,
@@ -350,7 +352,7 @@ class _Builder:
 
     def _action(self, step: WorkflowStep, platform: Platform) -> bool:
         """Return whether an action that is not cibuildwheel may build a platform."""
-        if step.with_.get("command", "") == "sdist":
+        if builds_only_sdist(step):
             return False
         target = known_text(step.with_.get("target", ""), self._context)
         is_cross = target is None or re.search(r"windows|darwin|apple|linux|musl", target)
@@ -367,7 +369,7 @@ class _Builder:
             )
         if option(words, "--target", "--platform", "--plat-name"):
             return True
-        if "sdist" in words[1:] or ("--sdist" in words and "--wheel" not in words):
+        if is_sdist_command(words):
             return False
         return self._is_system(platform.target)
 

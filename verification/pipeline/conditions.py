@@ -76,6 +76,7 @@ _INDEX_INPUTS = ("repository-url", "repository_url")
 _INDEX_OPTION = re.compile(
     r"(?:--(?:repository(?:-url)?|publish-url|index|repo)|\s-r)[\s=]+[\"']?([^\s\"']+)"
 )
+_INPUT = re.compile(r"\binputs[.\[]")
 _DEFAULT_INDEX = ("", "pypi", "main")
 
 
@@ -246,6 +247,19 @@ def _works(runs: Iterable[JobRun]) -> Iterator[_Work]:
                 rest -= tasks
         if rest:
             yield _Work(run, rest, run.decided, is_elsewhere=False)
+
+
+def skipping_input(workflow: Workflow, event: Event) -> str:
+    """Return the condition on an input of a dispatch that skips all publishing, or "".
+
+    Raises:
+        BadWorkflow: a condition fails when it is evaluated.
+    """
+    decisions = _performers(list(_works(job_runs(workflow, event))), "publish")
+    if any(decided.runs is not False for decided in decisions):
+        return ""
+    false = (condition.text for decided in decisions for condition in decided.because)
+    return next((text for text in false if _INPUT.search(text)), "")
 
 
 def _performers(works: Iterable[_Work], task: Task) -> list[Decided]:

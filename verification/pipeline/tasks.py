@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from verification.models.workflow import (
@@ -103,6 +103,8 @@ _OPTIONS_WITH_VALUE = frozenset(
     }
 )
 """Options with a separate value that can be before a sub-command."""
+_PASSING: frozenset[Task] = frozenset(("create-release", "publish"))
+"""The tasks with which a job passes on the artifacts that it collects."""
 _DISPATCH_PATH = re.compile(r"(?:^|/)dispatches$")
 _MATURIN_BUILDS = frozenset({"", "build", "sdist"})
 
@@ -159,7 +161,7 @@ def tasks_by_job(workflow: Workflow | None) -> dict[str, frozenset[Task]]:
 def tasks_of(job: WorkflowJob) -> frozenset[Task]:
     """Return the tasks of a job. A job that calls a workflow has none; see `jobs_with`."""
     tasks = {task for step in job.steps for task in step_tasks(step, job.env)}
-    if job.needs and any(map(_collects, all_steps(job.steps))):
+    if job.needs and _merges(job, tasks):
         tasks.add("merge")
     return frozenset(tasks)
 
@@ -190,6 +192,19 @@ def ends_before(workflow: Workflow, first: RunningJob, second: RunningJob) -> bo
             return False
         file = file.called[earlier.id]
     return False
+
+
+def builds_only_sdist(step: WorkflowStep) -> bool:
+    """Return whether a step builds an sdist and no wheel."""
+    if step.run is None:
+        return step.with_.get("command", "") == "sdist"
+    builds = [w for w in commands(step.run, step.shell) if command_task(w) == "build"]
+    return bool(builds) and all(map(is_sdist_command, builds))
+
+
+def is_sdist_command(words: tuple[str, ...]) -> bool:
+    """Return whether a command that builds makes an sdist and no wheel."""
+    return "sdist" in words[1:] or ("--sdist" in words and "--wheel" not in words)
 
 
 def is_understood(step: WorkflowStep) -> bool:
@@ -271,6 +286,18 @@ def _without_options(words: Iterable[str]) -> Iterator[str]:
         if not is_value and not word.startswith("-"):
             yield word
         is_value = word in _OPTIONS_WITH_VALUE
+
+
+def _merges(job: WorkflowJob, tasks: Collection[Task]) -> bool:
+    """Return whether a job collects artifacts and passes them on. A job that tests them does not.
+
+    A job that builds uses what it downloads.
+    """
+    if "build" in tasks or not any(map(_collects, all_steps(job.steps))):
+        return False
+    return not _PASSING.isdisjoint(tasks) or any(
+        step.action == "actions/upload-artifact" for step in all_steps(job.steps)
+    )
 
 
 def _collects(step: WorkflowStep) -> bool:

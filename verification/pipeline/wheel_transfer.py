@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from verification.models.base import Model
 from verification.models.cause import Cause
-from verification.models.workflow import RunningJob, Workflow, WorkflowJob, WorkflowStep
+from verification.models.workflow import RunningJob, Task, Workflow, WorkflowJob, WorkflowStep
 from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
@@ -21,6 +21,7 @@ from verification.pipeline.publishing import Publication, publications
 from verification.pipeline.shell import commands, option
 from verification.pipeline.tasks import (
     all_steps,
+    builds_only_sdist,
     command_task,
     ends_before,
     is_understood,
@@ -41,6 +42,8 @@ _INSPECT = "hynek/build-and-inspect-python-package"
 _MERGE = "actions/upload-artifact/merge"
 _EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
 _MAJOR = re.compile(r"v?(\d+)")
+_PASSING: frozenset[Task] = frozenset(("create-release", "merge", "publish"))
+"""The tasks of the jobs from which users get the files, directly or through another job."""
 _MERGES_NAMES = 4
 """The first version of the artifact actions in which a name of an artifact is unique in a run."""
 
@@ -342,14 +345,37 @@ def _download_causes(
     what = inputs_of(step).get("name") or inputs_of(step).get("pattern") or "all artifacts"
     # An artifact whose name is not known may be another one than that of the download.
     is_certain = all(artifact.name is not None for artifact in early) or early == selected
-    if early and is_certain:
-        others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
+    lost = _lost_by_order(running, selected, early)
+    if lost and is_certain:
+        others = tuple(dict.fromkeys(artifact.running.id for artifact in lost))
         message = f"downloads {what}, but does not wait for {', '.join(others)}"
-        yield cause("job-order", where, message, job=running.id, other=others)
+        make = cause if lost == selected or any(map(_has_wheels, lost)) else possible_cause
+        yield make("job-order", where, message, job=running.id, other=others)
     elif not selected and _is_complete(workflow):
         names = ", ".join(artifact.name or "?" for artifact in artifacts) or "none"
         message = f"downloads {what}, but no job uploads it; the artifacts are: {names}"
         yield cause("artifact-lost", where, message, artifacts=(what,))
+
+
+def _lost_by_order(
+    running: RunningJob, selected: list[Artifact], early: list[Artifact]
+) -> list[Artifact]:
+    """Return the artifacts of a download that the release lacks if they do not exist yet.
+
+    If others exist, only the built files of a job that passes them on are missing for users.
+    """
+    if early == selected:
+        return early
+    if not tasks_of(running.job) & _PASSING:
+        return []
+    return [artifact for artifact in early if artifact.built]
+
+
+def _has_wheels(artifact: Artifact) -> bool:
+    """Return whether the job of an artifact builds wheels, or may build them."""
+    steps = all_steps(artifact.running.job.steps)
+    builds = [step for step in steps if "build" in step_tasks(step) and not step.steps]
+    return not builds or not all(map(builds_only_sdist, builds))
 
 
 def _is_complete(workflow: Workflow) -> bool:

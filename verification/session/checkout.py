@@ -24,6 +24,7 @@ from verification.models.workflow_call import load_with_called
 from verification.pipeline import plan as plans
 from verification.pipeline import publishers
 from verification.pipeline.built_wheels import package_folders
+from verification.pipeline.conditions import skipping_input
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER
 from verification.pipeline.tasks import jobs_with, release_workflows
@@ -31,6 +32,13 @@ from verification.pipeline.triggers import decide
 
 EVENT_KINDS: tuple[EventKind, ...] = ("tag", "release", "workflow_dispatch", "branch")
 """The events that can start a release workflow, in the order in which the default is searched."""
+_NAMES: Mapping[EventKind, str] = {
+    "tag": "push",
+    "release": "release",
+    "workflow_dispatch": "workflow_dispatch",
+    "branch": "push",
+}
+"""The name of each event in `on` of a workflow."""
 _SKIPPED = {"node_modules", "vendor", "third_party", "tests", "test", "examples", "docs", "build"}
 """The folders that are not searched for the package."""
 _DEPTH = 3
@@ -280,26 +288,60 @@ def _event(
     tag = options.tag or _tag(options.root, workflow, project, version)
     kinds = (options.event,) if options.event else EVENT_KINDS
     kind = next((kind for kind in kinds if _starts(workflow, kind, tag)), kinds[0])
+    if not options.event and workflow.on.keys().isdisjoint(_NAMES.values()):
+        raise WrongUse(
+            f"{workflow.path.name}: only {', '.join(workflow.on)} starts it, which is not an event "
+            "of a release; name another workflow with --workflow, or the event with --event"
+        )
     inputs = _inputs(options, kind, workflow)
+    prerelease = Version(version).is_prerelease
     needs_tag = kind in ("tag", "release") or (kind == "workflow_dispatch" and options.tag)
-    return StartingEvent(
+    event = StartingEvent(
         root=options.root,
         kind=kind,
         tags=(tag,) if needs_tag else (),
         inputs=inputs,
-        prerelease=Version(version).is_prerelease,
+        prerelease=prerelease,
+        release_type=_release_type(workflow, prerelease=prerelease),
     )
+    if kind == "workflow_dispatch" and not options.inputs:
+        _check_default_inputs(workflow, to_event(event))
+    return event
+
+
+def _check_default_inputs(workflow: Workflow, event: Event) -> None:
+    """Check that the default inputs of a dispatch let a job publish.
+
+    Raises:
+        WrongUse: a condition on an input skips each job and step that publishes.
+    """
+    if condition := skipping_input(workflow, event):
+        raise WrongUse(
+            f"{workflow.path.name}: with its default inputs it publishes nothing, because "
+            f"`if: {condition}` is false; write --input NAME=VALUE"
+        )
+
+
+def _release_type(workflow: Workflow, *, prerelease: bool) -> str:
+    """Return the type of the event with which a published release starts the workflow.
+
+    GitHub sends one event for each type ("Events that trigger workflows", release).
+    """
+    types = ("published", "prereleased" if prerelease else "released", "created")
+    if not (trigger := workflow.on.get("release")):
+        return types[0]
+    included = {pattern.text for pattern in trigger.filters.get("types", ())}
+    return next((name for name in types if name in included), types[0])
 
 
 def to_event(event: StartingEvent) -> Event:
     """Return the event in the form of the static rules."""
-    names = {"tag": "push", "branch": "push"}
     ref = f"refs/tags/{event.tags[0]}" if event.tags else "refs/heads/main"
     return Event(
-        name=names.get(event.kind, event.kind),
+        name=_NAMES[event.kind],
         ref=ref,
         inputs=event.inputs,
-        type="published" if event.kind == "release" else "",
+        type=event.release_type if event.kind == "release" else "",
     )
 
 
@@ -308,7 +350,10 @@ def _starts(workflow: Workflow, kind: EventKind, tag: str) -> bool:
     if kind == "workflow_dispatch":
         return kind in workflow.on
     tags = (tag,) if kind in ("tag", "release") else ()
-    event = to_event(StartingEvent(root=workflow.path, kind=kind, tags=tags))
+    # A published version is not a pre-release here; its other types are the same.
+    release_type = _release_type(workflow, prerelease=False)
+    started = StartingEvent(root=workflow.path, kind=kind, tags=tags, release_type=release_type)
+    event = to_event(started)
     return bool(decide(workflow, event))
 
 

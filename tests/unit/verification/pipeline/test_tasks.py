@@ -133,9 +133,18 @@ def test_action_has_its_tasks(step: str, tasks: set[Task]) -> None:
 
 def test_download_of_several_artifacts_merges_in_a_later_job() -> None:
     download = "uses: actions/download-artifact@v5\nwith:\n  pattern: wheels-*"
-    assert tasks_of(job(download, needs="first")) == {"merge"}
-    assert not tasks_of(job(download))
-    assert not tasks_of(job("uses: actions/download-artifact@v5\nwith:\n  name: x", needs="first"))
+    upload = "uses: actions/upload-artifact@v5"
+    assert tasks_of(job(download, upload, needs="first")) == {"merge"}
+    assert not tasks_of(job(download, upload))
+    one = "uses: actions/download-artifact@v5\nwith:\n  name: x"
+    assert not tasks_of(job(one, upload, needs="first"))
+
+
+def test_job_that_tests_or_builds_with_downloads_does_not_merge() -> None:
+    download = "uses: actions/download-artifact@v5\nwith:\n  pattern: wheels-*"
+    assert not tasks_of(job(download, "run: pytest", needs="first"))
+    upload, build = "uses: actions/upload-artifact@v5", "run: python -m build"
+    assert tasks_of(job(download, build, upload, needs="first")) == {"build"}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,41 @@ def test_option_names_the_event_and_the_tag(root: Path) -> None:
     assert (event.kind, event.tags) == ("workflow_dispatch", ("v1.2.0",))
 
 
+@pytest.mark.parametrize(
+    ("types", "version", "event_type"),
+    [
+        ("[released, prereleased]", "1.2.0", "released"),
+        ("[released, prereleased]", "1.2.0rc1", "prereleased"),
+        ("[created]", "1.2.0", "created"),
+        ("[released, published]", "1.2.0", "published"),
+    ],
+)
+def test_release_has_a_type_that_starts_the_workflow(
+    root: Path, types: str, version: str, event_type: str
+) -> None:
+    write(
+        root,
+        "publish.yml",
+        workflow(f"{{push: {{branches: [main]}}, release: {{types: {types}}}}}"),
+    )
+    (root / "pyproject.toml").write_text(PROJECT.replace("1.2.0", version))
+    event = to_event(read_checkout(CheckoutOptions(root=root)).event)
+    assert (event.name, event.type) == ("release", event_type)
+
+
+def test_workflow_that_no_event_of_a_release_starts_is_wrong_use(root: Path) -> None:
+    write(root, "publish.yml", workflow("{pull_request: {types: [closed]}}"))
+    check_refused(CheckoutOptions(root=root), ["publish.yml", "pull_request", "--event"])
+
+
+def test_default_inputs_that_do_not_publish_are_wrong_use(root: Path) -> None:
+    on = "{workflow_dispatch: {inputs: {publish: {type: boolean}}}}"
+    write(root, "publish.yml", workflow(on, keys="    if: inputs.publish\n"))
+    check_refused(CheckoutOptions(root=root), ["publish.yml", "inputs.publish", "--input"])
+    event = read_checkout(CheckoutOptions(root=root, inputs=("publish=true",))).event
+    assert dict(event.inputs) == {"publish": "true"}
+
+
 def test_tag_has_the_style_of_the_newest_tag(root: Path) -> None:
     write(root, "publish.yml", workflow("{push: {tags: ['*']}}"))
     git(root, "init", "--quiet")
