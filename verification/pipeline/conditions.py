@@ -76,6 +76,8 @@ _INDEX_INPUTS = ("repository-url", "repository_url")
 _INDEX_OPTION = re.compile(
     r"(?:--(?:repository(?:-url)?|publish-url|index|repo)|\s-r)[\s=]+[\"']?([^\s\"']+)"
 )
+_BRANCH = re.compile(r"refs/heads/|\bgithub\.ref_name\b")
+"""A condition that compares the branch."""
 _INPUT = re.compile(r"\binputs[.\[]")
 _DEFAULT_INDEX = ("", "pypi", "main")
 
@@ -294,7 +296,7 @@ def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
             for condition in decided.because
             if bool(condition.unknown) == is_unknown
         ):
-            found.setdefault(condition, _skip_cause(condition, task))
+            found.setdefault(condition, _skip_cause(condition, task, event))
     yield from found.values()
 
 
@@ -314,11 +316,13 @@ def _own_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
     return own
 
 
-def _skip_cause(condition: Condition, task: Task) -> Cause:
+def _skip_cause(condition: Condition, task: Task, event: Event) -> Cause:
     if condition.unknown:
         return _not_evaluated(condition.where, f"if: {condition.text}", condition.unknown)
     message = f"`if: {condition.text}` is false for the event of the release, so no {task} runs"
-    make = cause if task in _NEEDED else possible_cause
+    # The person who starts a dispatch chooses its branch. The release may be on another one.
+    is_other = event.name == "workflow_dispatch" and bool(_BRANCH.search(condition.text))
+    make = cause if task in _NEEDED and not is_other else possible_cause
     return make("job-skipped", condition.where, message, condition=condition.text, task=task)
 
 

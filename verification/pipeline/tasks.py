@@ -82,7 +82,10 @@ _COMMANDS: Mapping[tuple[str, ...], Task] = {
 _OTHER_ACTIONS = (
     *("actions/checkout", "actions/setup-", "actions/cache", "actions/upload-artifact"),
     *("actions/download-artifact", "astral-sh/setup-uv", "docker/setup-", "dtolnay/rust-toolchain"),
-    *("codecov/", "step-security/harden-runner", "mxschmitt/action-tmate"),
+    *("codecov/", "step-security/harden-runner", "mxschmitt/action-tmate", "swatinem/rust-cache"),
+    *("taiki-e/install-action", "docker/login-action", "re-actors/alls-green"),
+    *("mozilla-actions/sccache-action", "hendrikmuhs/ccache-action", "ilammy/msvc-dev-cmd"),
+    *("jwlawson/actions-setup-cmake", "mamba-org/setup-micromamba", "prefix-dev/setup-pixi"),
 )
 """The first part of the names of actions that do nothing for a release."""
 _OTHER_COMMANDS = frozenset(

@@ -220,7 +220,8 @@ def _upload_causes(running: RunningJob, runs: Runs) -> Iterator[Cause]:
     """Yield a cause if no upload of a job has the folder into which it builds."""
     steps = list(all_steps(running.job.steps))
     uploads = [step for step in steps if step.action == _UPLOAD]
-    if not uploads or not all(map(_keeps_files, steps)):
+    first = next((n for n, step in enumerate(steps) if "build" in step_tasks(step)), len(steps))
+    if not uploads or not all(map(_keeps_files, steps[first:])):
         return
     for known in job_contexts(running, runs):
         outputs = [folder for step in steps for folder in _outputs(step, known)]
@@ -254,11 +255,21 @@ def _outputs(step: WorkflowStep, context: Context) -> Iterator[str | None]:
         return
     if step.run is None:
         if "build" in step_tasks(step) and step.action != _INSPECT and not step.steps:
-            yield None
+            yield _maturin_output(step, known)
         return
     for words in commands(step.run, step.shell):
         if command_task(words) == "build":
             yield _command_output(step, words)
+
+
+def _maturin_output(step: WorkflowStep, context: Context) -> str | None:
+    """Return the folder into which maturin builds; None if it is not known."""
+    arguments = known_text(step.with_.get("args", ""), context)
+    is_maturin = (step.action or "").lower().endswith("/maturin-action")
+    if arguments is None or not is_maturin or "working-directory" in step.with_:
+        return None
+    folder = option(tuple(arguments.split()), "-o", "--out")
+    return posixpath.normpath(folder) if folder and "$" not in folder else None
 
 
 def _command_output(step: WorkflowStep, words: tuple[str, ...]) -> str | None:

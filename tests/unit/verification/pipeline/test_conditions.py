@@ -641,3 +641,18 @@ def test_concurrency_of_a_job_without_a_task_is_silent() -> None:
     more = "  docs: {runs-on: x, concurrency: docs, steps: [{run: a}]}\n"
 
     assert interruption(workflow(more=more), TAG) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "severity"),
+    [
+        ("startsWith(github.ref, 'refs/heads/rel-')", "flawed"),
+        ("github.ref_name == 'stable'", "flawed"),
+        ("startsWith(github.ref, 'refs/tags/')", "broken"),
+        ("false", "broken"),
+    ],
+)
+def test_dispatch_can_be_on_another_branch(condition: str, severity: str) -> None:
+    file = workflow(on="workflow_dispatch", publish=f"needs: build\nif: {condition}")
+    event = Event(name="workflow_dispatch", ref="refs/heads/main")
+    assert conditions(file, event) == [("job-skipped", severity)]

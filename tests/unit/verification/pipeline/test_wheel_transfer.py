@@ -13,6 +13,10 @@ from tests.helpers.release_workflow import (
     edited,
     in_job,
 )
+from verification.models.workflow import Event
+from verification.models.workflow_file import parse
+from verification.pipeline.job_runs import job_runs
+from verification.pipeline.wheel_transfer import check_transfer
 
 # The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
@@ -219,6 +223,84 @@ def test_artifacts_are_followed_to_the_publishing_step(
     names = cause_names(tmp_path, OTHER_STEPS.format(**{**GOOD, **changes}))
 
     assert ("artifact-lost" in names) is lost
+
+
+ORDER = """
+on: {{push: {{tags: ["v*"]}}}}
+jobs:
+  sdist:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+      - run: python -m build {early}
+      - uses: actions/upload-artifact@v5
+        with: {{name: dist-sdist, path: dist}}
+  wheels:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v5
+      - run: make prepare
+      - uses: PyO3/maturin-action@v1
+        with: {{args: "--release {out}"}}
+      - uses: actions/upload-artifact@v5
+        with: {{name: dist-wheels, path: {path}}}
+  all:
+    needs: wheels
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/download-artifact@v5
+        with: {{pattern: dist-*, merge-multiple: true, path: all}}
+      - {all}
+  upload:
+    needs: {needs}
+    runs-on: ubuntu-latest
+    permissions: {{id-token: write}}
+    steps:
+      - uses: actions/download-artifact@v5
+        with: {{pattern: "{pattern}", merge-multiple: true, path: dist}}
+      - uses: pypa/gh-action-pypi-publish@release/v1
+"""
+HEALTHY_ORDER = {
+    "early": "--sdist",
+    "out": "--out dist",
+    "path": "dist",
+    "all": "run: pytest",
+    "needs": "[sdist, wheels]",
+    "pattern": "dist-*",
+}
+COMBINED = "{uses: actions/upload-artifact@v5, with: {name: dist-all, path: all}}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, set()),
+        ({"needs": "[wheels]"}, {("job-order", "flawed")}),
+        ({"needs": "[wheels]", "early": ""}, {("job-order", "broken")}),
+        ({"needs": "[sdist]"}, {("job-order", "broken")}),
+        ({"needs": "[wheels]", "pattern": "dist-s*"}, {("job-order", "broken")}),
+        ({"path": "target/wheels"}, {("artifact-lost", "broken")}),
+        ({"out": "-o wheels"}, {("artifact-lost", "broken")}),
+        ({"out": "-o ${{ vars.OUT }}"}, set()),
+    ],
+)
+def test_only_a_job_that_passes_files_on_must_wait_for_all(
+    changes: dict[str, str], expected: set[tuple[str, str]], tmp_path: Path
+) -> None:
+    found = order_causes(ORDER.format(**{**HEALTHY_ORDER, **changes}), tmp_path)
+    assert found == expected
+
+
+def test_combined_artifact_repeats_files_that_the_download_has(tmp_path: Path) -> None:
+    both = HEALTHY_ORDER | {"all": COMBINED}
+    text = ORDER.format(**both).replace("    needs: wheels\n", "    needs: [sdist, wheels]\n")
+    assert order_causes(text, tmp_path) == set()
+
+
+def order_causes(text: str, folder: Path) -> set[tuple[str, str]]:
+    workflow = parse(text, folder / "release.yml")
+    runs = job_runs(workflow, Event(ref="refs/tags/v1.0"))
+    return {(cause.name, str(cause.severity)) for cause in check_transfer(workflow, runs)}
 
 
 REPLACING = """
