@@ -362,7 +362,7 @@ def _download_causes(
         message = f"downloads {what}, but does not wait for {', '.join(others)}"
         make = cause if lost == selected or any(map(_has_wheels, lost)) else possible_cause
         yield make("job-order", where, message, job=running.id, other=others)
-    elif not selected and _is_complete(workflow):
+    elif not selected and _is_complete(workflow, running):
         names = ", ".join(artifact.name or "?" for artifact in artifacts) or "none"
         message = f"downloads {what}, but no job uploads it; the artifacts are: {names}"
         yield cause("artifact-lost", where, message, artifacts=(what,))
@@ -389,12 +389,16 @@ def _has_wheels(artifact: Artifact) -> bool:
     return not builds or not all(map(builds_only_sdist, builds))
 
 
-def _is_complete(workflow: Workflow) -> bool:
-    """Return whether all artifacts are known: no action or called workflow is unknown."""
+def _is_complete(workflow: Workflow, running: RunningJob) -> bool:
+    """Return whether all artifacts that a job can get are known.
+
+    No action or called workflow is unknown in the job and the jobs that end before it.
+    """
     return not any(
-        running.job.uses
-        or any(not is_understood(step) for step in running.job.steps if step.run is None)
-        for running in workflow.running_jobs
+        other.job.uses
+        or any(not is_understood(step) for step in other.job.steps if step.run is None)
+        for other in workflow.running_jobs
+        if other == running or ends_before(workflow, other, running)
     )
 
 
@@ -416,7 +420,7 @@ def _merge_causes(
         others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
         message = f"merges {pattern}, but does not wait for {', '.join(others)}"
         yield cause("job-order", where, message, job=running.id, other=others)
-    elif not selected and _is_complete(workflow):
+    elif not selected and _is_complete(workflow, running):
         names = tuple(artifact.name or "" for artifact in uploads)
         message = f"merges {pattern}, but this does not match {', '.join(names) or 'any artifact'}"
         yield cause("artifact-lost", where, message, artifacts=names)

@@ -297,6 +297,16 @@ def test_combined_artifact_repeats_files_that_the_download_has(tmp_path: Path) -
     assert order_causes(text, tmp_path) == set()
 
 
+@pytest.mark.parametrize(("job", "is_lost"), [("all", True), ("wheels", False)])
+def test_unknown_action_may_upload_only_before_the_download(
+    job: str, is_lost: bool, tmp_path: Path
+) -> None:
+    text = ORDER.format(**HEALTHY_ORDER | {"pattern": "other-*"})
+    head, _, tail = text.partition(f"  {job}:\n")
+    changed = f"{head}  {job}:\n" + tail.replace("steps:\n", "steps:\n      - uses: a/b@v1\n", 1)
+    assert (("artifact-lost", "broken") in order_causes(changed, tmp_path)) is is_lost
+
+
 def order_causes(text: str, folder: Path) -> set[tuple[str, str]]:
     workflow = parse(text, folder / "release.yml")
     runs = job_runs(workflow, Event(ref="refs/tags/v1.0"))
