@@ -290,13 +290,17 @@ def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
         if any(decided.runs for decided in decisions):
             continue
         is_unknown = any(decided.runs is None for decided in decisions)
+        # The person who starts a dispatch chooses its branch. The release may be on another one.
+        is_certain = event.name != "workflow_dispatch" or not any(
+            _BRANCH.search(condition.text) for decided in decisions for condition in decided.because
+        )
         for condition in (
             condition
             for decided in decisions
             for condition in decided.because
             if bool(condition.unknown) == is_unknown
         ):
-            found.setdefault(condition, _skip_cause(condition, task, event))
+            found.setdefault(condition, _skip_cause(condition, task, is_certain=is_certain))
     yield from found.values()
 
 
@@ -316,13 +320,11 @@ def _own_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
     return own
 
 
-def _skip_cause(condition: Condition, task: Task, event: Event) -> Cause:
+def _skip_cause(condition: Condition, task: Task, *, is_certain: bool) -> Cause:
     if condition.unknown:
         return _not_evaluated(condition.where, f"if: {condition.text}", condition.unknown)
     message = f"`if: {condition.text}` is false for the event of the release, so no {task} runs"
-    # The person who starts a dispatch chooses its branch. The release may be on another one.
-    is_other = event.name == "workflow_dispatch" and bool(_BRANCH.search(condition.text))
-    make = cause if task in _NEEDED and not is_other else possible_cause
+    make = cause if task in _NEEDED and is_certain else possible_cause
     return make("job-skipped", condition.where, message, condition=condition.text, task=task)
 
 
