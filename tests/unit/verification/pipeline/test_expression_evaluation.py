@@ -6,9 +6,12 @@ import pytest
 
 from verification.models.expression_syntax import BadExpression, parse
 from verification.pipeline.expression_evaluation import Evaluation, Status
-from verification.pipeline.expression_values import UnknownValue, from_json, known
+from verification.pipeline.expression_values import Unknown, UnknownValue, Value, from_json, known
 
-VALUES = {"matrix": from_json({"os": "Linux"})}
+
+def contexts(name: str) -> Value:
+    """Return the only known context."""
+    return from_json({"os": "Linux"}) if name == "matrix" else Unknown(name)
 
 
 @pytest.mark.parametrize(
@@ -21,13 +24,13 @@ VALUES = {"matrix": from_json({"os": "Linux"})}
     ],
 )
 def test_status_functions_follow_the_status(status: Status, functions: set[str]) -> None:
-    evaluation = Evaluation(VALUES, status)
+    evaluation = Evaluation(contexts, status)
     names = ("success", "failure", "cancelled", "always")
     assert {name for name in names if evaluation.truth(parse(f"{name}()"))} == functions
 
 
 def test_one_operand_decides_without_an_unknown_one() -> None:
-    evaluation = Evaluation(VALUES, "success")
+    evaluation = Evaluation(contexts, "success")
     assert evaluation.truth(parse("secrets.A || matrix.os == 'linux'"))
     with pytest.raises(UnknownValue):
         evaluation.truth(parse("secrets.A && matrix.os == 'linux'"))
@@ -35,4 +38,4 @@ def test_one_operand_decides_without_an_unknown_one() -> None:
 
 def test_wrong_argument_is_a_bad_expression() -> None:
     with pytest.raises(BadExpression):
-        known(Evaluation(VALUES, "success").value(parse("format('{1}', 'x')")))
+        known(Evaluation(contexts, "success").value(parse("format('{1}', 'x')")))
