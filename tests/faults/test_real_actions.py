@@ -260,7 +260,9 @@ def test_image_of_a_killed_run_is_removed(container_engine: Engine, image: str) 
     labels = {LABEL_RUN: "killed", LABEL_OWNER: "nobody"}
     with contextlib.closing(container_engine.client()) as client:
         file = io.BytesIO(f"FROM {image}\nENV A=b\n".encode())
-        built, _ = client.images.build(fileobj=file, labels=labels, tag="quiverdb-e2e-killed:1")
+        built, _ = client.images.build(
+            fileobj=file, labels=labels, tag="quiverdb-e2e-killed:1", rm=True
+        )
         sweep(client)
         with pytest.raises(docker.errors.ImageNotFound):
             client.images.get(str(built.id))

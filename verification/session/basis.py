@@ -81,7 +81,7 @@ def _linters(pipeline: PipelinePart) -> str:
     """Return the linters of the workflow with their versions and the ignored findings."""
     return ", ".join(
         f"{linter.name} {linter.version or 'not run'}"
-        + (f" ({linter.ignored} findings ignored by the repository)" if linter.ignored else "")
+        + (f" (ignored by the repository: {linter.ignored})" if linter.ignored else "")
         for linter in pipeline.linters
     )
 

@@ -90,7 +90,7 @@ def test_linters_have_their_versions_and_what_the_repository_ignores() -> None:
         ", "
     )
     assert first == "a 1.2.3"
-    assert second.startswith("b 4.5.6 (2 ")
+    assert second.endswith(" 2)")
     assert third == "c not run"
     assert "linters" not in entries(report())
 
