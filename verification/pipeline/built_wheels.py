@@ -75,12 +75,12 @@ def _checkout_causes(
     where: str, step: WorkflowStep, event: Event, released: frozenset[str], context: Context
 ) -> Iterator[Cause]:
     inputs = inputs_of(step)
-    repository, own = inputs.get("repository"), _own_repository(context)
+    repository, repository_of_run = inputs.get("repository"), _own_repository(context)
     is_other = inputs.is_set("repository") and not _REPOSITORY.fullmatch(repository)
-    if is_other and known_text(repository, context) != own:
+    if is_other and known_text(repository, context) != repository_of_run:
         if inputs.is_set("path"):
             return  # an additional checkout next to the source
-        if own and known_text(repository, context) is not None:
+        if repository_of_run and known_text(repository, context) is not None:
             message = f"checks out `repository: {repository}` instead of the released commit"
             yield cause("wrong-source", where, message, input="repository")
         else:
@@ -347,8 +347,8 @@ class _Builder:
             return self._cibuildwheel(step, env.keys(), platform)
         if step.run is None:
             return self._action(step, platform)
-        found = [w for w in commands(step.run, step.shell) if command_task(w) == "build"]
-        return any(self._command(words, env.keys(), platform) for words in found)
+        builds = [w for w in commands(step.run, step.shell) if command_task(w) == "build"]
+        return any(self._command(words, env.keys(), platform) for words in builds)
 
     def _action(self, step: WorkflowStep, platform: Platform) -> bool:
         """Return whether an action that is not cibuildwheel may build a platform."""

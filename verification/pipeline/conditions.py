@@ -284,8 +284,8 @@ def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
         del performed["create-release", ()]
     if performed["publish", ()]:
         del performed["dispatch", ()]
-    performed |= _own_uploads(works)
-    found: dict[Condition, Cause] = {}
+    performed |= _separate_uploads(works)
+    causes: dict[Condition, Cause] = {}
     for (task, _), decisions in performed.items():
         if any(decided.runs for decided in decisions):
             continue
@@ -300,11 +300,11 @@ def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
             for condition in decided.because
             if bool(condition.unknown) == is_unknown
         ):
-            found.setdefault(condition, _skip_cause(condition, task, is_certain=is_certain))
-    yield from found.values()
+            causes.setdefault(condition, _skip_cause(condition, task, is_certain=is_certain))
+    yield from causes.values()
 
 
-def _own_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
+def _separate_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
     """Return whether the uploads of each job run that alone can publish the files it builds."""
     uploads = [work for work in works if "publish" in work.tasks and not work.is_elsewhere]
     builders = {
@@ -313,11 +313,11 @@ def _own_uploads(works: Iterable[_Work]) -> dict[_Part, list[Decided]]:
     collected = frozenset[tuple[str, ...]]().union(
         *(work.run.before for work in uploads if work.decided.runs)
     )
-    own: dict[_Part, list[Decided]] = {}
+    decisions: dict[_Part, list[Decided]] = {}
     for work in uploads:
         if work.run.key in builders.keys() - collected:
-            own.setdefault(("publish", work.run.key), []).append(work.decided)
-    return own
+            decisions.setdefault(("publish", work.run.key), []).append(work.decided)
+    return decisions
 
 
 def _skip_cause(condition: Condition, task: Task, *, is_certain: bool) -> Cause:

@@ -69,16 +69,16 @@ def job_combinations(running: RunningJob, runs: Runs) -> tuple[tuple[str, Contex
 
     The label is empty if it is not known. A matrix that is not known counts as two combinations.
     """
-    found: list[tuple[str, Context]] = []
+    combinations: list[tuple[str, Context]] = []
     for run in runs:
         if run.key == job_key(running) and run.decided.runs is not False:
             contexts = run.combination_contexts()
-            found += [
+            combinations += [
                 (known_label(run.job, n, context), context) for n, context in enumerate(contexts)
             ]
             if run.job.matrix is not None and len(contexts) == 1:
-                found.append(found[-1])
-    return tuple(found)
+                combinations.append(combinations[-1])
+    return tuple(combinations)
 
 
 def known_label(job: WorkflowJob, number: int, context: Context) -> str:

@@ -268,10 +268,10 @@ def _repository_values(repository: str) -> dict[str, JsonValue]:
 
 
 def _payload(event: Event, inputs: Mapping[str, str], repository: str) -> dict[str, JsonValue]:
-    own = _PAYLOADS.get(event.name)
+    known_keys = _PAYLOADS.get(event.name)
     payload: dict[str, JsonValue] = {}
-    if own is not None:
-        payload |= dict.fromkeys(_ALL_KEYS - own)
+    if known_keys is not None:
+        payload |= dict.fromkeys(_ALL_KEYS - known_keys)
     if event.type:
         payload["action"] = event.type
     if repository:

@@ -188,9 +188,9 @@ def _job_runs(
     decisions: dict[str, Decided] = {}
     for job in in_order(workflow):
         known = _with_needs(context, workflow, job, decisions)
-        own = _decide_job(workflow, job, decisions, known)
-        decisions[job.id] = own
-        decided = both(caller.decided, own)
+        decision = _decide_job(workflow, job, decisions, known)
+        decisions[job.id] = decision
+        decided = both(caller.decided, decision)
         before = caller.before.union((*ids, name) for name in workflow.jobs_before(job.id))
         running = RunningJob(job=job, workflow=workflow, callers=callers)
         run = JobRun(running=running, decided=decided, context=known, before=before)
@@ -222,22 +222,22 @@ def _decide_job(
     skipped = [decision for decision in before if decision.runs is False]
     unknown = [decision for decision in before if decision.runs is None]
     where = step_location(workflow, job)
-    own = decide_condition(job.condition, context, where)
+    decided = decide_condition(job.condition, context, where)
     after_skip = decide_condition(
         job.condition, context.model_copy(update={"status": "skipped"}), where
     )
-    if skipped and after_skip.runs is False and own.runs is not False:
+    if skipped and after_skip.runs is False and decided.runs is not False:
         return Decided(runs=False, because=_conditions(skipped))
     if skipped:
         return after_skip
-    if unknown and own.runs and after_skip.runs is not True:
+    if unknown and decided.runs and after_skip.runs is not True:
         return Decided(runs=None, because=_conditions(unknown))
-    return own
+    return decided
 
 
 def _conditions(decisions: Iterable[Decided]) -> tuple[Condition, ...]:
-    found = (condition for decision in decisions for condition in decision.because)
-    return tuple(dict.fromkeys(found))
+    conditions = (condition for decision in decisions for condition in decision.because)
+    return tuple(dict.fromkeys(conditions))
 
 
 def both(first: Decided, second: Decided) -> Decided:

@@ -42,9 +42,9 @@ def check_permissions(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
     but never gives `id-token`.
     """
     identities = {
-        (job_key(found.running), found.step.line)
-        for found in publications(workflow, runs)
-        if found.by_identity
+        (job_key(publication.running), publication.step.line)
+        for publication in publications(workflow, runs)
+        if publication.by_identity
     }
     for running in workflow.running_jobs:
         for step in all_steps(running.job.steps):
@@ -136,16 +136,16 @@ def check_publisher(
     The index finds the publisher by the claim `job_workflow_ref`. This is the file that contains
     the job, not the file that calls it. Without a registration, nothing is compared.
     """
-    found = publications(workflow, runs)
-    releases = [publication for publication in found if publication.default_index is not False]
-    if found and not releases:
-        first = found[0]
+    published = publications(workflow, runs)
+    releases = [publication for publication in published if publication.default_index is not False]
+    if published and not releases:
+        first = published[0]
         where = step_location(first.running.workflow, first.running.job, first.step)
         message = "uploads to another index, but the publisher is registered on the default index"
         yield cause("publisher-mismatch", where, message)
     if not publishers:
         return
-    if not found:
+    if not published:
         yield from _foreign_publisher(workflow)
     for publication in releases:
         if publication.by_identity is False:

@@ -55,16 +55,16 @@ def is_credential(name: str) -> bool:
 
 def publications(workflow: Workflow, runs: Runs) -> tuple[Publication, ...]:
     """Return the publications of the part of a workflow that can run."""
-    found = []
+    publications_of_jobs = []
     for running in workflow.running_jobs:
         known = job_contexts(running, runs)[0]
         for step in all_steps(running.job.steps):
             env = {**running.workflow.env, **running.job.env, **step.env}
             if step.action == PUBLISH_ACTION:
-                found.append(_by_action(running, step, with_env(known, step.env)))
+                publications_of_jobs.append(_by_action(running, step, with_env(known, step.env)))
             elif step.run is not None:
-                found += _by_commands(running, step, env)
-    return tuple(found)
+                publications_of_jobs += _by_commands(running, step, env)
+    return tuple(publications_of_jobs)
 
 
 def _by_action(running: RunningJob, step: WorkflowStep, context: Context) -> Publication:

@@ -111,15 +111,15 @@ def _build(step: WorkflowStep, env: Mapping[str, str]) -> _Build | None:
         return _of_words([words])
     if action:
         return None
-    found = [
+    builds = [
         words for words in commands(step.run or "", step.shell) if command_task(words) == "build"
     ]
-    return _of_words(found) if found else None
+    return _of_words(builds) if builds else None
 
 
-def _of_words(found: list[tuple[str, ...]]) -> _Build:
-    folder = next(filter(None, map(_folder, found)), "dist")
-    kinds = [kind for words in found for kind in _kinds(words)]
+def _of_words(builds: list[tuple[str, ...]]) -> _Build:
+    folder = next(filter(None, map(_folder, builds)), "dist")
+    kinds = [kind for words in builds for kind in _kinds(words)]
     return _Build(folder, tuple(dict.fromkeys(kinds)))
 
 
@@ -157,8 +157,8 @@ def _installs_build_tools(step: WorkflowStep) -> bool:
     """Return True if a script only installs build tools."""
     if step.run is None:
         return False
-    found = list(commands(step.run, step.shell))
-    return bool(found) and all(map(_is_install, found))
+    all_commands = list(commands(step.run, step.shell))
+    return bool(all_commands) and all(map(_is_install, all_commands))
 
 
 def _is_install(words: tuple[str, ...]) -> bool:

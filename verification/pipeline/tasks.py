@@ -219,8 +219,8 @@ def is_understood(step: WorkflowStep) -> bool:
         return action in _ACTIONS or action.startswith(_OTHER_ACTIONS)
     if step_tasks(step):
         return True
-    found = list(commands(step.run, step.shell))
-    return bool(found) and all(words[0] in _OTHER_COMMANDS for words in found)
+    all_commands = list(commands(step.run, step.shell))
+    return bool(all_commands) and all(words[0] in _OTHER_COMMANDS for words in all_commands)
 
 
 def all_steps(steps: Iterable[WorkflowStep]) -> Iterator[WorkflowStep]:

@@ -99,7 +99,7 @@ def check_transfer(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
 
 def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
     """Return the artifacts of a run. A merge comes after the artifacts that it merges."""
-    found: list[Artifact] = []
+    artifacts: list[Artifact] = []
     merges: list[tuple[RunningJob, WorkflowStep, Context]] = []
     for running in workflow.running_jobs:
         built = "build" in tasks_of(running.job)
@@ -108,7 +108,7 @@ def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
                 inner = with_env(known, step.env)
                 if step.action in (_UPLOAD, _INSPECT):
                     text = _name_of(step)
-                    found.append(
+                    artifacts.append(
                         Artifact(
                             name=known_text(text, inner),
                             shape=_EXPRESSION.sub("*", text),
@@ -122,8 +122,8 @@ def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
                     merges.append((running, step, inner))
     for running, step, known in merges:
         inputs = inputs_of(step)
-        merged = _matching(found, inputs.get("pattern") or "*", known)
-        found.append(
+        merged = _matching(artifacts, inputs.get("pattern") or "*", known)
+        artifacts.append(
             Artifact(
                 name=known_text(inputs.get("name") or "merged-artifacts", known),
                 running=running,
@@ -133,7 +133,7 @@ def artifacts_of(workflow: Workflow, runs: Runs) -> tuple[Artifact, ...]:
                 nested=inputs.switch("separate-directories") == "true",
             )
         )
-    return tuple(found)
+    return tuple(artifacts)
 
 
 def _name_of(step: WorkflowStep) -> str:
@@ -242,8 +242,8 @@ def _keeps_files(step: WorkflowStep) -> bool:
     if step.run is None:
         return is_understood(step)
     moving = {"mv", "cp", "cd", "Move-Item", "Copy-Item", "unzip", "tar", "rsync", "pushd"}
-    found = {words[0] for words in commands(step.run, step.shell)}
-    return is_understood(step) and not found & moving
+    programs = {words[0] for words in commands(step.run, step.shell)}
+    return is_understood(step) and not programs & moving
 
 
 def _outputs(step: WorkflowStep, context: Context) -> Iterator[str | None]:
@@ -521,12 +521,12 @@ def published_artifacts(
                 selected = _selected(step, available, inner)
                 if selected is None or any(artifact.name is None for artifact in selected):
                     return None
-                taken = _taken(publication, step, selected, inner)
-                published |= {name for artifact in taken for name in artifact.origins}
+                downloaded = _downloaded(publication, step, selected, inner)
+                published |= {name for artifact in downloaded for name in artifact.origins}
     return frozenset(published) or None
 
 
-def _taken(
+def _downloaded(
     publication: Publication, step: WorkflowStep, selected: list[Artifact], context: Context
 ) -> list[Artifact]:
     """Return the artifacts of a download whose folders the publication reads."""

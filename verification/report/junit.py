@@ -102,10 +102,10 @@ def _cell(cell: CellResult) -> ElementTree.Element:
 def _result(case: ElementTree.Element, result: ItemResult | CellResult) -> None:
     """Add a failure, error or skipped element to ``case``; its causes as text if it is verified."""
     if not (tag := _TAGS.get(result.verdict)):
-        if found := cause_groups.occurrences(result.causes):
+        if occurrences := cause_groups.occurrences(result.causes):
             output = ElementTree.SubElement(case, "system-out")
             output.text = _text(
-                "\n".join(line for occurrence in found for line in _lines(occurrence))
+                "\n".join(line for occurrence in occurrences for line in _lines(occurrence))
             )
         return
     counted = list(cause_groups.occurrences(result.causes)) if tag != "skipped" else []

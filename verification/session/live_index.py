@@ -59,8 +59,8 @@ def check_live_publisher(
     try:
         base = default_index() if index is None else index
         with requests.Session() as session:
-            found, files = _release(session, base, publisher.project, version)
-            version = str(found)
+            newest, files = _release(session, base, publisher.project, version)
+            version = str(newest)
             answers = {
                 ProvenanceFile(file.filename, file.digests.get("sha256", "")): _provenance(
                     session, f"{base}/integrity/{publisher.project}/{version}", file.filename
@@ -126,17 +126,17 @@ def _release(
         ) from error
     files = [(found, file) for file in page.packages if (found := _version(file)) is not None]
     if version:
-        wanted = Version(version)
+        selected = Version(version)
     else:
         final = [v for v, file in files if not file.is_yanked and not v.is_prerelease]
         if not final:
             raise UnusableAnswer(f"{page_name} lists no final release")
-        wanted = max(final)
+        selected = max(final)
         files = [(v, file) for v, file in files if not file.is_yanked]
-    of_release = [file for v, file in files if v == wanted]
+    of_release = [file for v, file in files if v == selected]
     if not of_release:
         raise UnusableAnswer(f"{page_name} lists no file of {version}")
-    return wanted, of_release
+    return selected, of_release
 
 
 def _version(file: DistributionPackage) -> Version | None:

@@ -120,9 +120,9 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     registered = request.publishers if request.registered else ()
     workflow = repository_files.load(root, plan).workflow
     event = to_event(request.event)
-    own = examine(root, plan, subject, event, registered)
+    rule_causes = examine(root, plan, subject, event, registered)
     linted = lint(root, plan, event, registered)
-    static = sorted_causes((*own, *linted.causes))
+    static = sorted_causes((*rule_causes, *linted.causes))
     setup = IndexSetup(publishers=request.publishers)
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(_live_check, request)
@@ -284,9 +284,9 @@ def _started(
         if name in names:
             continue
         names.add(name)
-        own = plan.model_copy(update={"workflow": name})
-        files = repository_files.load(root, own)
-        yield _Started(own, start, files)
+        plan_of_file = plan.model_copy(update={"workflow": name})
+        files = repository_files.load(root, plan_of_file)
+        yield _Started(plan_of_file, start, files)
         if files.workflow:
             tag = f"v{files.project.version}"
             with contextlib.suppress(BadWorkflow):  # the examination of the file reports it

@@ -179,8 +179,8 @@ def _with_pipeline(report: Report, request: GateRequest, outcome: PipelineOutcom
     result = pipeline_result(outcome)
     if result is None:
         return report
-    found = plan_of(selection.checkout, subject)
-    part = pipeline_part(result, found, strict=selection.strict) if found else None
+    plan = plan_of(selection.checkout, subject)
+    part = pipeline_part(result, plan, strict=selection.strict) if plan else None
     publisher = _publisher(result, request)
     return report.model_copy(update={"pipeline": part, "publisher": publisher})
 
