@@ -160,8 +160,8 @@ def _workflow(options: CheckoutOptions) -> Workflow:
 def _package(options: CheckoutOptions, workflow: Workflow) -> tuple[str, Mapping[str, Any]]:
     """Return the folder of the package, and the table ``project`` of its pyproject.toml.
 
-    The folder is that of ``--package-dir``, else the only one that the workflow builds, else the
-    one of the subject, else the root, else the only one.
+    The folder is that of ``--package-dir``, else the only one that the workflow or the other
+    workflows build, else the one of the subject, else the root, else the only one.
 
     Raises:
         WrongUse: there is no package or more than one.
@@ -175,7 +175,9 @@ def _package(options: CheckoutOptions, workflow: Workflow) -> tuple[str, Mapping
                 "[project] in this folder"
             )
         return options.package_dir, table
-    built = {folder: _project_table(root / folder) for folder in package_folders(workflow)}
+    # A workflow that builds nothing can dispatch another one that builds.
+    folders = package_folders(workflow) or frozenset().union(*map(package_folders, workflow.others))
+    built = {folder: _project_table(root / folder) for folder in folders}
     match list(built.items()):
         case [(folder, dict(table))]:
             return folder, table

@@ -275,6 +275,10 @@ def test_package_is_the_folder_that_the_workflow_builds(root: Path) -> None:
     path.write_text(text.replace("jobs:\n", f"jobs:\n  {build.replace('FOLDER', 'python')}\n"))
     found = read_checkout(CheckoutOptions(root=root))
     assert (found.plan.package_dir, found.project) == ("python", "other")
+    path.write_text(text)
+    other = f"on: workflow_dispatch\njobs:\n  {build.replace('FOLDER', 'python')}\n"
+    path.with_name("dispatched.yml").write_text(other)
+    assert read_checkout(CheckoutOptions(root=root)).project == "other"
     path.write_text(text.replace("jobs:\n", f"jobs:\n  {build.replace('FOLDER', './')}\n"))
     assert read_checkout(CheckoutOptions(root=root)).plan.package_dir == "."
 
