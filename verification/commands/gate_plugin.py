@@ -52,7 +52,7 @@ from verification.suggestions import did_you_mean
 
 _PATHS = (
     *("source", "wheels", "subject", "tests", "actions-from", "report"),
-    *("repository", "publisher", "published-by"),
+    *("repository", "publisher", "index-files", "published-by"),
 )
 """The options whose value is a path."""
 HANDOVER_KEY = "quiverdb_e2e"
@@ -365,7 +365,9 @@ def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | No
     """
     root = _path(config, "repository")
     if root is None:
-        for name in ("workflow", "event", "input", "tag", "package-dir", "publisher"):
+        for name in (
+            *("workflow", "event", "input", "tag", "package-dir", "publisher", "index-files"),
+        ):
             if config.getoption(name.replace("-", "_")):
                 raise WrongUse(f"--{name} needs --repository; name the checkout, or remove it")
         return None
@@ -379,6 +381,7 @@ def checkout_of(config: pytest.Config, subject: Subject | None) -> Checkout | No
         tag=config.getoption("tag") or "",
         package_dir=config.getoption("package_dir") or "",
         publisher=_path(config, "publisher"),
+        index_files=_path(config, "index_files"),
         wheels=_path(config, "wheels"),
         project=canonicalize_name(subject.name) if subject else "",
     )

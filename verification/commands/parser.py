@@ -185,6 +185,12 @@ def _add_repository(add: Callable[..., object]) -> None:
         help="the registration of the trusted publisher (default: publishers.toml of the checkout "
         "or of the subject)",
     )
+    add(
+        "--index-files",
+        metavar="DIR",
+        help="other wheels on the index of the workflow, for jobs that install programs (default: "
+        "none)",
+    )
 
 
 def _add_machines(parser: argparse.ArgumentParser) -> None:

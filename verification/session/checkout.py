@@ -62,6 +62,7 @@ class CheckoutOptions(Model):
     tag: str = ""
     package_dir: str = ""
     publisher: Path | None = None
+    index_files: Path | None = None
     wheels: Path | None = None
     project: str = ""
     """The normalised name of the package if a subject describes it, else empty."""
@@ -81,6 +82,8 @@ class Checkout(Model):
     """False if there is no registration."""
     publishers_file: str = ""
     """The name of the file with the registrations; empty if there is none."""
+    index_files: tuple[Path, ...] = ()
+    """The wheels of other packages on the index of the workflow."""
 
 
 def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = None) -> Checkout:
@@ -122,6 +125,7 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
         publishers=registrations or (_stand_in_publisher(workflow, project, root),),
         registered=bool(registrations),
         publishers_file=file.name if file else "",
+        index_files=_index_files(options, project),
     )
 
 
@@ -407,6 +411,31 @@ def _inputs(options: CheckoutOptions, kind: EventKind, workflow: Workflow) -> di
 
 
 # ---- the publisher ----
+
+
+def _index_files(options: CheckoutOptions, project: str) -> tuple[Path, ...]:
+    """Return the wheels of ``--index-files``.
+
+    Raises:
+        WrongUse: the folder has no wheel, a name is not that of a wheel, or a wheel is of the
+            package itself.
+    """
+    folder = options.index_files
+    if folder is None:
+        return ()
+    wheels = tuple(sorted(folder.glob("*.whl")))
+    if not wheels:
+        raise WrongUse(f"--index-files {folder}: it has no wheel; name a folder with wheels")
+    for wheel in wheels:
+        try:
+            name = parse_wheel_filename(wheel.name)[0]
+        except InvalidWheelFilename as error:
+            raise WrongUse(f"--index-files: {error}; rename or remove the file") from None
+        if name == project:
+            raise WrongUse(
+                f"--index-files {folder}: {wheel.name} is a wheel of the package itself; remove it"
+            )
+    return wheels
 
 
 def _publishers_file(options: CheckoutOptions, package_dir: str) -> Path | None:

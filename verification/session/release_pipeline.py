@@ -69,6 +69,8 @@ class ReleaseRequest(Model):
     """A folder of checkouts of the workflow's real actions; None for stand-in actions."""
     existing: tuple[Path, ...] | None = None
     """The wheels and the sdist that replace the builds; None if the jobs build."""
+    index_files: tuple[Path, ...] = ()
+    """The wheels of other packages on the index."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +125,7 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     rule_causes = examine(root, plan, subject, event, registered)
     linted = lint(root, plan, event, registered)
     static = sorted_causes((*rule_causes, *linted.causes))
-    setup = IndexSetup(publishers=request.publishers)
+    setup = IndexSetup(publishers=request.publishers, files=request.index_files)
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(_live_check, request)
         try:

@@ -291,6 +291,16 @@ def test_package_of_the_subject_is_preferred(root: Path) -> None:
     assert read_checkout(CheckoutOptions(root=root, project="third")).plan.package_dir == "."
 
 
+def test_index_files_are_wheels_of_other_packages(root: Path, tmp_path: Path) -> None:
+    folder = wheel_folder(tmp_path / "index", "twine-7.0.0-py3-none-any.whl")
+    found = read_checkout(CheckoutOptions(root=root, index_files=folder))
+    assert [path.name for path in found.index_files] == ["twine-7.0.0-py3-none-any.whl"]
+    assert read_checkout(CheckoutOptions(root=root)).index_files == ()
+    check_refused(CheckoutOptions(root=root, index_files=tmp_path / "none"), ["--index-files"])
+    own = wheel_folder(tmp_path / "own", "my_package-1.2.0-py3-none-any.whl")
+    check_refused(CheckoutOptions(root=root, index_files=own), ["--index-files", "my_package"])
+
+
 def test_wheels_must_be_those_of_the_checkout(root: Path, tmp_path: Path) -> None:
     wheels = wheel_folder(tmp_path / "wheels", "my_package-9.0-py3-none-any.whl")
     check_refused(CheckoutOptions(root=root, wheels=wheels), ["--wheels", "9.0", "1.2.0"])

@@ -89,6 +89,7 @@ def run_workflow(
         assert file.path == ".github/workflows/publish.yml"
         assert file.actions_from == root
         assert [publisher.project for publisher in setup.publishers] == ["quiverdb"]
+        assert setup.files == values.get("index_files", ())
         if isinstance(outcome, TestbedFailure):
             raise outcome
         yield SimpleNamespace(
@@ -134,6 +135,14 @@ def test_findings_of_the_linters_are_static_causes(
 
     assert release.files == FILES
     assert [cause.name for cause in release.outcome.static] == ["zizmor-finding"]
+
+
+def test_index_of_the_workflow_has_the_wheels_of_other_packages(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wheel = tmp_path / "twine-7.0.0-py3-none-any.whl"
+    release = run_workflow(monkeypatch, repository(tmp_path), evidence(), index_files=(wheel,))
+    assert release.files == FILES
 
 
 def test_failed_run_has_its_cause_and_publishes_nothing(
