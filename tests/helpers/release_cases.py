@@ -123,13 +123,16 @@ def checkout(case: ReleaseCase, folder: Path, fault: Fault | None = None) -> Pat
 def causes(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
     """Return the causes of the static examination for a checkout of a case."""
     plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
-    return release_pipeline.examine(root, plan, case.subject(), case.event, case.publishers(root))
+    registered = case.publishers(root)
+    started = release_pipeline.started_workflows(root, plan, case.event, registered)
+    return release_pipeline.examine(started, case.subject(), registered)
 
 
 def findings(case: ReleaseCase, root: Path) -> tuple[Cause, ...]:
     """Return the findings of the linters for a checkout of a case."""
     plan = Plan(workflow=case.workflow, package_dir=case.package_dir)
-    return release_pipeline.lint(root, plan, case.event, case.publishers(root)).causes
+    started = release_pipeline.started_workflows(root, plan, case.event, case.publishers(root))
+    return release_pipeline.lint(root, started).causes
 
 
 def own_names(found: tuple[Cause, ...]) -> set[str]:

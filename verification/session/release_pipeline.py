@@ -120,10 +120,10 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     """
     root, plan = request.event.root, request.plan
     registered = request.publishers if request.registered else ()
-    workflow = repository_files.load(root, plan).workflow
-    event = to_event(request.event)
-    rule_causes = examine(root, plan, subject, event, registered)
-    linted = lint(root, plan, event, registered)
+    started = started_workflows(root, plan, to_event(request.event), registered)
+    workflow = started[0].files.workflow
+    rule_causes = examine(started, subject, registered)
+    linted = lint(root, started)
     static = sorted_causes((*rule_causes, *linted.causes))
     setup = IndexSetup(publishers=request.publishers, files=request.index_files)
     with ThreadPoolExecutor(1) as pool:
@@ -229,45 +229,7 @@ def _is_unusable(causes: Iterable[Cause]) -> bool:
     return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
 
 
-def examine(
-    root: Path,
-    plan: Plan,
-    subject: Subject,
-    event: Event,
-    registered: tuple[TrustedPublisher, ...],
-) -> tuple[Cause, ...]:
-    """Return the causes that the files of the release pipeline show, without a run of it.
-
-    The workflows that a job dispatches with `gh` are included. ``root`` is the checkout. ``event``
-    starts the workflow. ``registered`` are the registrations of the publisher. The scripts of the
-    job that checks the version run on trial releases.
-
-    Raises:
-        WrongUse: the pyproject.toml of the package cannot be read.
-    """
-    causes = itertools.chain.from_iterable(
-        policy.check_files(
-            started.files,
-            started.plan,
-            subject,
-            _trials(started.files, started.plan, subject, started.event),
-            event=started.event,
-            publishers=registered,
-        )
-        for started in _started(root, plan, event, registered)
-    )
-    return sorted_causes(dict.fromkeys(causes))
-
-
-def lint(
-    root: Path, plan: Plan, event: Event, registered: tuple[TrustedPublisher, ...]
-) -> workflow_linters.Linted:
-    """Return the linters' findings in the files that `examine` reads."""
-    names = [started.plan.workflow for started in _started(root, plan, event, registered)]
-    return workflow_linters.lint(root, *names)
-
-
-class _Started(NamedTuple):
+class StartedWorkflow(NamedTuple):
     """A workflow that the event or a job of the release starts."""
 
     plan: Plan
@@ -275,24 +237,57 @@ class _Started(NamedTuple):
     files: RepositoryFiles
 
 
-def _started(
+def started_workflows(
     root: Path, plan: Plan, event: Event, registered: tuple[TrustedPublisher, ...]
-) -> Iterator[_Started]:
-    """Yield the workflow that the event starts, and each that a job dispatches with `gh`."""
+) -> tuple[StartedWorkflow, ...]:
+    """Return the workflow that the event starts, and each that a job dispatches with `gh`.
+
+    ``root`` is the checkout. ``registered`` are the registrations of the publisher.
+
+    Raises:
+        WrongUse: the pyproject.toml of the package cannot be read.
+    """
     repository = registered[0].slug if registered else ""
-    pending, names = [(plan.workflow, event)], set[str]()
+    pending, started = [(plan.workflow, event)], dict[str, StartedWorkflow]()
     while pending:
         name, start = pending.pop(0)
-        if name in names:
+        if name in started:
             continue
-        names.add(name)
         plan_of_file = plan.model_copy(update={"workflow": name})
         files = repository_files.load(root, plan_of_file)
-        yield _Started(plan_of_file, start, files)
+        started[name] = StartedWorkflow(plan_of_file, start, files)
         if files.workflow:
             tag = f"v{files.project.version}"
             with contextlib.suppress(BadWorkflow):  # the examination of the file reports it
                 pending += dispatched_events(files.workflow, start, repository, tag)
+    return tuple(started.values())
+
+
+def examine(
+    started: Iterable[StartedWorkflow], subject: Subject, registered: tuple[TrustedPublisher, ...]
+) -> tuple[Cause, ...]:
+    """Return the causes that the files of the release pipeline show, without a run of it.
+
+    ``registered`` are the registrations of the publisher. The scripts of the job that checks the
+    version run on trial releases.
+    """
+    causes = itertools.chain.from_iterable(
+        policy.check_files(
+            files,
+            plan,
+            subject,
+            _trials(files, plan, subject, event),
+            event=event,
+            publishers=registered,
+        )
+        for plan, event, files in started
+    )
+    return sorted_causes(dict.fromkeys(causes))
+
+
+def lint(root: Path, started: Iterable[StartedWorkflow]) -> workflow_linters.Linted:
+    """Return the linters' findings in the files of started workflows."""
+    return workflow_linters.lint(root, *(workflow.plan.workflow for workflow in started))
 
 
 def _trials(files: RepositoryFiles, plan: Plan, subject: Subject, event: Event) -> Trials:

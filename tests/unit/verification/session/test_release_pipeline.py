@@ -22,7 +22,7 @@ from tests.helpers.release_workflow import (
     repository,
 )
 from tests.helpers.sample_pipeline import changed, evidence, with_failed, with_run
-from verification.models.cause import Severity
+from verification.models.cause import Cause, Severity
 from verification.models.errors import TestbedFailure
 from verification.models.pipeline import (
     LivePublisherCheck,
@@ -173,16 +173,20 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
     }
 
 
+def examined(root: Path) -> tuple[Cause, ...]:
+    """Return the causes of the files of the workflow, and of the workflows that it dispatches."""
+    started = release_pipeline.started_workflows(root, PLANNED, EVENT, REGISTERED)
+    return release_pipeline.examine(started, SUBJECT, REGISTERED)
+
+
 def test_files_of_this_repository_have_no_cause() -> None:
-    assert release_pipeline.examine(ROOT, PLANNED, SUBJECT, EVENT, REGISTERED) == ()
+    assert examined(ROOT) == ()
 
 
 def test_validate_job_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
-    causes = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
-
-    assert {cause.name for cause in causes} == {"validation-wrong"}
+    assert {cause.name for cause in examined(root)} == {"validation-wrong"}
 
 
 def test_invalid_workflow_has_its_cause_and_no_failure_of_the_testbed(
@@ -269,10 +273,11 @@ def test_dispatched_workflow_is_examined_and_linted(
     root = repository(tmp_path, DISPATCH.replace("COMMAND", command))
     (root / ".github" / "workflows" / "second.yml").write_text(DISPATCHED, "utf-8")
 
-    examined = release_pipeline.examine(root, PLANNED, SUBJECT, EVENT, REGISTERED)
-    causes, linters = release_pipeline.lint(root, PLANNED, EVENT, REGISTERED)
+    started = release_pipeline.started_workflows(root, PLANNED, EVENT, REGISTERED)
+    causes, linters = release_pipeline.lint(root, started)
 
-    assert ("second.yml" in {cause.where.partition(":")[0] for cause in examined}) == is_read
+    files = {cause.where.partition(":")[0] for cause in examined(root)}
+    assert ("second.yml" in files) == is_read
     assert [("second.yml" in linter.files) for linter in linters] == [is_read] * 2
     rules = {c.facts["rule"] for c in causes if c.where.startswith("second.yml")}
     assert ("unpinned-uses" in rules) == is_read
@@ -281,8 +286,6 @@ def test_dispatched_workflow_is_examined_and_linted(
 def test_condition_that_fails_makes_the_workflow_invalid(tmp_path: Path) -> None:
     text = DISPATCH.replace("COMMAND", "").replace("  one:", "  one:\n    if: fromJSON('x')")
 
-    examined = release_pipeline.examine(
-        repository(tmp_path, text), PLANNED, SUBJECT, EVENT, REGISTERED
-    )
+    causes = examined(repository(tmp_path, text))
 
-    assert [cause.name for cause in examined] == ["workflow-invalid"]
+    assert [cause.name for cause in causes] == ["workflow-invalid"]
