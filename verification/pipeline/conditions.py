@@ -11,7 +11,6 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
@@ -39,6 +38,7 @@ from verification.pipeline.expressions import (
 )
 from verification.pipeline.job_failures import checks_results, context_after
 from verification.pipeline.job_runs import Condition, Decided, JobRun, both, job_runs, runner_labels
+from verification.pipeline.publishing import is_default_index
 from verification.pipeline.tasks import step_tasks, tasks_of
 from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause, possible_cause
@@ -79,7 +79,6 @@ _INDEX_OPTION = re.compile(
 _BRANCH = re.compile(r"refs/heads/|\bgithub\.ref_name\b")
 """A condition that compares the branch."""
 _INPUT = re.compile(r"\binputs[.\[]")
-_DEFAULT_INDEX = ("", "pypi", "main")
 
 
 _Part: TypeAlias = tuple[Task, tuple[str, ...]]
@@ -219,10 +218,7 @@ def _tasks(run: JobRun) -> frozenset[Task]:
 
 
 def _is_elsewhere(step: WorkflowStep, run: JobRun) -> bool:
-    """Return whether a step that publishes uses another index than the default one.
-
-    The default index accepts uploads on a host whose name begins with `upload.`.
-    """
+    """Return whether a step that publishes uses another index than the default one."""
     text = next((step.with_[name] for name in _INDEX_INPUTS if name in step.with_), "")
     if match := _INDEX_OPTION.search(step.run or ""):
         text = match[1]
@@ -230,8 +226,7 @@ def _is_elsewhere(step: WorkflowStep, run: JobRun) -> bool:
         index = fill(text, run.combination_contexts()[0])
     except UnknownValue:
         return False
-    host = urlsplit(index).hostname or ""
-    return not (index in _DEFAULT_INDEX or "$" in index or host.startswith("upload."))
+    return "$" not in index and not is_default_index(index)
 
 
 def _step_tasks(step: WorkflowStep, run: JobRun) -> frozenset[Task]:

@@ -77,7 +77,7 @@ def _by_action(running: RunningJob, step: WorkflowStep, context: Context) -> Pub
         running=running,
         step=step,
         action=PUBLISH_ACTION,
-        default_index=None if url is None else _is_default(url),
+        default_index=None if url is None else is_default_index(url),
         # A secret has no known value. It counts as a token that is set.
         by_identity=password == "",
         folder=None if folder is None else posixpath.normpath(folder),
@@ -107,7 +107,7 @@ def _by_commands(
             running=running,
             step=step,
             action="",
-            default_index=None if "$" in index else _is_default(index),
+            default_index=None if "$" in index else is_default_index(index),
             by_identity=identity,
             folder=_published_folder(words, step),
             skips_existing="--skip-existing" in words,
@@ -130,7 +130,7 @@ def _published_folder(words: tuple[str, ...], step: WorkflowStep) -> str | None:
     return folders.pop() if len(folders) == 1 and "$" not in "".join(names) else None
 
 
-def _is_default(index: str) -> bool:
+def is_default_index(index: str) -> bool:
     """Return whether the name or the address of an index is that of the default index.
 
     The default index accepts uploads on a host whose name begins with `upload.`.
