@@ -8,7 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import (
+    InvalidWheelFilename,
+    NormalizedName,
+    canonicalize_name,
+    parse_wheel_filename,
+)
 from packaging.version import InvalidVersion, Version
 
 from containers import wheelhouse
@@ -232,15 +237,24 @@ def _project_table(folder: Path) -> Mapping[str, Any] | None:
     return table if isinstance(table, dict) else None
 
 
+def _wheel(option: str, path: Path) -> tuple[NormalizedName, Version]:
+    """Return the package and the version in the name of a wheel of an option.
+
+    Raises:
+        WrongUse: it is not the name of a wheel.
+    """
+    try:
+        return parse_wheel_filename(path.name)[:2]
+    except InvalidWheelFilename as error:
+        raise WrongUse(f"{option}: {error}; rename or remove the file") from None
+
+
 def _project(table: Mapping[str, Any], wheels: Iterable[Path], root: Path) -> str:
     name = table.get("name")
     if isinstance(name, str):
         return canonicalize_name(name)
     for wheel in wheels:
-        try:
-            return parse_wheel_filename(wheel.name)[0]
-        except InvalidWheelFilename as error:
-            raise WrongUse(f"--wheels: {error}; rename or remove the file") from None
+        return _wheel("--wheels", wheel)[0]
     raise WrongUse(f"--repository {root}: the package has no name; name the wheels with --wheels")
 
 
@@ -254,10 +268,7 @@ def _version(options: CheckoutOptions, table: Mapping[str, Any], wheels: Iterabl
     if isinstance(static, str):
         return _checked(static, f"{options.root}: the version of [project]")
     for wheel in wheels:
-        try:
-            return str(parse_wheel_filename(wheel.name)[1])
-        except InvalidWheelFilename as error:
-            raise WrongUse(f"--wheels: {error}; rename or remove the file") from None
+        return str(_wheel("--wheels", wheel)[1])
     tag = options.tag or _newest_tag(options.root)
     match = _VERSION_IN_TAG.search(tag)
     if not match:
@@ -427,11 +438,7 @@ def _index_files(options: CheckoutOptions, project: str) -> tuple[Path, ...]:
     if not wheels:
         raise WrongUse(f"--index-files {folder}: it has no wheel; name a folder with wheels")
     for wheel in wheels:
-        try:
-            name = parse_wheel_filename(wheel.name)[0]
-        except InvalidWheelFilename as error:
-            raise WrongUse(f"--index-files: {error}; rename or remove the file") from None
-        if name == project:
+        if _wheel("--index-files", wheel)[0] == project:
             raise WrongUse(
                 f"--index-files {folder}: {wheel.name} is a wheel of the package itself; remove it"
             )
