@@ -1,7 +1,7 @@
 """Infer what the jobs of a workflow do for a release from their actions and commands.
 
 The steps of a composite action of the repository and the jobs of a called workflow count, if their
-files can be read. A command counts wherever it is in a script. Comments, here-documents and the
+files can be read. A command counts at each place of a script. Comments, here-documents and the
 arguments of `echo` do not count.
 """
 

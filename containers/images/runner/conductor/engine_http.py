@@ -34,7 +34,7 @@ class Refusal(Exception):
 
 @dataclass
 class EngineRequest:
-    """A request of act. `read_body` reads the part of the body that has not arrived."""
+    """A request of act. `read_body` reads the rest of the body."""
 
     method: str
     path: str
