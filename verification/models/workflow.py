@@ -215,10 +215,6 @@ class Workflow(Model):
             )
         return tuple(jobs)
 
-    def running_jobs_of(self, id: str) -> tuple[RunningJob, ...]:  # noqa: A002  (the workflow's key)
-        """Return the jobs that a run executes for one job of this file."""
-        return tuple(running for running in self.running_jobs if running.id == id)
-
     @property
     def files(self) -> tuple[Workflow, ...]:
         """This workflow and all workflows of the same repository that it calls."""
