@@ -12,9 +12,9 @@ from verification.pipeline import plan as plans
 from verification.pipeline import policy, publishers
 from verification.pipeline import repository_files as repositories
 from verification.pipeline.repository_files import WORKFLOW_FOLDER, Project
-from verification.pipeline.trials import Trial, Trials, trial_releases, validate_job
+from verification.pipeline.trials import Trial, Trials, trial_releases, version_check_job
 from verification.pipeline.wheel_transfer import wheels_folder
-from verification.session.validate_job import try_releases
+from verification.session.version_trials import try_releases
 from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +60,7 @@ def causes(
     """
     plan = PLANNED
     files = repositories.load(root, plan)
-    job, version = validate_job(files.workflow), files.project.written_version
+    job, version = version_check_job(files.workflow), files.project.written_version
     trials = _run_trials(job, files.project, version) if job and version else Trials()
     event = event or Event(ref=f"refs/tags/v{files.project.version}")
     return policy.check_files(files, plan, SUBJECT, trials, event=event, publishers=registered)

@@ -21,8 +21,8 @@ from verification.pipeline.contexts import (
     known_label,
     known_text,
 )
+from verification.pipeline.evaluated_jobs import EvaluatedJob
 from verification.pipeline.expressions import Context, with_env
-from verification.pipeline.job_runs import JobRun
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import Project
 from verification.pipeline.shell import commands, option
@@ -226,7 +226,9 @@ def check_built_wheels(
             yield not_evaluated(where, f"may build no wheel for {platform.tag}")
 
 
-def platforms_of(run: JobRun, number: int, subject: Subject, project: Project) -> frozenset[str]:
+def platforms_of(
+    run: EvaluatedJob, number: int, subject: Subject, project: Project
+) -> frozenset[str]:
     """Return the tags of the required platforms that a combination of a job may build.
 
     ``number`` is the number of the combination; the first is 0.

@@ -26,6 +26,14 @@ from verification.models.workflow import (
     WorkflowJob,
     WorkflowStep,
 )
+from verification.pipeline.evaluated_jobs import (
+    Condition,
+    Decided,
+    EvaluatedJob,
+    both,
+    evaluate_jobs,
+    runner_labels,
+)
 from verification.pipeline.expressions import (
     BadExpression,
     Context,
@@ -37,7 +45,6 @@ from verification.pipeline.expressions import (
     with_env,
 )
 from verification.pipeline.job_failures import checks_results, context_after
-from verification.pipeline.job_runs import Condition, Decided, JobRun, both, job_runs, runner_labels
 from verification.pipeline.publishing import is_default_index
 from verification.pipeline.tasks import step_tasks, tasks_of
 from verification.pipeline.triggers import decide
@@ -85,7 +92,7 @@ _Part: TypeAlias = tuple[Task, tuple[str, ...]]
 """A task of the whole release, or of one job, which the key names."""
 
 
-Built: TypeAlias = Callable[[JobRun, int], frozenset[str]]
+Built: TypeAlias = Callable[[EvaluatedJob, int], frozenset[str]]
 """The required platforms that a combination of a job may build, by its number."""
 _ONE_PLATFORM = frozenset(("",))
 """One platform of any name, which each build may build."""
@@ -94,7 +101,7 @@ _ONE_PLATFORM = frozenset(("",))
 class _Work(NamedTuple):
     """A step or a job with tasks."""
 
-    run: JobRun
+    run: EvaluatedJob
     tasks: frozenset[Task]
     decided: Decided
     is_elsewhere: bool
@@ -148,7 +155,7 @@ def _trigger_causes(
     file: Workflow, trigger: Trigger, event: Event, repository: str
 ) -> Iterator[Cause]:
     where = file.location(trigger.line)
-    runs = job_runs(file, event, repository)
+    runs = evaluate_jobs(file, event, repository)
     works = list(_works(runs))
     publishing = [
         work.decided for work in works if "publish" in work.tasks and not work.is_elsewhere
@@ -168,7 +175,7 @@ def _trigger_causes(
                 yield _not_evaluated(condition.where, text, condition.unknown)
 
 
-def _runs_foreign_code(runs: Iterable[JobRun]) -> bool:
+def _runs_foreign_code(runs: Iterable[EvaluatedJob]) -> bool:
     """Return whether a job of the release checks out the code of a pull request."""
     return any(
         _FOREIGN_CODE.search(text)
@@ -189,7 +196,7 @@ def check_conditions(
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
     """
-    runs = job_runs(workflow, event, repository)
+    runs = evaluate_jobs(workflow, event, repository)
     causes = [*_skipped(runs, event)]
     relevant = _relevant(runs)
     lost = _lost_platforms(relevant, built)
@@ -199,7 +206,7 @@ def check_conditions(
     yield from {(cause.name, cause.where, cause.message): cause for cause in causes}.values()
 
 
-def _relevant(runs: Iterable[JobRun]) -> list[JobRun]:
+def _relevant(runs: Iterable[EvaluatedJob]) -> list[EvaluatedJob]:
     """Return the jobs that run for the event and have a task, and the jobs before them."""
     running = [run for run in runs if run.decided.runs is not False]
     working = [run for run in running if _tasks(run)]
@@ -207,7 +214,7 @@ def _relevant(runs: Iterable[JobRun]) -> list[JobRun]:
     return [run for run in running if any(run.key[: len(key)] == key for key in needed)]
 
 
-def _tasks(run: JobRun) -> frozenset[Task]:
+def _tasks(run: EvaluatedJob) -> frozenset[Task]:
     """Return the tasks of a job, without uploads to another index than the default one."""
     tasks = set(tasks_of(run.job))
     if all(
@@ -217,7 +224,7 @@ def _tasks(run: JobRun) -> frozenset[Task]:
     return frozenset(tasks)
 
 
-def _is_elsewhere(step: WorkflowStep, run: JobRun) -> bool:
+def _is_elsewhere(step: WorkflowStep, run: EvaluatedJob) -> bool:
     """Return whether a step that publishes uses another index than the default one."""
     text = next((step.with_[name] for name in _INDEX_INPUTS if name in step.with_), "")
     if match := _INDEX_OPTION.search(step.run or ""):
@@ -229,11 +236,11 @@ def _is_elsewhere(step: WorkflowStep, run: JobRun) -> bool:
     return "$" not in index and not is_default_index(index)
 
 
-def _step_tasks(step: WorkflowStep, run: JobRun) -> frozenset[Task]:
+def _step_tasks(step: WorkflowStep, run: EvaluatedJob) -> frozenset[Task]:
     return step_tasks(step, run.job.env)
 
 
-def _works(runs: Iterable[JobRun]) -> Iterator[_Work]:
+def _works(runs: Iterable[EvaluatedJob]) -> Iterator[_Work]:
     """Yield each step with a task, and each job with a task that no step shows."""
     for run in runs:
         rest = tasks_of(run.job)
@@ -252,7 +259,7 @@ def skipping_input(workflow: Workflow, event: Event) -> str:
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
     """
-    decisions = _performers(list(_works(job_runs(workflow, event))), "publish")
+    decisions = _performers(list(_works(evaluate_jobs(workflow, event))), "publish")
     if any(decided.runs is not False for decided in decisions):
         return ""
     false = (condition.text for decided in decisions for condition in decided.because)
@@ -269,7 +276,7 @@ def _performers(works: Iterable[_Work], task: Task) -> list[Decided]:
     return default or [work.decided for work in performing]
 
 
-def _skipped(runs: tuple[JobRun, ...], event: Event) -> Iterator[Cause]:
+def _skipped(runs: tuple[EvaluatedJob, ...], event: Event) -> Iterator[Cause]:
     """Yield a cause for each condition that keeps a task of the release from running."""
     works = list(_works(runs))
     performed: dict[_Part, list[Decided]] = {
@@ -328,7 +335,7 @@ def _not_evaluated(where: str, text: str, unknown: str) -> Cause:
     return cause("not-evaluated", where, message, expression=text, unknown=unknown)
 
 
-def _runner_causes(run: JobRun) -> Iterator[Cause]:
+def _runner_causes(run: EvaluatedJob) -> Iterator[Cause]:
     """Yield a cause if the runner of a job is not known before the run."""
     try:
         for number, context in enumerate(run.combination_contexts()):
@@ -339,7 +346,7 @@ def _runner_causes(run: JobRun) -> Iterator[Cause]:
         raise BadWorkflow(f"{run.location().partition(' ')[0]}: `runs-on`: {error}") from None
 
 
-def _lost_platforms(runs: Iterable[JobRun], built: Built) -> frozenset[str]:
+def _lost_platforms(runs: Iterable[EvaluatedJob], built: Built) -> frozenset[str]:
     """Return the platforms without a wheel if each build fails whose failure is ignored."""
     lost, kept = set[str](), set[str]()
     for run in runs:
@@ -359,7 +366,7 @@ def _is_ignored(part: WorkflowJob | WorkflowStep, context: Context) -> bool:
         return False
 
 
-def _ignored(run: JobRun, built: Built, lost: frozenset[str]) -> Iterator[Cause]:
+def _ignored(run: EvaluatedJob, built: Built, lost: frozenset[str]) -> Iterator[Cause]:
     """Yield a cause for each failure of a job or a step that does not end the release."""
     contexts = run.combination_contexts()
     needed = [bool(built(run, number) & lost) for number in range(len(contexts))]
@@ -405,7 +412,7 @@ def _switch(text: str, context: Context) -> bool:
     return fill(text, context).strip().lower() == "true"
 
 
-def _after_failure(run: JobRun, runs: Iterable[JobRun]) -> Iterator[Cause]:
+def _after_failure(run: EvaluatedJob, runs: Iterable[EvaluatedJob]) -> Iterator[Cause]:
     """Yield a cause if a job or step publishes or makes the release page after a failure.
 
     The release can then be incomplete or wrong if the failed part builds or checks it.
@@ -428,7 +435,7 @@ def _after_failure(run: JobRun, runs: Iterable[JobRun]) -> Iterator[Cause]:
     yield from _steps_after_failure(run)
 
 
-def _steps_after_failure(run: JobRun) -> Iterator[Cause]:
+def _steps_after_failure(run: EvaluatedJob) -> Iterator[Cause]:
     failed = run.context.model_copy(update={"status": "failure"})
     earlier: frozenset[Task] = frozenset()
     for number, (step, decided) in enumerate(run.steps()):
@@ -442,7 +449,7 @@ def _steps_after_failure(run: JobRun) -> Iterator[Cause]:
         earlier |= work
 
 
-def _publishes_after(run: JobRun, condition: str, failed: str) -> bool:
+def _publishes_after(run: EvaluatedJob, condition: str, failed: str) -> bool:
     """Return whether a job runs and reaches its publishing step after a job before it failed."""
     context = context_after(run, failed)
     earlier = list(
@@ -452,12 +459,12 @@ def _publishes_after(run: JobRun, condition: str, failed: str) -> bool:
     return _is_true_after(condition, context) and not checks_results(earlier, known)
 
 
-def _can_fail(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
+def _can_fail(key: tuple[str, ...], runs: Iterable[EvaluatedJob]) -> bool:
     """Return whether a job, or a job of the workflow that it calls, can run."""
     return any(run.decided.runs is not False for run in runs if run.key[: len(key)] == key)
 
 
-def _is_checked(key: tuple[str, ...], runs: Iterable[JobRun]) -> bool:
+def _is_checked(key: tuple[str, ...], runs: Iterable[EvaluatedJob]) -> bool:
     """Return whether a job, or a job of the workflow that it calls, builds or checks."""
     return any(_tasks(run) & _CHECKED for run in runs if run.key[: len(key)] == key)
 
@@ -474,7 +481,7 @@ def check_interruption(workflow: Workflow, event: Event, repository: str = "") -
 
     GitHub keeps one running and one waiting run of a group, unless it has `queue: max`.
     """
-    runs = _relevant(job_runs(workflow, event, repository))
+    runs = _relevant(evaluate_jobs(workflow, event, repository))
     context = event_context(event, workflow, repository)
     yield from _group_causes(workflow, workflow.concurrency, context)
     for run in runs:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from verification.models.workflow import Event, RunningJob, Workflow, WorkflowJob
+from verification.pipeline.evaluated_jobs import EvaluatedJob, evaluate_jobs, runner_labels
 from verification.pipeline.expressions import BadExpression, Context, UnknownValue, fill
-from verification.pipeline.job_runs import JobRun, job_runs, runner_labels
 from verification.pipeline.tasks import job_key
 
-Runs: TypeAlias = tuple[JobRun, ...]
+Runs: TypeAlias = tuple[EvaluatedJob, ...]
 """The jobs of a run, with what is known of their values."""
 
 
@@ -29,7 +29,7 @@ def for_event(workflow: Workflow, event: Event, repository: str) -> tuple[Workfl
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
     """
-    runs = job_runs(workflow, event, repository)
+    runs = evaluate_jobs(workflow, event, repository)
     return _that_can_run(workflow, runs, ()), runs
 
 
@@ -45,7 +45,7 @@ def _that_can_run(workflow: Workflow, runs: Runs, callers: tuple[str, ...]) -> W
     return workflow.model_copy(update={"jobs": jobs, "called": called})
 
 
-def _job_that_can_run(job: WorkflowJob, runs: list[JobRun]) -> WorkflowJob:
+def _job_that_can_run(job: WorkflowJob, runs: list[EvaluatedJob]) -> WorkflowJob:
     """Return a job with the steps that can run in one of its runs."""
     can_run = {
         number

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.workflow import Event, Workflow, WorkflowInput
+from verification.pipeline.evaluated_jobs import evaluate_jobs
 from verification.pipeline.expressions import Context, UnknownValue, fill, with_env
-from verification.pipeline.job_runs import job_runs
 from verification.pipeline.shell import commands
 from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause
@@ -65,7 +65,7 @@ def _commands(
     workflow: Workflow, event: Event, repository: str
 ) -> Iterator[tuple[str, DispatchCommand]]:
     """Yield each dispatch in this repository that can run for the event, and its location."""
-    for run in job_runs(workflow, event, repository):
+    for run in evaluate_jobs(workflow, event, repository):
         context = run.combination_contexts()[0]
         for step, decided in run.steps():
             if decided.runs is False or run.decided.runs is False or step.run is None:

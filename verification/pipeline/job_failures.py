@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import JsonValue
 
 from verification.models.workflow import Workflow, WorkflowJob, WorkflowStep
+from verification.pipeline.evaluated_jobs import EvaluatedJob, in_order
 from verification.pipeline.expressions import (
     BadExpression,
     Context,
@@ -21,7 +22,6 @@ from verification.pipeline.expressions import (
     holds,
     with_env,
 )
-from verification.pipeline.job_runs import JobRun, in_order
 
 _ALLS_GREEN = "re-actors/alls-green"
 _RESULTS = re.compile(
@@ -36,7 +36,7 @@ _FAILS = re.compile(
 """A command that can end a script with a failure."""
 
 
-def context_after(run: JobRun, failed: str) -> Context:
+def context_after(run: EvaluatedJob, failed: str) -> Context:
     """Return the context of a job after the failure of a job before it, with the id ``failed``.
 
     The jobs between them run if their conditions hold.

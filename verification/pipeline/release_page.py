@@ -19,7 +19,7 @@ from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
 from verification.pipeline.tasks import jobs_with
-from verification.pipeline.trials import TrialRelease, Trials, validate_job
+from verification.pipeline.trials import TrialRelease, Trials, version_check_job
 from verification.pipeline.wheel_transfer import wheels_folder
 from verification.pipeline.workflow_causes import (
     cause,
@@ -93,7 +93,7 @@ def _of_trial(context: Context, release: TrialRelease) -> Context:
 
 def _with_outputs(context: Context, workflow: Workflow, outputs: Mapping[str, str]) -> Context:
     """Return a context with the outputs of the job that the trial ran."""
-    job = validate_job(workflow)
+    job = version_check_job(workflow)
     if job is None:
         return context
     needs = context.values.get("needs")

@@ -1,7 +1,7 @@
 """Try the job that checks the version on releases that it must accept or refuse.
 
 The rules do not interpret the script of the job. The session runs the script for each release, in
-a new folder with the files of this release (`verification.session.validate_job`).
+a new folder with the files of this release (`verification.session.version_trials`).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Trials(Model):
     """The reason why the suite cannot run the script; empty if it can."""
 
 
-def validate_job(workflow: Workflow | None) -> WorkflowJob | None:
+def version_check_job(workflow: Workflow | None) -> WorkflowJob | None:
     """Return the job that checks the version, if its scripts only read files; else None.
 
     The scripts run on this host, so a job that also installs, builds or publishes is not tried.
@@ -168,7 +168,7 @@ def check_trials(
 ) -> Iterator[Cause]:
     """Yield a cause for each release that the check of the version wrongly accepts or refuses."""
     project = files.project
-    job = validate_job(workflow)
+    job = version_check_job(workflow)
     if job is None:
         for running in jobs_with(workflow, "check-version")[:1]:
             where = step_location(running.workflow, running.job)

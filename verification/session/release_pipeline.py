@@ -42,12 +42,12 @@ from verification.pipeline.failures import is_tag_of
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
 from verification.pipeline.repository_files import RepositoryFiles
-from verification.pipeline.trials import Trials, trial_releases, validate_job
+from verification.pipeline.trials import Trials, trial_releases, version_check_job
 from verification.pipeline.triggers import decide
 from verification.session import workflow_linters
 from verification.session.checkout import Checkout, to_event
 from verification.session.live_index import check_live_publisher
-from verification.session.validate_job import try_releases
+from verification.session.version_trials import try_releases
 
 WITHOUT_BUILDS = ("runner", "forge")
 """The images of a run with existing wheels."""
@@ -292,7 +292,7 @@ def lint(root: Path, started: Iterable[StartedWorkflow]) -> workflow_linters.Lin
 
 def _trials(files: RepositoryFiles, plan: Plan, subject: Subject, event: Event) -> Trials:
     """Return the trials of the job that checks the version; none without such a job."""
-    job, version = validate_job(files.workflow), files.project.written_version
+    job, version = version_check_job(files.workflow), files.project.written_version
     if not job or not version:
         return Trials()
     tag = event.ref.removeprefix("refs/tags/")

@@ -11,7 +11,7 @@ from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load, parse
 from verification.pipeline.conditions import check_conditions, check_interruption, check_triggers
-from verification.pipeline.job_runs import JobRun
+from verification.pipeline.evaluated_jobs import EvaluatedJob
 
 TAG = Event(ref="refs/tags/v1.0")
 RELEASE = Event(name="release", type="published", ref="refs/tags/v1.0")
@@ -439,7 +439,7 @@ def test_ignored_failure_of_a_build_is_broken_if_a_platform_can_be_lost(
         build_steps=f'{BUILD[:-1]}, continue-on-error: "{value}"}}',
     )
 
-    def built(run: JobRun, number: int) -> frozenset[str]:
+    def built(run: EvaluatedJob, number: int) -> frozenset[str]:
         is_build = run.job.id == "build" and platforms[number]
         return frozenset((platforms[number],)) if is_build else frozenset()
 

@@ -9,9 +9,9 @@ from pydantic import JsonValue
 
 from verification.models.workflow import Event
 from verification.models.workflow_file import parse
+from verification.pipeline.evaluated_jobs import evaluate_jobs
 from verification.pipeline.expressions import Context, evaluate
 from verification.pipeline.job_failures import checks_results, context_after
-from verification.pipeline.job_runs import job_runs
 
 WORKFLOW = """
 on: push
@@ -32,7 +32,7 @@ ALLS_GREEN = "{uses: re-actors/alls-green@v1, with: {jobs: '${{ toJSON(needs) }}
 def after(failed: str, gate: str = "{run: a}") -> Context:
     """Return the context of the job `publish` after the failure of a job."""
     parsed = parse(WORKFLOW.replace("GATE", gate), Path("release.yml"))
-    (publish,) = (run for run in job_runs(parsed, Event()) if run.job.id == "publish")
+    (publish,) = (run for run in evaluate_jobs(parsed, Event()) if run.job.id == "publish")
     return context_after(publish, failed)
 
 
@@ -93,7 +93,7 @@ def test_job_that_does_not_check_this_failure_passes(gate: str) -> None:
 def test_result_of_a_job_with_an_unknown_condition_is_not_known() -> None:
     text = WORKFLOW.replace("if: always(), runs-on", "if: always() && vars.X, runs-on")
     parsed = parse(text.replace("GATE", "{run: a}"), Path("release.yml"))
-    (publish,) = (run for run in job_runs(parsed, Event()) if run.job.id == "publish")
+    (publish,) = (run for run in evaluate_jobs(parsed, Event()) if run.job.id == "publish")
 
     context = context_after(publish, "build")
 

@@ -15,7 +15,7 @@ from tests.helpers.release_workflow import (
 )
 from verification.models.workflow import Event
 from verification.models.workflow_file import parse
-from verification.pipeline.job_runs import job_runs
+from verification.pipeline.evaluated_jobs import evaluate_jobs
 from verification.pipeline.wheel_transfer import check_transfer
 
 # The change of the file, and the name of the only cause.
@@ -309,7 +309,7 @@ def test_unknown_action_may_upload_only_before_the_download(
 
 def order_causes(text: str, folder: Path) -> set[tuple[str, str]]:
     workflow = parse(text, folder / "release.yml")
-    runs = job_runs(workflow, Event(ref="refs/tags/v1.0"))
+    runs = evaluate_jobs(workflow, Event(ref="refs/tags/v1.0"))
     return {(cause.name, str(cause.severity)) for cause in check_transfer(workflow, runs)}
 
 

@@ -37,7 +37,7 @@ from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
 from verification.session import release_pipeline
 from verification.session.release_pipeline import PublishedRelease
-from verification.session.validate_job import try_releases
+from verification.session.version_trials import try_releases
 
 ENGINE = Engine(url="unix:///none", version="1", os="linux", origin="a test")
 RUN = Run(id="1", owner="a:b:c:d")
@@ -183,7 +183,7 @@ def test_files_of_this_repository_have_no_cause() -> None:
     assert examined(ROOT) == ()
 
 
-def test_validate_job_is_tried(tmp_path: Path) -> None:
+def test_version_check_is_tried(tmp_path: Path) -> None:
     root = repository(tmp_path, edited("sys.exit(1)", "sys.exit(0)"))
 
     assert {cause.name for cause in examined(root)} == {"validation-wrong"}

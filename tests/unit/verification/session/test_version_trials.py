@@ -8,7 +8,7 @@ from verification.models.workflow import WorkflowJob
 from verification.models.workflow_file import parse
 from verification.pipeline.repository_files import Project
 from verification.pipeline.trials import TrialRelease, Trials
-from verification.session.validate_job import try_releases
+from verification.session.version_trials import try_releases
 
 PROJECT = Project(text='version = "1.0"\n', version="1.0", build=(), skip=(), is_tested=True)
 RELEASE = TrialRelease(

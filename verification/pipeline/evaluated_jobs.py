@@ -58,7 +58,7 @@ class Decided(Model):
     """The conditions that are false or not known; empty if it runs."""
 
 
-class JobRun(Model):
+class EvaluatedJob(Model):
     """A job of a run, with the contexts of its expressions."""
 
     running: RunningJob
@@ -117,7 +117,9 @@ class JobRun(Model):
                 ]
 
 
-def job_runs(workflow: Workflow, event: Event, repository: str = "") -> tuple[JobRun, ...]:
+def evaluate_jobs(
+    workflow: Workflow, event: Event, repository: str = ""
+) -> tuple[EvaluatedJob, ...]:
     """Return the jobs of a run that an event starts, in an order in which they can run.
 
     The jobs of a called workflow replace the call, once for each combination of the matrix of the
@@ -127,7 +129,7 @@ def job_runs(workflow: Workflow, event: Event, repository: str = "") -> tuple[Jo
         BadWorkflow: a condition fails when it is evaluated.
     """
     context = event_context(event, workflow, repository)
-    return tuple(_job_runs(workflow, context, (), _Caller(Decided(runs=True), frozenset())))
+    return tuple(_evaluate_jobs(workflow, context, (), _Caller(Decided(runs=True), frozenset())))
 
 
 def known_combinations(job: WorkflowJob, context: Context) -> tuple[Combination, ...] | None:
@@ -181,9 +183,9 @@ class _Caller(NamedTuple):
     before: frozenset[tuple[str, ...]]
 
 
-def _job_runs(
+def _evaluate_jobs(
     workflow: Workflow, context: Context, callers: tuple[WorkflowJob, ...], caller: _Caller
-) -> Iterator[JobRun]:
+) -> Iterator[EvaluatedJob]:
     ids = tuple(job.id for job in callers)
     decisions: dict[str, Decided] = {}
     for job in in_order(workflow):
@@ -193,11 +195,11 @@ def _job_runs(
         decided = both(caller.decided, decision)
         before = caller.before.union((*ids, name) for name in workflow.jobs_before(job.id))
         running = RunningJob(job=job, workflow=workflow, callers=callers)
-        run = JobRun(running=running, decided=decided, context=known, before=before)
+        run = EvaluatedJob(running=running, decided=decided, context=known, before=before)
         if inner := workflow.called.get(job.id):
             for combination in run.combination_contexts():
                 called = _of_call(combination, job, inner)
-                yield from _job_runs(inner, called, (*callers, job), _Caller(decided, before))
+                yield from _evaluate_jobs(inner, called, (*callers, job), _Caller(decided, before))
         else:
             yield run
 

@@ -8,8 +8,13 @@ import pytest
 
 from verification.models.workflow import Event, Workflow
 from verification.models.workflow_file import parse
+from verification.pipeline.evaluated_jobs import (
+    EvaluatedJob,
+    evaluate_jobs,
+    known_combinations,
+    runner_labels,
+)
 from verification.pipeline.expressions import UnknownValue, evaluate
-from verification.pipeline.job_runs import JobRun, job_runs, known_combinations, runner_labels
 
 TAG = Event(ref="refs/tags/v1.0")
 
@@ -25,8 +30,8 @@ def workflow(*jobs: str) -> Workflow:
     return parse("on: push\njobs:\n" + "\n".join(texts), Path("demo.yml"))
 
 
-def runs(*jobs: str) -> dict[str, JobRun]:
-    return {run.job.id: run for run in job_runs(workflow(*jobs), TAG, "me/demo")}
+def runs(*jobs: str) -> dict[str, EvaluatedJob]:
+    return {run.job.id: run for run in evaluate_jobs(workflow(*jobs), TAG, "me/demo")}
 
 
 def decisions(*jobs: str) -> dict[str, bool | None]:
