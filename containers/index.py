@@ -215,7 +215,8 @@ class Index(ManagedContainer):
         trusted_publishing: TrustedPublishing | None = None,
     ) -> None:
         self.hosts = hosts
-        self.password = secrets.token_urlsafe(24)
+        self.password = f"pypi-{secrets.token_urlsafe(96)}"
+        """A token in the form of the live index. It is valid for the project of the contents."""
         trusted = trusted_publishing or TrustedPublishing()
         certificate = network.ca.issue_cert(*hosts.all())
         token = {

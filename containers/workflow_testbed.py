@@ -78,10 +78,19 @@ class StartingEvent(Model):
 
 
 class IndexSetup(Model):
-    """The trusted publishers of the index, at least one, and its files before the run."""
+    """The trusted publishers of the index, its files before the run, and the secrets for it."""
 
     publishers: tuple[TrustedPublisher, ...] = Field(min_length=1)
     files: tuple[Path, ...] = ()
+    token_secrets: frozenset[str] = frozenset()
+    """The secrets of the repository that get an upload token of this index."""
+    user_secrets: frozenset[str] = frozenset()
+    """The secrets of the repository that get the user name of a token."""
+
+    def secrets(self, token: str) -> dict[str, str]:
+        """Return the secrets with their values. ``token`` is an upload token of the index."""
+        users = dict.fromkeys(sorted(self.user_secrets), "__token__")
+        return users | dict.fromkeys(sorted(self.token_secrets), token)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +247,10 @@ def start(
             )
         )
         environment = forge_environment(
-            forge, network=network.name, ca_certificate=network.ca_certificate.decode()
+            forge,
+            network=network.name,
+            ca_certificate=network.ca_certificate.decode(),
+            secrets=setup.secrets(index.password),
         )
         runner = Runner(engine, run, repository, environment, workflow, decide)
         yield WorkflowTestbed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Protocol
 
 from pydantic import JsonValue
@@ -63,12 +64,14 @@ class RunnerEnvironment:
     """The address for requests of an identity token. Empty if no job can request one."""
     identity_token: str = ""
     """The bearer token for requests of an identity token."""
+    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """The other secrets of the repository, by their names in upper case."""
 
 
 def forge_environment(
-    forge: RunningForge, *, network: str, ca_certificate: str
+    forge: RunningForge, *, network: str, ca_certificate: str, secrets: Mapping[str, str] = {}
 ) -> RunnerEnvironment:
-    """Return the environment with this forge on a network.
+    """Return the environment with this forge on a network, and with secrets of the repository.
 
     The forge is started with the values of one run of the workflow. If a job belongs to another
     run, its registration contains the claims that differ, such as the tag or the attempt.
@@ -91,6 +94,7 @@ def forge_environment(
         token=variables["GITHUB_TOKEN"],
         identity_url=variables["ACTIONS_ID_TOKEN_REQUEST_URL"],
         identity_token=variables["ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
+        secrets=secrets,
     )
 
 

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -93,11 +93,13 @@ _STAND_INS = (
 
 Decide = Callable[[Workflow, Event], Decision]
 """Decides whether an event starts a workflow."""
-Evaluate = Callable[[str, Event, Combination], str]
-"""Returns a text with the values of its expressions. An expression without a known value stays."""
+
+Evaluate = Callable[[str, Workflow, RunningJob, Event, Combination | None], str]
+"""Returns a text of a job with the values of its expressions. The workflow is the started one, and
+the combination is that of the job, if it is known. A text without a known value stays."""
 
 
-def keep_expressions(text: str, _event: Event, _matrix: Combination) -> str:
+def keep_expressions(text: str, *_: object) -> str:
     """Return the text unchanged."""
     return text
 
@@ -112,7 +114,7 @@ class WorkflowFile(Model):
     seconds: int = TIME_LIMIT_SECONDS
     """The time limit of a run with all its jobs."""
     evaluate: Evaluate = keep_expressions
-    """Evaluates the labels of the runners."""
+    """Evaluates the labels of the runners and the environments of the jobs."""
     existing: tuple[Path, ...] | None = None
     """The wheels and the sdist that replace the builds; None if the jobs build."""
     replaced: tuple[ReplacedStep, ...] = ()
@@ -225,7 +227,9 @@ class Runner:
         job = running.job
         if not job.runs_on:
             return None  # the job calls a workflow
-        label = self.file.evaluate(_label(job, matrix), _event_of(event), matrix)
+        label = self.file.evaluate(
+            _label(job, matrix), self.workflow, running, _event_of(event), matrix
+        )
         if "${{" in label:
             return None
         runner = hosted_runner(label)
@@ -237,6 +241,28 @@ class Runner:
                 "and the suite has no other runner",
             )
         return runner
+
+    def with_environment(self, running: RunningJob, event: RunEvent) -> RunningJob:
+        """Return a job with the value of its environment.
+
+        Raises:
+            TestbedFailure: ``stand-in-limited``: the value is not known.
+        """
+        job = running.job
+        if "${{" not in (job.environment or ""):
+            return running
+        matrix = job.combinations[0] if len(job.combinations) == 1 and not job.matrix else None
+        environment = self.file.evaluate(
+            str(job.environment), self.workflow, running, _event_of(event), matrix
+        )
+        if "${{" in environment:
+            raise TestbedFailure(
+                "stand-in-limited",
+                running.workflow.location(job.line),
+                f"the environment of job {job.id} is {environment}, which only GitHub evaluates",
+            )
+        known = job.model_copy(update={"environment": environment or None})
+        return running.model_copy(update={"job": known})
 
     def push(self, tags: Sequence[str], *, annotated: bool = True) -> list[PipelineRun]:
         """Push ``tags`` at once. Return the run of each tag, in the same order.
@@ -429,7 +455,11 @@ class _Attempt:
             actions=self.runner.actions.uses,
             unsupported=(*self.log.unsupported, *network_limits(jobs)),
             replaced=self.runner.replaced,
-            stand_ins=(*_STAND_INS, *replacement_limits(self.runner.replaced)),
+            stand_ins=(
+                *_STAND_INS,
+                *replacement_limits(self.runner.replaced),
+                *_secret_limits(self.runner.environment.secrets),
+            ),
             seconds=seconds,
             act=self.act_version,
             log=tuple(self.log.other_lines),
@@ -494,7 +524,7 @@ class _Attempt:
         environment = self.runner.environment
         config = {
             "command": self._command(),
-            "environment": {"GITHUB_TOKEN": environment.token},
+            "environment": {"GITHUB_TOKEN": environment.token, **environment.secrets},
             "folder": folder,
             "labels": self._labels,
             "dns": ["127.0.0.1"],
@@ -546,6 +576,7 @@ class _Attempt:
             "--container-daemon-socket=-",
             f"--network={runner.environment.network}",
             "--secret=GITHUB_TOKEN",
+            *(f"--secret={name}" for name in runner.environment.secrets),
             *(f"--platform={label}={runner.image}" for label in sorted(labels)),
             *(f"--env={name}={value}" for name, value in variables.items()),
             *runner.actions.options,
@@ -591,6 +622,7 @@ class _Attempt:
         print_line(f"workflow {self.runner.workflow.name} for {self.event.ref_name}: job {job.id}")
         running = self._find_job(job.id, job.name)
         if environment.register:
+            running = self.runner.with_environment(running, self.event)
             started = StartedRun(
                 self.runner.workflow.name,
                 self.runner.file.path,
@@ -665,6 +697,14 @@ class _Attempt:
             for image in client.api.images(filters=self._filter):
                 with contextlib.suppress(docker.errors.APIError):
                     client.images.remove(image["Id"], force=True)
+
+
+def _secret_limits(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield (
+            f"the secret {name} has a value of this run, which the local index accepts; the real "
+            "value is not checked"
+        )
 
 
 def _image_id(engine: Engine, name: str) -> str | None:

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import select
 import subprocess
 import tempfile
 import zipfile
@@ -38,14 +39,21 @@ def programs(container_engine: Engine, run: Run) -> Iterator[Path]:
 
 
 class Actions:
-    """Runs node actions in one process, which loads their libraries once."""
+    """Runs node actions in one process, which loads their libraries once.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    ``seconds`` is the time limit of an action. An action that takes longer ends with the process.
+    """
+
+    def __init__(self, programs: Path, folder: Path, seconds: float = 60) -> None:
         self._programs = programs
         self._log = folder / "log"
+        self._seconds = seconds
+        self._start()
+
+    def _start(self) -> None:
         answers, in_server = os.pipe()
         self._answers = os.fdopen(answers)
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 (self._node, _SERVER, str(in_server)),
                 stdin=subprocess.PIPE,
@@ -63,7 +71,11 @@ class Actions:
     def run(
         self, action: str, folder: Path, environment: Mapping[str, str], *, alone: bool
     ) -> tuple[int, str]:
-        """Run an action in ``folder``. Return its exit code and its log."""
+        """Run an action in ``folder``. Return its exit code and its log.
+
+        Raises:
+            TimeoutExpired: it does not end within the time limit.
+        """
         main = str(self._programs / "actions" / action / "main.mjs")
         if alone:
             process = subprocess.run(
@@ -73,7 +85,7 @@ class Actions:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=60,
+                timeout=self._seconds,
                 check=False,
             )
             return process.returncode, process.stdout
@@ -81,6 +93,12 @@ class Actions:
         start = self._log.stat().st_size
         request = {"main": main, "cwd": str(folder), "env": dict(environment)}
         print(json.dumps(request), file=self._process.stdin, flush=True)
+        if not select.select([self._answers], [], [], self._seconds)[0]:
+            self._process.kill()
+            self._process.communicate()
+            self._answers.close()
+            self._start()
+            raise subprocess.TimeoutExpired(main, self._seconds)
         code = int(self._answers.readline())
         return code, self._log.read_bytes()[start:].decode()
 
@@ -89,6 +107,22 @@ class Actions:
         self._process.communicate(timeout=60)
         self._answers.close()
         assert self._process.returncode == 0, self._log.read_text("utf-8")
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_action_that_hangs_ends_at_its_time_limit(
+    programs: Path, tmp_path: Path, *, alone: bool
+) -> None:
+    scripts = {"hangs": "setInterval(() => {}, 1000); await new Promise(() => {})"}
+    for name, script in (scripts | {"ends": "console.log('x')"}).items():
+        folder = programs / "actions" / name
+        folder.mkdir(exist_ok=True)
+        (folder / "main.mjs").write_text(script, "utf-8")
+    actions = Actions(programs, tmp_path, seconds=2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        actions.run("hangs", tmp_path, {}, alone=alone)
+    assert actions.run("ends", tmp_path, {}, alone=False) == (0, "x\n")
+    actions.close()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.scenarios import cells, machines
 from verification.session import own_tests, replay_inputs
 from verification.session.prepare import Host, PreparedRun, open_host, start_testbed
+from verification.session.release_pipeline import registrations_of
 from verification.session.session import Session
 from verification.subjects import subject as subjects
 from verification.wheel.release_inspection import top_level_names
@@ -263,7 +264,10 @@ class Replay:
         self.differences += recorded.differences
         with step("index: starting the index and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
-            running_testbed = start_testbed(stack, network, index, release, self.subject)
+            registered = registrations_of(None, self.subject)
+            running_testbed = start_testbed(
+                stack, network, index, release, self.subject, registered
+            )
         prepared = PreparedRun(
             testbed=running_testbed,
             release=release,

@@ -52,6 +52,8 @@ ARGUMENTS: dict[str, tuple[int, int]] = {
 
 _MAX_DEPTH = 50
 """The largest depth of nested parts of an expression."""
+_MAX_OPERATORS = 200
+"""The largest number of operators in a chain, such as `a || b || c`."""
 _TOKEN = re.compile(
     r"""\s*(?:
         (?P<string>'(?:[^']|'')*')
@@ -205,7 +207,7 @@ def number(text: str) -> float:
         return 0.0
     if re.fullmatch(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text, re.ASCII):
         return float(text)
-    if re.fullmatch(r"0x[0-9a-fA-F]+|0o[0-7]+", text):
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}|0o[0-7]{1,22}", text):
         return float(int(text, 0))
     return {"Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}.get(text, math.nan)
 
@@ -244,9 +246,13 @@ class _Parser:
         if level == len(_LEVELS):
             return self._operand()
         left = self.operation(level + 1)
+        count = 0
         while self._kind == "sign" and self.next in _LEVELS[level]:
             operator = self._take()
             left = Operation(operator, left, self.operation(level + 1))
+            count += 1
+            if count > _MAX_OPERATORS:
+                raise self.bad(f"has a chain of more than {_MAX_OPERATORS} operators")
         return left
 
     def _operand(self) -> Node:

@@ -157,6 +157,8 @@ class WorkflowJob(Model):
     uses: str | None
     with_: Mapping[str, str]
     """The inputs for the workflow that it calls."""
+    secrets: Mapping[str, str] | None = {}
+    """The secrets for the workflow that it calls; None if it gets all (`inherit`)."""
     steps: tuple[WorkflowStep, ...]
     line: int
 

@@ -412,9 +412,15 @@ class _Reader:
             containers=self._images(table, where),
             uses=uses,
             with_=self._inputs(table.get("with"), f"`with` of {where}"),
+            secrets=self._secrets(table.get("secrets"), where),
             steps=self._steps(table.get("steps"), where),
             line=line,
         )
+
+    def _secrets(self, node: yaml.Node | None, where: str) -> dict[str, str] | None:
+        if isinstance(node, yaml.ScalarNode) and node.value == "inherit":
+            return None
+        return self._texts(node, f"`secrets` of {where}")
 
     def _permissions(self, node: yaml.Node) -> dict[str, str]:
         if isinstance(node, yaml.ScalarNode):

@@ -14,6 +14,7 @@ from verification.models.action import ActionDefinition, ActionVersions, StepInp
 from verification.models.cause import Cause
 from verification.models.pipeline import ActionUse
 from verification.models.workflow import Workflow, WorkflowStep
+from verification.pipeline.tasks import similar_action
 from verification.pipeline.workflow_causes import cause, step_location
 
 _STAND_INS = Path(__file__).parents[2] / "containers" / "images" / "runner" / "actions"
@@ -58,6 +59,19 @@ def check_inputs(workflow: Workflow) -> Iterator[Cause]:
                 where = step_location(workflow, job, step)
                 for name, similar in inputs_of(step).unknown.items():
                     yield _unknown_input(where, step.action, name, similar)
+
+
+def check_names(workflow: Workflow) -> Iterator[Cause]:
+    """Yield a cause for each action whose name is similar to that of a known action of its owner.
+
+    GitHub does not find a misspelled action, and the job fails.
+    """
+    for job in workflow.jobs.values():
+        for step in job.steps:
+            if step.action and (similar := similar_action(step.action)):
+                message = f"uses {step.action}, which is similar to {similar}"
+                where = step_location(workflow, job, step)
+                yield cause("similar-action", where, message, action=step.action, similar=similar)
 
 
 def check_real_inputs(uses: Iterable[ActionUse]) -> Iterator[Cause]:

@@ -45,7 +45,7 @@ from verification.pipeline.expressions import (
     with_env,
 )
 from verification.pipeline.job_failures import checks_results, context_after
-from verification.pipeline.publishing import is_default_index
+from verification.pipeline.publishing import uses_default_index
 from verification.pipeline.tasks import step_tasks, tasks_of
 from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause, possible_cause
@@ -79,10 +79,6 @@ _FOREIGN_CODE = re.compile(
 _TRANSFERS = ("actions/checkout", "actions/download-artifact", "actions/upload-artifact")
 _PUBLISHING: frozenset[Task] = frozenset(("create-release", "publish"))
 _OTHER_TAG = "refs/tags/not-a-version"
-_INDEX_INPUTS = ("repository-url", "repository_url")
-_INDEX_OPTION = re.compile(
-    r"(?:--(?:repository(?:-url)?|publish-url|index|repo)|\s-r)[\s=]+[\"']?([^\s\"']+)"
-)
 _BRANCH = re.compile(r"refs/heads/|\bgithub\.ref_name\b")
 """A condition that compares the branch."""
 _INPUT = re.compile(r"\binputs[.\[]")
@@ -226,14 +222,8 @@ def _tasks(run: EvaluatedJob) -> frozenset[Task]:
 
 def _is_elsewhere(step: WorkflowStep, run: EvaluatedJob) -> bool:
     """Return whether a step that publishes uses another index than the default one."""
-    text = next((step.with_[name] for name in _INDEX_INPUTS if name in step.with_), "")
-    if match := _INDEX_OPTION.search(step.run or ""):
-        text = match[1]
-    try:
-        index = fill(text, run.combination_contexts()[0])
-    except UnknownValue:
-        return False
-    return "$" not in index and not is_default_index(index)
+    context = with_env(run.combination_contexts()[0], step.env)
+    return uses_default_index(run.running, step, context) is False
 
 
 def _step_tasks(step: WorkflowStep, run: EvaluatedJob) -> frozenset[Task]:
@@ -480,6 +470,9 @@ def check_interruption(workflow: Workflow, event: Event, repository: str = "") -
     """Yield a cause for each concurrency group in which a later release ends this one.
 
     GitHub keeps one running and one waiting run of a group, unless it has `queue: max`.
+
+    Raises:
+        BadWorkflow: a condition or a group fails when it is evaluated.
     """
     runs = _relevant(evaluate_jobs(workflow, event, repository))
     context = event_context(event, workflow, repository)
@@ -509,6 +502,8 @@ def _group_causes(
         yield cause("release-interrupted", where, message, group=group.group)
     except UnknownValue as error:
         yield _not_evaluated(where, f"concurrency: {group.group}", error.name)
+    except BadExpression as error:
+        raise BadWorkflow(f"{where}: `concurrency`: {error}") from None
 
 
 def _of_release(context: Context, name: str) -> Context:

@@ -5,20 +5,31 @@ The options are those of the documentation of `gh` ("gh workflow run").
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from verification.models.base import Model
 from verification.models.cause import Cause
-from verification.models.workflow import Event, Workflow, WorkflowInput
+from verification.models.workflow import BadWorkflow, Event, Workflow, WorkflowInput
+from verification.pipeline.contexts import known_text
 from verification.pipeline.evaluated_jobs import evaluate_jobs
 from verification.pipeline.expressions import Context, UnknownValue, fill, with_env
 from verification.pipeline.shell import commands
+from verification.pipeline.tasks import step_tasks
 from verification.pipeline.triggers import decide
 from verification.pipeline.workflow_causes import cause
 
 _FIELDS = frozenset(("-f", "--raw-field", "-F", "--field"))
 _REPOSITORY = frozenset(("-R", "--repo"))
-_WITH_VALUE = _FIELDS | _REPOSITORY | {"-r", "--ref"}
+_REF = frozenset(("-r", "--ref"))
+_WITH_VALUE = _FIELDS | _REPOSITORY | _REF
+_DEFAULT_BRANCH = "refs/heads/main"
+_VERSION_TAG = re.compile(r"[\w.+/@-]*\d+\.\d[\w.+-]*")
+"""A ref that a dispatch names in the form of a version. Another one is a branch."""
+_TAG_INPUTS = ("tag_name", "tag", "automatic_release_tag")
+"""The inputs with which the actions for releases get the tag."""
 _THIS_REPOSITORY = frozenset(("", "$GITHUB_REPOSITORY", "${GITHUB_REPOSITORY}"))
 
 
@@ -29,7 +40,69 @@ class DispatchCommand(Model):
     """The name of the file or of the workflow."""
     repository: str
     """The repository; empty for that of the job."""
+    ref: str
+    """The branch or tag; empty for the default branch."""
     inputs: Mapping[str, str]
+
+
+class ChainedWorkflow(NamedTuple):
+    """A workflow that the event or a job of the release starts."""
+
+    name: str
+    """The name of its file."""
+    event: Event
+    workflow: Workflow | None
+    """None if it cannot be read."""
+
+
+def workflow_chain(
+    name: str,
+    event: Event,
+    read: Callable[[str], Workflow | None],
+    *,
+    repository: str = "",
+    tag: str = "",
+) -> tuple[ChainedWorkflow, ...]:
+    """Return the workflow that the event starts, and each that a job dispatches with `gh`.
+
+    ``name`` is its file, and ``read`` reads the file of a workflow. ``tag`` is the tag of the
+    release if no workflow names another one.
+    """
+    pending, started = [(name, event)], dict[str, ChainedWorkflow]()
+    while pending:
+        name, event = pending.pop(0)
+        if name in started:
+            continue
+        workflow = read(name)
+        started[name] = ChainedWorkflow(name, event, workflow)
+        if workflow:
+            with contextlib.suppress(BadWorkflow):  # the examination of the file reports it
+                tag = _named_tag(workflow, event, repository) or tag
+                pending += dispatched_events(workflow, event, repository, tag)
+    return tuple(started.values())
+
+
+def _named_tag(workflow: Workflow, event: Event, repository: str) -> str:
+    """Return the tag of the release page that a workflow creates; empty if it is not known.
+
+    Raises:
+        BadWorkflow: a condition fails when it is evaluated.
+    """
+    for run in evaluate_jobs(workflow, event, repository):
+        context = run.combination_contexts()[0]
+        for step in run.job.steps if run.decided.runs else ():
+            if "create-release" not in step_tasks(step):
+                continue
+            names = [step.with_[name] for name in _TAG_INPUTS if name in step.with_]
+            script = _filled(step.run or "", with_env(context, step.env))
+            for words in commands(script, step.shell):
+                if words[:3] == ("gh", "release", "create"):
+                    names += [word for word in words[3:4] if not word.startswith("-")]
+            for name in names:
+                text = known_text(name, with_env(context, step.env))
+                if text and "$" not in text:
+                    return text.removeprefix("refs/tags/")
+    return ""
 
 
 def dispatched_events(
@@ -37,7 +110,8 @@ def dispatched_events(
 ) -> Iterator[tuple[str, Event]]:
     """Yield the file and the event of each dispatch that starts another workflow.
 
-    A value that only a run gives counts as ``tag``, the tag of the release.
+    A value that only a run gives counts as ``tag``, the tag of the release. Without a ref, GitHub
+    uses the default branch.
 
     Raises:
         BadWorkflow: a condition fails when it is evaluated.
@@ -47,7 +121,19 @@ def dispatched_events(
         name = dispatch.name.rpartition("/")[2]
         if name in files and not _fault(workflow, dispatch):
             inputs = {key: tag if "$" in value else value for key, value in dispatch.inputs.items()}
-            yield name, Event(name="workflow_dispatch", ref=f"refs/tags/{tag}", inputs=inputs)
+            ref = _full_ref(dispatch.ref, tag)
+            yield name, Event(name="workflow_dispatch", ref=ref, inputs=inputs, by_workflow=True)
+
+
+def _full_ref(ref: str, tag: str) -> str:
+    if not ref:
+        return _DEFAULT_BRANCH
+    if "$" in ref:
+        return f"refs/tags/{tag}"
+    if ref.startswith("refs/"):
+        return ref
+    is_tag = ref == tag or _VERSION_TAG.fullmatch(ref)
+    return f"refs/tags/{ref}" if is_tag else f"refs/heads/{ref}"
 
 
 def check_dispatches(workflow: Workflow, event: Event, repository: str = "") -> Iterator[Cause]:
@@ -102,9 +188,11 @@ def _dispatch(words: tuple[str, ...]) -> DispatchCommand:
             names.append(word)
     fields = [text.partition("=") for option in _FIELDS for text in values.get(option, [])]
     repositories = [text for option in _REPOSITORY for text in values.get(option, [])]
+    refs = [text for option in _REF for text in values.get(option, [])]
     return DispatchCommand(
         name=names[0] if names else "$",
         repository=repositories[-1] if repositories else "",
+        ref=refs[-1] if refs else "",
         inputs={name: value for name, _, value in fields},
     )
 

@@ -22,6 +22,7 @@ from verification.models.expression_syntax import (
     Node,
     Not,
     Operation,
+    number,
 )
 from verification.pipeline.expression_values import (
     Array,
@@ -44,7 +45,7 @@ from verification.pipeline.expression_values import (
 
 Status = OneOf["success", "failure", "cancelled", "skipped"]
 """With `skipped`, none of the functions `success`, `failure` and `cancelled` is true."""
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)\}|[{}]")
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([0-9]+)\}|[{}]")
 
 
 class Evaluation:
@@ -142,7 +143,7 @@ def _format(template: Known, *arguments: Known) -> str:
     def piece(match: re.Match[str]) -> str:
         if match[0] in ("{{", "}}"):
             return match[0][0]
-        if match[1] is None or int(match[1]) >= len(arguments):
+        if match[1] is None or number(match[1]) >= len(arguments):
             raise BadExpression(f"format: {match[0]!r} in {text_of(template)!r} has no argument")
         return text_of(arguments[int(match[1])])
 

@@ -100,8 +100,10 @@ def from_json(value: JsonValue, name: str = "", unknown: frozenset[str] = frozen
             return Array(tuple(from_json(item, f"{name}.*", unknown) for item in value))
         case bool() | None | str():
             return value
-        case int() | float():
-            return float(value)
+        case float():
+            return value
+        case int():
+            return number(str(value))  # `float` refuses an integer of more than 308 digits
 
 
 def to_json(value: Value) -> JsonValue:

@@ -19,6 +19,7 @@ from verification.models.expression_syntax import (
     Call,
     Operation,
     nodes,
+    number,
     pieces,
     tree_of,
 )
@@ -238,7 +239,7 @@ def _typed(kind: str, text: str) -> JsonValue:
         case "boolean":
             return text.strip().lower() == "true"
         case "number":
-            return float(text) if text else 0
+            return number(text)
         case _:
             return text
 

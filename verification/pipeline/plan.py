@@ -6,7 +6,7 @@ workflow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,8 +14,8 @@ import pydantic
 from pydantic import Field
 
 from verification.models.base import Model, read_toml
-from verification.models.workflow import Workflow
-from verification.pipeline.tasks import jobs_with
+from verification.models.workflow import Task, Workflow
+from verification.pipeline.tasks import tasks_of
 
 RunFact = Literal[
     "trigger", "jobs", "settings", "build", "version", "validation", "release", "upload"
@@ -74,35 +74,42 @@ def load(path: Path) -> Plan:
     return read_toml(Plan, path)
 
 
-def for_workflow(workflow: Workflow, package_dir: str, *, version_from_tag: bool = False) -> Plan:
-    """Return the default plan of a workflow. It has a claim for each task of the workflow.
+def for_workflows(
+    workflows: Sequence[Workflow], package_dir: str, *, version_from_tag: bool = False
+) -> Plan:
+    """Return the default plan of a release. It has a claim for each task of its workflows.
 
+    The event starts the first workflow; jobs of the release dispatch the others.
     ``version_from_tag`` is true if the build reads the version of the package from the tag.
     """
-    claims = tuple(_claims(workflow, version_from_tag=version_from_tag))
-    path = f".github/workflows/{workflow.path.name}"
     file = PlannedClaim(
         refuted_by=frozenset({"workflow-invalid", "workflow-not-triggered", "job-skipped"}),
         shown_by="jobs",
     )
     return Plan(
-        workflow=workflow.path.name, package_dir=package_dir, claims=claims, files={path: file}
+        workflow=workflows[0].path.name,
+        package_dir=package_dir,
+        claims=tuple(_claims(workflows, version_from_tag=version_from_tag)),
+        files={f".github/workflows/{workflow.path.name}": file for workflow in workflows},
     )
 
 
-def _claims(workflow: Workflow, *, version_from_tag: bool) -> Iterator[PlannedClaim]:
+def _claims(workflows: Sequence[Workflow], *, version_from_tag: bool) -> Iterator[PlannedClaim]:
+    tasks = frozenset[Task]().union(
+        *(tasks_of(running.job) for workflow in workflows for running in workflow.running_jobs)
+    )
     yield PlannedClaim(
-        title=f"The release event starts {workflow.path.name}",
+        title=f"The release event starts {workflows[0].path.name}",
         refuted_by=frozenset({"workflow-not-triggered", "workflow-invalid"}),
         shown_by="trigger",
     )
-    if jobs_with(workflow, "build"):
+    if "build" in tasks:
         yield PlannedClaim(
             title="The workflow builds the files of the release from the released source",
             refuted_by=frozenset({"build-failed", "wrong-source", "incomplete-release"}),
             shown_by="build",
         )
-    if jobs_with(workflow, "check-version"):
+    if "check-version" in tasks:
         yield PlannedClaim(
             title="The workflow compares the version of the package with the tag",
             refuted_by=frozenset({"version-mismatch", "validation-wrong"}),
@@ -114,13 +121,13 @@ def _claims(workflow: Workflow, *, version_from_tag: bool) -> Iterator[PlannedCl
             refuted_by=frozenset({"version-mismatch"}),
             shown_by="build",
         )
-    if jobs_with(workflow, "create-release"):
+    if "create-release" in tasks:
         yield PlannedClaim(
             title="The workflow creates the release page",
             refuted_by=frozenset({"release-missing", "hash-mismatch"}),
             shown_by="release",
         )
-    if jobs_with(workflow, "publish"):
+    if "publish" in tasks:
         yield PlannedClaim(
             title="The workflow publishes the files to the package index",
             refuted_by=frozenset(

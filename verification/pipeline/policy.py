@@ -11,7 +11,7 @@ from verification.models.cause import Cause, sorted_causes
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.workflow import BadWorkflow, Event, Workflow
-from verification.pipeline.action_inputs import check_inputs
+from verification.pipeline.action_inputs import check_inputs, check_names
 from verification.pipeline.action_pins import check_installs
 from verification.pipeline.built_wheels import (
     check_built_wheels,
@@ -90,6 +90,7 @@ def _causes_of_files(workflow: Workflow) -> list[Cause]:
     for file in workflow.files:
         causes += [
             *check_inputs(file),
+            *check_names(file),
             *check_installs(file),
         ]
     return causes

@@ -13,7 +13,7 @@ from verification.pipeline.action_inputs import inputs_of
 from verification.pipeline.contexts import Runs, job_contexts, known_text
 from verification.pipeline.expressions import Context, with_env
 from verification.pipeline.shell import commands, option
-from verification.pipeline.tasks import all_steps, command_task
+from verification.pipeline.tasks import all_steps, command_task, step_tasks
 
 PUBLISH_ACTION = "pypa/gh-action-pypi-publish"
 _TOKEN_NAME = re.compile(
@@ -24,6 +24,16 @@ _TOKEN_OPTIONS = ("-p", "--password", "-t", "--token", "-a", "--auth", "-u", "--
 _INDEX_OPTIONS = (
     *("-r", "--repository", "--repo", "--repository-url", "--publish-url", "--index"),
 )
+_INDEX_INPUTS = ("repository-url", "repository_url")
+_INDEX_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "twine": ("TWINE_REPOSITORY_URL", "TWINE_REPOSITORY"),
+    "uv": ("UV_PUBLISH_URL", "UV_PUBLISH_INDEX"),
+    "hatch": ("HATCH_INDEX_REPO",),
+    "flit": ("FLIT_INDEX_URL",),
+    "maturin": ("MATURIN_REPOSITORY_URL", "MATURIN_REPOSITORY"),
+    "pdm": ("PDM_PUBLISH_REPO",),
+}
+"""The variables with which a program gets its index, from the documentation of the programs."""
 _DEFAULT_NAMES = ("", "pypi", "main")
 _IDENTITY_PROGRAMS = ("uv",)
 """Programs that exchange the identity token of the job if they get no upload token."""
@@ -63,13 +73,13 @@ def publications(workflow: Workflow, runs: Runs) -> tuple[Publication, ...]:
             if step.action == PUBLISH_ACTION:
                 publications_of_jobs.append(_by_action(running, step, with_env(known, step.env)))
             elif step.run is not None:
-                publications_of_jobs += _by_commands(running, step, env)
+                context = with_env(known, step.env)
+                publications_of_jobs += _by_commands(running, step, env, context)
     return tuple(publications_of_jobs)
 
 
 def _by_action(running: RunningJob, step: WorkflowStep, context: Context) -> Publication:
     inputs = inputs_of(step)
-    url = known_text(inputs.get("repository-url"), context)
     password = known_text(inputs.get("password"), context)
     folder = known_text(inputs.get("packages-dir"), context)
     attestations = known_text(inputs.switch("attestations"), context)
@@ -77,7 +87,7 @@ def _by_action(running: RunningJob, step: WorkflowStep, context: Context) -> Pub
         running=running,
         step=step,
         action=PUBLISH_ACTION,
-        default_index=None if url is None else is_default_index(url),
+        default_index=uses_default_index(running, step, context),
         # A secret has no known value. It counts as a token that is set.
         by_identity=password == "",
         folder=None if folder is None else posixpath.normpath(folder),
@@ -87,13 +97,10 @@ def _by_action(running: RunningJob, step: WorkflowStep, context: Context) -> Pub
 
 
 def _by_commands(
-    running: RunningJob, step: WorkflowStep, env: Mapping[str, str]
+    running: RunningJob, step: WorkflowStep, env: Mapping[str, str], context: Context
 ) -> Iterator[Publication]:
     script = step.run or ""
-    for words in commands(script, step.shell):
-        if command_task(words) != "publish":
-            continue
-        index = option(words, *_INDEX_OPTIONS)
+    for words in _publishing_commands(step, context):
         has_token = any(map(is_credential, env)) or any(
             word.partition("=")[0] in _TOKEN_OPTIONS for word in words
         )
@@ -107,11 +114,52 @@ def _by_commands(
             running=running,
             step=step,
             action="",
-            default_index=None if "$" in index else is_default_index(index),
+            default_index=_is_default(_index_of(words, env), context),
             by_identity=identity,
             folder=_published_folder(words, step),
             skips_existing="--skip-existing" in words,
         )
+
+
+def _publishing_commands(step: WorkflowStep, context: Context) -> Iterator[tuple[str, ...]]:
+    """Yield the commands of a script that publish. Known values replace its expressions."""
+    script = known_text(step.run or "", context) or step.run or ""
+    return (w for w in commands(script, step.shell) if command_task(w) == "publish")
+
+
+def uses_default_index(running: RunningJob, step: WorkflowStep, context: Context) -> bool | None:
+    """Return whether a step that publishes uses the default index; None if this is not known.
+
+    A step with several uploads uses it if one of them does.
+    """
+    env = {**running.workflow.env, **running.job.env, **step.env}
+    if step.steps:
+        inner = (part for part in step.steps if "publish" in step_tasks(part))
+        uses = [uses_default_index(running, part, context) for part in inner]
+    elif step.run is not None:
+        publishing = _publishing_commands(step, context)
+        uses = [_is_default(_index_of(words, env), context) for words in publishing]
+    else:
+        urls = (text for name, text in step.with_.items() if name.lower() in _INDEX_INPUTS)
+        words = tuple(step.with_.get("args", "").split())
+        uses = [_is_default(next(urls, _index_of(words, env)), context)]
+    return next((use for use in (True, None) if use in uses), not uses)
+
+
+def _index_of(words: tuple[str, ...], env: Mapping[str, str]) -> str:
+    """Return the name or the address of the index of a command; empty if it names none.
+
+    An option counts more than a variable.
+    """
+    if index := option(words, *_INDEX_OPTIONS):
+        return index
+    names = _INDEX_VARIABLES.get(words[0], ()) if words else ()
+    return next((env[name] for name in names if env.get(name)), "")
+
+
+def _is_default(index: str, context: Context) -> bool | None:
+    text = known_text(index, context)
+    return None if text is None or "$" in text else is_default_index(text)
 
 
 def _published_folder(words: tuple[str, ...], step: WorkflowStep) -> str | None:

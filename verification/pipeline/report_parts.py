@@ -99,7 +99,7 @@ def is_identity_exchanged(evidence: PipelineEvidence) -> bool:
 
 def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> PipelinePart:
     """Return the report's part about the release workflow. A separate file has the logs."""
-    run, index = result.evidence.run, result.evidence.index
+    runs, run, index = result.evidence.runs, result.evidence.run, result.evidence.index
     claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
     return PipelinePart(
         tag=run.event.tag,
@@ -125,13 +125,20 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             for link in plan.links
         ),
         proved=tuple(_pipeline_evidence(result.evidence)),
-        not_provable=(*_pipeline_limits(run), *_signing_limit(result.evidence)),
-        jobs=tuple(map(_job, run.jobs)),
-        side_by_side=ran_side_by_side(
-            run, _jobs_for(result, "create-release"), _jobs_for(result, "publish")
+        not_provable=tuple(
+            dict.fromkeys(
+                (
+                    *(limit for run in runs for limit in _pipeline_limits(run)),
+                    *_signing_limit(result.evidence),
+                )
+            )
         ),
-        wheels=run.wheels,
-        merged=run.artifacts,
+        jobs=tuple(_job(job) for run in runs for job in run.jobs),
+        side_by_side=ran_side_by_side(
+            run, _jobs_for(result, "create-release", run), _jobs_for(result, "publish", run)
+        ),
+        wheels=tuple(wheel for run in runs for wheel in run.wheels),
+        merged=tuple(artifact for run in runs for artifact in run.artifacts),
         releases=tuple(
             ReleasePage(
                 tag=release.tag,
@@ -146,7 +153,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
         ),
         index=index.files,
         unsigned=_unsigned(result.evidence),
-        actions=run.actions,
+        actions=tuple(action for run in runs for action in run.actions),
         stand_ins=run.stand_ins,
         act=run.act,
         linters=result.linters,
@@ -155,9 +162,19 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
 
 def _pipeline_evidence(evidence: PipelineEvidence) -> Iterator[str]:
     """Yield the event, the jobs with their times, the digests of all files, and the uploads."""
-    run, event = evidence.run, evidence.run.event
+    for run in evidence.runs:
+        yield from _run_evidence(run, run.workflow or evidence.workflow)
+    for release in evidence.releases:
+        assets = ", ".join(_digest(asset.name, asset.sha256) for asset in release.assets)
+        yield f"release page {release.tag}: {assets or 'no file'}"
+    for name in _uploaded(evidence):
+        yield f"uploaded to the index: {_digest(name, evidence.index.files.get(name, ''))}"
+
+
+def _run_evidence(run: PipelineRun, workflow: str) -> Iterator[str]:
+    event = run.event
     yield (f"event: {event.title}, commit {event.sha[:12]} ({event.source}): {run.decision}")
-    yield f"workflow: {evidence.workflow} ended with {run.result} after {run.seconds:.1f} s"
+    yield f"workflow: {workflow} ended with {run.result} after {run.seconds:.1f} s"
     for action in _real_actions(run):
         yield f"real action for {action.uses}: {action.identity}{_tag_of(action)}"
     for job in run.jobs:
@@ -168,11 +185,6 @@ def _pipeline_evidence(evidence: PipelineEvidence) -> Iterator[str]:
     for artifact in run.artifacts:
         files = ", ".join(_digest(*file) for file in artifact.files.items())
         yield f"artifact {artifact.name}: {files or 'no file'}"
-    for release in evidence.releases:
-        assets = ", ".join(_digest(asset.name, asset.sha256) for asset in release.assets)
-        yield f"release page {release.tag}: {assets or 'no file'}"
-    for name in _uploaded(evidence):
-        yield f"uploaded to the index: {_digest(name, evidence.index.files.get(name, ''))}"
 
 
 def _span(job: JobRun) -> str:
@@ -314,15 +326,17 @@ def _trigger(result: PipelineResult) -> str:
 
 
 def _executed(result: PipelineResult) -> str:
-    names = ", ".join(dict.fromkeys(job.id for job in result.evidence.run.jobs))
+    runs = result.evidence.runs
+    names = ", ".join(dict.fromkeys(job.id for run in runs for job in run.jobs))
     return f"executed: {names}" if names else ""
 
 
 def _wheels(result: PipelineResult) -> str:
     """Return the names of the built files: the recorded wheels, else those of the artifacts."""
-    run = result.evidence.run
-    names = {wheel.name for wheel in run.wheels} or {
+    runs = result.evidence.runs
+    names = {wheel.name for run in runs for wheel in run.wheels} or {
         name
+        for run in runs
         for artifact in run.artifacts
         for name in artifact.files
         if name.endswith((".whl", ".tar.gz"))
@@ -376,9 +390,13 @@ _EVIDENCE: Mapping[RunFact, Callable[[PipelineResult], str]] = {
 }
 
 
-def _jobs_for(result: PipelineResult, task: Task) -> tuple[str, ...]:
-    """Return the ids of the jobs with a task."""
-    return tuple(job for job, tasks in tasks_by_job(result.workflow).items() if task in tasks)
+def _jobs_for(result: PipelineResult, task: Task, run: PipelineRun) -> tuple[str, ...]:
+    """Return the ids of the jobs of a run with a task."""
+    workflow = result.workflow
+    if workflow and run is not result.evidence.run:
+        name = run.workflow.rpartition("/")[2]
+        workflow = next((of for of in workflow.others if of.path.name == name), None)
+    return tuple(job for job, tasks in tasks_by_job(workflow).items() if task in tasks)
 
 
 def _passed(result: PipelineResult, task: Task) -> str:
@@ -386,10 +404,14 @@ def _passed(result: PipelineResult, task: Task) -> str:
 
     A job that a condition skips does not count.
     """
-    names = _jobs_for(result, task)
-    runs = [run for name in names for run in result.evidence.run.job_runs(name)]
-    passed = [run.id for run in runs if run.result == "success"]
-    if any(run.result not in ("success", "skipped") for run in runs):
+    jobs = [
+        job
+        for run in result.evidence.runs
+        for name in _jobs_for(result, task, run)
+        for job in run.job_runs(name)
+    ]
+    passed = [job.id for job in jobs if job.result == "success"]
+    if any(job.result not in ("success", "skipped") for job in jobs):
         return ""
     return ", ".join(dict.fromkeys(passed))
 

@@ -7,6 +7,7 @@ arguments of `echo` do not count.
 
 from __future__ import annotations
 
+import difflib
 import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -88,6 +89,9 @@ _OTHER_ACTIONS = (
     *("jwlawson/actions-setup-cmake", "mamba-org/setup-micromamba", "prefix-dev/setup-pixi"),
 )
 """The first part of the names of actions that do nothing for a release."""
+_SIMILARITY = 0.85
+"""From this ratio (difflib) on, an unknown name is a misspelled one. No two actions of one known
+owner have names with this ratio, except known ones."""
 _OTHER_COMMANDS = frozenset(
     {
         *("echo", "printf", "ls", "cat", "pwd", "test", "[", "[[", "true", "false", "exit", "set"),
@@ -148,6 +152,22 @@ def step_tasks(step: WorkflowStep, env: Mapping[str, str] | None = None) -> froz
 def action_tasks(action: str) -> frozenset[Task]:
     """Return the tasks of a GitHub action, which is named without a version."""
     return frozenset(_ACTIONS.get(action.lower(), ()))
+
+
+def similar_action(action: str) -> str:
+    """Return the known action of the same owner with a similar name; empty if there is none.
+
+    A known action has none. Parts of a repository (`actions/cache/save`) count as the repository.
+    """
+    owner, _, rest = action.lower().partition("/")
+    repository = rest.partition("/")[0]
+    prefixes = [text for text in _OTHER_ACTIONS if not text.endswith(("-", "/"))]
+    names = {tuple(name.split("/")[:2]) for name in (*_ACTIONS, *prefixes, "actions/setup-python")}
+    of_owner = [name for known_owner, name in names if known_owner == owner]
+    if repository in of_owner:
+        return ""
+    similar = difflib.get_close_matches(repository, of_owner, 1, _SIMILARITY)
+    return f"{owner}/{similar[0]}" if similar else ""
 
 
 def tasks_by_job(workflow: Workflow | None) -> dict[str, frozenset[Task]]:

@@ -40,6 +40,8 @@ _UPLOAD = "actions/upload-artifact"
 _BUILD = "pypa/cibuildwheel"
 _INSPECT = "hynek/build-and-inspect-python-package"
 _MERGE = "actions/upload-artifact/merge"
+_MOVING = frozenset({"mv", "cp", "cd", "Move-Item", "Copy-Item", "rsync", "pushd"})
+"""Commands that move files, or after which a path names another folder."""
 _EXPRESSION = re.compile(r"\$\{\{.*?\}\}", re.DOTALL)
 _MAJOR = re.compile(r"v?(\d+)")
 _PASSING: frozenset[Task] = frozenset(("create-release", "merge", "publish"))
@@ -241,9 +243,19 @@ def _keeps_files(step: WorkflowStep) -> bool:
     """Return whether a step is known to leave the built files in their folder."""
     if step.run is None:
         return is_understood(step)
-    moving = {"mv", "cp", "cd", "Move-Item", "Copy-Item", "unzip", "tar", "rsync", "pushd"}
-    programs = {words[0] for words in commands(step.run, step.shell)}
-    return is_understood(step) and not programs & moving
+    return is_understood(step) and not any(map(_moves_files, commands(step.run, step.shell)))
+
+
+def _moves_files(words: tuple[str, ...]) -> bool:
+    """Return whether a command can move files. `unzip -t` and `tar -t` only read an archive."""
+    options = {letter for word in words[1:] if word.startswith("-") for letter in word[1:]}
+    match words[0]:
+        case "unzip":
+            return not options & set("tlvZ")
+        case "tar":
+            return "t" not in options | set("".join(words[1:2]).partition("=")[0])
+        case program:
+            return program in _MOVING
 
 
 def _outputs(step: WorkflowStep, context: Context) -> Iterator[str | None]:
@@ -362,10 +374,13 @@ def _download_causes(
         message = f"downloads {what}, but does not wait for {', '.join(others)}"
         make = cause if lost == selected or any(map(_has_wheels, lost)) else possible_cause
         yield make("job-order", where, message, job=running.id, other=others)
-    elif not selected and _is_complete(workflow, running):
+    elif not selected:
         names = ", ".join(artifact.name or "?" for artifact in artifacts) or "none"
         message = f"downloads {what}, but no job uploads it; the artifacts are: {names}"
-        yield cause("artifact-lost", where, message, artifacts=(what,))
+        if _is_complete(workflow, running):
+            yield cause("artifact-lost", where, message, artifacts=(what,))
+        else:
+            yield not_evaluated(where, f"{message}; an action with an unknown effect may")
 
 
 def _lost_by_order(
@@ -420,10 +435,15 @@ def _merge_causes(
         others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
         message = f"merges {pattern}, but does not wait for {', '.join(others)}"
         yield cause("job-order", where, message, job=running.id, other=others)
-    elif not selected and _is_complete(workflow, running):
+    elif not selected:
         names = tuple(artifact.name or "" for artifact in uploads)
         message = f"merges {pattern}, but this does not match {', '.join(names) or 'any artifact'}"
-        yield cause("artifact-lost", where, message, artifacts=names)
+        if _is_complete(workflow, running):
+            yield cause("artifact-lost", where, message, artifacts=names)
+        else:
+            yield not_evaluated(
+                where, f"{message}; an action with an unknown effect may upload one"
+            )
 
 
 # ---- the publishing jobs ----
@@ -439,24 +459,24 @@ def _publication_causes(
         yield possible_cause("failure-ignored", where, message)
     steps = list(all_steps(running.job.steps))
     before = steps[: steps.index(step)]
-    if not all(map(_keeps_files, before)) or (step.run and not _keeps_files(step)):
-        return
+    is_known = all(map(_keeps_files, before)) and (not step.run or _keeps_files(step))
     if publication.folder is None:
-        if publication.action:
+        if publication.action and is_known:
             yield not_evaluated(where, f"publishes {inputs_of(step).get('packages-dir')}")
         return
     known = job_contexts(running, runs)[0]
     folders = _folders(workflow, running, before, artifacts, known)
     if folders is None:
         return
-    if not folders:
-        yield cause(
-            "artifact-lost", where, "has no files to publish: it neither builds nor downloads"
-        )
-    elif not any(fnmatch.fnmatchcase(folder, publication.folder) for folder in folders):
-        listed = ", ".join(folders)
-        message = f"publishes {publication.folder}, but the files are in {listed}"
+    if any(fnmatch.fnmatchcase(folder, publication.folder) for folder in folders):
+        return
+    message = "has no files to publish: it neither builds nor downloads"
+    if folders:
+        message = f"publishes {publication.folder}, but the files are in {', '.join(folders)}"
+    if is_known:
         yield cause("artifact-lost", where, message, folder=publication.folder)
+    else:
+        yield not_evaluated(where, f"{message}; a step with an unknown effect may change this")
 
 
 def _merges(step: WorkflowStep) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,18 @@ from verification.models.dispatch import complete_inputs, dispatch_targets
 from verification.models.errors import WrongUse
 from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Platform, PlatformTarget, Subject
-from verification.models.workflow import Event, Workflow
+from verification.models.workflow import BadWorkflow, Event, Workflow
 from verification.models.workflow_call import load_with_called
 from verification.pipeline import plan as plans
 from verification.pipeline import publishers
 from verification.pipeline.built_wheels import package_folders
 from verification.pipeline.conditions import skipping_input
+from verification.pipeline.contexts import known_text
+from verification.pipeline.dispatches import ChainedWorkflow, workflow_chain
+from verification.pipeline.evaluated_jobs import EvaluatedJob, evaluate_jobs
 from verification.pipeline.plan import Plan
 from verification.pipeline.repository_files import WORKFLOW_FOLDER
-from verification.pipeline.tasks import jobs_with, release_workflows
+from verification.pipeline.tasks import release_workflows, tasks_of
 from verification.pipeline.triggers import decide
 
 EVENT_KINDS: tuple[EventKind, ...] = ("tag", "release", "workflow_dispatch", "branch")
@@ -89,6 +93,8 @@ class Checkout(Model):
     """The name of the file with the registrations; empty if there is none."""
     index_files: tuple[Path, ...] = ()
     """The wheels of other packages on the index of the workflow."""
+    tag: str = ""
+    """The tag of the release: that of the event, of ``--tag`` or in the form of the newest tag."""
 
 
 def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = None) -> Checkout:
@@ -116,9 +122,13 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
                 f"--wheels {options.wheels}: their version is {built}, but that of the checkout is "
                 f"{version}; build the wheels from the checkout"
             )
-    event = _event(options, workflow, project, version)
-    plan = plans.for_workflow(
-        workflow, package_dir, version_from_tag=not isinstance(table.get("version"), str)
+    tag = options.tag or _tag(root, workflow, project, version)
+    event = _event(options, workflow, tag, version)
+    started = workflow_chain(workflow.path.name, to_event(event), _reader(workflow, root), tag=tag)
+    plan = plans.for_workflows(
+        [of.workflow for of in started if of.workflow],
+        package_dir,
+        version_from_tag=not isinstance(table.get("version"), str),
     )
     file = _publishers_file(options, package_dir) or subject_publishers
     registrations = _registrations(file, project) if file else ()
@@ -127,11 +137,26 @@ def read_checkout(options: CheckoutOptions, subject_publishers: Path | None = No
         plan=plan,
         project=project,
         version=version,
-        publishers=registrations or (_stand_in_publisher(workflow, project, root),),
+        publishers=registrations or (_stand_in_publisher(started, project, root),),
         registered=bool(registrations),
         publishers_file=file.name if file else "",
         index_files=_index_files(options, project),
+        tag=tag,
     )
+
+
+def _reader(workflow: Workflow, root: Path) -> Callable[[str], Workflow | None]:
+    """Return a function that reads a workflow file of the checkout. ``workflow`` is known."""
+
+    def read(name: str) -> Workflow | None:
+        if name == workflow.path.name:
+            return workflow
+        try:
+            return load_with_called(root / WORKFLOW_FOLDER / name, root)
+        except BadWorkflow:
+            return None
+
+    return read
 
 
 # ---- the workflow ----
@@ -294,15 +319,12 @@ def _newest_tag(root: Path) -> str:
 # ---- the event ----
 
 
-def _event(
-    options: CheckoutOptions, workflow: Workflow, project: str, version: str
-) -> StartingEvent:
+def _event(options: CheckoutOptions, workflow: Workflow, tag: str, version: str) -> StartingEvent:
     """Return the event of ``--event``, or the first one that starts the workflow.
 
     Raises:
         WrongUse: an input is wrong.
     """
-    tag = options.tag or _tag(options.root, workflow, project, version)
     kinds = (options.event,) if options.event else EVENT_KINDS
     kind = next((kind for kind in kinds if _starts(workflow, kind, tag)), kinds[0])
     if not options.event and workflow.on.keys().isdisjoint(_NAMES.values()):
@@ -478,23 +500,47 @@ def _registrations(file: Path, project: str) -> tuple[TrustedPublisher, ...]:
     return tuple(of_project_first)
 
 
-def _stand_in_publisher(workflow: Workflow, project: str, root: Path) -> TrustedPublisher:
-    """Return the registration that fits the workflow, for a run without a registration."""
+def _stand_in_publisher(
+    started: Iterable[ChainedWorkflow], project: str, root: Path
+) -> TrustedPublisher:
+    """Return the registration that fits the run that publishes, for a run without a registration.
+
+    Its environment is empty, which fits every job, if it is not known before the run.
+    """
     match = _REMOTE.search(git_output(root, "remote", "get-url", "origin") or "")
     owner, repository = match.groups() if match else ("owner", root.resolve().name)
-    publishing = next(iter(jobs_with(workflow, "publish")), None)
-    file = publishing.workflow.path.name if publishing else workflow.path.name
-    environment = (publishing.job.environment if publishing else None) or ""
+    slug = f"{owner}/{repository}"
+    file, environment = next(_publishing_jobs(started, slug), ("", ""))
+    file = file or next(of.name for of in started)
     return TrustedPublisher(
         project=project,
         owner=re.sub(r"[^A-Za-z0-9-]", "-", owner).lstrip("-") or "owner",
         owner_id="1",
         repository=re.sub(r"[^A-Za-z0-9-_.]", "-", repository) or "repository",
         workflow=file,
-        environment="" if "${{" in environment else environment,
+        environment=environment,
         pending=False,
         stand_in_owner=True,
     )
+
+
+def _publishing_jobs(started: Iterable[ChainedWorkflow], slug: str) -> Iterator[tuple[str, str]]:
+    """Yield the file and the environment of each job that publishes. Jobs that run come first."""
+    skipped = []
+    for of in started:
+        jobs: tuple[EvaluatedJob, ...] = ()
+        with contextlib.suppress(BadWorkflow):  # the examination of the file reports it
+            jobs = evaluate_jobs(of.workflow, of.event, slug) if of.workflow else ()
+        for job in jobs:
+            if "publish" in tasks_of(job.job):
+                context = job.combination_contexts()[0]
+                environment = known_text(job.job.environment or "", context) or ""
+                result = (job.running.workflow.path.name, environment)
+                if job.decided.runs is False:
+                    skipped.append(result)
+                else:
+                    yield result
+    yield from skipped
 
 
 def fields_to_register(publisher: TrustedPublisher) -> str:

@@ -19,10 +19,8 @@ from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import BundledLibraries
 from verification.models.pipeline import PipelineOutcome
-from verification.models.publisher import TrustedPublisher
 from verification.models.report import PublishedPart, ReplayInputs, Report
 from verification.models.subject import Subject
-from verification.pipeline import publishers
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
@@ -37,7 +35,7 @@ from verification.session import (
 from verification.session.prepare import PreparedRun, RunSetup, prepare, run_workflow
 from verification.session.published_by import VerifiedFiles
 from verification.session.recorder import Recorder
-from verification.session.release_pipeline import plan_of
+from verification.session.release_pipeline import plan_of, registrations_of
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
 from verification.session.user_files import history_to_write
@@ -256,15 +254,9 @@ class GateRun:
             run_plan=self.recorder.run_plan,
             pipeline=run_plan.pipeline_result(self.setup.pipeline),
             plan=plan_of(self.request.selection.checkout, self.request.subject),
-            publishers=self._registrations(),
+            publishers=registrations_of(self.request.selection.checkout, self.request.subject),
             outside_libraries=self._outside_libraries,
         )
-
-    def _registrations(self) -> tuple[TrustedPublisher, ...]:
-        checkout, file = self.request.selection.checkout, self.request.subject.publishers
-        if checkout:
-            return checkout.publishers if checkout.registered else ()
-        return publishers.load(file) if file else ()
 
     def write(self, *, interrupted: bool) -> tuple[Report, tuple[str, ...]]:
         """Judge the results, write all formats of the report, and return it with remarks.

@@ -172,6 +172,7 @@ def release_request(selection: Selection, subject: Subject) -> ReleaseRequest:
             registered=checkout.registered,
             version=checkout.version,
             index_files=checkout.index_files,
+            tag=checkout.tag,
         )
     existing = existing_files(selection.wheels) if selection.wheels else None
     return request.model_copy(update={"actions_from": selection.actions_from, "existing": existing})

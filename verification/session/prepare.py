@@ -28,10 +28,10 @@ from verification.models.expectation import Expectation
 from verification.models.inspection import BundledLibraries, ReleaseInspection
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
+from verification.models.publisher import TrustedPublisher
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.models.testbed import Image
-from verification.pipeline import publishers
 from verification.rules import install_paths, upload
 from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
@@ -255,7 +255,10 @@ def prepare(
     if selection.tests:
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting the index and publishing the release"):
-        running_testbed = start_testbed(stack, parts.network, parts.index, release, subject)
+        registered = release_pipeline.registrations_of(selection.checkout, subject)
+        running_testbed = start_testbed(
+            stack, parts.network, parts.index, release, subject, registered
+        )
     PROGRESS.forget_expected()
     prepared = PreparedRun(
         testbed=running_testbed,
@@ -316,14 +319,16 @@ def start_testbed(
     index: Image,
     release: Release,
     subject: Subject,
+    registered: Iterable[TrustedPublisher],
 ) -> testbed.Testbed:
     """Start the index and publish the release on it. Closing ``stack`` removes both.
 
+    ``registered`` are the registrations of trusted publishers. The project exists on the live index
+    if one of them is for it and is not pending.
+
     Raises:
-        WrongUse: the registration of the publisher is not valid.
         TestbedFailure: the index does not start, or the upload failed without a refusal.
     """
-    registered = publishers.load(subject.publishers) if subject.publishers else ()
     contents = IndexContents(
         project=subject.name,
         files=release.stored,

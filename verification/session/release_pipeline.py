@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -31,19 +31,22 @@ from verification.models.publisher import TrustedPublisher
 from verification.models.subject import Subject
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
-from verification.models.workflow import BadWorkflow, Combination, Event, Workflow
+from verification.models.workflow import BadWorkflow, Combination, Event, RunningJob, Workflow
 from verification.models.workflow_call import load_with_called
+from verification.pipeline import dispatches, policy, publishers, repository_files
 from verification.pipeline import plan as plans
-from verification.pipeline import policy, publishers, repository_files
-from verification.pipeline.dispatches import dispatched_events
+from verification.pipeline.contexts import known_text
+from verification.pipeline.evaluated_jobs import evaluate_jobs
 from verification.pipeline.execution import diagnose_pipeline
-from verification.pipeline.expressions import UnknownValue, event_context, fill
 from verification.pipeline.failures import is_tag_of
 from verification.pipeline.plan import Plan
 from verification.pipeline.replacements import replace_builds
+from verification.pipeline.report_parts import workflow_causes
 from verification.pipeline.repository_files import RepositoryFiles
+from verification.pipeline.tasks import job_key
 from verification.pipeline.trials import Trials, trial_releases, version_check_job
 from verification.pipeline.triggers import decide
+from verification.pipeline.upload_secrets import upload_secrets
 from verification.session import workflow_linters
 from verification.session.checkout import Checkout, to_event
 from verification.session.live_index import check_live_publisher
@@ -71,6 +74,8 @@ class ReleaseRequest(Model):
     """The wheels and the sdist that replace the builds; None if the jobs build."""
     index_files: tuple[Path, ...] = ()
     """The wheels of other packages on the index."""
+    tag: str = ""
+    """The tag of the release, if the event has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,17 @@ def plan_of(checkout: Checkout | None, subject: Subject) -> Plan | None:
     if checkout:
         return checkout.plan
     return plans.load(subject.pipeline) if subject.pipeline else None
+
+
+def registrations_of(checkout: Checkout | None, subject: Subject) -> tuple[TrustedPublisher, ...]:
+    """Return the registrations of a checkout, or those of the subject; none if there are none.
+
+    Raises:
+        WrongUse: the registration of the subject is not valid.
+    """
+    if checkout:
+        return checkout.publishers if checkout.registered else ()
+    return publishers.load(subject.publishers) if subject.publishers else ()
 
 
 def default_request(subject: Subject, event: StartingEvent) -> ReleaseRequest:
@@ -120,12 +136,20 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     """
     root, plan = request.event.root, request.plan
     registered = request.publishers if request.registered else ()
-    started = started_workflows(root, plan, to_event(request.event), registered)
+    started = started_workflows(root, plan, to_event(request.event), registered, request.tag)
     workflow = started[0].files.workflow
     rule_causes = examine(started, subject, registered)
     linted = lint(root, started)
     static = sorted_causes((*rule_causes, *linted.causes))
-    setup = IndexSetup(publishers=request.publishers, files=request.index_files)
+    if workflow is None:  # the static causes have the reason
+        return PublishedRelease(PipelineFailure(static=static), {})
+    secrets = upload_secrets(filter(None, (of.files.workflow for of in started)))
+    setup = IndexSetup(
+        publishers=request.publishers,
+        files=request.index_files,
+        token_secrets=secrets.tokens,
+        user_secrets=secrets.users,
+    )
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(_live_check, request)
         try:
@@ -167,7 +191,8 @@ def _diagnose(
     workflows = {evidence.run.workflow: workflow} | {
         run.workflow: load_with_called(root / run.workflow, root) for run in evidence.dispatched
     }
-    return diagnose_pipeline(evidence, workflows, request.plan, version=request.version)
+    causes = diagnose_pipeline(evidence, workflows, request.plan, version=request.version)
+    return causes if request.registered else workflow_causes(causes)
 
 
 def _live_check(request: ReleaseRequest) -> LivePublisherCheck:
@@ -180,20 +205,21 @@ def _live_check(request: ReleaseRequest) -> LivePublisherCheck:
 def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
     """Return the options of the runner, with the build steps replaced if files exist."""
     root = request.event.root
-    path = repository_files.WORKFLOW_FOLDER / request.plan.workflow
-    workflow = load_with_called(root / path, root)
+    path = str(repository_files.WORKFLOW_FOLDER / request.plan.workflow)
     file = WorkflowFile(
-        path=str(path),
+        path=path,
         actions_from=request.actions_from,
-        evaluate=_evaluator(workflow, request.publishers[0].slug),
+        evaluate=_evaluator(request.publishers[0].slug),
     )
     if request.existing is None:
         return file
     texts, steps = dict[str, str](), dict[str, ReplacedStep]()
-    for started in (workflow, *_dispatchable(root, path)):
-        replacements = replace_builds(started, root)
-        texts |= replacements.texts
-        steps |= {step.where: step for step in replacements.steps}
+    paths = {path, *(target.path for target in dispatch_targets(root) if target.dispatchable)}
+    for started in sorted(paths):
+        with contextlib.suppress(BadWorkflow):  # the run reports the file if it starts it
+            replacements = replace_builds(load_with_called(root / started, root), root)
+            texts |= replacements.texts
+            steps |= {step.where: step for step in replacements.steps}
     return file.model_copy(
         update={
             "existing": request.existing,
@@ -203,30 +229,36 @@ def _workflow_file(request: ReleaseRequest) -> WorkflowFile:
     )
 
 
-def _dispatchable(root: Path, first: Path) -> Iterator[Workflow]:
-    """Yield the workflows that a job of the workflow ``first`` could dispatch."""
-    for target in dispatch_targets(root):
-        if target.dispatchable and target.path != str(first):
-            with contextlib.suppress(BadWorkflow):
-                yield load_with_called(root / target.path, root)
+def _evaluator(repository: str) -> Evaluate:
+    """Return a function that fills in the expressions of a job. A text with an unknown one stays.
 
+    ``repository`` is OWNER/NAME.
+    """
 
-def _evaluator(workflow: Workflow, repository: str) -> Evaluate:
-    """Return a function that fills in labels of runners. A label with an unknown value stays."""
-
-    def evaluate(text: str, event: Event, matrix: Combination) -> str:
-        context = event_context(event, workflow, repository).extended(matrix={**matrix})
+    def evaluate(
+        text: str,
+        workflow: Workflow,
+        running: RunningJob,
+        event: Event,
+        matrix: Combination | None,
+    ) -> str:
         try:
-            return fill(text, context)
-        except UnknownValue:
+            jobs = evaluate_jobs(workflow, event, repository)
+        except BadWorkflow:
             return text
+        context = next(job.context for job in jobs if job.key == job_key(running))
+        if matrix is not None:
+            context = context.extended(matrix={**matrix})
+        value = known_text(text, context)
+        return text if value is None else value
 
     return evaluate
 
 
 def _is_unusable(causes: Iterable[Cause]) -> bool:
     """Return True if the published files may differ from the release."""
-    return any(cause.severity in (Severity.BROKEN, Severity.TESTBED) for cause in causes)
+    severities = {cause.severity for cause in workflow_causes(causes)}
+    return not severities.isdisjoint({Severity.BROKEN, Severity.TESTBED})
 
 
 class StartedWorkflow(NamedTuple):
@@ -238,29 +270,39 @@ class StartedWorkflow(NamedTuple):
 
 
 def started_workflows(
-    root: Path, plan: Plan, event: Event, registered: tuple[TrustedPublisher, ...]
+    root: Path,
+    plan: Plan,
+    event: Event,
+    registered: tuple[TrustedPublisher, ...],
+    tag: str = "",
 ) -> tuple[StartedWorkflow, ...]:
     """Return the workflow that the event starts, and each that a job dispatches with `gh`.
 
-    ``root`` is the checkout. ``registered`` are the registrations of the publisher.
+    ``root`` is the checkout. ``registered`` are the registrations of the publisher. ``tag`` is the
+    tag of the release if neither the event nor a workflow names it.
 
     Raises:
         WrongUse: the pyproject.toml of the package cannot be read.
     """
-    repository = registered[0].slug if registered else ""
-    pending, started = [(plan.workflow, event)], dict[str, StartedWorkflow]()
-    while pending:
-        name, start = pending.pop(0)
-        if name in started:
-            continue
-        plan_of_file = plan.model_copy(update={"workflow": name})
-        files = repository_files.load(root, plan_of_file)
-        started[name] = StartedWorkflow(plan_of_file, start, files)
-        if files.workflow:
-            tag = f"v{files.project.version}"
-            with contextlib.suppress(BadWorkflow):  # the examination of the file reports it
-                pending += dispatched_events(files.workflow, start, repository, tag)
-    return tuple(started.values())
+    files = dict[str, RepositoryFiles]()
+
+    def read(name: str) -> Workflow | None:
+        files[name] = repository_files.load(root, plan.model_copy(update={"workflow": name}))
+        return files[name].workflow
+
+    if event.ref.startswith("refs/tags/"):
+        tag = event.ref.removeprefix("refs/tags/")
+    chain = dispatches.workflow_chain(
+        plan.workflow,
+        event,
+        read,
+        repository=registered[0].slug if registered else "",
+        tag=tag or f"v{repository_files.load(root, plan).project.version}",
+    )
+    return tuple(
+        StartedWorkflow(plan.model_copy(update={"workflow": of.name}), of.event, files[of.name])
+        for of in chain
+    )
 
 
 def examine(

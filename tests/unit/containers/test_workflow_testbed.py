@@ -47,6 +47,13 @@ def decide(_workflow: Workflow, _event: Event) -> Decision:
     return Decision(triggered=True, reason="a test")
 
 
+def test_secrets_get_a_token_and_the_user_name_of_tokens() -> None:
+    setup = SETUP.model_copy(
+        update={"token_secrets": frozenset({"B", "A"}), "user_secrets": frozenset({"NAME"})}
+    )
+    assert setup.secrets("pypi-x") == {"A": "pypi-x", "B": "pypi-x", "NAME": "__token__"}
+
+
 # ---- the evidence of a run ----
 
 
@@ -232,6 +239,7 @@ class StartLog:
         log = self
 
         class Server:
+            password = "pypi-x"  # noqa: S105
             environment = {  # noqa: RUF012  (only the tests use it)
                 "GITHUB_TOKEN": "t",
                 "ACTIONS_ID_TOKEN_REQUEST_URL": "https://token.example",

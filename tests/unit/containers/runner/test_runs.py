@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
 import json
@@ -225,6 +226,51 @@ def test_label_with_an_unknown_value_has_no_runner(
         "ubuntu-latest",
         "windows-latest",
     ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "value", "result"),
+    [
+        ("pypi", "", "pypi"),
+        ("${{ inputs.index }}", "pypi", "pypi"),
+        ("${{ inputs.index }}", "", None),
+        ("${{ needs.make.outputs.index }}", "${{ needs.make.outputs.index }}", "limited"),
+    ],
+)
+def test_job_has_the_value_of_its_environment(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    environment: str,
+    value: str,
+    result: str | None,
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(TEXT.replace("    perm", f"    environment: {environment}\n    perm"))
+    origin: Any = SimpleNamespace(tree=tmp_path)
+    runner, _ = make_runner(monkeypatch, origin)
+    runner.file = runner.file.model_copy(update={"evaluate": lambda *_: value})
+    _, publish = runner.workflow.running_jobs
+    if result == "limited":
+        with pytest.raises(TestbedFailure, match=r"needs\.make") as failure:
+            runner.with_environment(publish, EVENT)
+        assert failure.value.cause == "stand-in-limited"
+    else:
+        assert runner.with_environment(publish, EVENT).job.environment == result
+
+
+def test_act_gets_the_secrets_by_name_and_the_report_names_them(
+    monkeypatch: pytest.MonkeyPatch, origin: GitRepository
+) -> None:
+    attempt = make_attempt(monkeypatch, origin)
+    attempt.runner.environment = dataclasses.replace(ENVIRONMENT, secrets={"UPLOAD": "pypi-x"})
+    config = json.loads(files_for_conductor(attempt)["conduct/config.json"])
+    assert config["environment"] == {"GITHUB_TOKEN": "token", "UPLOAD": "pypi-x"}
+    assert {"--secret=GITHUB_TOKEN", "--secret=UPLOAD"} <= set(config["command"])
+    assert not any("pypi-x" in word for word in config["command"])
+    limits = attempt.result(NO, 1.0).stand_ins
+    assert any("UPLOAD" in limit for limit in limits)
+    assert not any("pypi-x" in limit for limit in limits)
 
 
 def test_label_of_a_job_depends_on_the_combination(

@@ -11,7 +11,7 @@ from tests.helpers.release_workflow import cause_names, causes, edited, reposito
 from verification.models.cause import Severity
 from verification.models.pipeline import ActionUse
 from verification.models.workflow_file import parse
-from verification.pipeline.action_inputs import check_real_inputs, inputs_of
+from verification.pipeline.action_inputs import check_names, check_real_inputs, inputs_of
 
 PUBLISHED = "packages-dir: dist"
 
@@ -130,3 +130,55 @@ def test_unknown_inputs_of_a_real_action_are_reported_from_its_run() -> None:
         "a/b",
         "depth",
     )
+
+
+@pytest.mark.parametrize(
+    ("action", "similar"),
+    [
+        ("pypa/gh-action-pypi-publsh", "pypa/gh-action-pypi-publish"),
+        ("pypa/gh-action-pypi-publish-action", "pypa/gh-action-pypi-publish"),
+        ("PyPA/gh_action_pypi_publish", "pypa/gh-action-pypi-publish"),
+        ("pypa/cibuildwheels", "pypa/cibuildwheel"),
+        ("actions/chekout", "actions/checkout"),
+        ("actions/upload-artifacts", "actions/upload-artifact"),
+        ("actions/setup-pyhton", "actions/setup-python"),
+        ("softprops/action-gh-releases", "softprops/action-gh-release"),
+    ],
+)
+def test_action_with_a_similar_name_is_flawed(action: str, similar: str) -> None:
+    (cause,) = check_names(parse(ONE_STEP.format(action), Path("release.yml")))
+    assert (cause.name, cause.severity) == ("similar-action", Severity.FLAWED)
+    assert (cause.facts["action"], cause.facts["similar"]) == (action, similar)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "pypa/gh-action-pypi-publish",
+        "PyPA/GH-Action-PyPI-Publish",
+        "other/gh-action-pypi-publish",
+        "pypa/hatch",
+        "actions/cache/restore",
+        "actions/setup-node",
+        "actions/setup-java",
+        "actions/attest-sbom",
+        "actions/upload-artifact/merge",
+        "actions/upload-pages-artifact",
+        "actions/delete-package-versions",
+        "actions/github-script",
+        "actions/labeler",
+        "astral-sh/setup-uv",
+        "astral-sh/ruff-action",
+        "docker/setup-buildx-action",
+        "docker/setup-compose-action",
+        "docker/login-action",
+        "ilammy/setup-nasm",
+        "taiki-e/install-action",
+        "PyO3/maturin-action",
+    ],
+)
+def test_other_action_has_no_similar_name(action: str) -> None:
+    assert list(check_names(parse(ONE_STEP.format(action), Path("release.yml")))) == []
+
+
+ONE_STEP = "on: push\njobs: {{one: {{runs-on: x, steps: [{{uses: {}@v1}}]}}}}\n"

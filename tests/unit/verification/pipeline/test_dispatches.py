@@ -7,7 +7,7 @@ import pytest
 from verification.models.workflow import Event, Workflow
 from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load
-from verification.pipeline.dispatches import check_dispatches
+from verification.pipeline.dispatches import check_dispatches, workflow_chain
 
 EVENT = Event(name="workflow_dispatch", ref="refs/heads/main", inputs={"file": "python.yml"})
 PYTHON = """
@@ -99,3 +99,55 @@ def test_dispatch_that_a_condition_skips_is_silent(tmp_path: Path) -> None:
     skipped = loaded(tmp_path, "gh workflow run other.yml", condition="inputs.file == 'x'")
 
     assert list(check_dispatches(skipped, EVENT)) == []
+
+
+def chain(folder: Path, command: str, tag: str = "v9", event: Event = EVENT) -> list[Event]:
+    """Return the events of the workflows that a command dispatches."""
+    release = loaded(folder, command)
+    read = {"release.yml": release, "python.yml": release.others[0]}.get
+    first, *dispatched = workflow_chain("release.yml", event, read, repository="me/demo", tag=tag)
+    assert (first.name, first.event) == ("release.yml", event)
+    assert all(link.name == "python.yml" for link in dispatched)
+    return [link.event for link in dispatched]
+
+
+@pytest.mark.parametrize(
+    ("ref", "expected"),
+    [
+        ("", "refs/heads/main"),
+        ("--ref v1.2", "refs/tags/v1.2"),
+        ("--ref=py-v1.2.0rc1", "refs/tags/py-v1.2.0rc1"),
+        ("-r v9", "refs/tags/v9"),
+        ('--ref "$TAG"', "refs/tags/v9"),
+        ("--ref ${{ vars.TAG }}", "refs/tags/v9"),
+        ("--ref stable", "refs/heads/stable"),
+        ("--ref refs/heads/1.x", "refs/heads/1.x"),
+        ("--ref ${{ github.ref_name }}", "refs/heads/main"),
+    ],
+)
+def test_dispatched_run_has_the_ref_of_the_command(tmp_path: Path, ref: str, expected: str) -> None:
+    (event,) = chain(tmp_path, f'gh workflow run python.yml {ref} -f ref="$TAG"')
+    assert event.ref == expected
+    assert dict(event.inputs) == {"ref": "v9"}
+    assert event.by_workflow
+
+
+@pytest.mark.parametrize(
+    ("create", "tag"),
+    [
+        ("gh release create py-v1.0 --notes x", "py-v1.0"),
+        ("gh release create py-${{ inputs.file }}", "py-python.yml"),
+        ('gh release create "$TAG"', "v9"),
+        ("gh release create --draft x", "v9"),
+    ],
+)
+def test_tag_of_the_release_page_is_that_of_the_dispatch(
+    tmp_path: Path, create: str, tag: str
+) -> None:
+    command = f'{create}\n        gh workflow run python.yml --ref "$TAG" -f ref="$TAG"'
+    (event,) = chain(tmp_path, command)
+    assert (event.ref, event.inputs["ref"]) == (f"refs/tags/{tag}", tag)
+
+
+def test_workflow_that_dispatches_itself_is_read_once(tmp_path: Path) -> None:
+    assert chain(tmp_path, "gh workflow run release.yml") == []

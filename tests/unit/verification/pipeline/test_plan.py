@@ -8,7 +8,7 @@ from tests.helpers.release_workflow import PLAN, PLANNED, PUBLISHERS
 from verification.models.base import DataError
 from verification.models.workflow_file import parse
 from verification.pipeline import publishers
-from verification.pipeline.plan import RunFact, for_workflow, load
+from verification.pipeline.plan import RunFact, for_workflows, load
 from verification.rules.catalogue import catalogue
 
 
@@ -69,7 +69,7 @@ def test_default_plan_has_a_claim_for_each_task_of_the_workflow(missing: str) ->
     lines = ["on: release", "jobs:", "  all:", "    runs-on: x", "    steps:", *steps]
     workflow = parse("\n".join(lines), Path("release.yml"))
 
-    plan = for_workflow(workflow, "python")
+    plan = for_workflows([workflow], "python")
 
     shown = [CLAIMS[task] for task in STEPS if task != missing]
     assert [claim.shown_by for claim in plan.claims] == ["trigger", *shown]
@@ -81,7 +81,19 @@ def test_default_plan_claims_the_version_of_the_tag_only_if_the_build_reads_it()
     text = "on: push\njobs:\n  all:\n    runs-on: x\n    steps: [{run: python -m build}]\n"
     workflow = parse(text, Path("release.yml"))
 
-    claims = for_workflow(workflow, ".", version_from_tag=True).claims
+    claims = for_workflows([workflow], ".", version_from_tag=True).claims
 
-    assert len(claims) == len(for_workflow(workflow, ".").claims) + 1
+    assert len(claims) == len(for_workflows([workflow], ".").claims) + 1
     assert frozenset({"version-mismatch"}) in {claim.refuted_by for claim in claims}
+
+
+def test_default_plan_has_the_tasks_of_the_dispatched_workflows() -> None:
+    head = "on: {{workflow_dispatch: }}\njobs: {{all: {{runs-on: x, steps: [{{run: {}}}]}}}}\n"
+    first = parse(head.format("gh workflow run publish.yml"), Path("release.yml"))
+    second = parse(head.format("twine upload dist/*"), Path("publish.yml"))
+
+    plan = for_workflows([first, second], ".")
+
+    assert plan.workflow == "release.yml"
+    assert [claim.shown_by for claim in plan.claims] == ["trigger", "upload"]
+    assert set(plan.files) == {".github/workflows/release.yml", ".github/workflows/publish.yml"}

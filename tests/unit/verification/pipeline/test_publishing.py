@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from verification.models.workflow import Event
-from verification.models.workflow_file import parse
+from verification.models.workflow_call import with_local_actions
+from verification.models.workflow_file import load, parse
 from verification.pipeline.contexts import for_event
-from verification.pipeline.publishing import Publication, publications
+from verification.pipeline.evaluated_jobs import evaluate_jobs
+from verification.pipeline.publishing import Publication, publications, uses_default_index
 
 
 def publication(step: str, env: str = "") -> Publication:
@@ -34,6 +36,45 @@ def publication(step: str, env: str = "") -> Publication:
 )
 def test_index_follows_from_the_options(command: str, default: bool | None) -> None:
     assert publication(f"{{run: '{command}'}}").default_index is default
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "default"),
+    [
+        ("twine upload dist/*", "TWINE_REPOSITORY_URL: 'https://test.example/legacy/'", False),
+        ("twine upload dist/*", "TWINE_REPOSITORY: pypi", True),
+        ("twine upload dist/*", "TWINE_REPOSITORY: '${{ vars.INDEX }}'", None),
+        ("twine upload -r pypi dist/*", "TWINE_REPOSITORY: testpypi", True),
+        ("twine upload -r ${{ github.ref_name }} dist/*", "", False),
+        ("pip install --index https://test.example/ twine; twine upload dist/*", "", True),
+        ("twine upload -r testpypi dist/*; twine upload dist/*", "", True),
+        ("uv publish", "TWINE_REPOSITORY: testpypi", True),
+    ],
+)
+def test_index_of_a_step_follows_from_options_and_variables(
+    command: str, env: str, default: bool | None
+) -> None:
+    step = f"{{run: '{command}'}}"
+    text = (
+        "on: {push: {tags: [v*]}}\njobs:\n  any:\n    runs-on: ubuntu-latest\n"
+        f"    env: {{{env}}}\n    steps: [{step}]\n"
+    )
+    (job,) = evaluate_jobs(parse(text, Path("w.yml")), Event(ref="refs/tags/v1"))
+    (context,) = job.combination_contexts()
+    assert uses_default_index(job.running, job.job.steps[0], context) is default
+
+
+def test_index_of_a_composite_action_is_that_of_its_steps(tmp_path: Path) -> None:
+    action = tmp_path / "upload" / "action.yml"
+    action.parent.mkdir()
+    steps = "{run: twine upload -r test d/*, shell: bash}"
+    action.write_text(f"runs: {{using: composite, steps: [{steps}]}}\n")
+    path = tmp_path / "w.yml"
+    path.write_text("on: push\njobs: {any: {runs-on: x, steps: [{uses: ./upload}]}}\n")
+    workflow = with_local_actions(load(path), tmp_path)
+    (job,) = evaluate_jobs(workflow, Event(ref="refs/tags/v1"))
+    (context,) = job.combination_contexts()
+    assert uses_default_index(job.running, job.job.steps[0], context) is False
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,33 @@ def test_unknown_action_may_upload_only_before_the_download(
     text = ORDER.format(**HEALTHY_ORDER | {"pattern": "other-*"})
     head, _, tail = text.partition(f"  {job}:\n")
     changed = f"{head}  {job}:\n" + tail.replace("steps:\n", "steps:\n      - uses: a/b@v1\n", 1)
-    assert (("artifact-lost", "broken") in order_causes(changed, tmp_path)) is is_lost
+    causes = order_causes(changed, tmp_path)
+    assert (("artifact-lost", "broken") in causes) is is_lost
+    assert (("not-evaluated", "note") in causes) is not is_lost
+
+
+@pytest.mark.parametrize(
+    ("script", "published", "names"),
+    [
+        ("unzip -qt in/*.whl", "in", set()),
+        ("unzip -qt in/*.whl", "dist", {"artifact-lost"}),
+        ("unzip -l in/a.whl", "dist", {"artifact-lost"}),
+        ("tar -tzf in/a.tar.gz", "dist", {"artifact-lost"}),
+        ("tar tf in/a.tar.gz", "dist", {"artifact-lost"}),
+        ("unzip in/all.zip -d dist", "dist", {"not-evaluated"}),
+        ("tar xf in/all.tar.gz", "dist", {"not-evaluated"}),
+        ("make files", "dist", {"not-evaluated"}),
+        ("make files", "in", set()),
+    ],
+)
+def test_empty_folder_after_a_script_is_lost_or_not_evaluated(
+    script: str, published: str, names: set[str], tmp_path: Path
+) -> None:
+    text = OTHER_STEPS.format(**GOOD | {"published": published})
+    text = text.replace("      - uses: pypa/gh", f"      - run: {script}\n      - uses: pypa/gh")
+    workflow = parse(text, tmp_path / "release.yml")
+    runs = evaluate_jobs(workflow, Event(ref="refs/tags/v1.0"))
+    assert {cause.name for cause in check_transfer(workflow, runs)} == names
 
 
 def order_causes(text: str, folder: Path) -> set[tuple[str, str]]:

@@ -327,3 +327,58 @@ def check_refused(options: CheckoutOptions, words: list[str]) -> None:
     message = str(error.value)
     assert "\n" not in message
     assert [word for word in words if word not in message] == []
+
+
+DISPATCHES = (
+    "on: {workflow_dispatch: }\n"
+    "jobs: {start: {runs-on: x, steps: [{run: gh workflow run python.yml -f index=pypi}]}}\n"
+)
+DISPATCHED = """
+on: {workflow_dispatch: {inputs: {index: }}}
+jobs:
+  other:
+    if: inputs.index != 'pypi'
+    runs-on: x
+    environment: test
+    steps: [{uses: pypa/gh-action-pypi-publish@v1}]
+  publish:
+    uses: ./.github/workflows/upload.yml
+    with: {index: "${{ inputs.index }}"}
+"""
+CALLED = """
+on: {workflow_call: {inputs: {index: {type: string}}}}
+jobs:
+  upload:
+    runs-on: x
+    environment: "${{ inputs.index }}"
+    steps: [{uses: pypa/gh-action-pypi-publish@v1}]
+"""
+
+
+def test_fields_to_register_are_those_of_the_run_that_publishes(root: Path) -> None:
+    write(root, "publish.yml", DISPATCHES)
+    write(root, "python.yml", DISPATCHED)
+    write(root, "upload.yml", CALLED)
+    checkout = read_checkout(CheckoutOptions(root=root, workflow="publish.yml"))
+    (publisher,) = checkout.publishers
+    assert (publisher.workflow, publisher.environment) == ("upload.yml", "pypi")
+    assert set(checkout.plan.files) == {
+        ".github/workflows/publish.yml",
+        ".github/workflows/python.yml",
+    }
+    assert "upload" in {claim.shown_by for claim in checkout.plan.claims}
+
+
+@pytest.mark.parametrize(("option", "tag"), [("", "py-v1.2.0"), ("release-1.2.0", "release-1.2.0")])
+def test_release_without_a_tag_event_has_the_tag_of_the_option_or_of_the_newest_form(
+    root: Path, option: str, tag: str
+) -> None:
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "x")
+    git(root, "tag", "py-v1.1.0")
+    write(root, "publish.yml", DISPATCHES)
+    write(root, "python.yml", DISPATCHED)
+    write(root, "upload.yml", CALLED)
+    options = CheckoutOptions(root=root, workflow="publish.yml", tag=option)
+    assert read_checkout(options).tag == tag

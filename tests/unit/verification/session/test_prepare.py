@@ -16,6 +16,7 @@ from containers import images, testbed, wheelhouse
 from containers.index import IndexContents
 from containers.progress import Progress
 from containers.testbed import Testbed
+from containers.workflow_testbed import StartingEvent
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
 from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared_run, release
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel
@@ -23,13 +24,17 @@ from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
+from verification.models.publisher import TrustedPublisher
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Subject
 from verification.models.testbed import Upload
 from verification.models.verdict import ExpectationKind
+from verification.pipeline.plan import Plan
 from verification.scenarios import cells, machines
 from verification.session import dependencies, origin, prepare
+from verification.session.checkout import Checkout
 from verification.session.prepare import PreparedRun
+from verification.session.release_pipeline import registrations_of
 from verification.session.selection import Options, Selection, select
 
 
@@ -286,7 +291,11 @@ def test_published_file_that_is_no_wheel_is_a_failed_build(
 
 
 def start_testbed(
-    monkeypatch: pytest.MonkeyPatch, release: Release, *uploads: Upload, subject: Subject = SUBJECT
+    monkeypatch: pytest.MonkeyPatch,
+    release: Release,
+    *uploads: Upload,
+    subject: Subject = SUBJECT,
+    checkout: Checkout | None = None,
 ) -> tuple[Testbed, IndexContents]:
     """Start a fake testbed with these uploads. Return it and the contents of its index."""
     started: list[IndexContents] = []
@@ -302,7 +311,10 @@ def start_testbed(
     monkeypatch.setattr(testbed, "start", start)
     network: Any = None
     with contextlib.ExitStack() as stack:
-        started_testbed = prepare.start_testbed(stack, network, image("index"), release, subject)
+        registered = registrations_of(checkout, subject)
+        started_testbed = prepare.start_testbed(
+            stack, network, image("index"), release, subject, registered
+        )
     return started_testbed, started[0]
 
 
@@ -333,6 +345,32 @@ def test_project_with_an_active_publisher_exists(
     file.write_text(f"[[publisher]]\n{registration}\n{names}\n", "utf-8")
     subject = SUBJECT.model_copy(update={"publishers": file if registration else None})
     _, contents = start_testbed(monkeypatch, release(), subject=subject)
+    assert contents.exists is exists
+
+
+@pytest.mark.parametrize(("registered", "exists"), [(True, True), (False, False)])
+def test_project_with_a_publisher_in_the_checkout_exists(
+    monkeypatch: pytest.MonkeyPatch, *, registered: bool, exists: bool
+) -> None:
+    publisher = TrustedPublisher(
+        project="quiverdb",
+        owner="me",
+        owner_id="1",
+        repository="x",
+        workflow="a.yml",
+        environment="",
+        pending=False,
+    )
+    checkout = Checkout(
+        event=StartingEvent(root=Path("x"), tags=("v1",)),
+        plan=Plan(workflow="a.yml"),
+        project="quiverdb",
+        version="1",
+        publishers=(publisher,),
+        registered=registered,
+    )
+    subject = SUBJECT.model_copy(update={"publishers": None})
+    _, contents = start_testbed(monkeypatch, release(), subject=subject, checkout=checkout)
     assert contents.exists is exists
 
 

@@ -18,6 +18,7 @@ from tests.helpers.release_workflow import (
     REGISTERED,
     ROOT,
     SUBJECT,
+    WORKFLOW,
     edited,
     repository,
 )
@@ -32,9 +33,11 @@ from verification.models.pipeline import (
 )
 from verification.models.verdict import Verdict
 from verification.models.workflow import Event, WorkflowJob
+from verification.models.workflow_call import load_with_called
 from verification.pipeline import repository_files
 from verification.pipeline.trials import Trials
 from verification.pipeline.triggers import decide
+from verification.rules.catalogue import catalogue
 from verification.session import release_pipeline
 from verification.session.release_pipeline import PublishedRelease
 from verification.session.version_trials import try_releases
@@ -213,14 +216,6 @@ def test_unregistered_publisher_is_not_compared_with_the_live_index(
     assert release.outcome.live.verdict is Verdict.UNVERIFIED
 
 
-def test_label_of_a_runner_is_evaluated_with_the_event_and_the_matrix(tmp_path: Path) -> None:
-    root = repository(tmp_path)
-    request = release_pipeline.default_request(SUBJECT, StartingEvent(root=root, tags=("v1.2.0",)))
-    evaluate = release_pipeline._workflow_file(request).evaluate
-    assert evaluate("${{ matrix.os }}-arm", EVENT, {"os": "ubuntu-24.04"}) == "ubuntu-24.04-arm"
-    assert evaluate("${{ needs.a.outputs.label }}", EVENT, {}) == "${{ needs.a.outputs.label }}"
-
-
 def test_builds_of_dispatchable_workflows_are_replaced_too(tmp_path: Path) -> None:
     root = repository(tmp_path)
     step = "jobs: {build: {runs-on: ubuntu-latest, steps: [{run: python -m build}]}}\n"
@@ -289,3 +284,61 @@ def test_condition_that_fails_makes_the_workflow_invalid(tmp_path: Path) -> None
     causes = examined(repository(tmp_path, text))
 
     assert [cause.name for cause in causes] == ["workflow-invalid"]
+
+
+def test_environment_of_a_called_job_has_the_inputs_of_its_call(tmp_path: Path) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "start.yml").write_text(
+        "on: {workflow_dispatch: {inputs: {index: }}}\n"
+        "jobs: {call: {uses: ./.github/workflows/called.yml, "
+        'with: {index: "${{ inputs.index }}"}}}\n'
+    )
+    (folder / "called.yml").write_text(
+        "on: {workflow_call: {inputs: {index: {type: string}}}}\n"
+        'jobs: {upload: {runs-on: x, environment: "${{ inputs.index }}", steps: [{run: a}]}}\n'
+    )
+    workflow = load_with_called(folder / "start.yml", tmp_path)
+    (running,) = workflow.running_jobs
+    event = Event(name="workflow_dispatch", ref="refs/heads/main", inputs={"index": "pypi"})
+    evaluate = release_pipeline._evaluator("o/r")
+    assert evaluate("${{ inputs.index }}", workflow, running, event, {}) == "pypi"
+    assert evaluate("${{ matrix.os }}-arm", workflow, running, event, {"os": "x"}) == "x-arm"
+    for unknown in ("${{ matrix.os }}", "${{ vars.A }}", "${{ fromJSON('x') }}"):
+        assert evaluate(unknown, workflow, running, event, None) == unknown
+
+
+def test_stored_token_without_a_registration_is_no_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    unused = catalogue().cause("publisher-unused", "index", "x")
+    monkeypatch.setattr(release_pipeline, "diagnose_pipeline", lambda *_, **__: (unused,))
+    root = repository(tmp_path)
+    registered = run_workflow(monkeypatch, root, evidence())
+    other = run_workflow(monkeypatch, root, evidence(), registered=False)
+    for release, names in ((registered, ["publisher-unused"]), (other, [])):
+        assert isinstance(release.outcome, PipelineResult)
+        assert [cause.name for cause in release.outcome.dynamic] == names
+        assert release.files == FILES  # the files are those of the release
+
+
+def test_secrets_of_the_uploads_get_a_token(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = WORKFLOW.read_text("utf-8")
+    old = "packages-dir: dist\n"
+    assert text.count(old) == 1
+    new = f"{old}          password: ${{{{ secrets.UPLOAD }}}}\n"
+    setups: list[IndexSetup] = []
+
+    def start(*arguments: Any) -> Any:
+        setups.append(arguments[4])
+        raise TestbedFailure("machine-lost", "x", "y")
+
+    monkeypatch.setattr(workflow_testbed, "start", start)
+    root = repository(tmp_path, text.replace(old, new))
+    event = StartingEvent(root=root, tags=("v1.2.0",))
+    request = release_pipeline.default_request(SUBJECT, event)
+    release_pipeline.run(ENGINE, RUN, SUBJECT, request)
+    (setup,) = setups
+    assert (setup.token_secrets, setup.user_secrets) == ({"UPLOAD"}, frozenset())
