@@ -47,6 +47,8 @@ class BuildRequest(Model):
     """What the step builds."""
     selected: Mapping[str, tuple[str, ...]] = {}
     """The build identifiers that cibuildwheel selects, by platform."""
+    refused: Mapping[str, str] = {}
+    """Why cibuildwheel refuses its settings, for each platform for which it does."""
     results_folder: str
     """The folder in the container for the wheel, its log and the answer."""
 
@@ -160,6 +162,8 @@ class BuildQueue:
         self, container: Container, request: BuildRequest, platform: OperatingSystem
     ) -> tuple[BuildAnswer, dict[str, bytes]]:
         """Build a wheel. Return the answer, and the wheel and its log by name."""
+        if error := request.refused.get(platform):
+            return BuildAnswer(error=error), {"build.log": b""}
         if refusal := _refusal(request.selected[platform], platform):
             return refusal, {"build.log": b""}
         started_at = time.time()

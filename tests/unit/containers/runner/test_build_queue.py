@@ -107,6 +107,16 @@ def test_wheel_is_copied_before_the_answer(monkeypatch: pytest.MonkeyPatch, tmp_
     assert queue.failures == []
 
 
+def test_settings_that_cibuildwheel_refuses_for_the_platform_fail_the_build(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = {"linux": "cibuildwheel: invalid archs", "windows": "other"}
+    request = REQUEST.model_copy(update={"selected": {}, "refused": refused})
+    engine, queue = run_build(monkeypatch, AssertionError("unexpected build"), request)
+    assert engine.answer["error"] == refused["linux"]
+    assert queue.failures == []
+
+
 @pytest.mark.parametrize(
     ("selected", "key"),
     [

@@ -129,16 +129,95 @@ def unsupported(action: Action, captured: Captured, **inputs: str) -> str:
     return str(json.loads(line)["why"])
 
 
-@pytest.mark.parametrize("name", ["config-file", "only", "extras"])
+@pytest.mark.parametrize("name", ["config-file", "extras"])
 def test_unsupported_input_ends_the_action(action: Action, capsys: Captured, name: str) -> None:
     assert name in unsupported(action, capsys, **{name.replace("-", "__"): "x"})
 
 
-def test_setting_in_the_environment_is_unsupported(
-    action: Action, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CIBW_TEST_COMMAND", "CIBW_ENVIRONMENT_LINUX", "CIBW_BEFORE_ALL", "CIBW_PLATFORM"),
+        *("CIBW_MANYLINUX_X86_64_IMAGE", "CIBW_BUILD_FRONTEND", "CIBW_TEST_SKIP"),
+    ],
+)
+def test_setting_that_changes_the_build_is_unsupported(
+    action: Action, monkeypatch: pytest.MonkeyPatch, capsys: Captured, name: str
 ) -> None:
+    monkeypatch.setenv(name, "x")
     monkeypatch.setenv("CIBW_BUILD", "cp313-*")
-    assert "CIBW_BUILD" in unsupported(action, capsys, package__dir="package")
+    reason = unsupported(action, capsys, package__dir="package")
+    assert name in reason
+    assert "CIBW_BUILD," not in f"{reason},".replace("CIBW_BUILD_FRONTEND", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("CIBW_BUILD", "CIBW_SKIP", "CIBW_ARCHS", "CIBW_ARCHS_LINUX", "CIBW_BUILD_WINDOWS"),
+        *("CIBW_ENABLE", "CIBW_BUILD_VERBOSITY", "CIBW_BEFORE_ALL_MACOS", "CIBW_ARCHS_MACOS"),
+    ],
+)
+def test_setting_that_only_selects_builds_is_supported(
+    action: Action, builder: Builder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    monkeypatch.setattr(action.module, "_of_version", lambda names, *_: names)
+    action.run(package__dir="package")
+    assert builder.request["selected"] == {"linux": ["cp313-linux"], "windows": ["cp313-windows"]}
+
+
+@pytest.mark.parametrize(
+    ("only", "selected"),
+    [
+        ("cp313-manylinux_x86_64", {"linux": ["cp313-manylinux_x86_64"], "windows": []}),
+        ("cp313-win_amd64", {"linux": [], "windows": ["cp313-win_amd64"]}),
+        ("cp313-macosx_arm64", {"linux": [], "windows": []}),
+    ],
+)
+def test_input_only_replaces_the_selection(
+    action: Action, builder: Builder, only: str, selected: dict[str, list[str]]
+) -> None:
+    action.run(package__dir="package", only=only)
+    assert builder.request["selected"] == selected
+
+
+def test_setting_that_is_wrong_for_one_platform_fails_only_there(
+    action: Action, builder: Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_identifiers(_: Path, platform: str) -> list[str]:
+        if platform == "windows":
+            raise action.module.Failure("cibuildwheel: invalid archs")
+        return ["cp313-linux"]
+
+    monkeypatch.setattr(action.module, "_identifiers", list_identifiers)
+    action.run(package__dir="package")
+    assert builder.request["selected"] == {"linux": ["cp313-linux"]}
+    assert builder.request["refused"] == {"windows": "cibuildwheel: invalid archs"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "selected"),
+    [
+        ({"CIBW_BUILD": "cp313-*"}, ["cp313-manylinux_x86_64", "cp313-musllinux_x86_64"]),
+        ({"CIBW_BUILD": "cp313-*", "CIBW_SKIP": "*musl*"}, ["cp313-manylinux_x86_64"]),
+        (
+            {"CIBW_BUILD": "cp313-many*", "CIBW_ARCHS_LINUX": "x86_64 aarch64"},
+            ["cp313-manylinux_aarch64", "cp313-manylinux_x86_64"],
+        ),
+    ],
+)
+def test_variables_select_the_build_identifiers(
+    action: Action,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    selected: list[str],
+) -> None:
+    for name, text in (variables | version_variables("pypa-cibuildwheel", "v3.4.1")).items():
+        monkeypatch.setenv(name, text)
+    values = action.module.Inputs("pypa-cibuildwheel")
+    assert action.module._selected(tmp_path / "package", "linux", values) == selected
 
 
 def test_folder_without_a_project_fails_with_the_words_of_cibuildwheel(action: Action) -> None:
