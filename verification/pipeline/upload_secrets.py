@@ -95,11 +95,11 @@ def _credentials(step: WorkflowStep, env: Mapping[str, str]) -> Iterator[tuple[s
         tokens, users = (("password",), ("user",)) if is_known else (_TOKEN_INPUTS, _USER_INPUTS)
         yield from ((inputs.get(name), False) for name in tokens)
         yield from ((inputs.get(name), True) for name in users)
-        words = [("maturin", *step.with_.get("args", "").split())]
-        words *= (step.action or "").lower().endswith("/maturin-action")
+        is_maturin = (step.action or "").lower().endswith("/maturin-action")
+        scripts = [("maturin", *step.with_.get("args", "").split())] if is_maturin else []
     else:
-        words = list(commands(step.run, step.shell))
-    for command in words:
+        scripts = list(commands(step.run, step.shell))
+    for command in scripts:
         program = command[0]
         if command_task(command) == "publish" or program == "maturin":
             yield option(command, *_TOKEN_OPTIONS), False

@@ -341,4 +341,4 @@ def test_secrets_of_the_uploads_get_a_token(
     request = release_pipeline.default_request(SUBJECT, event)
     release_pipeline.run(ENGINE, RUN, SUBJECT, request)
     (setup,) = setups
-    assert (setup.token_secrets, setup.user_secrets) == ({"UPLOAD"}, frozenset())
+    assert (setup.token_secrets, setup.user_secrets) == (frozenset({"UPLOAD"}), frozenset())
