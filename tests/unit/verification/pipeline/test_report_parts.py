@@ -30,7 +30,7 @@ from verification.models.pipeline import (
     PipelineFailure,
     PipelineResult,
 )
-from verification.models.report import PublisherScope
+from verification.models.report import NotRehearsed, PublisherScope
 from verification.models.testbed import TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.pipeline.execution import diagnose_pipeline
@@ -371,58 +371,14 @@ def test_testbed_failure_keeps_the_causes_of_the_files() -> None:
     assert causes_of(PipelineFailure(static=(STATIC,), testbed=fault)) == (STATIC, TESTBED)
 
 
-@pytest.mark.parametrize(
-    ("kind", "version", "inputs", "attestations", "unsigned"),
-    [
-        ("stand-in", "v1.14.0", {}, 0, True),
-        ("stand-in", "v1.10.3", {"attestations": "true"}, 0, True),
-        ("stand-in", "v1.14.0", {"attestations": "${{ inputs.sign }}"}, 0, True),
-        ("stand-in", "v1.14.0", {"attestations": "false"}, 0, False),
-        ("stand-in", "v1.10.3", {}, 0, False),
-        ("stand-in", "v1.8.14", {"attestations": "true"}, 0, False),
-        ("stand-in", "v1.14.0", {}, 1, False),
-        ("real", "v1.14.0", {}, 0, False),
-    ],
-)
-def test_upload_of_a_stand_in_without_attestations_is_unsigned(
-    kind: str, version: str, inputs: dict[str, str], attestations: int, unsigned: bool
-) -> None:
-    publish = ActionUse.model_validate(
-        {
-            "uses": "pypa/gh-action-pypi-publish@v1",
-            "where": "line 1",
-            "kind": kind,
-            "version": version,
-            "folder": "x",
-            "inputs": inputs,
-        }
-    )
-    run = with_run(evidence(), actions=(publish,))
-    line = run.index.uploads[0]
-    assert line.upload is not None
-    log = line.upload.model_copy(
-        update={"identity": {"publisher": "x"}, "attestations": attestations}
-    )
-    run = with_index(run, uploads=(line.model_copy(update={"upload": log}),))
-    part = pipeline_part(result_of(run), PLANNED, strict=False)
-    assert part.unsigned == ((log.file,) if unsigned else ())
-    assert any("not rehearsed" in line for line in part.not_provable) is unsigned
+def test_signing_is_reported_with_its_limit() -> None:
+    part = pipeline_part(result_of(evidence()), PLANNED, strict=False)
+    assert part.signing.rehearsed
+    assert any("attestations of" in line for line in part.proved)
+    assert not any("not rehearsed" in line for line in part.not_provable)
 
-
-def test_unsigned_upload_of_a_dispatched_run_is_reported() -> None:
-    publish = ActionUse(
-        uses="pypa/gh-action-pypi-publish@v1",
-        where="line 1",
-        kind="stand-in",
-        version="v1.14.0",
-        folder="x",
-    )
-    first = evidence()
-    line = first.index.uploads[0]
-    assert line.upload is not None
-    log = line.upload.model_copy(update={"identity": {"publisher": "x"}, "attestations": 0})
-    uploaded = with_index(first, uploads=(line.model_copy(update={"upload": log}),))
-    dispatched = with_run(uploaded, actions=(publish,)).run
-    both = uploaded.model_copy(update={"dispatched": (dispatched,)})
-
-    assert pipeline_part(result_of(both), PLANNED, strict=False).unsigned == (log.file,)
+    unsigned = with_index(evidence(), uploads=())
+    part = pipeline_part(result_of(unsigned), PLANNED, strict=False)
+    assert part.signing.reason is NotRehearsed.NO_UPLOAD
+    assert not any("attestations of" in line for line in part.proved)
+    assert any("not rehearsed" in line for line in part.not_provable)
