@@ -13,6 +13,7 @@ import json
 import secrets
 import threading
 import time
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -100,11 +101,11 @@ def _parent(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\1" + left + right).digest()
 
 
-def _entry(proposed: Json) -> JsonObject:
+def _entry(proposed: Any) -> JsonObject:
     """Return the entry for a proposed one, after the check of its signature."""
     try:
-        kind = (proposed["kind"], proposed["apiVersion"])  # type: ignore[index,call-overload]
-        content = proposed["spec"]["proposedContent"]  # type: ignore[index,call-overload]
+        kind = (proposed["kind"], proposed["apiVersion"])
+        content = proposed["spec"]["proposedContent"]
         envelope, (verifier,) = json.loads(content["envelope"]), content["verifiers"]
         payload_type = envelope["payloadType"].encode()
         payload = base64.b64decode(envelope["payload"])

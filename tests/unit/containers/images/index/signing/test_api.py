@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,52 +17,42 @@ from sigstore.oidc import IdentityToken
 from sigstore.sign import SigningContext
 from sigstore.verify import Verifier, policy
 
-from tests.helpers.index_front import INDEX_HOST, UPLOAD_HOST, sha256, wheel
+from tests.helpers.index_front import sha256, wheel
 from tests.helpers.issuer import new_key, sign
-from tests.helpers.oidc import PublishingIndex, publisher, publishing_index
-
-
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
-    """A running index with signing servers."""
-    folder = tmp_path_factory.mktemp("signing")
-    hosts = {"index": INDEX_HOST, "upload": UPLOAD_HOST, "signing": UPLOAD_HOST}
-    active = [publisher("strict", "strict")]
-    with publishing_index(folder, active=active, pending=[], hosts=hosts) as index:
-        yield index
+from tests.helpers.oidc import PublishingIndex
 
 
 @pytest.fixture(autouse=True)
 def folder_of_sigstore(
-    index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    signing_index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
     """The folder in which sigstore stores what it fetches by TUF."""
     for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(index.front.ca))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(signing_index.front.ca))
     return tmp_path
 
 
-def config(index: PublishingIndex) -> ClientTrustConfig:
-    response = index.front.get(f"{index.front.upload}/client-trust-config.json")
+def config(signing_index: PublishingIndex) -> ClientTrustConfig:
+    response = signing_index.front.get(f"{signing_index.front.upload}/client-trust-config.json")
     return ClientTrustConfig.from_json(response.text)
 
 
-def attestation(index: PublishingIndex, file: tuple[str, bytes]) -> Attestation:
+def attestation(signing_index: PublishingIndex, file: tuple[str, bytes]) -> Attestation:
     filename, content = file
-    context = SigningContext.from_trust_config(config(index))
-    token = IdentityToken(index.token(aud="sigstore"))
+    context = SigningContext.from_trust_config(config(signing_index))
+    token = IdentityToken(signing_index.token(aud="sigstore"))
     with context.signer(token) as signer:
         return Attestation.sign(signer, Distribution(name=filename, digest=sha256(content)))
 
 
-def identity(index: PublishingIndex) -> policy.VerificationPolicy:
+def identity(signing_index: PublishingIndex) -> policy.VerificationPolicy:
     """Return the policy of the index for a publisher, with the issuer of the test."""
-    claims = index.claims()
+    claims = signing_index.claims()
     host = "https://github.com"
     return policy.AllOf(
         [
-            policy.OIDCIssuerV2(index.issuer.url),
+            policy.OIDCIssuerV2(signing_index.issuer.url),
             policy.OIDCSourceRepositoryURI(f"{host}/{claims['repository']}"),
             policy.OIDCBuildConfigURI(f"{host}/{claims['workflow_ref']}"),
             policy.OIDCSourceRepositoryDigest(str(claims["sha"])),
@@ -72,24 +61,26 @@ def identity(index: PublishingIndex) -> policy.VerificationPolicy:
 
 
 def test_client_signs_without_a_request_to_another_server(
-    index: PublishingIndex, folder_of_sigstore: Path
+    signing_index: PublishingIndex, folder_of_sigstore: Path
 ) -> None:
-    trusted_root = config(index).trusted_root
+    trusted_root = config(signing_index).trusted_root
     verifier = Verifier(trusted_root=trusted_root)
     for version in ("1.0", "1.1", "1.2"):
-        signed = attestation(index, wheel("strict", version))
-        _, payload = verifier.verify_dsse(signed.to_bundle(), identity(index))
+        signed = attestation(signing_index, wheel("strict", version))
+        _, payload = verifier.verify_dsse(signed.to_bundle(), identity(signing_index))
         assert json.loads(payload)["subject"][0]["name"] == wheel("strict", version)[0]
     assert list(folder_of_sigstore.iterdir()) == []
 
 
-def test_index_trusts_its_signing_servers(index: PublishingIndex) -> None:
+def test_index_trusts_its_signing_servers(signing_index: PublishingIndex) -> None:
     """The chain of the certificate is valid. The live index accepts no other issuer."""
     file = wheel("strict", "2.0")
-    text = json.dumps([json.loads(attestation(index, file).model_dump_json())])
-    response = index.front.send_upload(file, password=index.mint(), attestations=text)
+    text = json.dumps([json.loads(attestation(signing_index, file).model_dump_json())])
+    response = signing_index.front.send_upload(
+        file, password=signing_index.mint(), attestations=text
+    )
     assert "Certificate's OIDCIssuerV2 does not match" in response.reason
-    assert index.issuer.url in response.reason
+    assert signing_index.issuer.url in response.reason
 
 
 def certificate_request(key: Key | None = None) -> dict[str, str]:
@@ -99,10 +90,10 @@ def certificate_request(key: Key | None = None) -> dict[str, str]:
     return {"certificateSigningRequest": base64_text(pem)}
 
 
-def post(index: PublishingIndex, token: str, body: Any) -> requests.Response:
-    url = f"{index.front.upload}/api/v2/signingCert"
+def post(signing_index: PublishingIndex, token: str, body: Any) -> requests.Response:
+    url = f"{signing_index.front.upload}/api/v2/signingCert"
     headers = {"Authorization": f"Bearer {token}"}
-    return index.front.shared_session.post(url, json=body, headers=headers, timeout=30)
+    return signing_index.front.shared_session.post(url, json=body, headers=headers, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -116,40 +107,41 @@ def post(index: PublishingIndex, token: str, body: Any) -> requests.Response:
     ],
 )
 def test_certificate_needs_an_identity_for_signing(
-    index: PublishingIndex, changes: dict[str, Any], reason: str
+    signing_index: PublishingIndex, changes: dict[str, Any], reason: str
 ) -> None:
-    token = index.token(**{"aud": "sigstore", **changes})
-    response = post(index, token, certificate_request())
+    token = signing_index.token(**{"aud": "sigstore", **changes})
+    response = post(signing_index, token, certificate_request())
     assert response.status_code == (400 if reason else 200)
     assert reason in response.json().get("message", "")
 
 
-def test_forged_token_gets_no_certificate(index: PublishingIndex) -> None:
-    header = {"alg": "RS256", "kid": str(index.issuer.key.kid)}
-    token = sign(index.claims(aud="sigstore"), new_key(), header)
-    assert post(index, token, certificate_request()).status_code == 400
-    assert post(index, "", certificate_request()).status_code == 400
+def test_forged_token_gets_no_certificate(signing_index: PublishingIndex) -> None:
+    header = {"alg": "RS256", "kid": str(signing_index.issuer.key.kid)}
+    token = sign(signing_index.claims(aud="sigstore"), new_key(), header)
+    assert post(signing_index, token, certificate_request()).status_code == 400
+    assert post(signing_index, "", certificate_request()).status_code == 400
 
 
 @pytest.mark.parametrize("body", [None, {}, {"certificateSigningRequest": "x"}, "text"])
-def test_request_without_a_key_gets_no_certificate(index: PublishingIndex, body: Any) -> None:
-    response = post(index, index.token(aud="sigstore"), body)
+def test_request_without_a_key_gets_no_certificate(
+    signing_index: PublishingIndex, body: Any
+) -> None:
+    response = post(signing_index, signing_index.token(aud="sigstore"), body)
     assert response.status_code == 400
     assert "certificateSigningRequest" in response.json()["message"]
 
 
-def test_log_refuses_what_is_not_signed(index: PublishingIndex) -> None:
-    url = f"{index.front.upload}/api/v1/log/entries"
+def test_log_refuses_what_is_not_signed(signing_index: PublishingIndex) -> None:
+    url = f"{signing_index.front.upload}/api/v1/log/entries"
     for body in (b"no json", b"{}"):
-        response = index.front.shared_session.post(url, data=body, timeout=30)
+        response = signing_index.front.shared_session.post(url, data=body, timeout=30)
         assert response.status_code == 400
         assert response.json()["code"] == 400
 
 
 def test_other_hosts_and_other_indexes_have_no_signing_servers(
-    index: PublishingIndex, tmp_path: Path
+    signing_index: PublishingIndex, index: PublishingIndex
 ) -> None:
     path = "/client-trust-config.json"
-    assert index.front.get(path).status_code == 404
-    with publishing_index(tmp_path, pending=[]) as other:
-        assert other.front.get(f"{other.front.upload}{path}").status_code == 404
+    assert signing_index.front.get(path).status_code == 404
+    assert index.front.get(f"{index.front.upload}{path}").status_code == 404

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,31 +9,23 @@ import requests
 from pypi_attestations import Attestation, AttestationType
 
 from containers.index import SIGNING_HOST
-from tests.helpers.index_front import INDEX_HOST, UPLOAD_HOST, sha256, wheel
-from tests.helpers.oidc import PublishingIndex, publisher, publishing_index
+from tests.helpers.index_front import sha256, wheel
+from tests.helpers.oidc import PublishingIndex
 from tests.helpers.stand_ins import Action
 
 FILES = (wheel("strict", "1.0"), wheel("strict", "1.0", "py2-none-any"))
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
-    """A running index with signing servers."""
-    folder = tmp_path_factory.mktemp("signing")
-    hosts = {"index": INDEX_HOST, "upload": UPLOAD_HOST, "signing": UPLOAD_HOST}
-    active = [publisher("strict", "strict")]
-    with publishing_index(folder, active=active, pending=[], hosts=hosts) as index:
-        yield index
-
-
 @pytest.fixture
-def action(index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Action:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(index.front.ca))
+def action(
+    signing_index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Action:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(signing_index.front.ca))
     signing = Action("signing", "pypa-gh-action-pypi-publish", tmp_path, monkeypatch)
     monkeypatch.setattr(
         signing.module.identities,
         "detect_credential",
-        lambda audience: index.token(aud=audience),
+        lambda audience: signing_index.token(aud=audience),
     )
     (tmp_path / "dist").mkdir()
     for name, content in FILES:
@@ -44,8 +34,10 @@ def action(index: PublishingIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return signing
 
 
-def test_each_file_gets_a_publish_attestation(action: Action, index: PublishingIndex) -> None:
-    paths = action.module.attest(Path("dist"), index.front.upload)
+def test_each_file_gets_a_publish_attestation(
+    action: Action, signing_index: PublishingIndex
+) -> None:
+    paths = action.module.attest(Path("dist"), signing_index.front.upload)
 
     assert [path.name for path in paths] == sorted(
         f"{name}.publish.attestation" for name, _ in FILES
@@ -58,43 +50,38 @@ def test_each_file_gets_a_publish_attestation(action: Action, index: PublishingI
     assert len({path.read_text("utf-8") for path in paths}) == len(FILES)
 
 
-def test_index_verifies_all_but_the_issuer(action: Action, index: PublishingIndex) -> None:
-    """The issuer of the test has another URL than that of GitHub, which the index requires."""
-    path, *_ = action.module.attest(Path("dist"), index.front.upload)
-    file = min(FILES)
-    attestations = json.dumps([json.loads(path.read_text("utf-8"))])
-    response = index.front.send_upload(file, password=index.mint(), attestations=attestations)
-    assert "Certificate's OIDCIssuerV2 does not match" in response.reason
-
-
-def test_file_with_an_attestation_is_refused(action: Action, index: PublishingIndex) -> None:
+def test_file_with_an_attestation_is_refused(
+    action: Action, signing_index: PublishingIndex
+) -> None:
     existing = Path("dist", f"{FILES[0][0]}.publish.attestation")
     existing.touch()
     with pytest.raises(Exception, match=f"already exist: {existing}"):
-        action.module.attest(Path("dist"), index.front.upload)
+        action.module.attest(Path("dist"), signing_index.front.upload)
     assert [path.suffix for path in Path("dist").glob("*.attestation")] == [".attestation"]
 
 
-def test_folder_with_the_name_of_a_file_is_refused(action: Action, index: PublishingIndex) -> None:
+def test_folder_with_the_name_of_a_file_is_refused(
+    action: Action, signing_index: PublishingIndex
+) -> None:
     Path("dist", "folder.whl").mkdir()
     with pytest.raises(Exception, match=r"not files: dist/folder\.whl"):
-        action.module.attest(Path("dist"), index.front.upload)
+        action.module.attest(Path("dist"), signing_index.front.upload)
 
 
 def test_job_without_the_permission_cannot_sign(
-    action: Action, index: PublishingIndex, monkeypatch: pytest.MonkeyPatch
+    action: Action, signing_index: PublishingIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_: str) -> str:
         raise action.module.identities.IdentityError("no variables")
 
     monkeypatch.setattr(action.module.identities, "detect_credential", refuse)
     with pytest.raises(Exception, match=r"no variables.*id-token: write"):
-        action.module.attest(Path("dist"), index.front.upload)
+        action.module.attest(Path("dist"), signing_index.front.upload)
 
 
 def test_forge_without_a_response_is_a_failure_of_the_testbed(
     action: Action,
-    index: PublishingIndex,
+    signing_index: PublishingIndex,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -103,7 +90,7 @@ def test_forge_without_a_response_is_a_failure_of_the_testbed(
 
     monkeypatch.setattr(action.module.identities, "detect_credential", disconnect)
     with pytest.raises(SystemExit):
-        action.module.attest(Path("dist"), index.front.upload)
+        action.module.attest(Path("dist"), signing_index.front.upload)
     assert 'e2e-failure {"cause": "forge-unreachable"' in capsys.readouterr().out
 
 
