@@ -221,8 +221,8 @@ class Index(ManagedContainer):
         self.hosts = hosts
         self.password = secrets.token_urlsafe(24)
         trusted = trusted_publishing or TrustedPublishing()
-        signing = (SIGNING_HOST,) if trusted.signing else ()
-        names = (*hosts.all(), *signing)
+        signing = {"signing": SIGNING_HOST} if trusted.signing else {}
+        names = (*hosts.all(), *signing.values())
         certificate = network.ca.issue_cert(*names)
         token = {
             "username": "__token__",
@@ -232,7 +232,7 @@ class Index(ManagedContainer):
         config = {
             "certificate": _CERTIFICATE,
             "key": _KEY,
-            "hosts": {**hosts.model_dump(), "signing": next(iter(signing), None)},
+            "hosts": hosts.model_dump() | signing,
             "store": f"{_FOLDER}/store",
             "log": _LOG,
             "faults": _FAULTS,
