@@ -46,6 +46,8 @@ from verification.models.index_log import IndexRequest
 from verification.models.publisher import TrustedPublisher
 from verification.models.testbed import Image, IndexHosts, Upload
 
+SIGNING_HOST = "sigstore.test"
+"""The host name of the signing servers on the network of a run."""
 _FOLDER = "/srv/index"
 _LOG = "/dev/stdout"
 """The request log is the output of the container. The engine stores this output and returns it
@@ -109,6 +111,8 @@ class TrustedPublishing(Model):
     """The URLs of the accepted issuers of identity tokens. Their TLS certificates are from the
     run's CA."""
     enabled: bool = True
+    signing: bool = False
+    """Whether the index has the signing servers, and trusts only attestations of them."""
 
 
 class UploadMachine(ManagedContainer):
@@ -218,7 +222,9 @@ class Index(ManagedContainer):
         self.password = f"pypi-{secrets.token_urlsafe(96)}"
         """A token in the form of the live index. It is valid for the project of the contents."""
         trusted = trusted_publishing or TrustedPublishing()
-        certificate = network.ca.issue_cert(*hosts.all())
+        signing = {"signing": SIGNING_HOST} if trusted.signing else {}
+        names = (*hosts.all(), *signing.values())
+        certificate = network.ca.issue_cert(*names)
         token = {
             "username": "__token__",
             "password": self.password,
@@ -227,7 +233,7 @@ class Index(ManagedContainer):
         config = {
             "certificate": _CERTIFICATE,
             "key": _KEY,
-            "hosts": hosts.model_dump(),
+            "hosts": hosts.model_dump() | signing,
             "store": f"{_FOLDER}/store",
             "log": _LOG,
             "faults": _FAULTS,
@@ -251,7 +257,7 @@ class Index(ManagedContainer):
         self._container = (
             network.container(image)
             .with_command(_CONFIG)
-            .with_network_aliases(*hosts.all())
+            .with_network_aliases(*names)
             .with_kwargs(
                 labels=network.run.labels(),
                 dns=["127.0.0.1"],

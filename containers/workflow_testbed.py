@@ -315,6 +315,7 @@ def _index(engine: Engine, network: ClosedNetwork, hosts: IndexHosts, setup: Ind
         TrustedPublishing(
             publishers=publishers,
             issuers=(ISSUER,),
+            signing=True,
         ),
     )
 

@@ -21,6 +21,7 @@ from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline.execution import diagnose_pipeline
 from verification.pipeline.plan import Plan
+from verification.pipeline.signing import signing_record
 from verification.pipeline.triggers import decide
 from verification.verdict import verdict_of_causes
 
@@ -65,7 +66,10 @@ def run_case(
 
 
 def check_released(evidence: PipelineEvidence, causes: tuple[Cause, ...]) -> None:
-    """Check that all jobs passed and that the index has the wheels by the identity of the job."""
+    """Check that all jobs passed, and that the index has the wheels by the identity of the job.
+
+    The index verified an attestation of each wheel.
+    """
     for workflow_run in evidence.runs:
         steps = [job.failed_step for job in workflow_run.jobs if job.failed_step]
         assert workflow_run.result == "success", (workflow_run.decision, steps)
@@ -73,6 +77,9 @@ def check_released(evidence: PipelineEvidence, causes: tuple[Cause, ...]) -> Non
     assert set(evidence.index.files) == WHEELS
     assert all(exchange.status == 200 for exchange in evidence.index.exchanges)
     assert evidence.index.exchanges
+    signing = signing_record(evidence)
+    assert signing.rehearsed, signing
+    assert set(signing.signed) == WHEELS
     (release,) = evidence.releases
     assert release.tag == TAG
     assert not [cause for cause in causes if cause.severity in (Severity.BROKEN, Severity.TESTBED)]

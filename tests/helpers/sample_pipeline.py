@@ -158,7 +158,8 @@ def evidence() -> PipelineEvidence:
         index=IndexRecord(
             files=BUILT,
             uploads=tuple(
-                request(upload=UploadLog(file=name, identity=IDENTITY)) for name in BUILT
+                request(upload=UploadLog(file=name, identity=IDENTITY, attestations=1))
+                for name in BUILT
             ),
             exchanges=(request(oidc=ExchangeLog(identity=IDENTITY, projects=("quiverdb",))),),
         ),

@@ -42,6 +42,7 @@ from verification.models.report import (
     ReplayInputs,
     Report,
     RunSelection,
+    SigningRecord,
 )
 from verification.models.results import CellResult, ItemResult
 from verification.models.run import PlannedCell
@@ -361,6 +362,7 @@ PIPELINE = PipelinePart(
     ),
     proved=("five jobs ran in their order",),
     not_provable=("that GitHub's runners have free minutes",),
+    signing=SigningRecord(rehearsed=True, signed=("quiverdb-1.0.whl",)),
     jobs=(
         JobRecord(id="build", start=0.0, end=40.5, result="success"),
         JobRecord(id="publish", needs=("build",), start=40.5, end=42.0, result="success"),

@@ -404,6 +404,34 @@ class ReleasePage(Model):
     """The files of the release page."""
 
 
+class NotRehearsed(enum.StrEnum):
+    """Why a run did not rehearse the signing of a release."""
+
+    MISSING_PERMISSION = "missing-permission"
+    """The job that publishes has no permission `id-token: write`."""
+    NO_UPLOAD = "no-upload"
+    """The workflow uploaded no file."""
+    NO_IDENTITY = "no-identity"
+    """A stored token uploaded a file. The index accepts attestations only with an identity."""
+    ATTESTATIONS_OFF = "attestations-off"
+    """The publish action signs nothing: `attestations` is off or off by default."""
+    OTHER_CLIENT = "other-client"
+    """Another client than the publish action uploaded a file, without attestations."""
+
+
+class SigningRecord(Model):
+    """Whether the run rehearsed the signing of the release (PEP 740)."""
+
+    rehearsed: bool
+    """True if the index verified attestations of each uploaded file."""
+    reason: NotRehearsed | None = None
+    """Why the signing is not rehearsed; null if it is."""
+    signed: tuple[str, ...] = ()
+    """The uploaded files whose attestations the index verified."""
+    unsigned: tuple[str, ...] = ()
+    """The uploaded files without attestations."""
+
+
 class PipelinePart(Model):
     """The run of the release workflow."""
 
@@ -446,8 +474,8 @@ class PipelinePart(Model):
     index: Mapping[str, str] = Field(
         default_factory=dict, description="The sha256 of each file on the index, by name."
     )
-    unsigned: tuple[str, ...] = ()
-    """The uploaded files without attestations, because a stand-in published them."""
+    signing: SigningRecord
+    """Whether the workflow signed the files that it published."""
     actions: tuple[ActionUse, ...] = ()
     """The actions that the workflow names."""
     stand_ins: tuple[str, ...] = Field(

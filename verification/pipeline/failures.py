@@ -48,6 +48,12 @@ _UNRESOLVED = re.compile(
 )
 """The messages of programs for a host name without an address. The network of the run has only the
 names of the forge and the index."""
+_FOREIGN_SIGNATURE = re.compile(
+    r"included attestation: Verification failed: "
+    r"(?:failed to build|failed to verify SCT|invalid log entry|invalid signing cert|DSSE: invalid)"
+)
+"""The refusal of an attestation that the signing servers of the run did not make. The index of the
+run trusts only these servers."""
 _MAX_OBSERVED = 400  # characters
 
 
@@ -70,7 +76,12 @@ def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
     for log in index.upload_logs:
         if log.refused:
             where = f"upload of {log.file or 'a file'}"
-            yield cause("upload-refused", where, log.refused, file=log.file)
+            yield cause(_refusal_name(log.refused), where, log.refused, file=log.file)
+
+
+def _refusal_name(reason: str) -> str:
+    """Return the name of the cause for an upload that the index refused."""
+    return "stand-in-limited" if _FOREIGN_SIGNATURE.search(reason) else "upload-refused"
 
 
 def is_failed(job: JobRun) -> bool:
@@ -193,7 +204,7 @@ def _refusal(job: JobRun, step: StepRun, index: IndexRecord) -> _Fault | None:
     # The index has the complete reasons. The log of the step has only what twine printed.
     logs = (request.upload for request in of_job(index.uploads))
     if refused := tuple(log.refused for log in logs if log and log.refused):
-        return _Fault("upload-refused", _reason(step, job), {"refused": refused})
+        return _Fault(_refusal_name(refused[0]), _reason(step, job), {"refused": refused})
     if reason := upload.twine_refusal("\n".join(step.log)):
         return _Fault("upload-refused", reason)
     return None
@@ -201,11 +212,11 @@ def _refusal(job: JobRun, step: StepRun, index: IndexRecord) -> _Fault | None:
 
 def _publish_fault(job: JobRun, step: StepRun) -> _Fault:
     """Return the fault of the publish action if neither the index nor twine refused a file."""
-    commands = [line.split() for line in step.log if line.startswith("[command]twine ")]
-    match commands[-1][1] if commands else "":
-        case "check":
+    commands = [line.split()[:2] for line in step.log if line.startswith("[command]")]
+    match commands[-1] if commands else ():
+        case "[command]twine", "check":
             return _Fault("upload-refused", _reason(step, job))
-        case "upload":
+        case "[command]twine", "upload":
             message = f"the upload failed without a refusal by the index: {_reason(step, job)}"
             return _Fault("index-unreachable", message)
     name = "job-failed" if job.permissions.get("id-token") == "write" else "permission-missing"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import assert_never
 
-from verification.models.action import version_number
 from verification.models.cause import Cause, Severity
 from verification.models.pipeline import (
     ActionUse,
@@ -33,6 +32,7 @@ from verification.models.verdict import Verdict
 from verification.models.workflow import Task
 from verification.pipeline.execution import ran_side_by_side
 from verification.pipeline.plan import Plan, PlannedClaim, RunFact
+from verification.pipeline.signing import signed, signing_limit, signing_record
 from verification.pipeline.tasks import tasks_by_job
 from verification.pipeline.workflow_causes import cause
 from verification.verdict import verdict_of_causes
@@ -41,7 +41,6 @@ _PUBLISHER_ONLY = "publisher-unused"
 """The cause that does not keep a release from its users, and fails only the publisher's item."""
 _NOT_REACHED = "the run ended before this"
 _LOG_LINES = 40
-_PUBLISH_ACTION = "pypa/gh-action-pypi-publish"
 _LIVE_REGISTRATION = (
     "that the live index has this registration: only its owner can see it; the provenance of a "
     "published release shows the registration that was used"
@@ -101,6 +100,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
     """Return the report's part about the release workflow. A separate file has the logs."""
     runs, run, index = result.evidence.runs, result.evidence.run, result.evidence.index
     claims = [_claim(claim, result, strict=strict) for claim in plan.claims]
+    signing = signing_record(result.evidence)
     return PipelinePart(
         tag=run.event.tag,
         annotated=run.event.annotated,
@@ -124,12 +124,12 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             )
             for link in plan.links
         ),
-        proved=tuple(_pipeline_evidence(result.evidence)),
+        proved=(*_pipeline_evidence(result.evidence), *signed(signing)),
         not_provable=tuple(
             dict.fromkeys(
                 (
                     *(limit for run in runs for limit in _pipeline_limits(run)),
-                    *_signing_limit(result.evidence),
+                    signing_limit(signing),
                 )
             )
         ),
@@ -152,7 +152,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
             for release in result.evidence.releases
         ),
         index=index.files,
-        unsigned=_unsigned(result.evidence),
+        signing=signing,
         actions=tuple(action for run in runs for action in run.actions),
         stand_ins=run.stand_ins,
         act=run.act,
@@ -223,37 +223,6 @@ def _real_actions(run: PipelineRun) -> tuple[ActionUse, ...]:
 
 def _tag_of(action: ActionUse) -> str:
     return f" ({action.version})" if action.version else ""
-
-
-def _signing_limit(evidence: PipelineEvidence) -> Iterator[str]:
-    if _unsigned(evidence):
-        yield "signing not rehearsed: the stand-in for the publish action makes no attestations"
-
-
-def _unsigned(evidence: PipelineEvidence) -> tuple[str, ...]:
-    """Return the files that a stand-in for the publish action uploaded without attestations.
-
-    The real action signs what it publishes with an identity, unless `attestations` is off.
-    """
-    if not any(_would_sign(use) for run in evidence.runs for use in run.actions):
-        return ()
-    return tuple(
-        log.file
-        for log in evidence.index.upload_logs
-        if log.identity and not log.refused and not log.attestations
-    )
-
-
-def _would_sign(use: ActionUse) -> bool:
-    """Return whether a stand-in replaced a publish action that signs.
-
-    The input `attestations` exists since version 1.10.0, and is true by default since 1.11.0.
-    """
-    version = version_number(use.version)
-    is_stand_in = use.kind != "real" and use.uses.partition("@")[0] == _PUBLISH_ACTION
-    default = "true" if version >= (1, 11) else "false"
-    signs = use.inputs.get("attestations", default).strip() != "false"
-    return is_stand_in and version >= (1, 10) and signs
 
 
 def publisher_part(

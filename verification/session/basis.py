@@ -12,6 +12,7 @@ from verification.models.report import (
     NOT_COVERED,
     BasisEntry,
     MachineRecord,
+    NotRehearsed,
     PipelinePart,
     PublishedPart,
     Report,
@@ -22,6 +23,8 @@ from verification.report import signs
 from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
 
+_MISSED_SIGNING = (NotRehearsed.MISSING_PERMISSION, NotRehearsed.NO_UPLOAD)
+"""The reasons for which a release that has attestations is not signed in a run."""
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
 
 
@@ -103,7 +106,7 @@ def _index() -> str:
 
 def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]:
     """Yield each part and each platform of the release that the run does not cover, in words."""
-    if report.pipeline and report.pipeline.unsigned:
+    if report.pipeline and report.pipeline.signing.reason in _MISSED_SIGNING:
         yield "signing (not rehearsed)"
     windows = {machine.runs_on for machine in machines if machine.os == "windows"}
     if windows and "windows" not in windows:

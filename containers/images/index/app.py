@@ -26,6 +26,7 @@ from .oidc.mint import MintApi
 from .oidc.publishers import PublisherRegistry
 from .projects import Projects
 from .routing import Request, Route, text_response
+from .signing.api import SigningApi
 from .simple import SimpleApi
 from .store import PackageStore
 from .upload import UploadApi
@@ -59,13 +60,17 @@ class IndexApp:
         store, details = PackageStore(settings.store), FileDetailsCache()
         publishers = PublisherRegistry(settings.publishers, settings.pending_publishers)
         projects = Projects(store, publishers, settings.policy)
-        attestations.trust(settings.trust_root)
+        signing = SigningApi(settings, host) if (host := settings.hosts.signing) else None
+        trust_root = settings.trust_root.read_bytes() if settings.trust_root else None
+        if root := trust_root or (signing.trust_root if signing else None):
+            attestations.trust(root, settings.store.parent)
         for route in (
             Route("/_/health", self._health, role="any"),
             *SimpleApi(store, details, settings.hosts, settings.yanked).routes(),
             *attestations.IntegrityApi(store).routes(),
             *UploadApi(settings, store, details, projects, keyring).routes(),
             *MintApi(settings, publishers, projects, keyring).routes(),
+            *(signing.routes() if signing else ()),
         ):
             self._router.add(route)
 

@@ -8,7 +8,6 @@ warehouse/api/integrity.py. pypi-attestations verifies the signatures, as there.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -66,21 +65,20 @@ def path_of(project: str, filename: str) -> str:
     return f"/integrity/{quote(project)}/{quote(version)}/{quote(filename)}/provenance"
 
 
-def trust(root: Path | None) -> None:
-    """Let sigstore trust only the keys of a trust root (a file in sigstore's format).
+def trust(root: bytes, folder: Path) -> None:
+    """Let sigstore trust only the keys of a trust root, in sigstore's format.
 
-    Without one, it trusts the keys of the live index, which it contains. The process never fetches
-    keys. sigstore reads the trust root of a process without a network from its cache.
+    Without this call, it trusts the keys of the live index, which it contains. The process never
+    fetches keys. sigstore reads the trust root of a process without a network from its cache, which
+    is in ``folder``.
 
     Raises:
-        OSError: the file cannot be copied.
+        OSError: the cache cannot be written.
     """
-    if root is None:
-        return
-    cache = Path(os.environ.setdefault("XDG_CACHE_HOME", str(root.parent / "cache")))
-    folder = cache / "sigstore-python" / "tuf" / quote(_TUF_REPOSITORY, safe="")
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(root, folder / "trusted_root.json")
+    cache = Path(os.environ.setdefault("XDG_CACHE_HOME", str(folder / "cache")))
+    targets = cache / "sigstore-python" / "tuf" / quote(_TUF_REPOSITORY, safe="")
+    targets.mkdir(parents=True, exist_ok=True)
+    (targets / "trusted_root.json").write_bytes(root)
 
 
 def provenance(

@@ -21,22 +21,26 @@ class Hosts:
     index: str
     upload: str
     files: str | None = None
+    signing: str | None = None
+    """The host name of the signing servers; None if the index has none."""
 
     def serves(self, role: Role, name: str) -> bool:
         """Return True if a host name has a role."""
-        names: dict[Role, set[str]] = {
+        names: dict[Role, set[str | None]] = {
             "index": {self.index},
             "upload": {self.upload},
             "files": {self.files or self.index},
             # twine and uv use the upload host. Scripts of users use the index.
             "publishing": {self.index, self.upload},
+            "signing": {self.signing},
             "any": {name},
         }
         return name in names[role]
 
     def names(self) -> list[str]:
         """Return the host names of the index, sorted and without duplicates."""
-        return sorted({self.index, self.upload, self.files or self.index})
+        names = (self.index, self.upload, self.files, self.signing)
+        return sorted({name for name in names if name})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,10 @@ class Settings:
     """The reason of each yanked file, by file name."""
     policy: UploadPolicy
     trust_root: Path | None
-    """The trust root for attestations, in sigstore's format; None for that of the live index."""
+    """The trust root for attestations, in sigstore's format.
+
+    None for that of the signing servers, or that of the live index if there are none.
+    """
     trusted_publishing: bool
     issuers: tuple[TrustedIssuer, ...]
     publishers: tuple[RegisteredPublisher, ...]
@@ -128,7 +135,7 @@ def load(path: Path) -> Settings:
 
 def _settings(reader: ObjectReader) -> Settings:
     hosts = reader.nested("hosts")
-    files = hosts.optional("files", str)
+    files, signing = hosts.optional("files", str), hosts.optional("signing", str)
     faults = reader.optional("faults", str)
     trust_root = reader.optional("trust_root", str)
     return Settings(
@@ -137,6 +144,7 @@ def _settings(reader: ObjectReader) -> Settings:
             index=hosts.required("index", str).lower(),
             upload=hosts.required("upload", str).lower(),
             files=files.lower() if files else None,
+            signing=signing.lower() if signing else None,
         ),
         store=Path(reader.required("store", str)),
         log=Path(reader.required("log", str)),

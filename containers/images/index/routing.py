@@ -12,7 +12,7 @@ import server.routing
 from server.json_reader import JsonObject
 from werkzeug.wrappers import Response
 
-Role: TypeAlias = Literal["index", "upload", "files", "publishing", "any"]
+Role: TypeAlias = Literal["index", "upload", "files", "publishing", "signing", "any"]
 
 
 class Request(server.routing.Request):

@@ -10,10 +10,18 @@ import docker.errors
 import pytest
 import requests
 import trustme
+from cryptography import x509
 
 from containers import index as indexes
 from containers.engine import Engine, Run
-from containers.index import Index, IndexContents, IndexFault, TrustedPublishing, read_log
+from containers.index import (
+    SIGNING_HOST,
+    Index,
+    IndexContents,
+    IndexFault,
+    TrustedPublishing,
+    read_log,
+)
 from containers.network import ClosedNetwork
 from tests.helpers import engine_server
 from verification.models.errors import TestbedFailure
@@ -70,6 +78,15 @@ def test_pending_publishers_are_separate_in_the_configuration(network: ClosedNet
     assert config["publishers"] == [PUBLISHER.form()]
     assert config["pending_publishers"] == [pending.form()]
     assert [issuer["url"] for issuer in config["issuers"]] == ["https://i.invalid"]
+
+
+def test_signing_servers_have_a_host_name_and_a_certificate(network: ClosedNetwork) -> None:
+    trusted = TrustedPublishing(publishers=(PUBLISHER,), signing=True)
+    index = Index(IMAGE, network, HOSTS, IndexContents(project="x"), trusted)
+    assert _config(index)["hosts"] == {**HOSTS.model_dump(), "signing": SIGNING_HOST}
+    certificate = x509.load_pem_x509_certificate(index._files[indexes._CERTIFICATE])
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {SIGNING_HOST, *HOSTS.all()} == set(names.get_values_for_type(x509.DNSName))
 
 
 def test_fault_is_written_without_unset_values(network: ClosedNetwork) -> None:

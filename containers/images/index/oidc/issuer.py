@@ -13,13 +13,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import RSAKey
+from server.config import ConfigError
 from server.json_reader import Json, JsonObject
+
+from ..config import TrustedIssuer
 
 _DISCOVERY = "/.well-known/openid-configuration"
 _MAX_SIZE = 1 << 20
@@ -162,6 +165,21 @@ class Issuer:
                 timer.cancel()
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"no complete response within {self._seconds:g} s")
+
+
+def trusted_issuers(issuers: Iterable[TrustedIssuer]) -> dict[str, Issuer]:
+    """Return the issuers of the configuration, by their URL.
+
+    Raises:
+        ConfigError: the CA certificate of an issuer is not usable.
+    """
+    by_url = {}
+    for trusted in issuers:
+        try:
+            by_url[trusted.url] = Issuer(trusted.url, trusted.ca)
+        except OSError as error:
+            raise ConfigError(f"issuers: {trusted.ca} is not a CA certificate: {error}") from error
+    return by_url
 
 
 def _shut_down(secure: ssl.SSLSocket) -> None:

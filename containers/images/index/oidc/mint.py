@@ -11,18 +11,17 @@ import secrets
 import threading
 import time
 
-from server.config import ConfigError
 from server.json_reader import Json, JsonObject
 from server.routing import json_response
 from werkzeug.wrappers import Response
 
-from ..config import Credential, Settings, TrustedIssuer
+from ..config import Credential, Settings
 from ..credentials import Keyring
 from ..projects import Projects
 from ..routing import Request, Route, add_mail, text_response
 from ..throttle import Throttle
 from . import token as tokens
-from .issuer import Issuer, IssuerUnreachable
+from .issuer import Issuer, IssuerUnreachable, trusted_issuers
 from .publishers import NoPublisher, PublisherRegistry, WorkflowIdentity
 from .used_tokens import UsedTokens
 
@@ -75,7 +74,7 @@ class MintApi:
         keyring: Keyring,
     ) -> None:
         self._enabled = settings.trusted_publishing
-        self._issuers = {trusted.url: _issuer(trusted) for trusted in settings.issuers}
+        self._issuers = trusted_issuers(settings.issuers)
         self._host = settings.hosts.index
         self._publishers = publishers
         self._projects = projects
@@ -190,13 +189,6 @@ class MintApi:
         if len(projects) == 1 and not workflow.environment and claims.get("environment"):
             add_mail(notes, "environment-ignored-in-trusted-publisher")
         return publisher
-
-
-def _issuer(trusted: TrustedIssuer) -> Issuer:
-    try:
-        return Issuer(trusted.url, trusted.ca)
-    except OSError as error:
-        raise ConfigError(f"issuers: {trusted.ca} is not a CA certificate: {error}") from error
 
 
 def _token_of(request: Request) -> str:

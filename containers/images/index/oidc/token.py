@@ -68,7 +68,7 @@ def _decode(part: str) -> JsonObject:
     return value
 
 
-def verify(unverified: UnverifiedToken, issuer: Issuer) -> JsonObject:
+def verify(unverified: UnverifiedToken, issuer: Issuer, audience: str = AUDIENCE) -> JsonObject:
     """Check the signature, issuer, audience and times of a token. Return its claims.
 
     Raises:
@@ -88,7 +88,7 @@ def verify(unverified: UnverifiedToken, issuer: Issuer) -> JsonObject:
     required = jwt.JWTClaimsRegistry(
         leeway=LEEWAY,
         iss={"essential": True, "value": issuer.url},
-        aud={"essential": True, "value": AUDIENCE},
+        aud={"essential": True, "value": audience},
         exp={"essential": True},
         iat={"essential": True},
     )

@@ -8,9 +8,9 @@ import pytest
 
 from tests.helpers.forge_server import PUBLISH, Forge
 from tests.helpers.forge_server import running as running_forge
-from tests.helpers.index_front import Front
+from tests.helpers.index_front import INDEX_HOST, UPLOAD_HOST, Front
 from tests.helpers.index_front import running as running_index
-from tests.helpers.oidc import PublishingIndex, publishing_index
+from tests.helpers.oidc import PublishingIndex, publisher, publishing_index
 
 YANKED = {"withdrawn-2.0-py3-none-any.whl": 'broken "badly"'}
 
@@ -34,6 +34,19 @@ def empty(front: Front) -> Iterator[Front]:
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
     """A running index with registered publishers, and the issuer of their identity tokens."""
     with publishing_index(tmp_path_factory.mktemp("publishing")) as index:
+        yield index
+
+
+@pytest.fixture(scope="session")
+def signing_index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PublishingIndex]:
+    """A running index with a registered publisher and with signing servers."""
+    hosts = {"index": INDEX_HOST, "upload": UPLOAD_HOST, "signing": UPLOAD_HOST}
+    with publishing_index(
+        tmp_path_factory.mktemp("signing"),
+        active=[publisher("strict", "strict")],
+        pending=[],
+        hosts=hosts,
+    ) as index:
         yield index
 
 

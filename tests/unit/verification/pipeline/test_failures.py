@@ -25,7 +25,12 @@ from verification.models.cause import Cause, Severity
 from verification.models.index_log import ExchangeLog
 from verification.models.pipeline import FailedRequest, PipelineEvidence, ServerName
 from verification.models.testbed import ContainerState, TestbedFailureRecord
-from verification.pipeline.failures import failures_of_testbed, is_failed, job_failure
+from verification.pipeline.failures import (
+    failures_of_testbed,
+    is_failed,
+    job_failure,
+    refused_uploads,
+)
 
 INVALID = "ERROR    InvalidDistribution: Metadata is missing required fields: Name."
 
@@ -82,6 +87,41 @@ def test_refused_upload_has_the_reasons_of_the_index() -> None:
 
     assert reported.name == "upload-refused"
     assert reported.facts == {"job": "publish", "refused": ("400 File already exists",)}
+
+
+UNVERIFIED = (
+    "Invalid attestations supplied during upload: Could not verify the uploaded artifact using the "
+    "included attestation: Verification failed: "
+)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (f"{UNVERIFIED}invalid log entry: x", "stand-in-limited"),
+        (f"{UNVERIFIED}failed to build timestamp certificate chain: x", "stand-in-limited"),
+        (f"{UNVERIFIED}failed to verify SCT on signing certificate: x", "stand-in-limited"),
+        (f"{UNVERIFIED}Certificate's Build Config URI (x) does not match", "upload-refused"),
+        (f"{UNVERIFIED}Certificate's OIDCSourceRepositoryURI does not match", "upload-refused"),
+        (f"{UNVERIFIED}subject does not match distribution digest", "upload-refused"),
+    ],
+)
+def test_signature_of_other_servers_does_not_count_against_the_workflow(
+    reason: str, cause: str
+) -> None:
+    """The live index trusts other servers than the index of a run."""
+    run = with_upload(with_failed(evidence(), "publish"), refused=reason)
+    assert failure(run, "publish").name == cause
+    assert [refused.name for refused in refused_uploads(run.index)] == [cause]
+
+
+@pytest.mark.parametrize("permission", ["write", "read"])
+def test_failed_signing_is_no_refused_upload(permission: str) -> None:
+    log = ("[command]twine check dist/a.whl", "[command]attest dist", "::error::no")
+    run = with_failed(evidence(), "publish", *log)
+    run = with_job(run, "publish", permissions={"id-token": permission})
+    expected = "job-failed" if permission == "write" else "permission-missing"
+    assert failure(run, "publish").name == expected
 
 
 def test_refusal_of_another_job_is_ignored() -> None:

@@ -8,7 +8,7 @@ from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
 from tests.helpers.sample_testbed import release
 from verification.models.pipeline import ActionUse, LinterRecord
 from verification.models.release import Release
-from verification.models.report import NOT_COVERED, Report
+from verification.models.report import NOT_COVERED, NotRehearsed, Report, SigningRecord
 from verification.models.results import CellResult, Coverage, PlatformResult
 from verification.session.basis import basis
 from verification.session.origin import ROOT
@@ -172,9 +172,19 @@ def test_not_covered_has_each_platform_once() -> None:
     assert entries(with_platforms(report(cell(LINUX)), *platforms))[NOT_COVERED] == "macOS ARM64"
 
 
-def test_missing_signatures_are_not_covered() -> None:
-    unsigned = PIPELINE.model_copy(update={"unsigned": ("quiverdb-1.0.whl",)})
-    covered = entries(report().model_copy(update={"pipeline": PIPELINE}))[NOT_COVERED]
-    values = entries(report().model_copy(update={"pipeline": unsigned}))
-    assert "signing" in values[NOT_COVERED]
-    assert "signing" not in covered
+@pytest.mark.parametrize(
+    ("reason", "covered"),
+    [
+        (None, True),
+        (NotRehearsed.NO_UPLOAD, False),
+        (NotRehearsed.MISSING_PERMISSION, False),
+        (NotRehearsed.ATTESTATIONS_OFF, True),
+    ],
+)
+def test_signing_that_the_run_did_not_reach_is_not_covered(
+    reason: NotRehearsed | None, covered: bool
+) -> None:
+    record = SigningRecord(rehearsed=reason is None, reason=reason)
+    pipeline = PIPELINE.model_copy(update={"signing": record})
+    values = entries(report().model_copy(update={"pipeline": pipeline}))
+    assert ("signing" in values[NOT_COVERED]) is not covered

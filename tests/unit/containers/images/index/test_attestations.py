@@ -20,6 +20,7 @@ UNVERIFIED = (
     "Verification failed: "
 )
 SIGSTORE, OTHER_SIGSTORE = LocalSigstore(), LocalSigstore()
+OTHER_LOG = LocalSigstore(authority=SIGSTORE.authority)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def test_malformed_attestations_are_refused(
         ({"content": b"other"}, "subject does not match distribution digest"),
         ({"predicate": "https://example.invalid/v1"}, "unknown attestation type: https://example"),
         ({"sigstore": OTHER_SIGSTORE}, "failed to build timestamp certificate chain"),
+        ({"sigstore": OTHER_LOG}, "invalid log entry: "),
         ({"repository": "octo-org/other"}, "Certificate's OIDCSourceRepositoryURI does not match"),
         ({"iss": "https://issuer.invalid"}, "Certificate's OIDCIssuerV2 does not match"),
         (

@@ -60,7 +60,6 @@ def test_files_are_checked_and_uploaded_with_the_token_of_the_exchange(
     assert os.environ["TWINE_REPOSITORY_URL"] == "https://upload.example/legacy/"
     printed = capsys.readouterr().out
     assert "::add-mask::pypi-x" in printed
-    assert "::notice::" in printed
 
 
 @pytest.mark.parametrize(
@@ -90,28 +89,6 @@ def test_refused_exchange_fails_with_the_reasons_of_the_index(
     assert str(failure.value).endswith(reason)
     prints_claims = '"sub": "repo:o/n"' in capsys.readouterr().out
     assert prints_claims is (status != 200)
-
-
-@pytest.mark.parametrize(("attestations", "fails"), [("true", True), ("false", False)])
-def test_attestations_of_a_called_workflow_are_refused(
-    action: Action, monkeypatch: pytest.MonkeyPatch, attestations: str, fails: bool
-) -> None:
-    folder = "o/n/.github/workflows"
-    claims = {
-        "repository": "o/n",
-        "workflow_ref": f"{folder}/publish.yml@refs/tags/v1",
-        "job_workflow_ref": f"{folder}/upload.yml@refs/tags/v1",
-    }
-    payload = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    monkeypatch.setattr(action.module.identities, "detect_credential", lambda _: f"a.{payload}.c")
-    reason = (
-        r"^400 Invalid attestations supplied during upload: Could not verify the uploaded artifact "
-        r"using the included attestation: Verification failed: Certificate's Build Config URI "
-        r"\(.*publish\.yml.*\) does not match expected Trusted Publisher \(upload\.yml @ o/n\)"
-    )
-    exchange = response(200, {"token": "x"})
-    with pytest.raises(Exception, match=reason) if fails else contextlib.nullcontext():
-        twine_commands(action, monkeypatch, exchange, attestations=attestations)
 
 
 def test_error_of_a_job_without_the_permission_names_the_permission(
@@ -180,23 +157,36 @@ def test_verbose_is_the_default_of_later_versions(
 
 
 @pytest.mark.parametrize(
-    ("version", "inputs", "notice"),
+    ("version", "inputs", "signs"),
     [
         ("v1.14.0", {}, True),
         ("v1.14.0", {"attestations": "false"}, False),
+        ("v1.10.3", {}, False),
+        ("v1.10.3", {"attestations": "true"}, True),
         ("v1.8.14", {"attestations": "true"}, False),
+        ("v1.14.0", {"password": "pypi-x"}, False),
+        ("v1.14.0", {"repository__url": "https://upload.example/legacy/"}, False),
     ],
 )
-def test_notice_about_attestations_depends_on_the_version(
+def test_attestations_are_made_and_uploaded(
     action: Action,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     version: str,
     inputs: dict[str, str],
-    notice: bool,
+    signs: bool,
 ) -> None:
-    twine_commands(action, monkeypatch, response(200, {"token": "x"}), version=version, **inputs)
-    assert ("::notice::" in capsys.readouterr().out) is notice
+    def attest(folder: Path) -> list[Path]:
+        return [folder / "a.whl.publish.attestation"]
+
+    monkeypatch.setattr(action.module, "attest", attest)
+    values = {"repository__url": "", **inputs}
+    exchange = response(200, {"token": "x"})
+    check, upload = twine_commands(action, monkeypatch, exchange, version=version, **values)
+    assert check == ("check", "dist/a.whl")
+    assert ("--attestations" in upload, "dist/a.whl.publish.attestation" in upload) == (signs,) * 2
+    is_ignored = "attestations input ignored" in capsys.readouterr().out
+    assert is_ignored is (not signs and {"password", "repository__url"} & inputs.keys() != set())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The servers with which a job signs attestations, as those of sigstore: a CA and a log."""
