@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -73,9 +74,8 @@ def test_index_accepts_the_token_of_the_secret_only_in_its_right_place(
     }
     assert results == {"right": "success"} | dict.fromkeys(set(JOBS) - {"right"}, "failure"), logs
     assert [name.split("-")[2] for name in evidence.index.files] == ["cp310"]
-    refused = {log.file.split("-")[2] for log in evidence.index.upload_logs if log.refused}
-    assert refused <= {"cp311", "cp313", "cp314", ""}
-    (accepted,) = (log for log in evidence.index.upload_logs if not log.refused)
-    assert accepted.identity is None
+    uploads = evidence.index.upload_logs
+    assert {log.identity for log in uploads} == {None}
+    assert [bool(log.refused) for log in uploads].count(False) == 1
     assert any("UPLOAD_TOKEN" in limit for limit in evidence.run.stand_ins)
-    assert not any("pypi-" in log for log in logs.values())
+    assert not any(re.search(r"pypi-[\w-]{60}", log) for log in logs.values())
