@@ -68,9 +68,23 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             raise WrongUse("--release 9.9.9")
         case "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
+        case "interrupted, and its clean-up fails":
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                raise TestbedFailure("engine-unreachable", "engine", "no answer")
+        case "interrupted in a destructor":
+            lose_interrupts(os.getpid())
         case "crashes":
             raise KeyError("a defect of the suite")
     return run_setup()
+
+
+def lose_interrupts(pid: int) -> None:
+    """Send two interrupts to a process. If it is this process, lose the KeyboardInterrupt."""
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(pid, signal.SIGINT)
 
 
 def _lose_engine() -> None:
@@ -103,6 +117,8 @@ def run(cell: Cell) -> CellResult:
             raise KeyError("a defect of the suite")
         case "interrupts":
             raise KeyboardInterrupt
+        case "interrupts the controller twice":
+            lose_interrupts(os.getppid() if IN_WORKER else os.getpid())
         case "skips":
             pytest.skip("unverified: no such image")
         case name:

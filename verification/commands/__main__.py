@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ from verification.models.errors import WrongUse
 def main(words: Sequence[str]) -> int:
     """Run the command, confirm its exit code to the launcher and return it."""
     confirm = exit_codes.confirmation()
+    if "TOX_ENV_NAME" in os.environ:  # tox sets it, also in the environments of the launcher
+        exit_codes.die_with_parent(signal.SIGTERM)
 
     def run() -> int:
         options, pytest_words = parser.parse(words)
