@@ -36,15 +36,14 @@ def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
 
     With `deferred`, signals stay blocked until the command calls `accept_signals`.
     """
+    code = None
     try:
         with interruptible(deferred=deferred):
             code = command()
-            if is_interrupted() and code != ExitCode.UNVERIFIED:
-                raise KeyboardInterrupt
-            return code
+            if not is_interrupted():
+                return code
     except KeyboardInterrupt:
-        print_error("interrupted; everything that was started is removed")
-        return ExitCode.UNVERIFIED
+        pass
     except Exception as error:  # noqa: BLE001  (else Python would end with 1)
         code = getattr(error, "exit_code", None)
         if code is None:
@@ -53,6 +52,9 @@ def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
         else:
             print_error(" ".join(str(error).split()))
         return ExitCode.UNVERIFIED if is_interrupted() else int(code)
+    if code != ExitCode.UNVERIFIED:  # else the command has reported it
+        print_error("interrupted; everything that was started is removed")
+    return ExitCode.UNVERIFIED
 
 
 def print_error(line: str) -> None:

@@ -7,6 +7,7 @@ pytest's report of each test contains the result of its cell.
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 import os
 import re
@@ -220,8 +221,9 @@ class Controller:
         if self.session and self.code is not None:
             self.session.exitstatus = self.code
         if self.text:
-            sys.stdout.write(f"\n{self.text}")
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):  # the terminal may be closed
+                sys.stdout.write(f"\n{self.text}")
+                sys.stdout.flush()
 
     def _end(self, *, interrupted: bool) -> None:
         """Remove everything that was started, then write the report.
