@@ -42,10 +42,14 @@ from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.report import results_json
+from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[2]
 CELL = "debian-13-pip-venv"
-GATE = ("gate", "--machine=debian-13", "-k", CELL, "-n1", "--no-provision")
+GATE = ("gate", "-n1", "--no-provision")
+ON_A_MACHINE = ("--machine=debian-13", "-k", CELL)
+RELEASE = ROOT / "tests" / "faults" / "release.yml"
+"""A release workflow in two jobs. The wheel is in the folder packages of its checkout."""
 _CORE = "quiverdb/_libs/"
 _END_SECONDS = 60
 """The time in which all processes of a run end after the launcher."""
@@ -54,11 +58,13 @@ _DISKS = {"report": ("64k", "400k", "2m"), "temporary": ("64k", "1m", "8m")}
 
 
 @dataclasses.dataclass(frozen=True)
-class Wheel:
-    """A wheel and what is true of it."""
+class Subject:
+    """What a gate verifies, and what is true of it."""
 
-    folder: Path
+    options: tuple[str, ...]
+    """The options of the gate."""
     truth: Truth
+    is_workflow: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +74,7 @@ class PlannedRun:
     number: int
     seed: str
     fault: Fault | None
-    wheel: Wheel
+    subject: Subject
     moment: float
     """The seconds from the start of the run to the fault."""
 
@@ -84,11 +90,11 @@ class Row:
 
     def faults(self) -> list[str]:
         """Return what is wrong with the run."""
-        return chaos_judge.faults_of(self.planned.wheel.truth, self.observed)
+        return chaos_judge.faults_of(self.planned.subject.truth, self.observed)
 
 
 def plan(
-    wheels: Sequence[Wheel], faults: Sequence[Fault], seconds: float, *, runs: int, seed: int
+    subjects: Sequence[Subject], faults: Sequence[Fault], seconds: float, *, runs: int, seed: int
 ) -> Iterator[PlannedRun]:
     """Yield the runs of a seed. Each fault occurs once before one occurs again.
 
@@ -98,21 +104,22 @@ def plan(
     shuffle = random.Random(f"{seed}")  # noqa: S311  (a seed repeats a plan)
     for number in range(1, runs + 1):
         order = order or shuffle.sample(faults, len(faults))
+        fault = order.pop()
         rng = random.Random(f"{seed}-{number}")  # noqa: S311
         yield PlannedRun(
             number=number,
             seed=f"{seed}-{number}",
-            fault=order.pop(),
-            wheel=rng.choice(wheels),
+            fault=fault,
+            subject=rng.choice([s for s in subjects if s.is_workflow == fault.in_workflow]),
             moment=round(rng.uniform(0, seconds), 1),
         )
 
 
-# ---- the wheels ----
+# ---- what the gates verify ----
 
 
-def make_wheels(good: Path, folder: Path) -> list[Wheel]:
-    """Write a good wheel and two broken ones, and return them."""
+def make_subjects(good: Path, folder: Path) -> list[Subject]:
+    """Write a good wheel, two broken ones, and a release workflow with the good one."""
     names = ("good", "no library", "import fails")
     folders = [folder / name.replace(" ", "-") for name in names]
     for path in folders:
@@ -122,22 +129,44 @@ def make_wheels(good: Path, folder: Path) -> list[Wheel]:
     raises = b"\nraise RuntimeError('planted')\n"
     edit = {"quiverdb/__init__.py": lambda data: data + raises}
     wheel_builder.mutate(good, folders[2], edit=edit)
-    truths = [Truth(name, works=name == "good") for name in names]
-    return [Wheel(*pair) for pair in zip(folders, truths, strict=True)]
+    subjects = [
+        Subject((*ON_A_MACHINE, f"--wheels={path}"), Truth(name, works=name == "good"))
+        for path, name in zip(folders, names, strict=True)
+    ]
+    repository = _make_repository(good, folder / "repository")
+    options = (f"--repository={repository}", f"--wheels={folders[0]}")
+    return [*subjects, Subject(options, Truth("good workflow", works=True), is_workflow=True)]
 
 
-def with_causes(wheel: Wheel, report: Report) -> Wheel:
-    """Return a wheel with the causes of its undisturbed run.
+def _make_repository(wheel: Path, folder: Path) -> Path:
+    """Write a checkout with a release workflow, and return its folder."""
+    shutil.copytree(ROOT / "bindings" / "python", folder / "bindings" / "python")
+    for source, target in (
+        (RELEASE, folder / ".github" / "workflows" / "publish.yml"),
+        (wheel, folder / "packages" / wheel.name),
+        (load_subject().publishers, folder / "publishers.toml"),
+    ):
+        assert source is not None  # the default subject has a registration
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    identity = ("-c", "user.name=chaos", "-c", "user.email=chaos@example.org")
+    for words in (("init",), ("add", "--all"), (*identity, "commit", "--message=Release")):
+        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def with_causes(subject: Subject, report: Report) -> Subject:
+    """Return a subject with the causes of its undisturbed run.
 
     Raises:
-        TestbedFailure: the undisturbed run does not say what is true of the wheel.
+        TestbedFailure: the undisturbed run does not say what is true.
     """
-    expected = Verdict.VERIFIED if wheel.truth.works else Verdict.FAILED
+    expected = Verdict.VERIFIED if subject.truth.works else Verdict.FAILED
     if report.verdict is not expected:
-        message = f"the undisturbed run of the wheel '{wheel.truth.wheel}' is {report.verdict}"
+        message = f"the undisturbed run of '{subject.truth.subject}' is {report.verdict}"
         raise TestbedFailure("testbed-defect", "chaos", message)
     names = frozenset(cause.name for cause in chaos_judge.causes_of(report))
-    return dataclasses.replace(wheel, truth=dataclasses.replace(wheel.truth, causes=names))
+    return dataclasses.replace(subject, truth=dataclasses.replace(subject.truth, causes=names))
 
 
 # ---- one run ----
@@ -191,7 +220,7 @@ class Chaos:
         began = time.monotonic()
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
-                [ROOT / "e2e", *GATE, f"--wheels={planned.wheel.folder}", *_report_option(folder)],
+                [ROOT / "e2e", *GATE, *planned.subject.options, f"--report={folder / 'report'}"],
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -232,10 +261,6 @@ def _variables(folder: Path, marker: str, proxy: EngineProxy | None) -> dict[str
         MARKER: marker,
     }
     return kept | changes | ({"DOCKER_HOST": proxy.url} if proxy else {})
-
-
-def _report_option(folder: Path) -> list[str]:
-    return [f"--report={folder / 'report'}"]
 
 
 @contextlib.contextmanager
@@ -336,27 +361,27 @@ def line(row: Row) -> str:
     left = str(len(observed.leftovers))
     wrong = "; ".join(row.faults()).replace("|", "/")
     cells = (
-        *(str(planned.number), fault, moment, code, verdict, planned.wheel.truth.wheel, left),
+        *(str(planned.number), fault, moment, code, verdict, planned.subject.truth.subject, left),
         *(f"{observed.seconds:.0f}", wrong),
     )
     return f"| {' | '.join(cells)} |"
 
 
-def undisturbed(chaos: Chaos, wheels: Sequence[Wheel]) -> tuple[list[Wheel], float]:
-    """Run a gate for each wheel without a fault. Return the wheels with their causes, and the
-    seconds of the longest run.
+def undisturbed(chaos: Chaos, subjects: Sequence[Subject]) -> tuple[list[Subject], float]:
+    """Run a gate for each subject without a fault. Return them with their causes, and the seconds
+    of the longest run.
 
     Raises:
-        TestbedFailure: a run does not say what is true of its wheel.
+        TestbedFailure: a run does not say what is true.
     """
     known, longest = [], 0.0
-    for number, wheel in enumerate(wheels):
-        row = chaos.run(PlannedRun(-number, f"undisturbed-{number}", None, wheel, 0.0))
+    for number, subject in enumerate(subjects):
+        row = chaos.run(PlannedRun(-number, f"undisturbed-{number}", None, subject, 0.0))
         print(line(row), flush=True)
         if row.observed.report is None:
-            message = f"the undisturbed run of the wheel '{wheel.truth.wheel}' has no report"
+            message = f"the undisturbed run of '{subject.truth.subject}' has no report"
             raise TestbedFailure("testbed-defect", "chaos", message)
-        known.append(with_causes(wheel, row.observed.report))
+        known.append(with_causes(subject, row.observed.report))
         longest = max(longest, row.observed.seconds)
     return known, longest
 
@@ -383,8 +408,13 @@ def measure(options: argparse.Namespace) -> ExitCode:
     with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-chaos-") as folder:
         chaos = Chaos(engine, Path(folder))
         print(f"| {' | '.join(HEADINGS)} |\n|{'---|' * len(HEADINGS)}")
-        wheels, seconds = undisturbed(chaos, make_wheels(good, Path(folder) / "wheels"))
-        for planned in plan(wheels, faults, seconds, runs=options.runs, seed=options.seed):
+        subjects = [
+            subject
+            for subject in make_subjects(good, Path(folder) / "wheels")
+            if any(fault.in_workflow == subject.is_workflow for fault in faults)
+        ]
+        subjects, seconds = undisturbed(chaos, subjects)
+        for planned in plan(subjects, faults, seconds, runs=options.runs, seed=options.seed):
             if time.monotonic() > deadline:
                 break
             rows.append(chaos.run(planned))

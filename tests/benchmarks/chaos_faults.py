@@ -90,6 +90,8 @@ class Fault:
     """What happens at the moment of the fault; None if it begins with the run."""
     ends_launcher: bool = False
     """True if the fault kills ``./e2e``, so that the run has no exit code."""
+    in_workflow: bool = False
+    """True if the run verifies a release workflow instead of a wheel."""
     full_disk: str = ""
     """The folder on a small disk: `report` or `temporary`."""
     slow: float = 0.0
@@ -174,7 +176,7 @@ def _stop_proxy(scene: Scene) -> bool:
     return True
 
 
-INDEX, MACHINE, UPLOAD_MACHINE = "index", "debian-13-user", "publisher"
+INDEX, MACHINE, UPLOAD_MACHINE, RUNNER = "index", "debian-13-user", "publisher", "runner"
 """The images of the containers in which faults happen."""
 FAULTS = (
     Fault("launcher killed", _send(signal.SIGKILL, to=_launcher), ends_launcher=True),
@@ -197,6 +199,8 @@ FAULTS = (
     Fault("machine paused", _on(MACHINE, _pause)),
     Fault("machine disconnected", _on(MACHINE, _disconnect)),
     Fault("upload machine killed", _on(UPLOAD_MACHINE, _kill)),
+    Fault("runner killed", _on(RUNNER, _kill), in_workflow=True),
+    Fault("runner paused", _on(RUNNER, _pause), in_workflow=True),
     Fault("report's disk full", full_disk="report"),
     Fault("temporary disk full", full_disk="temporary"),
     Fault("slow engine", slow=0.3),

@@ -17,10 +17,10 @@ _ABOUT_THE_PACKAGE = (Severity.BROKEN, Severity.FLAWED)
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What is true of a wheel."""
+    """What is true of a wheel or a workflow."""
 
-    wheel: str
-    """What the wheel is, for the table."""
+    subject: str
+    """What it is, for the table."""
     works: bool
     causes: frozenset[str] = frozenset()
     """The names of the true causes. Each is about the package."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks import chaos, chaos_faults, chaos_judge
-from tests.benchmarks.chaos import PlannedRun, Row, Wheel
+from tests.benchmarks.chaos import PlannedRun, Row, Subject
 from tests.benchmarks.chaos_judge import Observed, Truth
 from tests.helpers import sample_run
 from tests.helpers.sample_run import LINUX
@@ -96,24 +96,27 @@ def test_untrue_run_is_reported(truth: Truth, observed: Observed, word: str) -> 
 
 
 @pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Wheel]:
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> list[Subject]:
     folder = tmp_path_factory.mktemp("wheels")
-    return chaos.make_wheels(linux_wheel(folder), folder / "chaos")
+    return chaos.make_subjects(linux_wheel(folder), folder / "chaos")
 
 
-def test_wheels_are_a_good_one_and_broken_ones(wheels: list[Wheel]) -> None:
-    assert [wheel.truth.works for wheel in wheels] == [True, False, False]
-    contents = {next(wheel.folder.glob("*.whl")).read_bytes() for wheel in wheels}
-    assert len(contents) == len(wheels)
+def test_wheels_are_a_good_one_and_broken_ones(subjects: list[Subject]) -> None:
+    on_machines = [subject for subject in subjects if not subject.is_workflow]
+    assert [subject.truth.works for subject in on_machines] == [True, False, False]
+    folders = [Path(subject.options[-1].partition("=")[2]) for subject in on_machines]
+    contents = {next(folder.glob("*.whl")).read_bytes() for folder in folders}
+    assert len(contents) == len(on_machines)
 
 
-def test_seed_decides_the_plan(wheels: list[Wheel]) -> None:
+def test_seed_decides_the_plan(subjects: list[Subject]) -> None:
     def planned(seed: int) -> list[PlannedRun]:
-        return list(chaos.plan(wheels, chaos_faults.FAULTS, 60, runs=50, seed=seed))
+        return list(chaos.plan(subjects, chaos_faults.FAULTS, 60, runs=50, seed=seed))
 
     assert planned(1) == planned(1) != planned(2)
     assert {run.fault for run in planned(1)} == set(chaos_faults.FAULTS)
-    assert {run.wheel.truth.wheel for run in planned(1)} == {w.truth.wheel for w in wheels}
+    assert {run.subject.truth.subject for run in planned(1)} == {w.truth.subject for w in subjects}
+    assert all(run.fault and run.fault.in_workflow == run.subject.is_workflow for run in planned(1))
     assert all(0 <= run.moment <= 60 for run in planned(1))
 
 
@@ -123,11 +126,11 @@ def test_names_of_the_faults_are_unique() -> None:
 
 @pytest.mark.parametrize(("index", "verdict"), [(0, Verdict.FAILED), (1, Verdict.VERIFIED)])
 def test_undisturbed_run_must_say_what_is_true(
-    wheels: list[Wheel], index: int, verdict: Verdict
+    subjects: list[Subject], index: int, verdict: Verdict
 ) -> None:
     with pytest.raises(TestbedFailure):
-        chaos.with_causes(wheels[index], report(verdict))
-    known = chaos.with_causes(wheels[1], FAILED)
+        chaos.with_causes(subjects[index], report(verdict))
+    known = chaos.with_causes(subjects[1], FAILED)
     assert known.truth.causes == {CRASH.name}
 
 
@@ -140,9 +143,9 @@ def test_undisturbed_run_must_say_what_is_true(
         (Observed(0, None), ["no report", "ends with 0 without such a report"]),
     ],
 )
-def test_row_of_the_table(wheels: list[Wheel], observed: Observed, words: list[str]) -> None:
+def test_row_of_the_table(subjects: list[Subject], observed: Observed, words: list[str]) -> None:
     fault = chaos_faults.by_name()["index killed"]
-    row = Row(PlannedRun(1, "1-1", fault, wheels[0], 1.0), observed, 1.5)
+    row = Row(PlannedRun(1, "1-1", fault, subjects[0], 1.0), observed, 1.5)
     cells = [cell.strip() for cell in chaos.line(row).strip("|").split("|")]
     assert len(cells) == len(chaos.HEADINGS)
     assert set(words) <= set(cells)
@@ -169,7 +172,7 @@ def test_exit_code_says_whether_a_run_was_wrong(
         def __init__(self, *_: object) -> None: ...
 
         def run(self, planned: PlannedRun) -> Row:
-            works = planned.wheel.truth.works
+            works = planned.subject.truth.works
             if planned.fault is None:
                 return Row(planned, Observed(0, VERIFIED if works else FAILED), None)
             good = Observed(0, VERIFIED) if works else Observed(1, FAILED)
