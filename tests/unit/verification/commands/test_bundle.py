@@ -155,7 +155,7 @@ def test_command_writes_the_bundle_and_lists_its_files(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
+    monkeypatch.setattr(host_secrets, "scrubber", lambda **_: SCRUBBER)
     output = tmp_path / "x.tar.zst"
     assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
@@ -170,7 +170,7 @@ def test_missing_evidence_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
+    monkeypatch.setattr(host_secrets, "scrubber", lambda **_: SCRUBBER)
     folder = tmp_path / "report"
     shutil.copytree(report, folder)
     _, run = common.read_report(str(folder))
