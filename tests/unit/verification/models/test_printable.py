@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from verification.models import printable
 
@@ -29,7 +30,7 @@ def test_control_characters_are_visible(value: str, expected: str) -> None:
 
 
 def test_all_strings_of_data_are_printable() -> None:
-    value = {"a\x00": ["\x1b", 1, None, {"b": "\x07"}]}
+    value: JsonValue = {"a\x00": ["\x1b", 1, None, {"b": "\x07"}]}
     assert printable.data(value) == {"a\\x00": ["\\x1b", 1, None, {"b": "\\x07"}]}
 
 
