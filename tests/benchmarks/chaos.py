@@ -1,8 +1,8 @@
 """Disturb gates at random, and check that they say nothing untrue and leave nothing.
 
 Run ``python3 -m tests.benchmarks.chaos [--runs N] [--seed S] [--minutes M] [--fault NAME]``. Each
-run is the smallest gate: one machine and one installer, on a wheel whose truth is known. The seed
-selects the wheel, the fault and its moment. The command needs root for small disks, and an engine
+run is the smallest gate: one machine and one installer, on a wheel whose truth is known, or a small
+release workflow. The seed selects the wheel, the fault and its moment. The command needs root for small disks, and an engine
 on a Unix socket. Nothing leaves this host.
 
 The exit code is 0 if all runs were good, 1 if one was not, 3 if an undisturbed run was not, and 4
