@@ -2,8 +2,8 @@
 
 Run ``python3 -m tests.benchmarks.chaos [--runs N] [--seed S] [--minutes M] [--fault NAME]``. Each
 run is the smallest gate: one machine and one installer, on a wheel whose truth is known, or a small
-release workflow. The seed selects the wheel, the fault and its moment. The command needs root for small disks, and an engine
-on a Unix socket. Nothing leaves this host.
+release workflow. The seed selects the wheel, the fault and its moment. The command needs root for
+small disks, and an engine on a Unix socket. Nothing leaves this host.
 
 The exit code is 0 if all runs were good, 1 if one was not, 3 if an undisturbed run was not, and 4
 for wrong use. ``docs/explanation/testing.md`` describes what is good.
@@ -412,7 +412,13 @@ def measure(options: argparse.Namespace) -> ExitCode:
             subject
             for subject in make_subjects(good, Path(folder) / "wheels")
             if any(fault.in_workflow == subject.is_workflow for fault in faults)
+            and (not options.subject or subject.truth.subject in options.subject)
         ]
+        faults = [f for f in faults if any(f.in_workflow == s.is_workflow for s in subjects)]
+        if not faults:
+            raise WrongUse(
+                "--subject: the subjects are good, no library, import fails, good workflow"
+            )
         subjects, seconds = undisturbed(chaos, subjects)
         for planned in plan(subjects, faults, seconds, runs=options.runs, seed=options.seed):
             if time.monotonic() > deadline:
@@ -435,6 +441,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=90, help="start no run after this time")
     parser.add_argument("--fault", action="append", default=[], help="only faults with this name")
+    parser.add_argument("--subject", action="append", default=[], help="only subjects of this name")
     parser.add_argument("--keep", type=Path, help="a folder for the files of wrong runs")
     try:
         return measure(parser.parse_args())

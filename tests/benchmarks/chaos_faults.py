@@ -61,7 +61,11 @@ class Scene:
         for container in listed:
             owner = container.labels.get(LABEL_OWNER, "").split(":")
             tag = str(container.attrs["Config"]["Image"])
-            if len(owner) == 4 and int(owner[2]) in pids and tag.startswith(f"quiverdb-e2e/{image}:"):
+            if (
+                len(owner) == 4
+                and int(owner[2]) in pids
+                and tag.startswith(f"quiverdb-e2e/{image}:")
+            ):
                 yield container
 
 
