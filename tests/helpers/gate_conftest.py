@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +120,10 @@ def run(cell: Cell) -> CellResult:
             raise KeyboardInterrupt
         case "interrupts the controller twice":
             lose_interrupts(os.getppid() if IN_WORKER else os.getpid())
+        case "kills the controller":
+            (FOLDER / "worker").write_text(str(os.getpid()))
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
         case "skips":
             pytest.skip("unverified: no such image")
         case name:

@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
@@ -322,6 +324,15 @@ def test_interrupt_counts_also_if_its_exception_is_lost(
     assert gate.code == 5, gate.output
     assert gate.report.interrupted
     assert gate.recorded_runs == 0
+
+
+def test_worker_ends_with_a_killed_controller(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {LINUX: "kills the controller"}, "-n1")
+    assert gate.code == -signal.SIGKILL
+    assert not gate.report.finished
+    worker = Path("/proc", (tmp_path / "worker").read_text("ascii"))
+    while worker.exists() and "State:\tZ" not in (worker / "status").read_text("ascii"):
+        time.sleep(0.05)
 
 
 def test_finished_run_is_recorded(tmp_path: Path) -> None:
