@@ -91,4 +91,5 @@ def _wrong_code(observed: Observed) -> Iterator[str]:
 
 def causes_of(report: Report) -> list[Cause]:
     """Return the causes of all items and cells of a report."""
-    return [cause for part in (*report.items, *report.cells) for cause in part.causes]
+    parts = [*(item.causes for item in report.items), *(cell.causes for cell in report.cells)]
+    return [cause for causes in parts for cause in causes]

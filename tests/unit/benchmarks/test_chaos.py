@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from containers import builder
+from containers import engine as engines
 from tests.benchmarks import chaos, chaos_faults, chaos_judge
 from tests.benchmarks.chaos import PlannedRun, Row, Subject
 from tests.benchmarks.chaos_judge import Observed, Truth
@@ -180,8 +182,8 @@ def test_exit_code_says_whether_a_run_was_wrong(
 
     engine: Any = type("Engine", (), {"url": "unix:///socket"})
     monkeypatch.setattr(chaos, "Chaos", FakeChaos)
-    monkeypatch.setattr(chaos.engines, "ensure", lambda: engine)
-    monkeypatch.setattr(chaos.builder, "build", lambda *_: linux_wheel(tmp_path))
+    monkeypatch.setattr(engines, "ensure", lambda: engine)
+    monkeypatch.setattr(builder, "build", lambda *_: linux_wheel(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(sys, "argv", ["chaos", "--runs=4"])
     assert chaos.main() == expected
