@@ -5,8 +5,8 @@ run is the smallest gate: one machine and one installer, on a wheel whose truth 
 release workflow. The seed selects the wheel, the fault and its moment. The command needs root for
 small disks, and an engine on a Unix socket. Nothing leaves this host.
 
-The exit code is 0 if all runs were good, 1 if one was not, 3 if an undisturbed run was not, and 4
-for wrong use. ``docs/explanation/testing.md`` describes what is good.
+The exit code is 0 if all runs were good, 1 if one was not, 3 if an undisturbed run was not, 4 for
+wrong use, and 5 after an interrupt. ``docs/explanation/testing.md`` describes what is good.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from tests.benchmarks.chaos_faults import MARKER, Fault, Scene
 from tests.benchmarks.chaos_judge import Observed, Truth
 from tests.helpers import wheel_builder
 from tests.helpers.engine_proxy import EngineProxy, engine_proxy
+from verification.commands.exit_codes import interruptible
 from verification.history.store import History, HistoryError
 from verification.models.base import DataError
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
@@ -45,9 +46,8 @@ from verification.report import results_json
 from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[2]
-CELL = "debian-13-pip-venv"
 GATE = ("gate", "-n1", "--no-provision")
-ON_A_MACHINE = ("--machine=debian-13", "-k", CELL)
+ON_A_MACHINE = ("--profile=quick", "--machine=debian-13")
 RELEASE = ROOT / "tests" / "faults" / "release.yml"
 """A release workflow in two jobs. The wheel is in the folder packages of its checkout."""
 _CORE = "quiverdb/_libs/"
@@ -443,8 +443,12 @@ def main() -> int:
     parser.add_argument("--fault", action="append", default=[], help="only faults with this name")
     parser.add_argument("--subject", action="append", default=[], help="only subjects of this name")
     parser.add_argument("--keep", type=Path, help="a folder for the files of wrong runs")
+    options = parser.parse_args()
     try:
-        return measure(parser.parse_args())
+        with interruptible():
+            return measure(options)
+    except KeyboardInterrupt:
+        return ExitCode.UNVERIFIED
     except (TestbedFailure, WrongUse) as error:
         print(f"chaos: {error}", file=sys.stderr)
         return error.exit_code
