@@ -50,6 +50,8 @@ GATE = ("gate", "-n1", "--no-provision")
 ON_A_MACHINE = ("--profile=quick", "--machine=debian-13")
 RELEASE = ROOT / "tests" / "faults" / "release.yml"
 """A release workflow in two jobs. The wheel is in the folder packages of its checkout."""
+ATTEMPTS = 3
+"""The most runs of a gate without a fault."""
 _CORE = "quiverdb/_libs/"
 _END_SECONDS = 60
 """The time in which all processes of a run end after the launcher."""
@@ -369,15 +371,19 @@ def line(row: Row) -> str:
 
 def undisturbed(chaos: Chaos, subjects: Sequence[Subject]) -> tuple[list[Subject], float]:
     """Run a gate for each subject without a fault. Return them with their causes, and the seconds
-    of the longest run.
+    of the longest run. A testbed failure is repeated, because a busy host has some by itself.
 
     Raises:
         TestbedFailure: a run does not say what is true.
     """
     known, longest = [], 0.0
     for number, subject in enumerate(subjects):
-        row = chaos.run(PlannedRun(-number, f"undisturbed-{number}", None, subject, 0.0))
-        print(line(row), flush=True)
+        for attempt in range(ATTEMPTS):
+            key = f"undisturbed-{number}-{attempt}"
+            row = chaos.run(PlannedRun(-number * ATTEMPTS - attempt, key, None, subject, 0.0))
+            print(line(row), flush=True)
+            if row.observed.code != ExitCode.TESTBED_FAILED:
+                break
         if row.observed.report is None:
             message = f"the undisturbed run of '{subject.truth.subject}' has no report"
             raise TestbedFailure("testbed-defect", "chaos", message)
