@@ -22,6 +22,7 @@ from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.utils.config import find_config_file
 
+from containers.owner import identity, is_dead
 from containers.progress import print_line, step
 from containers.state import locked, state_folder
 from verification.models.base import Model
@@ -40,7 +41,6 @@ _PID_FILES = {  # a killed daemon leaves its pid file, and the system reuses the
 }
 _START_SECONDS = 60
 _RETRY_SECONDS = 0.5
-_UNKNOWN_OWNER_HOURS = 12
 _GROUP_ACCESS = 0o060
 _USE_DEFAULT_CONTEXT = "unset DOCKER_CONTEXT; docker context use default"
 """The shell command after which Docker uses its default context."""
@@ -438,41 +438,11 @@ class Run(Model):
     @classmethod
     def new(cls) -> Run:
         """Return a new run whose owner is this process."""
-        return cls(id=uuid.uuid4().hex[:10], owner=_identity(os.getpid()))
+        return cls(id=uuid.uuid4().hex[:10], owner=identity(os.getpid()))
 
     def labels(self) -> dict[str, str]:
         """Return the labels for everything that this run starts."""
         return {LABEL_RUN: self.id, LABEL_OWNER: self.owner}
-
-
-def _identity(pid: int) -> str:
-    # The system reuses process numbers. Together with the boot, the pid namespace and the start
-    # time a number is unique. The start time is field 22 of stat (proc(5)). The name of the program
-    # in parentheses comes before it.
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
-    namespace = Path("/proc/self/ns/pid").stat().st_ino
-    stat = Path(f"/proc/{pid}/stat").read_text("utf-8")
-    started = stat.rpartition(")")[2].split()[19]
-    return f"{boot}:{namespace}:{pid}:{started}"
-
-
-def is_dead(owner: str, age_hours: float) -> bool:
-    """Return True if the process that owns a container, network or volume has ended.
-
-    ``owner`` is the label ``BOOT:NAMESPACE:PID:START``. A process of another boot or pid namespace
-    is not visible. It counts as ended if the owned object is older than 12 hours; ``age_hours`` is
-    the age of the object.
-    """
-    current = _identity(os.getpid()).split(":")
-    parts = owner.split(":")
-    if len(parts) != 4:
-        return True
-    if parts[:2] != current[:2]:
-        return age_hours > _UNKNOWN_OWNER_HOURS
-    try:
-        return _identity(int(parts[2])) != owner
-    except (OSError, ValueError):
-        return True
 
 
 def _age_hours(attributes: Mapping[str, object]) -> float:

@@ -24,7 +24,7 @@ import docker.errors
 import filelock
 import requests
 
-from containers import cache, node_packages
+from containers import cache, node_packages, temporary
 from containers import engine as engines
 from containers.progress import PROGRESS, print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
@@ -281,7 +281,7 @@ def _scratch() -> Iterator[Path]:
     folder is therefore outside the state folder, and so is its lock: runs with different state
     folders use the same one.
     """
-    scratch = Path(tempfile.gettempdir()) / f"quiverdb-e2e-scratch-{os.getuid()}"
+    scratch = temporary.shared_folder() / f"quiverdb-e2e-scratch-{os.getuid()}"
     with filelock.FileLock(f"{scratch}.lock", fallback_to_soft=False):
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed build
         scratch.mkdir(mode=0o755, parents=True)

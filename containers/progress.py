@@ -27,6 +27,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from verification.models import printable
+
 HEARTBEAT_SECONDS = 30
 """If nothing is printed for this time, a line names the running steps."""
 _REFRESH_SECONDS = 0.5
@@ -305,7 +307,7 @@ class Progress:
         prefix = f"{'' if self.live else time_of_day}[{self._clock() - self._start:6.1f} s]"
         with contextlib.suppress(*_READER_IS_GONE):
             if self._display:
-                self._display.console.print(Text(f"{prefix} {line}"))
+                self._display.console.print(Text(f"{prefix} {printable.text(line)}"))
             else:
                 self._end_line()
                 self.file.write(self._wrapped(f"{prefix} {line}") + "\n")
@@ -335,7 +337,9 @@ class Progress:
                 self._display = Live(
                     get_renderable=self._rows,
                     console=_Console(
-                        file=self.file, force_terminal=True, _environ=self._environment
+                        file=printable.trusted(self.file),
+                        force_terminal=True,
+                        _environ=self._environment,
                     ),
                     auto_refresh=False,
                     transient=True,
@@ -359,7 +363,9 @@ class Progress:
         if header := ", ".join(filter(None, status)):
             rows.insert(0, header)
         # The last row is empty, because tox only forwards complete lines.
-        return Group(*(Text(row, no_wrap=True, overflow="ellipsis") for row in rows), "")
+        return Group(
+            *(Text(printable.text(row), no_wrap=True, overflow="ellipsis") for row in rows), ""
+        )
 
 
 class _Console(Console):
@@ -395,12 +401,13 @@ def group(title: str) -> Iterator[None]:
     if PROGRESS.live or os.environ.get("GITHUB_ACTIONS") != "true":
         yield
         return
-    PROGRESS.file.write(f"::group::{title}\n")
+    output = printable.trusted(PROGRESS.file)
+    output.write(f"::group::{title}\n")
     try:
         yield
     finally:
-        PROGRESS.file.write("::endgroup::\n")
-        PROGRESS.file.flush()
+        output.write("::endgroup::\n")
+        output.flush()
 
 
 @functools.cache

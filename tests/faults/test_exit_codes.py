@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -261,10 +263,13 @@ def _silent_engine(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+def _in_set_up(
+    folder: Path, *words: str, terminal: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Yield the process of a run that waits in its set-up and has replaced an earlier report.
 
-    `words` are the command and its options, by default those of a gate.
+    `words` are the command and its options, by default those of a gate. `terminal` is the terminal
+    of the launcher, by default none.
     """
     report, wheels = folder / "report", folder / "wheels"
     wheels.mkdir()
@@ -275,9 +280,12 @@ def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
             [str(ROOT / "e2e"), *words],
             env=environment(DOCKER_HOST=address),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdin=terminal,
+            stdout=terminal or subprocess.PIPE,
+            stderr=terminal or subprocess.STDOUT,
             text=True,
+            start_new_session=terminal is not None,
+            preexec_fn=_take_terminal if terminal else None,
         )
         try:
             deadline = time.monotonic() + 120
@@ -291,6 +299,11 @@ def _in_set_up(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             process.communicate()
+
+
+def _take_terminal() -> None:
+    """Make standard input the terminal of this session."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _is_started(report: Path, before: bytes) -> bool:
@@ -309,6 +322,18 @@ def test_run_that_is_interrupted_in_its_set_up_is_unverified(
         output, _ = process.communicate(timeout=60)
 
     assert process.returncode == ExitCode.UNVERIFIED, output
+    report = read_report(tmp_path / "report")
+    assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
+
+
+def test_run_whose_terminal_closes_is_interrupted(tmp_path: Path) -> None:
+    controlling, terminal = os.openpty()
+    with _in_set_up(tmp_path, terminal=terminal) as process:
+        os.close(terminal)
+        os.close(controlling)  # the kernel sends SIGHUP to the launcher
+        code = process.wait(timeout=60)
+
+    assert code == ExitCode.UNVERIFIED
     report = read_report(tmp_path / "report")
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
 

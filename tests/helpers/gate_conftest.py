@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,9 +69,23 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             raise WrongUse("--release 9.9.9")
         case "interrupted":
             os.kill(os.getpid(), signal.SIGINT)
+        case "interrupted, and its clean-up fails":
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            finally:
+                raise TestbedFailure("engine-unreachable", "engine", "no answer")
+        case "interrupted in a destructor":
+            lose_interrupts(os.getpid())
         case "crashes":
             raise KeyError("a defect of the suite")
     return run_setup()
+
+
+def lose_interrupts(pid: int) -> None:
+    """Send two interrupts to a process. If it is this process, lose the KeyboardInterrupt."""
+    for _ in range(2):
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(pid, signal.SIGINT)
 
 
 def _lose_engine() -> None:
@@ -103,6 +118,12 @@ def run(cell: Cell) -> CellResult:
             raise KeyError("a defect of the suite")
         case "interrupts":
             raise KeyboardInterrupt
+        case "interrupts the controller twice":
+            lose_interrupts(os.getppid() if IN_WORKER else os.getpid())
+        case "kills the controller":
+            (FOLDER / "worker").write_text(str(os.getpid()))
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
         case "skips":
             pytest.skip("unverified: no such image")
         case name:

@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # The programs in these folders run in an image or on a machine, each in a separate process.
 PROGRAMS = (ROOT / "containers" / "images", ROOT / "verification" / "probe")
+# The folder for temporary files is for the programs that the suite starts. Its module restores it.
+TEMPORARY_FOLDER = ROOT / "containers" / "temporary.py"
 WRITE_METHODS = {"update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__delitem__"}
 
 
@@ -41,7 +43,7 @@ def test_suite_does_not_write_to_the_environment_of_its_process() -> None:
         f"{path.relative_to(ROOT)}:{line}"
         for folder in ("containers", "verification")
         for path in (ROOT / folder).rglob("*.py")
-        if not any(programs in path.parents for programs in PROGRAMS)
+        if not any(programs in path.parents for programs in PROGRAMS) and path != TEMPORARY_FOLDER
         for line in _writes(ast.parse(path.read_text("utf-8")))
     ]
     assert writes == []

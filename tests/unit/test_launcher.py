@@ -142,6 +142,7 @@ def _main(
         return started
 
     monkeypatch.setattr(launcher, "private_tox", lambda: Path("/state/bin/tox"))
+    monkeypatch.setattr(launcher, "end_group", lambda _group: None)  # the number is invented
     if not isinstance(launcher.run_quietly, _Programs):
         _Programs(launcher)
     monkeypatch.setattr(launcher.subprocess, "Popen", popen)
@@ -184,6 +185,83 @@ def test_second_signal_is_not_forwarded_and_the_fifth_kills(
     monkeypatch.setattr(launcher.os, "write", _close_terminal)
     code, _ = _main(launcher, monkeypatch, "gate", signals=signals, confirms="")
     assert (code, sent) == (5, forwarded)
+
+
+def _processes_of(group: int) -> list[int]:
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/stat")
+        for fields in (_fields(path),)
+        if fields[2:3] == [str(group)] and fields[0] != "Z"
+    ]
+
+
+def _fields(path: Path) -> list[str]:
+    """Return the fields of a process from its state on (proc(5)); none if it ended."""
+    try:
+        return path.read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+@pytest.mark.parametrize("name", ["gate", "test"])
+def test_processes_of_a_killed_command_are_killed(
+    launcher: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    program = tmp_path / "program"
+    # The command leaves a process that ignores signals, and is killed.
+    program.write_text(
+        "#!/bin/sh\n(trap '' INT TERM; sleep 600) &\necho $$ > \"$0.pid\"\nkill -9 $$"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(launcher, "GROUP_SECONDS", 0.2)
+    if name == "gate":
+        with pytest.raises(SystemExit) as raised:
+            launcher.run_command(str(program), ["gate"], dict(os.environ), terminal=False)
+        assert raised.value.code == 3
+    else:
+        assert launcher.run_tools(program, "test", []) == 1
+    group = int((tmp_path / "program.pid").read_text("ascii"))
+    while _processes_of(group):
+        time.sleep(0.01)
+
+
+LAUNCH = """
+import sys
+from types import ModuleType
+launcher = ModuleType("launcher")
+launcher.__dict__["__file__"] = sys.argv[1]
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"), launcher.__dict__)
+import pathlib
+if sys.argv[3] == "gate":
+    launcher.run_command(sys.argv[2], ["gate"], {"PATH": "/usr/bin:/bin"}, terminal=False)
+else:
+    launcher.run_tools(pathlib.Path(sys.argv[2]), "test", [])
+"""
+
+
+@pytest.mark.parametrize("name", ["gate", "test"])
+def test_command_gets_a_signal_if_its_launcher_is_killed(tmp_path: Path, name: str) -> None:
+    program = tmp_path / "program"
+    program.write_text(
+        "#!/usr/bin/env python3\n"
+        "import pathlib, signal, sys\n"
+        "numbers = {signal.SIGINT, signal.SIGTERM}\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, numbers)\n"
+        "path = pathlib.Path(sys.argv[0] + '.signal')\n"
+        "path.touch()\n"
+        "path.write_text(str(int(signal.sigwait(numbers))))\n"
+    )
+    program.chmod(0o755)
+    received = tmp_path / "program.signal"
+    process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(LAUNCHER), str(program), name])
+    while not received.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    while not received.read_text("ascii"):
+        time.sleep(0.01)
+    assert int(received.read_text("ascii")) in (signal.SIGINT, signal.SIGTERM)
 
 
 # ---- exit codes ----

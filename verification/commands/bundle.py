@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import platform
+import shlex
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,11 @@ from verification.session.session import EVIDENCE
 from verification.session.user_files import user_path
 
 _LEVEL = 15
+_ROOT = Path(__file__).parents[2]
+_PATH_OPTIONS = {
+    *("source", "wheels", "subject_file", "tests", "actions_from", "published_by", "repository"),
+}
+"""The fields of `RunSelection` that are paths on the user's machine."""
 
 
 def bundle_files(
@@ -66,6 +73,28 @@ def bundle_files(
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
+
+
+def user_paths(report: Report) -> dict[str, str]:
+    """Return the paths that the user gave to the run, with their replacements.
+
+    A path in the checkout is not among them.
+    """
+    selection = report.selection.model_dump(include=_PATH_OPTIONS, exclude_none=True)
+    paths = {
+        str(form): f"[{name.replace('_', '-')}]"
+        for name, path in selection.items()
+        for form in (path, os.path.normpath(path), Path(path).resolve())
+    }
+    for word in shlex.split(report.command)[1:]:
+        value = word.partition("=")[2] if word.startswith("--") else word
+        if "/" in value and "://" not in value:
+            paths.setdefault(value, "[path]")
+    return {
+        path: name
+        for path, name in paths.items()
+        if not path.startswith(f"{_ROOT}/") and Path(path).name
+    }
 
 
 def _with_evidence(report: Report, digests: Mapping[str, str]) -> Report:
@@ -126,7 +155,8 @@ def run(options: argparse.Namespace) -> int:
     cells = common.cells_of(report, options.cell)
     name = f"{report.selection.subject}-{report.version or 'unknown'}-{report.verdict}"
     output = user_path(options.output or f"{name}.tar.zst")
-    files = bundle_files(folder, report, cells, host_secrets.scrubber())
+    scrubber = host_secrets.scrubber(paths=user_paths(report))
+    files = bundle_files(folder, report, cells, scrubber)
     started_at = int(datetime.fromisoformat(report.started).timestamp())
     content = pack(files, name, started_at)
     try:

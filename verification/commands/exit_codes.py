@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Never
@@ -22,6 +23,11 @@ CONFIRM = "QUIVERDB_E2E_CONFIRM"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for the death of the parent."""
+_INTERRUPT = threading.Event()
+"""Set by the first signal, because the KeyboardInterrupt of a signal can be lost.
+
+A clean-up that fails replaces it by its own error, and Python drops it in a destructor.
+"""
 CRASH_ADVICE = "Run it again. If it fails again, remove the cache with `./e2e clean`"
 
 
@@ -30,19 +36,25 @@ def exit_code_of(command: Callable[[], int], *, deferred: bool = False) -> int:
 
     With `deferred`, signals stay blocked until the command calls `accept_signals`.
     """
+    code = None
     try:
         with interruptible(deferred=deferred):
-            return command()
+            code = command()
+            if not is_interrupted():
+                return code
     except KeyboardInterrupt:
-        print_error("interrupted; everything that was started is removed")
-        return ExitCode.UNVERIFIED
+        pass
     except Exception as error:  # noqa: BLE001  (else Python would end with 1)
         code = getattr(error, "exit_code", None)
         if code is None:
             print_error(f"the suite failed, not the package: {crash.line(error)}. {CRASH_ADVICE}")
-            return ExitCode.TESTBED_FAILED
-        print_error(" ".join(str(error).split()))
-        return int(code)
+            code = ExitCode.TESTBED_FAILED
+        else:
+            print_error(" ".join(str(error).split()))
+        return ExitCode.UNVERIFIED if is_interrupted() else int(code)
+    if code != ExitCode.UNVERIFIED:  # else the command has reported it
+        print_error("interrupted; everything that was started is removed")
+    return ExitCode.UNVERIFIED
 
 
 def print_error(line: str) -> None:
@@ -57,6 +69,7 @@ def interruptible(*, deferred: bool = False) -> Iterator[None]:
 
     The launcher starts a command with these signals blocked, so that none is lost.
     """
+    _INTERRUPT.clear()
     # A background job of a shell starts with SIGINT ignored. It needs a handler too.
     before = {number: signal.signal(number, _interrupt) for number in SIGNALS}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK if deferred else signal.SIG_UNBLOCK, SIGNALS)
@@ -82,7 +95,13 @@ def ignore_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def is_interrupted() -> bool:
+    """Return True if a signal interrupted the command, also if its KeyboardInterrupt was lost."""
+    return _INTERRUPT.is_set()
+
+
 def _interrupt(_number: int, _frame: FrameType | None) -> Never:
+    _INTERRUPT.set()
     ignore_signals()
     raise KeyboardInterrupt
 
@@ -98,7 +117,6 @@ def confirmation() -> Callable[[int], None]:
     if descriptor is None:
         return lambda _code: None
     os.set_inheritable(descriptor, False)
-    _end_with_launcher()
 
     def confirm(code: int) -> None:
         with contextlib.suppress(OSError):
@@ -120,7 +138,10 @@ def _launcher_pipe() -> int | None:
         return None
 
 
-def _end_with_launcher() -> None:
-    """Let the kernel send SIGTERM to this process when its launcher is killed."""
+def die_with_parent(number: signal.Signals) -> None:
+    """Let the kernel send this signal to this process when its parent dies (prctl(2)).
+
+    The launcher sets this for its commands itself.
+    """
     with contextlib.suppress(AttributeError, OSError):  # only Linux has prctl
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))

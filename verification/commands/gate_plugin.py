@@ -7,10 +7,12 @@ pytest's report of each test contains the result of its cell.
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -219,8 +221,9 @@ class Controller:
         if self.session and self.code is not None:
             self.session.exitstatus = self.code
         if self.text:
-            sys.stdout.write(f"\n{self.text}")
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):  # the terminal may be closed
+                sys.stdout.write(f"\n{self.text}")
+                sys.stdout.flush()
 
     def _end(self, *, interrupted: bool) -> None:
         """Remove everything that was started, then write the report.
@@ -228,8 +231,9 @@ class Controller:
         The report contains an error of the removal.
         """
         exit_codes.ignore_signals()
+        self._interrupted = self._interrupted or exit_codes.is_interrupted()
         self.run.remove_started()
-        report, remarks = self.run.write(interrupted=interrupted)
+        report, remarks = self.run.write(interrupted=interrupted or self._interrupted)
         self.text = terminal.render(
             report,
             remarks,
@@ -303,7 +307,10 @@ def pytest_configure(config: pytest.Config) -> None:
         if not shows_pytest(config):
             config.pluginmanager.set_blocked("terminalreporter")
         config.pluginmanager.register(Controller(request, config), CONTROLLER)
-    elif HANDOVER_KEY in worker:
+    else:
+        # The interrupt ends the cell. If it does not, pytest-xdist ends the worker after 15 s.
+        exit_codes.die_with_parent(signal.SIGINT)
+    if worker and HANDOVER_KEY in worker:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover
         request.plan_cells(

@@ -13,6 +13,7 @@ import pytest
 
 from containers.progress import PROGRESS, Progress, ProgressStep, duration, typical_seconds
 from verification.history.store import HistoryError
+from verification.models import printable
 from verification.models.results import CellResult
 from verification.models.verdict import Outcome, Verdict
 from verification.session.recorder import Recorder
@@ -50,7 +51,7 @@ class GateProgress:
         end_line = line_ender(session.config.get_terminal_writer(), reporter) if reporter else None
         # pytest captures stdout while a test runs in this process, but not a duplicate of it.
         with os.fdopen(os.dup(1), "w", encoding="utf-8", errors="replace") as file:
-            self._progress.print_to(file, end_line or (lambda: None))
+            self._progress.print_to(printable.printable(file), end_line or (lambda: None))
             self._progress.status = self.status
             try:
                 return (yield)

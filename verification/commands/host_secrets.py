@@ -8,11 +8,11 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from containers import temporary
 from containers.state import state_folder
 from verification.report.scrub import SECRET_NAME, Scrubber
 
@@ -40,10 +40,13 @@ _SHARED_HOMES = {"/home/user", "/"}
 """Home folders that also exist on clean machines, so they reveal nothing about this host."""
 
 
-def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
+def scrubber(
+    environment: Mapping[str, str] | None = None, *, paths: Mapping[str, str] | None = None
+) -> Scrubber:
     """Return a scrubber of this host's names, paths, mirrors and secrets.
 
-    ``environment`` are the variables to read; None means those of this process.
+    ``environment`` are the variables to read; None means those of this process. ``paths`` are
+    further paths, with their replacements.
     """
     environment = os.environ if environment is None else environment
     return Scrubber(
@@ -51,7 +54,7 @@ def scrubber(environment: Mapping[str, str] | None = None) -> Scrubber:
             **dict.fromkeys(_mirrors(environment), "[mirror]"),
             **dict.fromkeys(_names(), "[host]"),
         },
-        paths=_paths(environment),
+        paths={**(paths or {}), **_paths(environment)},
         secrets=_secrets(environment),
     )
 
@@ -69,7 +72,7 @@ def _paths(environment: Mapping[str, str]) -> dict[str, str]:
     if folder := environment.get("QUIVERDB_E2E_FOLDER"):
         paths.setdefault(folder, "[folder]")
     paths.setdefault(str(Path.cwd()), "[folder]")
-    paths[str(Path(tempfile.gettempdir()) / "quiverdb-e2e-")] = "[temporary]"
+    paths[str(temporary.user_folder())] = "[temporary]"
     if (home := environment.get("HOME") or str(Path.home())) not in _SHARED_HOMES:
         paths.setdefault(home, "[home]")
     return {path: name for path, name in paths.items() if path != "/"}

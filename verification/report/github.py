@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from verification.models import printable
 from verification.models.cause import Severity
 from verification.models.report import Report
 from verification.models.verdict import Verdict
@@ -45,7 +46,8 @@ def announce(
     if environment.get("GITHUB_ACTIONS") != "true":
         return ()
     # A command must be at the beginning of a line, and pytest may have begun a line.
-    print("", *workflow_commands(report), sep="\n", file=sys.stdout, flush=True)
+    output = printable.trusted(sys.stdout)
+    print("", *workflow_commands(report), sep="\n", file=output, flush=True)
     if not (path := environment.get("GITHUB_STEP_SUMMARY")):
         return ()
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
 from verification import suite
+from verification.models import printable
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.machine import OperatingSystem
@@ -102,7 +103,7 @@ def with_basis(report: Report, release: Release | None) -> Report:
 
     `release` is None if the set-up failed.
     """
-    return report.model_copy(
+    complete = report.model_copy(
         update={
             "command": suite.command_line(),
             "checkout": suite.checkout(),
@@ -110,6 +111,9 @@ def with_basis(report: Report, release: Release | None) -> Report:
             "files": file_results(report, release) if release else (),
         }
     )
+    # A package chooses many texts of a report. The evidence has them as they are.
+    text = printable.data(complete.model_dump(mode="json", by_alias=True))
+    return Report.model_validate(text)
 
 
 def unfinished_report(selection: Selection, subject: str, started_at: float) -> Report:

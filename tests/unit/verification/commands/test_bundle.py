@@ -74,6 +74,26 @@ def linux_files(report: Path) -> dict[str, bytes]:
     return _files(report, LINUX)
 
 
+@pytest.mark.parametrize("field", sorted(bundle._PATH_OPTIONS))
+def test_path_of_an_option_is_not_in_the_bundle(tmp_path: Path, field: str) -> None:
+    path = tmp_path / "acme" / ".." / "acme"
+    (tmp_path / "acme").mkdir()
+    where = f"{tmp_path / 'acme'}/x.whl"
+    run = sample_run.report(cell(LINUX, crash(where)))
+    selection = run.selection.model_copy(update={field: str(path)})
+    command = f"./e2e gate --{field}={path} --report ../clients/acme"
+    run = run.model_copy(update={"selection": selection, "command": command})
+    scrubber = Scrubber(paths=bundle.user_paths(run))
+    for name, content in bundle.bundle_files(tmp_path, run, run.cells, scrubber).items():
+        assert b"acme" not in content, name
+
+
+def test_path_in_the_checkout_stays_below_it() -> None:
+    selection = sample_run.report().selection.model_copy(update={"source": str(bundle._ROOT / "x")})
+    run = sample_run.report().model_copy(update={"selection": selection})
+    assert bundle.user_paths(run) == {}
+
+
 def test_bundle_has_the_evidence_and_all_formats_of_the_report(files: dict[str, bytes]) -> None:
     evidence = {_evidence_file(files, cell_id) for cell_id in (LINUX, WINDOWS)}
     forms = {"VERIFICATION.md", "index.html", "junit.xml", "results.json", "versions.json"}
@@ -135,7 +155,7 @@ def test_command_writes_the_bundle_and_lists_its_files(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
+    monkeypatch.setattr(host_secrets, "scrubber", lambda **_: SCRUBBER)
     output = tmp_path / "x.tar.zst"
     assert _run("--from", str(report), "-o", str(output), LINUX) == 0
     assert output.read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
@@ -150,7 +170,7 @@ def test_missing_evidence_is_reported(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(host_secrets, "scrubber", lambda: SCRUBBER)
+    monkeypatch.setattr(host_secrets, "scrubber", lambda **_: SCRUBBER)
     folder = tmp_path / "report"
     shutil.copytree(report, folder)
     _, run = common.read_report(str(folder))

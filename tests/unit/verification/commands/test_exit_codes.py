@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,60 @@ def test_first_signal_interrupts_and_a_second_one_is_ignored(number: signal.Sign
             signal.raise_signal(number)
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(number) == before
+
+
+def _interrupt_and_raise(error: Exception) -> int:
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    raise error
+
+
+@pytest.mark.parametrize("error", [TestbedFailure("machine-lost", "x", "y"), KeyError("name")])
+def test_error_of_an_interrupted_clean_up_is_an_interrupt(error: Exception) -> None:
+    assert exit_codes.exit_code_of(lambda: _interrupt_and_raise(error)) == 5
+    assert exit_codes.exit_code_of(lambda: 0) == 0, "the next command is not interrupted"
+
+
+def test_interrupt_counts_also_if_its_exception_is_lost() -> None:
+    def command() -> int:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return 0
+
+    assert exit_codes.exit_code_of(command) == 5
+
+
+PARENT = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.DEVNULL).pid)
+sys.stdout.flush()
+sys.stdin.read()
+"""
+CHILD = """
+import signal, time
+from verification.commands import exit_codes
+exit_codes.die_with_parent(signal.SIGKILL)
+time.sleep(600)
+"""
+
+
+def test_process_ends_with_its_parent() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, CHILD],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    path = Path(f"/proc/{child}")
+    while "sleep" not in (path / "wchan").read_text("ascii"):  # it has called the function
+        time.sleep(0.01)
+    parent.kill()
+    parent.communicate()
+    while path.exists() and "State:\tZ" not in (path / "status").read_text("utf-8"):
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

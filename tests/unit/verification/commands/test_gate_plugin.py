@@ -6,7 +6,9 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import time
 from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
@@ -17,6 +19,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from verification.commands.gate_plugin import check_selection, checkout_of, start_order
+from verification.history.store import History
 from verification.models.base import read_json
 from verification.models.cell import Cell
 from verification.models.errors import WrongUse
@@ -47,6 +50,11 @@ class Gate(NamedTuple):
     @property
     def report(self) -> Report:
         return read_json(Report, self.folder / "report" / "results.json")
+
+    @property
+    def recorded_runs(self) -> int:
+        """The number of runs in the history."""
+        return len(History(self.folder / "history.sqlite3").runs().runs)
 
     def outcomes(self) -> dict[str, Outcome]:
         return {cell.id: cell.outcome for cell in self.report.cells}
@@ -135,7 +143,8 @@ def run_gate(
     # Without the variables that make a process a worker of pytest-xdist.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     inherited["COLUMNS"] = str(COLUMNS)
-    variables = {**inherited, "PYTHONPATH": str(ROOT), "QUIVERDB_E2E_HISTORY": ""}
+    history = str(folder / "history.sqlite3")
+    variables = {**inherited, "PYTHONPATH": str(ROOT), "QUIVERDB_E2E_HISTORY": history}
     process = PROCESSES.Process(target=run_pytest, args=(folder, options, variables))
     process.start()
     process.join(100)
@@ -297,6 +306,38 @@ def test_interrupted_run_reports_the_cells_that_did_not_run(tmp_path: Path) -> N
     assert gate.code == 5, gate.output
     assert gate.report.interrupted
     assert gate.outcomes()[WINDOWS] is Outcome.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "workers"),
+    [
+        ({LINUX: "interrupts the controller twice"}, "-n0"),
+        ({LINUX: "interrupts the controller twice"}, "-n1"),
+        ({"set-up": "interrupted in a destructor"}, "-n1"),
+        ({"set-up": "interrupted, and its clean-up fails"}, "-n1"),
+    ],
+)
+def test_interrupt_counts_also_if_its_exception_is_lost(
+    tmp_path: Path, behaviour: dict[str, str], workers: str
+) -> None:
+    gate = run_gate(tmp_path, behaviour, workers)
+    assert gate.code == 5, gate.output
+    assert gate.report.interrupted
+    assert gate.recorded_runs == 0
+
+
+def test_worker_ends_with_a_killed_controller(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {LINUX: "kills the controller"}, "-n1")
+    assert gate.code == -signal.SIGKILL
+    assert not gate.report.finished
+    worker = Path("/proc", (tmp_path / "worker").read_text("ascii"))
+    while worker.exists() and "State:\tZ" not in (worker / "status").read_text("ascii"):
+        time.sleep(0.05)
+
+
+def test_finished_run_is_recorded(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {LINUX: "fails"})
+    assert (gate.report.interrupted, gate.recorded_runs) == (False, 1)
 
 
 GATE_TESTS = ROOT / "tests" / "gate"

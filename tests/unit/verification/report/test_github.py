@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_run import LINUX, PUBLISHER, WINDOWS, cell, complete, crash, report
+from verification.models import printable
 from verification.models.verdict import Outcome
 from verification.report import github, signs
 
@@ -26,7 +27,8 @@ def test_the_summary_is_appended_and_each_cause_is_an_annotation(
     path.write_text("before\n", "utf-8")
     run = report(cell(LINUX, crash()), cell(WINDOWS))
     environment = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(path)}
-    assert github.announce(run, tmp_path, environment) == ()
+    with printable.printable_output():  # as in each command
+        assert github.announce(run, tmp_path, environment) == ()
     lines = capsys.readouterr().out.splitlines()
     (error,) = [line for line in lines if line.startswith("::error ")]
     assert error.startswith(f"::error title=crash (broken)::{LINUX}: import: {crash().message}")

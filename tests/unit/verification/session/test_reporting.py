@@ -11,7 +11,8 @@ from containers import progress
 from containers.progress import Progress
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_pipeline import result as pipeline_result
-from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell
+from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell, crash
+from tests.helpers.sample_run import report as sample_report
 from tests.helpers.sample_testbed import prepared_run, release, run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification import suite
@@ -496,3 +497,10 @@ def test_a_machine_record_names_additional_and_missing_software() -> None:
     for name, spec in specs.items():
         assert records[name].additional_software == spec.additional_software
         assert records[name].missing_software == spec.missing_software
+
+
+def test_texts_of_a_package_have_no_control_character_in_the_report() -> None:
+    planted = sample_report(cell("debian-13-pip-venv", crash("\x1b[2J\rverified")))
+    report = reporting.with_basis(planted, None)
+    texts = [cause.where for item in report.items for cause in item.causes]
+    assert texts == [r"\x1b[2J\rverified: import"]
