@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -26,7 +27,7 @@ _ASSEMBLY = "{urn:schemas-microsoft-com:asm.v1}"
 pefile.MAX_IMPORT_SYMBOLS = _MOST_SYMBOLS
 
 
-def read(data: bytes) -> Binary:
+def read(data: bytes | mmap.mmap) -> Binary:
     """Return the contents of the headers and tables of a PE file.
 
     Raises:

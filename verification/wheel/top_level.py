@@ -74,7 +74,7 @@ def causes(
     for top, names in groups.items():
         if top == subject.import_package or _is_expected(top, names, archive, identity, subject):
             continue
-        size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
+        size = byte_size(sum(archive.files[name].size for name in names if name in archive.files))
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in map(archive.install_paths.get, names) else f"{top}/"
         modules = {module for name in names for module in _modules(archive.install_paths[name])}
@@ -149,7 +149,8 @@ def _is_misplaced_data(name: str) -> bool:
 
 def _has_code(top: str, archive: Archive) -> bool:
     """Return whether this is a `.pth` file with code, which `startup_code` reports."""
-    return bool(startup_code.code_lines(top, archive.installed.get(top, b"")))
+    member = archive.installed.get(top)
+    return member is not None and bool(startup_code.code_lines(top, member.data or b""))
 
 
 def _has_own_name(top: str, identity: WheelIdentity, subject: Subject) -> bool:
