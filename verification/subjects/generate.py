@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from verification.models.base import DataError
+from verification.models.base import DataError, Model
 from verification.models.machine import OperatingSystem
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.subjects import generated_smoke
@@ -26,7 +26,7 @@ _SYS_PLATFORM = {"linux": "linux", "windows": "win32", "macos": "darwin"}
 _PYTHON_FILES = (".py", ".so", ".pyd")
 
 
-class GeneratedSubject(NamedTuple):
+class GeneratedSubject(Model):
     """The text of the two files that describe a package."""
 
     description: str
@@ -94,8 +94,8 @@ def generate(
         for tag in (*tags, *platforms)
     ]
     return GeneratedSubject(
-        _description(first, _one_of_each_kind(declared)),
-        _smoke_test(first.name, modules),
+        description=_description(first, _one_of_each_kind(declared)),
+        smoke_test=_smoke_test(first.name, modules),
     )
 
 

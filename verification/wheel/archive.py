@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import lzma
 import mmap
+import os
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,8 @@ from typing import NamedTuple, Self
 from verification.models.inspection import Binary
 from verification.models.release import file_sha256
 from verification.wheel import binary, size_limits
-from verification.wheel.errors import BadWheel, NoStorage, Program, UnreadableBinary
+from verification.wheel.errors import BadWheel, NoStorage, Program, UnreadableBinary, WheelTooLarge
+from verification.wheel.size_limits import Excess
 
 # The exceptions of zipfile for a damaged archive: a wrong checksum, a bad stream, a short file or
 # an invalid field. RuntimeError is for encryption and for unknown compression methods.
@@ -175,10 +177,10 @@ def open_wheel(path: Path) -> Archive:
     size = 0
     try:
         with path.open("rb") as stream:
-            size = size_limits.size_of(stream)
-            size_limits.check_directory(stream)
+            size = os.fstat(stream.fileno()).st_size
+            _refuse_excess(path, size_limits.directory_excess(stream))
         archive = zipfile.ZipFile(path)
-        size_limits.check(archive.infolist(), size)
+        _refuse_excess(path, size_limits.excesses(archive.infolist(), size))
     except OSError as error:
         raise BadWheel(f"{path} cannot be read: {error.strerror or error}") from error
     except BadWheel:
@@ -187,6 +189,12 @@ def open_wheel(path: Path) -> Archive:
         raise BadWheel(f"{path} is not a wheel: {error} (size: {size} bytes)") from error
     names = (member.filename for member in archive.infolist())
     return Archive(path, size, tuple(name for name in names if not name.endswith("/")), archive)
+
+
+def _refuse_excess(path: Path, excesses: Iterable[Excess]) -> None:
+    for excess in excesses:
+        message = f"{excess.message}; the limit is {excess.maximum:,}"
+        raise WheelTooLarge(path.name, message, excess.facts())
 
 
 def _read_members(archive: zipfile.ZipFile) -> _Contents:

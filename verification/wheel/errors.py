@@ -12,8 +12,10 @@ class BadWheel(ValueError):
 class WheelTooLarge(BadWheel):
     """The wheel unpacks to more than a limit. The message says which one."""
 
-    def __init__(self, message: str, facts: Mapping[str, FactValue]) -> None:
+    def __init__(self, file: str, message: str, facts: Mapping[str, FactValue]) -> None:
         super().__init__(message)
+        self.file = file
+        """The file name of the wheel."""
         self.facts = facts
         """The name of the limit, its value for the wheel and the maximum."""
 

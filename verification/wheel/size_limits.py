@@ -7,13 +7,11 @@ thousand files, by a ratio below 10.
 from __future__ import annotations
 
 import itertools
-import os
 import zipfile
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, NamedTuple
 
 from verification.models.cause import FactValue
-from verification.wheel.errors import WheelTooLarge
 
 MIB = 1 << 20
 MAX_TOTAL = 16 << 30
@@ -33,62 +31,56 @@ _LOCAL_HEADER = 30
 _ENTRIES, _SIZE = 4, 5
 
 
-def check_directory(stream: IO[bytes]) -> None:
-    """Check the size of the central directory, before it is read.
+class Excess(NamedTuple):
+    """A limit that a wheel meets."""
+
+    limit: str
+    """The name of the limit: members, total, ratio, overlap, or the name of a metadata file."""
+    value: int
+    maximum: int
+    message: str
+
+    def facts(self) -> dict[str, FactValue]:
+        """Return the facts of the cause."""
+        return {"limit": self.limit, "value": self.value, "maximum": self.maximum}
+
+
+def directory_excess(stream: IO[bytes]) -> Iterator[Excess]:
+    """Yield an excess if the central directory is too large to be read.
 
     Raises:
-        WheelTooLarge: a limit is met.
         BadZipFile, OSError, struct.error: the end of the archive is damaged.
     """
     # `zipfile` reads a directory of this size. A reader of our own can find another one.
     end = zipfile._EndRecData(stream)  # type: ignore[attr-defined]
-    if end is None:
-        raise zipfile.BadZipFile("File is not a zip file")
-    if end[_SIZE] > MAX_DIRECTORY:
-        _refuse("members", end[_ENTRIES], MAX_MEMBERS, f"lists {end[_ENTRIES]:,} members")
-    stream.seek(0)
+    if end and end[_SIZE] > MAX_DIRECTORY:
+        message = f"has a list of {end[_SIZE]:,} bytes of its members"
+        yield Excess("members", end[_ENTRIES], MAX_MEMBERS, message)
 
 
-def check(members: Sequence[zipfile.ZipInfo], size: int) -> None:
-    """Check what the central directory of a wheel of ``size`` bytes announces.
-
-    Raises:
-        WheelTooLarge: a limit is met.
-    """
-    if len(members) > MAX_MEMBERS:
-        _refuse("members", len(members), MAX_MEMBERS, f"has {len(members):,} members")
+def excesses(members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[Excess]:
+    """Yield the limits that a wheel of ``size`` bytes meets, by its central directory."""
+    if (count := len(members)) > MAX_MEMBERS:
+        yield Excess("members", count, MAX_MEMBERS, f"has {count:,} members")
     total = sum(member.file_size for member in members)
     ratio = total // max(size, 1)
     if total > MAX_TOTAL:
-        _refuse("total", total, MAX_TOTAL, f"unpacks to {total:,} bytes")
+        yield Excess("total", total, MAX_TOTAL, f"unpacks to {total:,} bytes")
     if total > RATIO_MIN_TOTAL and ratio > MAX_RATIO:
-        _refuse("ratio", ratio, MAX_RATIO, f"unpacks to {ratio} times its size")
+        yield Excess("ratio", ratio, MAX_RATIO, f"unpacks to {ratio:,} times its size")
     for member in members:
         folder, _, name = member.filename.rpartition("/")
-        limit = MAX_METADATA.get(name)
-        if folder.endswith(".dist-info") and limit and member.file_size > limit:
-            _refuse(name, member.file_size, limit, f"has a {name} of {member.file_size:,} bytes")
-    _check_overlap(members)
+        limit, length = MAX_METADATA.get(name), member.file_size
+        if folder.endswith(".dist-info") and limit and length > limit:
+            yield Excess(name, length, limit, f"has a {name} of {length:,} bytes")
+    yield from _overlaps(members)
 
 
-def _check_overlap(members: Sequence[zipfile.ZipInfo]) -> None:
-    """Check that no two members share bytes, with which a small archive unpacks to much."""
+def _overlaps(members: Sequence[zipfile.ZipInfo]) -> Iterator[Excess]:
+    """Yield two members that share bytes, with which a small archive unpacks to much."""
     in_order = sorted(members, key=lambda member: member.header_offset)
     for member, following in itertools.pairwise(in_order):
         end = member.header_offset + _LOCAL_HEADER + member.compress_size
-        if end > following.header_offset:
-            shared = end - following.header_offset
+        if (shared := end - following.header_offset) > 0:
             names = f"{member.filename} and {following.filename}"
-            _refuse("overlap", shared, 0, f"has the same bytes for {names}")
-
-
-def _refuse(limit: str, value: int, maximum: int, message: str) -> None:
-    facts: dict[str, FactValue] = {"limit": limit, "value": value, "maximum": maximum}
-    raise WheelTooLarge(f"{message}; the limit is {maximum:,}", facts)
-
-
-def size_of(stream: IO[bytes]) -> int:
-    """Return the size of a file in bytes. Its position is then the start."""
-    size = stream.seek(0, os.SEEK_END)
-    stream.seek(0)
-    return size
+            yield Excess("overlap", shared, 0, f"has the same bytes for {names}")
