@@ -148,10 +148,14 @@ class Archive:
         return tuple(sorted(folder for folder in folders if folder.endswith(".dist-info")))
 
     def metadata_file(self, name: str) -> str | None:
-        """Return the text of a file in a metadata folder, or None if no folder has it."""
-        for folder in self.dist_infos:
-            if member := self.files.get(f"{folder}/{name}"):
-                return (member.data or b"").decode("utf-8", errors="replace")
+        """Return the text of a file in a metadata folder, or None if no folder has it.
+
+        The other files are not read. A damaged file counts as absent.
+        """
+        for path in (f"{folder}/{name}" for folder in self.dist_infos):
+            if path in self.names:
+                with contextlib.suppress(*_DAMAGE, OSError):
+                    return self._archive.read(path).decode("utf-8", errors="replace")
         return None
 
 

@@ -32,8 +32,10 @@ def read(content: Content) -> Binary | UnreadableBinary:
                 return elf.read(content)
             case "pe":
                 return pe.read(content)
-            case _:
+            case "mach-o":
                 return macho.read(content)
+            case None:
+                return UnreadableBinary("it has no native code")
     except UnreadableBinary as error:
         return error
 

@@ -95,7 +95,7 @@ def causes(
 
 def _modules(path: str) -> Iterator[str]:
     """Yield the full names of the module at a path and of the packages around it."""
-    *folders, name = PurePosixPath(path).parts
+    *folders, name = PurePosixPath(path).parts or (path,)
     parts = (*folders, name.partition(".")[0])
     yield from (".".join(parts[: number + 1]) for number in range(len(parts)))
 
@@ -126,7 +126,8 @@ def _is_expected(
     project, dot, suffix = top.rpartition(".")
     if dot and suffix in ("libs", "dylibs"):
         known = {canonicalize_name(identity.name), canonicalize_name(subject.name)}
-        modules = {PurePosixPath(path).parts[0] for path in archive.install_paths.values()}
+        paths = map(PurePosixPath, archive.install_paths.values())
+        modules = {path.parts[0] for path in paths if path.parts}
         return canonicalize_name(project) in known or project in {
             module.partition(".")[0] for module in modules if module != top
         }
