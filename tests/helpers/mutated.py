@@ -33,8 +33,3 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
             case _:
                 data = data[: start + length] + data[start:]
     return data
-
-
-def mutated_text(text: str) -> st.SearchStrategy[str]:
-    """Return valid text with changes; an invalid byte is a replacement character."""
-    return mutated(text.encode()).map(lambda data: data.decode("utf-8", "replace"))
