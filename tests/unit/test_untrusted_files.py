@@ -280,7 +280,11 @@ def _bytes(path: Path) -> tuple[bytes]:
 
 
 def _results() -> bytes:
-    return sample_run.complete(sample_run.cell(sample_run.LINUX)).model_dump_json(by_alias=True).encode()
+    return (
+        sample_run.complete(sample_run.cell(sample_run.LINUX))
+        .model_dump_json(by_alias=True)
+        .encode()
+    )
 
 
 def _act_lines() -> Iterator[bytes]:

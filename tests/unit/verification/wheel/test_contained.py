@@ -6,16 +6,22 @@ import ctypes
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.sample_wheels import LINUX_CORE, linux_core, linux_wheel
+from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.base import Model
 from verification.wheel.contained import InspectionFailed, Limits, read
 from verification.wheel.errors import BadWheel, WheelTooLarge
+
+_ROOT = Path(__file__).parents[4]
 
 
 class Size(Model):
@@ -134,3 +140,51 @@ def test_larger_file_has_more_time(tmp_path: Path) -> None:
     with large.open("wb") as file:
         file.truncate(3_000_000_000)  # a sparse file
     assert Limits().seconds(large) - Limits().seconds(tmp_path) == 3000
+
+
+# ---- the memory of an inspection ----
+
+_MEASURE = """
+import resource
+import sys
+from pathlib import Path
+from verification.subjects import subject
+from verification.wheel.release_inspection import inspect_release
+(wheel,) = inspect_release([Path(sys.argv[1])], subject.load(), published=True).wheels
+print(len(wheel.libraries), max(
+    resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+))
+"""
+
+
+def peak_memory(folder: Path, size: int) -> int:
+    """Return the peak memory in MiB for the inspection of a wheel with a library of this size."""
+    (folder / "good").mkdir(parents=True)
+    library = linux_core()
+    wheel = folder / f"quiverdb-1.0.0-{LINUX_TAG}.whl"
+    with (
+        zipfile.ZipFile(linux_wheel(folder / "good")) as good,
+        zipfile.ZipFile(wheel, "w") as archive,
+    ):
+        for name in good.namelist():
+            if name != LINUX_CORE:
+                archive.writestr(name, good.read(name))
+        with archive.open(zipfile.ZipInfo(LINUX_CORE), "w", force_zip64=True) as file:
+            file.write(library)
+            for _ in range(size >> 20):
+                file.write(bytes(1 << 20))
+    command = [sys.executable, "-c", _MEASURE, wheel]
+    output = subprocess.run(command, check=True, capture_output=True, cwd=_ROOT, text=True).stdout
+    libraries, kilobytes = map(int, output.split())
+    assert libraries == 2
+    return kilobytes >> 10
+
+
+def test_inspection_of_a_large_library_takes_little_memory(tmp_path: Path) -> None:
+    assert peak_memory(tmp_path / "large", 100 << 20) < 110
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_inspection_of_a_wheel_of_2_gb_takes_less_than_200_mb(tmp_path: Path) -> None:
+    assert peak_memory(tmp_path / "large", 2_000_000_000) < 190
