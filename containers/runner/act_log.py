@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -83,6 +84,12 @@ class UnavailableImage(Model):
 
     image: str
     """Its name, or the path of its Dockerfile."""
+    why: str
+
+
+class UnsupportedRequest(Model):
+    """A request that a stand-in action does not support."""
+
     why: str
 
 
@@ -220,15 +227,23 @@ class ActLog:
             step.exit_code = int(match[1] or match[2])
 
     def _report(self, job: _JobLog, name: str, text: str) -> None:
-        """Read a line that a stand-in action prints for the host."""
+        """Read a line that a stand-in action prints for the host.
+
+        A step can print a line that starts in the same way. Without a valid report it is no such
+        line.
+        """
         marker, _, report = text.partition(" ")
-        if marker == "e2e-unsupported":
-            self.unsupported.append(f"{name}: {json.loads(report)['why']}")
-        elif marker == "e2e-failure":
-            failure = StandInFailure.model_validate_json(report)
-            job.failures.append(
-                TestbedFailureRecord(cause=failure.cause, where=f"job {name}", observed=failure.why)
-            )
+        with contextlib.suppress(pydantic.ValidationError):
+            if marker == "e2e-unsupported":
+                unsupported = UnsupportedRequest.model_validate_json(report)
+                self.unsupported.append(f"{name}: {unsupported.why}")
+            elif marker == "e2e-failure":
+                failure = StandInFailure.model_validate_json(report)
+                job.failures.append(
+                    TestbedFailureRecord(
+                        cause=failure.cause, where=f"job {name}", observed=failure.why
+                    )
+                )
 
     def jobs(self, workflow: Workflow, *, hung: bool = False) -> tuple[JobRun, ...]:
         """Return all jobs of the workflow in its order, also those that did not run.

@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,6 +78,8 @@ IMAGE = "runner"
 TIME_LIMIT_SECONDS = 1200
 """The time limit of a run with all its jobs."""
 _SOCKET = "/var/run/docker.sock"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
+"""The exceptions of zipfile for an archive or a member that cannot be read."""
 _ARTIFACTS = "/var/lib/artifacts"
 _run_ids = itertools.count(int(time.time()) % 100_000_000 * 10)
 
@@ -651,9 +654,13 @@ class _Attempt:
         return running
 
     def _build(self, line: ActLine, request: str) -> None:
+        try:
+            build = BuildRequest.model_validate_json(request)
+        except ValueError:
+            return  # a step printed a line that only starts like a request
         running = self._find_job(line.job_id, line.job)
         runner = self.runner.hosted_runner(running, line.matrix or {}, self.event)
-        self.builds.submit(BuildRequest.model_validate_json(request), runner)
+        self.builds.submit(build, runner)
 
     # ---- after ----
 
@@ -736,15 +743,17 @@ def _artifacts(tar: tarfile.TarFile) -> Iterator[WorkflowArtifact]:
             content = file.read()
             try:
                 files = _digests(content)
-            except zipfile.BadZipFile:
+            except _DAMAGE:
                 files = {name: hashlib.sha256(content).hexdigest()}
             yield WorkflowArtifact(name=name, files=files)
 
 
 def _digests(content: bytes) -> dict[str, str]:
+    """Return the sha256 of each file of an artifact. The files are read in parts."""
+    digests = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {
-            info.filename: hashlib.sha256(archive.read(info)).hexdigest()
-            for info in archive.infolist()
-            if not info.is_dir()
-        }
+        for info in archive.infolist():
+            if not info.is_dir():
+                with archive.open(info) as file:
+                    digests[info.filename] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests

@@ -24,9 +24,9 @@ from typing import NamedTuple
 from verification.models.errors import ExitCode
 from verification.models.inspection import BinaryHeaders
 from verification.wheel import elf
+from verification.wheel.binary import format_of
 from verification.wheel.errors import UnreadableBinary
 from verification.wheel.linker import Linker, Process
-from verification.wheel.native_code import format_of
 
 _LINKER = "/lib64/ld-linux-x86-64.so.2"
 _CACHED = re.compile(r"\s+(\S+) \(libc6,x86-64[^)]*\) => (\S+)")  # ldconfig -p

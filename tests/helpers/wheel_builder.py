@@ -115,6 +115,14 @@ def set_version(wheel: Path, folder: Path, version: str) -> Path:
     )
 
 
+def stored(wheel: Path, target: Path) -> Path:
+    """Write a copy of a wheel without compression, and return its path."""
+    with zipfile.ZipFile(wheel) as archive, zipfile.ZipFile(target, "w") as copy:
+        for member in archive.infolist():
+            copy.writestr(member, archive.read(member), zipfile.ZIP_STORED)
+    return target
+
+
 def _matches(members: Mapping[str, object], path: str) -> list[str]:
     matches = [
         name for name in members if name == path or (path[-1:] == "/" and name.startswith(path))

@@ -81,7 +81,7 @@ def load_toml(path: Path) -> dict[str, pydantic.JsonValue]:
     """
     try:
         return tomllib.loads(_read(path).decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for a wrong date
         raise DataError(f"{_name(path)} is not TOML: {error}") from None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
+from types import MappingProxyType
 
 
 class ExitCode(enum.IntEnum):
@@ -38,9 +40,27 @@ class BuildFailed(Exception):
     """The build of the subject failed. ``log`` has the last lines of the builder's output."""
 
     exit_code = ExitCode.PACKAGE_FAILED
+    cause = "build-failed"
+    facts: Mapping[str, str | int | float | bool | tuple[str, ...]] = MappingProxyType({})
+    """The facts of the cause."""
 
     def __init__(self, where: str, message: str, log: str) -> None:
         super().__init__(f"{where}: {message}")
         self.where = where
         self.message = message
         self.log = log
+
+
+class WheelRefused(BuildFailed):
+    """A wheel of the release is too large to be inspected or installed."""
+
+    cause = "wheel-too-large"
+
+    def __init__(
+        self,
+        where: str,
+        message: str,
+        facts: Mapping[str, str | int | float | bool | tuple[str, ...]],
+    ) -> None:
+        super().__init__(where, message, "")
+        self.facts = facts

@@ -673,7 +673,7 @@ def parse_evidence(text: str | bytes, origin: str) -> CellEvidence:
     """
     try:
         plain = json.dumps(json.loads(text), ensure_ascii=False)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{origin}: not JSON: {error}") from None
     return parse_json(CellEvidence, plain.encode("utf-8", "replace"), origin)
 

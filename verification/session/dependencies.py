@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,9 @@ from verification.models.release import allows_python, project_and_version
 from verification.models.subject import PlatformTarget, Subject
 from verification.scenarios import machines
 from verification.scenarios.expectation import machine_platforms, supported_tags
+from verification.wheel.archive import open_wheel
 from verification.wheel.dependencies import marker_environment, requirements
+from verification.wheel.errors import BadWheel
 
 Files = Mapping[str, Sequence[tuple[Version, Path]]]
 """Version and path of each file that fits a machine, by the normalised name of the project."""
@@ -113,14 +114,17 @@ def fitting_versions(paths: Iterable[Path], machine: MachineSpec) -> dict[str, s
 
 
 def metadata(path: Path) -> RawMetadata:
-    """Return the core metadata of a file. A file that is not a wheel has none."""
-    if path.suffix != ".whl" or not zipfile.is_zipfile(path):
+    """Return the core metadata of a file. A file that is not a wheel has none.
+
+    The inspection reports a damaged wheel, and one that is too large.
+    """
+    if path.suffix != ".whl":
         return {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
-                return parse_email(archive.read(name))[0]
-    return {}
+    try:
+        text = open_wheel(path).metadata_file("METADATA")
+    except BadWheel:
+        return {}
+    return parse_email(text)[0] if text else {}
 
 
 def locked_versions(subject: Subject) -> list[tuple[str, str]]:

@@ -185,7 +185,8 @@ class GateRun:
         except _NotPublished as error:
             self.recorder.fail_setup(error.cause)
         except BuildFailed as error:
-            self.recorder.fail_setup(catalogue().cause("build-failed", error.where, error.message))
+            cause = catalogue().cause(error.cause, error.where, error.message, **error.facts)
+            self.recorder.fail_setup(cause)
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)

@@ -12,16 +12,19 @@ from packaging.version import InvalidVersion, Version
 from containers import upstream_releases, wheelhouse
 from containers.progress import step
 from containers.upstream_releases import IndexFile, NoSuchProject, UpstreamUnavailable
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.base import DataError
+from verification.models.errors import TestbedFailure, WheelRefused, WrongUse
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.release import Release, allows_python
 from verification.models.subject import PlatformTarget, Subject, python_version
 from verification.scenarios import machines
 from verification.session import dependencies, lock
 from verification.subjects import subject as subjects
-from verification.subjects.generate import generate, native_platform
+from verification.subjects.generate import GeneratedSubject, generate, native_platform
+from verification.wheel import contained
 from verification.wheel.archive import open_wheel
-from verification.wheel.errors import BadWheel
+from verification.wheel.contained import InspectionFailed
+from verification.wheel.errors import BadWheel, WheelTooLarge
 
 _SHOWN_VERSIONS = 8
 
@@ -196,12 +199,18 @@ def describe(release: Release, platforms: Sequence[str], python: str, folder: Pa
 
     Raises:
         WrongUse: a file is not a wheel, or the dependencies have no solution.
-        TestbedFailure: ``index-unreachable``: the upstream index does not answer.
+        WheelRefused: a wheel unpacks to more than a limit.
+        TestbedFailure: ``index-unreachable``: the upstream index does not answer, or
+            ``inspection-failed``: reading a wheel crashed, or met a limit.
     """
     native = [path for path in release.wheel_paths if native_platform(path.name, python)]
     try:
         with step("release: reading the wheels"):
-            generated = generate(map(open_wheel, native), python, platforms, _systems(python))
+            generated = _generate(native, platforms, python)
+    except WheelTooLarge as error:
+        raise WheelRefused(error.file, str(error), error.facts) from None
+    except InspectionFailed as error:
+        raise TestbedFailure("inspection-failed", error.file, error.reason) from None
     except (BadWheel, InvalidWheelFilename) as error:
         raise WrongUse(f"{error}; give a complete .whl file") from None
     description = generated.write(folder)
@@ -209,3 +218,15 @@ def describe(release: Release, platforms: Sequence[str], python: str, folder: Pa
     for reason, names in resolution.refusals.items():
         print(f"no dependencies for {', '.join(names)}: {reason}")
     return subjects.load(description)
+
+
+def _generate(wheels: Sequence[Path], platforms: Sequence[str], python: str) -> GeneratedSubject:
+    """Generate the files in a child process with limits, because it reads the wheels."""
+    expected = (BadWheel, InvalidWheelFilename, DataError)
+
+    def read(_: Path) -> GeneratedSubject:
+        return generate(map(open_wheel, wheels), python, platforms, _systems(python))
+
+    largest = max(wheels, key=lambda path: path.stat().st_size, default=Path())
+    (generated,) = contained.read(read, [largest], GeneratedSubject, expected=expected)
+    return generated

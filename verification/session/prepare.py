@@ -22,7 +22,7 @@ from containers.index import IndexContents
 from containers.progress import PROGRESS, print_line, step
 from verification.models.base import Model
 from verification.models.cell import Cell
-from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WheelRefused, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import BundledLibraries, ReleaseInspection
@@ -39,7 +39,8 @@ from verification.scenarios.expectation import declared_refusal, supported_tags
 from verification.session import dependencies, origin, release_pipeline, required_files
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
-from verification.wheel.errors import BadWheel
+from verification.wheel.contained import InspectionFailed
+from verification.wheel.errors import BadWheel, WheelTooLarge
 from verification.wheel.modules import read_distributions
 from verification.wheel.release_inspection import (
     bundled_libraries,
@@ -350,11 +351,17 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
     Raises:
         WrongUse: a file in the folder of --wheels is not a wheel.
         BuildFailed: a published or built file is not a wheel.
+        WheelRefused: a wheel unpacks to more than a limit. No machine gets it.
+        TestbedFailure: ``inspection-failed``: the inspection of a wheel crashed, or met a limit.
     """
     distributions = read_distributions(release.dependencies)
     try:
         published = release.origin == "release"
         return inspect_release(release.wheel_paths, subject, distributions, published=published)
+    except WheelTooLarge as error:
+        raise WheelRefused(error.file, str(error), error.facts) from None
+    except InspectionFailed as error:
+        raise TestbedFailure("inspection-failed", error.file, error.reason) from None
     except BadWheel as error:
         if release.origin == "wheels":
             message = f"--wheels {release.location}: {error}; give a complete .whl file"

@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 from packaging.tags import Tag
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from verification.models.base import DataError
+from verification.models.base import DataError, Model
 from verification.models.machine import OperatingSystem
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.subjects import generated_smoke
@@ -26,7 +26,7 @@ _SYS_PLATFORM = {"linux": "linux", "windows": "win32", "macos": "darwin"}
 _PYTHON_FILES = (".py", ".so", ".pyd")
 
 
-class GeneratedSubject(NamedTuple):
+class GeneratedSubject(Model):
     """The text of the two files that describe a package."""
 
     description: str
@@ -94,8 +94,8 @@ def generate(
         for tag in (*tags, *platforms)
     ]
     return GeneratedSubject(
-        _description(first, _one_of_each_kind(declared)),
-        _smoke_test(first.name, modules),
+        description=_description(first, _one_of_each_kind(declared)),
+        smoke_test=_smoke_test(first.name, modules),
     )
 
 
@@ -128,7 +128,7 @@ def read_modules(wheel: Archive, subject: Subject) -> Modules:
 def _optional_modules(wheel: Archive, subject: Subject, identity: WheelIdentity) -> set[str]:
     """Return the modules that the packages import only where they handle the failure."""
     environment = run_environment(identity, subject)
-    tops = {path.split("/")[0].removesuffix(".py") for path in wheel.installed}
+    tops = {path.split("/")[0].removesuffix(".py") for path in wheel.install_paths.values()}
     return {
         name for top in tops for name in imports.read_package(wheel, top, environment).optional(top)
     }
@@ -137,7 +137,7 @@ def _optional_modules(wheel: Archive, subject: Subject, identity: WheelIdentity)
 def _packages(wheel: Archive, extensions: Iterable[str]) -> set[str]:
     """Return the packages and modules at the top level; of a namespace package those inside."""
     packages: set[str] = set()
-    for path in map(PurePosixPath, wheel.installed):
+    for path in map(PurePosixPath, wheel.install_paths.values()):
         if path.suffix not in _PYTHON_FILES or path.parts[0].endswith(".data"):
             continue
         name = _module_name(str(path))
@@ -163,7 +163,7 @@ def _module_name(path: str) -> str:
 def _main_package(name: str, wheel: Archive, packages: Iterable[str]) -> str:
     """Return the top-level module that has the name of the project, or else the most files."""
     tops = sorted({package.partition(".")[0] for package in packages})
-    files = [path.split("/")[0].partition(".")[0] for path in wheel.installed]
+    files = [path.split("/")[0].partition(".")[0] for path in wheel.install_paths.values()]
     return max(
         tops,
         key=lambda top: (canonicalize_name(top) == canonicalize_name(name), files.count(top)),

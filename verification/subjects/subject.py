@@ -111,6 +111,9 @@ def _statements(path: Path) -> list[ast.stmt]:
         return ast.parse(path.read_bytes()).body
     except SyntaxError as error:
         raise DataError(f"{path}: line {error.lineno}: {error.msg}; correct the file") from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path}: cannot be read: {reason}; correct the file") from None
 
 
 def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:
@@ -119,8 +122,12 @@ def _resolve(path: Path, key: str, value: JsonValue) -> JsonValue:
         return [_resolve(path, key, item) for item in value]
     if not isinstance(value, str):
         return value  # the model reports the wrong type
-    file = (path.parent / value).resolve()
-    if not file.is_file():
+    try:
+        file = (path.parent / value).resolve()
+        is_file = file.is_file()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name}: {key}: {error}; correct the path") from None
+    if not is_file:
         fix = "make it with ./e2e lock" if key == "dependencies" else "correct the path"
         raise DataError(f"{path.name}: {key}: {file} does not exist; {fix}")
     return str(file)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ def read(archive: Archive, libraries: Iterable[Library], requires: Iterable[str]
         size=archive.size,
         sha256=archive.sha256,
         files={
-            path: FileContent(size=len(data), sha256=hashlib.sha256(data).hexdigest())
-            for path, data in sorted(archive.installed.items())
+            path: FileContent(size=member.size, sha256=member.sha256)
+            for path, member in sorted(archive.installed.items(), key=itemgetter(0))
         },
         exports={library.path: tuple(sorted(library.exports)) for library in libraries},
         requires=tuple(requires),

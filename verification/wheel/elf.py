@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
+import mmap
 import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 
 from elftools.common.exceptions import ELFError
 from elftools.construct.core import ConstructError
@@ -94,7 +95,7 @@ class _Versions(NamedTuple):
     """The library and the version of each version index."""
 
 
-def read(data: bytes) -> Binary:
+def read(data: bytes | mmap.mmap) -> Binary:
     """Return the contents of the headers and symbol tables of an ELF file.
 
     Raises:
@@ -113,7 +114,7 @@ def read(data: bytes) -> Binary:
         reason = f"{len(data)} bytes, but its section headers end at byte {ends.sections}"
         raise CutOffSections(f"a damaged ELF file ({reason})")
     try:
-        elf = ELFFile(io.BytesIO(data))
+        elf = _open(data)
         is_object, fault = elf["e_type"] == "ET_REL", _fault(elf)
         if not is_object and not fault:
             return _binary(elf)
@@ -124,13 +125,13 @@ def read(data: bytes) -> Binary:
     raise UnreadableBinary(f"a damaged ELF file ({fault})")
 
 
-def check_library(data: bytes) -> None:
+def check_library(data: bytes | mmap.mmap) -> None:
     """Check that a readable ELF file is a library (glibc, elf/dl-load.c).
 
     Raises:
         Program: the file is a program.
     """
-    elf = ELFFile(io.BytesIO(data))
+    elf = _open(data)
     if elf["e_type"] == "ET_EXEC":
         raise Program("it is a program")
     if any(
@@ -138,6 +139,13 @@ def check_library(data: bytes) -> None:
         for tag in _dynamic_tags(elf)
     ):
         raise Program("it is a position-independent program")
+
+
+def _open(data: bytes | mmap.mmap) -> ELFFile:
+    if isinstance(data, mmap.mmap):
+        data.seek(0)
+        return ELFFile(cast(IO[bytes], data))
+    return ELFFile(io.BytesIO(data))
 
 
 def _fault(elf: ELFFile) -> str | None:

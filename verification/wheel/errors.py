@@ -1,8 +1,27 @@
 """The errors for wheels and binaries that cannot be inspected."""
 
+from collections.abc import Mapping
+
+from verification.models.cause import FactValue
+
 
 class BadWheel(ValueError):
     """The file is not a wheel, so nothing in it can be inspected."""
+
+
+class WheelTooLarge(BadWheel):
+    """The wheel unpacks to more than a limit. The message says which one."""
+
+    def __init__(self, file: str, message: str, facts: Mapping[str, FactValue]) -> None:
+        super().__init__(message)
+        self.file = file
+        """The file name of the wheel."""
+        self.facts = facts
+        """The name of the limit, its value for the wheel and the maximum."""
+
+
+class NoStorage(Exception):
+    """The host has no space to unpack a file of a wheel."""
 
 
 class UnreadableBinary(ValueError):

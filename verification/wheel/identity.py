@@ -220,8 +220,8 @@ def _code_fits(tag: str, identity: WheelIdentity, archive: Archive) -> bool:
 def _needs_libc(archive: Archive) -> bool:
     """Return whether native code names symbols of glibc, or the C library of musl."""
     return any(
-        data.startswith(b"\x7fELF") and (b"\0GLIBC_2." in data or b"\0libc.musl-" in data)
-        for data in archive.files.values()
+        member.start.startswith(b"\x7fELF") and member.contains(b"\0GLIBC_2.", b"\0libc.musl-")
+        for member in archive.files.values()
     )
 
 

@@ -25,6 +25,9 @@ _RUN_CONDITION = re.compile(
 )
 # Names that code uses to define names at run time.
 _DYNAMIC = {"globals", "locals", "vars", "setattr", "exec", "eval", "__getattr__"}
+_MAX_SOURCE = 8 << 20
+_TOO_LARGE = f"it is larger than {_MAX_SOURCE >> 20} MiB"
+"""A tree of code takes about a hundred times the memory of the code."""
 _IMPLICIT_NAMES = {"*", "__name__", "__file__", "__path__", "__doc__", "__spec__", "__loader__"}
 
 
@@ -87,10 +90,11 @@ def read_package(archive: Archive, package: str, environment: Mapping[str, str])
     names: dict[str, frozenset[str] | None] = {}
     unparsed: dict[str, str] = {}
     modules: dict[str, _Module] = {}
-    for path, data in archive.installed.items():
+    for path, member in archive.installed.items():
         if not path.endswith(".py") or path.removesuffix(".py").split("/")[0] != package:
             continue
-        module = _read_module(path, data)
+        data = member.data if member.size <= _MAX_SOURCE else None
+        module = _TOO_LARGE if data is None else _read_module(path, data)
         if isinstance(module, str):
             unparsed[path] = module
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ _SLICES = {  # the offset and size of each slice
 }
 
 
-def read(data: bytes) -> Binary:
+def read(data: bytes | mmap.mmap) -> Binary:
     """Return the processor of a thin 64-bit file or of a universal file.
 
     The needed libraries are not read.
@@ -31,7 +32,7 @@ def read(data: bytes) -> Binary:
     Raises:
         UnreadableBinary: the file is cut off or damaged.
     """
-    is_thin = data.startswith(_THIN)
+    is_thin = data[:4] == _THIN
     try:
         end = max(_segment_ends(data) if is_thin else _slice_ends(data))
         machine = _machine(data) if is_thin else UNIVERSAL
@@ -46,12 +47,12 @@ def read(data: bytes) -> Binary:
     return Binary(format="mach-o", machine=machine, unread=unread)
 
 
-def _machine(data: bytes) -> str:
+def _machine(data: bytes | mmap.mmap) -> str:
     processor, _, _ = _HEADER.unpack_from(data)
     return _MACHINES.get(processor, hex(processor))
 
 
-def _segment_ends(data: bytes) -> Iterator[int]:
+def _segment_ends(data: bytes | mmap.mmap) -> Iterator[int]:
     """Yield the end of the load commands and of each segment, in bytes from the start."""
     _, commands, size = _HEADER.unpack_from(data)
     end, offset = _HEADER.size + size, _HEADER.size
@@ -65,7 +66,7 @@ def _segment_ends(data: bytes) -> Iterator[int]:
         offset += length
 
 
-def _slice_ends(data: bytes) -> Iterator[int]:
+def _slice_ends(data: bytes | mmap.mmap) -> Iterator[int]:
     """Yield where the code for each processor of a universal file ends, in bytes from the start."""
     (count,) = struct.unpack_from(">4xI", data)
     if not count:

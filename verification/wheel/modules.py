@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from packaging.utils import NormalizedName, parse_wheel_filename
 
-from verification.wheel.archive import Archive
+from verification.wheel.archive import Archive, open_wheel
+from verification.wheel.errors import BadWheel
 from verification.wheel.identity import WheelIdentity
 from verification.wheel.library_names import is_library_name
 
@@ -50,8 +50,10 @@ def read_distributions(wheels: Iterable[Path]) -> Distributions:
     for path in wheels:
         if path.suffix != ".whl":
             continue
-        with zipfile.ZipFile(path) as archive:
-            paths = archive.namelist()
+        try:
+            paths = open_wheel(path).names
+        except BadWheel:
+            continue
         tops = {path.partition("/")[0] for path in paths}
         modules = {
             top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".libs"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
@@ -13,9 +12,10 @@ from verification.models.cause import Cause
 from verification.models.inspection import Binary, Library, LibraryFormat
 from verification.models.subject import Platform, PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
-from verification.wheel import elf, macho, pe
-from verification.wheel.archive import Archive
-from verification.wheel.errors import DebugFile, Program, UnreadableBinary
+from verification.wheel import macho
+from verification.wheel.archive import Archive, NativeContent, WheelMember
+from verification.wheel.binary import format_of
+from verification.wheel.errors import DebugFile, UnreadableBinary
 from verification.wheel.identity import UNIVERSAL, WheelIdentity
 from verification.wheel.library_names import (
     is_extension_module,
@@ -24,13 +24,6 @@ from verification.wheel.library_names import (
 )
 from verification.wheel.wording import byte_size, listing
 
-_MAGIC: dict[bytes, LibraryFormat] = {
-    b"\x7fELF": "elf",
-    b"MZ": "pe",
-    b"\xcf\xfa\xed\xfe": "mach-o",
-    b"\xca\xfe\xba\xbe": "mach-o",
-    b"\xca\xfe\xba\xbf": "mach-o",
-}
 _FORMATS: dict[str, LibraryFormat] = {
     "linux": "elf",
     "musl": "elf",
@@ -141,9 +134,9 @@ def gather(archive: Archive, declared: Iterable[str]) -> tuple[list[Library], li
         elif file.has_library_name and not isinstance(content, DebugFile):
             causes.append(_unloadable(file.paths[0], content, risk=True))
     causes += (
-        _not_native(path, data)
-        for path, data in archive.installed.items()
-        if format_of(data) is None and is_loaded(path) and path.lower() not in declared_paths
+        _not_native(path, member)
+        for path, member in archive.installed.items()
+        if not member.native and is_loaded(path) and path.lower() not in declared_paths
     )
     return libraries, causes
 
@@ -173,11 +166,15 @@ def causes(
 class _NativeFile:
     """A file that starts like native code."""
 
-    data: bytes
+    member: WheelMember
+    native: NativeContent
     paths: tuple[str, ...]
     """The install paths of the file, the declared path first."""
-    content: Binary | UnreadableBinary
-    """The contents of the headers, or the error if they cannot be read."""
+
+    @property
+    def content(self) -> Binary | UnreadableBinary:
+        """The contents of the headers, or the error if they cannot be read."""
+        return self.native.binary
 
     @property
     def has_library_name(self) -> bool:
@@ -186,29 +183,29 @@ class _NativeFile:
 
     def as_library(self) -> Binary | UnreadableBinary:
         """Return the contents of the headers, or the error if no process can load the file."""
-        if isinstance(self.content, Binary) and self.content.format == "elf":
-            try:
-                elf.check_library(self.data)
-            except Program as error:
-                return error
-        return self.content
+        return self.native.program or self.content
 
     def library(self, binary: Binary) -> Library:
         """Return the library of the wheel with these headers."""
-        digest = hashlib.sha256(self.data).hexdigest()
-        return Library(**dict(binary), paths=self.paths, sha256=digest, size=len(self.data))
+        sha256, size = self.member.sha256, self.member.size
+        return Library(**dict(binary), paths=self.paths, sha256=sha256, size=size)
 
 
 def _native_files(archive: Archive, preferred: Container[str]) -> list[_NativeFile]:
     """Return the native files of a wheel. Files with the same content are one native file."""
-    paths: dict[bytes, list[str]] = defaultdict(list)
-    for name, data in archive.files.items():
-        if format_of(data):
-            paths[data].append(archive.install_paths[name])
+    copies: dict[str, list[str]] = defaultdict(list)
+    for name, member in archive.files.items():
+        if member.native:
+            copies[member.sha256].append(name)
     files = []
-    for data, names in paths.items():
-        names.sort(key=lambda path: (path not in preferred, path))
-        files.append(_NativeFile(data, tuple(names), _content(data)))
+    for names in copies.values():
+        member = archive.files[names[0]]
+        paths = sorted(
+            map(archive.install_paths.__getitem__, names),
+            key=lambda path: (path not in preferred, path),
+        )
+        if member.native:
+            files.append(_NativeFile(member, member.native, tuple(paths)))
     return files
 
 
@@ -223,32 +220,14 @@ def _unmet_needs(files: Iterable[_NativeFile]) -> set[str]:
     return {name.lower() for name in needed} - {name.lower() for name in present}
 
 
-def format_of(data: bytes) -> LibraryFormat | None:
-    """Return the format of native code by its first bytes, or None for other data."""
-    return next((kind for magic, kind in _MAGIC.items() if data.startswith(magic)), None)
-
-
-def _content(data: bytes) -> Binary | UnreadableBinary:
-    try:
-        match format_of(data):
-            case "elf":
-                return elf.read(data)
-            case "pe":
-                return pe.read(data)
-            case _:
-                return macho.read(data)
-    except UnreadableBinary as error:
-        return error
-
-
 def _unloadable(path: str, error: UnreadableBinary, *, risk: bool) -> Cause:
     message = f"cannot be loaded as a library: {error}"
     return catalogue().cause(error.cause, path, message, risk=risk)
 
 
-def _not_native(path: str, data: bytes) -> Cause:
-    message = f"is not a native library ({len(data)} bytes)"
-    return catalogue().cause("damaged-library", path, message, bytes=len(data))
+def _not_native(path: str, member: WheelMember) -> Cause:
+    message = f"is not a native library ({member.size} bytes)"
+    return catalogue().cause("damaged-library", path, message, bytes=member.size)
 
 
 def _copies(libraries: Iterable[Library]) -> Iterator[Cause]:
@@ -288,15 +267,16 @@ def _pure(
 
 def _build_files(archive: Archive) -> Iterator[Cause]:
     """Yield one note for the object files and static archives of a wheel."""
-    files = sorted(path for path, data in archive.installed.items() if is_build_file(path, data))
+    installed = archive.installed
+    files = sorted(path for path, file in installed.items() if is_build_file(path, file.start))
     if files:
-        size = byte_size(sum(len(archive.installed[path]) for path in files))
+        size = byte_size(sum(installed[path].size for path in files))
         message = f"has {len(files)} files for a linker ({size}): {listing(files)}"
         yield catalogue().cause("build-file", archive.name, message, files=tuple(files))
 
 
-def is_build_file(path: str, data: bytes) -> bool:
-    """Return whether a file is an object file or a static archive.
+def is_build_file(path: str, start: bytes) -> bool:
+    """Return whether a file with these first bytes is an object file or a static archive.
 
     An archive has the magic of ar(5); an import library of Windows as well. An ELF or Mach-O file
     has its type in the header (System V ABI; Apple's mach-o/loader.h). An object file of Windows
@@ -305,28 +285,28 @@ def is_build_file(path: str, data: bytes) -> bool:
     name = posixpath.basename(path).lower()
     if is_library_name(name):
         return False  # `gather` reports it if it cannot be loaded
-    if data.startswith((b"!<arch>\n", b"!<thin>\n")):
+    if start.startswith((b"!<arch>\n", b"!<thin>\n")):
         return True
-    match format_of(data):
+    match format_of(start):
         case "elf":
-            return data[16:18] in (b"\1\0", b"\0\1")
+            return start[16:18] in (b"\1\0", b"\0\1")
         case "mach-o":
-            return data[12:16] == b"\1\0\0\0"
+            return start[12:16] == b"\1\0\0\0"
         case _:
-            is_object = data.startswith((b"\x64\x86", b"\x4c\x01", b"\x64\xaa"))
+            is_object = start.startswith((b"\x64\x86", b"\x4c\x01", b"\x64\xaa"))
             return is_object and name.endswith((".o", ".obj"))
 
 
 def _absent(archive: Archive, code: NativeCode) -> Iterator[Cause]:
     target = code.target
     present = {_fold_case(path, target) for path in archive.install_paths.values()}
-    contents = {_fold_case(path, target): data for path, data in archive.installed.items()}
+    members = {_fold_case(path, target): file for path, file in archive.installed.items()}
     for path in code.declared:
         folded = _fold_case(path, target)
         if folded not in present:
             yield _wrong_path(path, code) or _missing(path, "is not in the wheel")
-        elif folded in contents and format_of(contents[folded]) is None:
-            yield _not_native(path, contents[folded])
+        elif (member := members.get(folded)) and not member.native:
+            yield _not_native(path, member)
 
 
 def _wrong_path(declared: str, code: NativeCode) -> Cause | None:

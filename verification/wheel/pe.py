@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -22,11 +25,22 @@ _MANIFEST = 24  # RT_MANIFEST (winuser.h)
 _IN_PROGRAM, _IN_LIBRARY = 1, 2  # the manifest that Windows uses (winuser.h)
 _ASSEMBLY = "{urn:schemas-microsoft-com:asm.v1}"
 
+# The exceptions of pefile for a damaged file. It does not check all offsets, sizes and links.
+_DAMAGE = (
+    pefile.PEFormatError,
+    struct.error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
 # pefile ends the import tables after 8192 symbols. This limit does not exist on Windows.
 pefile.MAX_IMPORT_SYMBOLS = _MOST_SYMBOLS
 
 
-def read(data: bytes) -> Binary:
+def read(data: bytes | mmap.mmap) -> Binary:
     """Return the contents of the headers and tables of a PE file.
 
     Raises:
@@ -39,7 +53,7 @@ def read(data: bytes) -> Binary:
             image.parse_data_directories(
                 [pefile.DIRECTORY_ENTRY[f"IMAGE_DIRECTORY_ENTRY_{name}"] for name in _TABLES]
             )
-    except (pefile.PEFormatError, AttributeError, IndexError, ValueError) as error:
+    except _DAMAGE as error:
         raise UnreadableBinary(f"a damaged PE file ({error})") from error
     if fault:
         raise UnreadableBinary(f"a damaged PE file ({fault})")
@@ -81,10 +95,14 @@ def _fault(image: pefile.PE, size: int) -> str | None:
 
 
 def _assemblies(image: pefile.PE) -> Iterator[str]:
-    """Yield the assemblies that the manifest requires (Microsoft, Assembly Manifests)."""
+    """Yield the assemblies that the manifest requires (Microsoft, Assembly Manifests).
+
+    There are none if the resources are damaged. Windows reads them only for the manifest.
+    """
     used = _IN_LIBRARY if image.FILE_HEADER.Characteristics & _DLL else _IN_PROGRAM
-    for manifest in _manifests(image, used):
-        yield from required_assemblies(manifest)
+    with contextlib.suppress(*_DAMAGE):
+        for manifest in _manifests(image, used):
+            yield from required_assemblies(manifest)
 
 
 def required_assemblies(manifest: bytes) -> Iterator[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import csv
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
 
 from verification.models.cause import Cause
 from verification.rules.catalogue import catalogue
-from verification.wheel.archive import Archive
+from verification.wheel.archive import Archive, WheelMember
 
 # RECORD and its signatures cannot contain their own hash.
 _UNHASHED = re.compile(r"[^/]+\.dist-info/RECORD(\.jws|\.p7s)?")
@@ -63,15 +62,19 @@ def _row_causes(archive: Archive, row: list[str]) -> Iterator[Cause]:
         yield _fault(name, "is in RECORD, but not in the archive", kind="not-in-archive")
     if _UNHASHED.fullmatch(name) or name not in archive.files:
         return
-    data = archive.files[name]
+    member = archive.files[name]
     algorithm, _, value = digest.partition("=")
     if algorithm not in _HASHES:
         message = f"has the hash {digest!r} in RECORD" if digest else "has no hash in RECORD"
         yield _fault(name, message, kind="weak-hash")
-    elif value.rstrip("=") != _encoded(hashlib.new(algorithm, data).digest()):
+    elif value.rstrip("=") != _encoded(_digest(member, algorithm)):
         yield _fault(name, "has another hash than RECORD states", kind="hash")
-    if size and size != str(len(data)):
-        yield _fault(name, f"has {len(data)} bytes, but RECORD states {size}", kind="size")
+    if size and size != str(member.size):
+        yield _fault(name, f"has {member.size} bytes, but RECORD states {size}", kind="size")
+
+
+def _digest(member: WheelMember, algorithm: str) -> bytes:
+    return bytes.fromhex(member.sha256) if algorithm == "sha256" else member.digest(algorithm)
 
 
 def _encoded(digest: bytes) -> str:

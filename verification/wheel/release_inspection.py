@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from verification.models.base import Model
 from verification.models.cause import Cause, FactValue, sorted_causes
 from verification.models.inspection import (
     BundledLibraries,
     ReleaseInspection,
+    WheelContents,
     WheelInspection,
 )
 from verification.models.machine import OperatingSystem
 from verification.models.release import project_and_version
 from verification.models.subject import PlatformTarget, Subject
 from verification.rules.catalogue import catalogue
-from verification.wheel import contents
+from verification.wheel import contained, contents
 from verification.wheel.archive import open_wheel
+from verification.wheel.contained import InspectionFailed
 from verification.wheel.errors import BadWheel
 from verification.wheel.library_names import has_hash, is_extension_module, is_library_name
 from verification.wheel.modules import Distributions
@@ -45,25 +49,48 @@ def inspect_release(
 ) -> ReleaseInspection:
     """Read each wheel once, apply all rules to it, and apply the rules for the release.
 
+    A child process with limits reads the wheels.
+
     ``distributions`` are those that the release may depend on; None if none is known. The rules of
     the index for uploads do not apply to a ``published`` release.
 
     Raises:
         BadWheel: one of the files is not a wheel.
+        WheelTooLarge: one of the wheels unpacks to more than a limit.
+        InspectionFailed: the inspection of a wheel crashed, or met a limit.
     """
     paths = tuple(wheels)
     additional = _additional([path.name for path in paths], subject)
-    inspections = tuple(
-        inspect_wheel(
-            open_wheel(path),
-            subject,
-            distributions,
-            additional=path.name in additional,
-            published=published,
+
+    def inspect(path: Path) -> _InspectedWheel:
+        return _InspectedWheel.of(
+            inspect_wheel(
+                open_wheel(path),
+                subject,
+                distributions,
+                additional=path.name in additional,
+                published=published,
+            )
         )
-        for path in paths
-    )
+
+    inspected = contained.read(inspect, paths, _InspectedWheel)
+    inspections = tuple(wheel.inspection() for wheel in inspected)
     return ReleaseInspection(wheels=inspections, causes=release_causes(inspections, subject))
+
+
+class _InspectedWheel(Model):
+    """What the child process sends for a wheel."""
+
+    wheel: WheelInspection
+    contents: WheelContents | None
+    """The contents, which the JSON of `wheel` does not have."""
+
+    @classmethod
+    def of(cls, wheel: WheelInspection) -> Self:
+        return cls(wheel=wheel, contents=wheel.contents)
+
+    def inspection(self) -> WheelInspection:
+        return self.wheel.model_copy(update={"contents": self.contents})
 
 
 def with_changes(
@@ -72,30 +99,43 @@ def with_changes(
     """Return the inspection with a note on each declared wheel with other contents than before.
 
     ``earlier`` are the files of earlier releases. A wheel is compared with the newest earlier wheel
-    for its platform. A file that cannot be read as a wheel is left out.
+    for its platform. A file that cannot be read as a wheel is left out. A child process with limits
+    reads the files.
     """
     newest: dict[str, Path] = {}
     wheel_paths = (path for path in earlier if path.suffix == ".whl")
     for path in sorted(wheel_paths, key=project_and_version):
         if platform := declared_platform(path.name, subject):
             newest[platform.tag] = path
-    wheels = (
-        _with_changes(wheel, newest.get(wheel.platform or ""), subject)
-        for wheel in inspection.wheels
-    )
+    before = dict(_earlier_contents(newest, inspection, subject))
+    wheels = (_with_changes(wheel, before.get(wheel.platform or "")) for wheel in inspection.wheels)
     return inspection.model_copy(update={"wheels": tuple(wheels)})
 
 
-def _with_changes(
-    wheel: WheelInspection, earlier: Path | None, subject: Subject
-) -> WheelInspection:
-    if wheel.additional or wheel.contents is None or earlier is None:
+def _earlier_contents(
+    newest: Mapping[str, Path], inspection: ReleaseInspection, subject: Subject
+) -> Iterator[tuple[str, WheelContents]]:
+    """Yield the platform and the contents of each earlier wheel that can be read."""
+
+    def inspect(path: Path) -> _InspectedWheel:
+        return _InspectedWheel.of(inspect_wheel(open_wheel(path), subject))
+
+    platforms = {wheel.platform for wheel in inspection.wheels if not wheel.additional}
+    for platform, path in newest.items():
+        if platform not in platforms:
+            continue
+        try:
+            (earlier,) = contained.read(inspect, [path], _InspectedWheel)
+        except (BadWheel, InspectionFailed):
+            continue
+        if earlier.contents:
+            yield platform, earlier.contents
+
+
+def _with_changes(wheel: WheelInspection, before: WheelContents | None) -> WheelInspection:
+    if wheel.additional or wheel.contents is None or before is None:
         return wheel
-    try:
-        before = inspect_wheel(open_wheel(earlier), subject).contents
-    except BadWheel:
-        return wheel
-    note = before and contents.changes_cause(wheel.contents, before)
+    note = contents.changes_cause(wheel.contents, before)
     causes = (*wheel.causes, note) if note else wheel.causes
     return wheel.model_copy(update={"causes": sorted_causes(causes)})
 

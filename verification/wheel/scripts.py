@@ -53,11 +53,11 @@ def _interpreters(archive: Archive) -> Iterator[Cause]:
     of the package. The path of a Python in a folder of the system is a fault of a command only: an
     installer replaces only the interpreter `python`. Windows does not read the first line.
     """
-    for name, data in archive.files.items():
+    for name, member in archive.files.items():
         is_command = _COMMAND.fullmatch(name) is not None
         if not is_command and PurePosixPath(name).parent.name != "bin":
             continue
-        match = _SHEBANG.match(data)
+        match = _SHEBANG.match(member.start)
         if not match:
             continue
         interpreter = match[1].decode("utf-8", errors="replace")

@@ -21,12 +21,12 @@ def causes(archive: Archive) -> Iterator[Cause]:
 
     A `.pth` file that only adds folders to `sys.path` runs no code.
     """
-    for path, data in archive.installed.items():
+    for path, member in archive.installed.items():
         if match := _MODULE.fullmatch(path):
             module = match[1]
             message = f"is the module {module}, which each start of Python imports"
             yield catalogue().cause("startup-code", path, message, code=f"import {module}")
-        elif lines := code_lines(path, data):
+        elif _is_path_file(path) and (lines := code_lines(path, member.data or b"")):
             number, code = lines[0]
             more = f", and {len(lines) - 1} more such lines" if len(lines) > 1 else ""
             message = f"has code in line {number}, which each start of Python executes{more}: "
@@ -46,8 +46,12 @@ def code_lines(path: str, data: bytes) -> list[tuple[int, str]]:
     Python reads only the `.pth` files in the folder of the packages itself. Since version 3.13 it
     ignores those whose name begins with a dot.
     """
-    if PurePosixPath(path).name != path or not path.endswith(".pth") or path.startswith("."):
+    if not _is_path_file(path):
         return []
     # Python 3.13 divides the text with `str.splitlines`, also at a form feed.
     lines = enumerate(data.decode("utf-8-sig", errors="replace").splitlines(), 1)
     return [(number, line.strip()) for number, line in lines if line.startswith(_CODE)]
+
+
+def _is_path_file(path: str) -> bool:
+    return PurePosixPath(path).name == path and path.endswith(".pth") and not path.startswith(".")

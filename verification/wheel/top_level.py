@@ -74,7 +74,7 @@ def causes(
     for top, names in groups.items():
         if top == subject.import_package or _is_expected(top, names, archive, identity, subject):
             continue
-        size = byte_size(sum(len(archive.files.get(name, b"")) for name in names))
+        size = byte_size(sum(archive.files[name].size for name in names if name in archive.files))
         files = f"{len(names)} file{'s' * (len(names) > 1)}, {size} ({listing(names, 2)})"
         where = top if top in map(archive.install_paths.get, names) else f"{top}/"
         modules = {module for name in names for module in _modules(archive.install_paths[name])}
@@ -95,7 +95,7 @@ def causes(
 
 def _modules(path: str) -> Iterator[str]:
     """Yield the full names of the module at a path and of the packages around it."""
-    *folders, name = PurePosixPath(path).parts
+    *folders, name = PurePosixPath(path).parts or (path,)
     parts = (*folders, name.partition(".")[0])
     yield from (".".join(parts[: number + 1]) for number in range(len(parts)))
 
@@ -126,7 +126,8 @@ def _is_expected(
     project, dot, suffix = top.rpartition(".")
     if dot and suffix in ("libs", "dylibs"):
         known = {canonicalize_name(identity.name), canonicalize_name(subject.name)}
-        modules = {PurePosixPath(path).parts[0] for path in archive.install_paths.values()}
+        paths = map(PurePosixPath, archive.install_paths.values())
+        modules = {path.parts[0] for path in paths if path.parts}
         return canonicalize_name(project) in known or project in {
             module.partition(".")[0] for module in modules if module != top
         }
@@ -149,7 +150,8 @@ def _is_misplaced_data(name: str) -> bool:
 
 def _has_code(top: str, archive: Archive) -> bool:
     """Return whether this is a `.pth` file with code, which `startup_code` reports."""
-    return bool(startup_code.code_lines(top, archive.installed.get(top, b"")))
+    member = archive.installed.get(top)
+    return member is not None and bool(startup_code.code_lines(top, member.data or b""))
 
 
 def _has_own_name(top: str, identity: WheelIdentity, subject: Subject) -> bool:

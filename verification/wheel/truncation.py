@@ -5,6 +5,7 @@ Additional data at the end, such as a signature or an archive, is not a fault.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -28,7 +29,7 @@ class ElfEnds(NamedTuple):
     """True if the file has only debug information for the code of another file."""
 
 
-def elf_ends(data: bytes) -> ElfEnds:
+def elf_ends(data: bytes | mmap.mmap) -> ElfEnds:
     """Return the minimum length of an ELF file.
 
     Raises:

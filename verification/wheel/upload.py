@@ -6,7 +6,6 @@ such as existing files, prohibited names and the limit for the size of a project
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 
 from packaging.metadata import Metadata, parse_email
@@ -52,7 +51,8 @@ def _metadata(text: str) -> Metadata:
 
 
 def _file_fault(archive: Archive) -> str | None:
-    refusal = wheel_refusal(io.BytesIO(archive.content), archive.name, _claim(archive))
+    with archive.path.open("rb") as content:
+        refusal = wheel_refusal(content, archive.name, _claim(archive))
     return refusal.reason if refusal else None
 
 

@@ -126,7 +126,7 @@ def distribution_refusal(content: IO[bytes], filename: str) -> Refusal | None:
                 return encrypted_file(product)
             if reason := framing_fault(archive, content):
                 return invalid_file(f"ZIP archive not accepted: {reason}.", ("docs", "/archives"))
-    except (*DAMAGE, ValueError, struct.error):
+    except (*DAMAGE, IndexError, ValueError, struct.error):
         # The default index gives no reason.
         return invalid_file("None")
     return None

@@ -149,8 +149,8 @@ def _is_added(paths: Iterable[str], archive: Archive) -> bool:
     named = re.compile(rb"(?<!\w)(" + b"|".join(map(re.escape, sorted(words))) + rb")(?!\w)", re.I)
     return any(
         _ADDS_FOLDER.search(data) and named.search(data)
-        for path, data in archive.installed.items()
-        if path.endswith((".py", ".pth"))
+        for path, member in archive.installed.items()
+        if path.endswith((".py", ".pth")) and (data := member.data)
     )
 
 
@@ -180,11 +180,12 @@ def _external_assemblies(library: Library, archive: Archive) -> Iterator[str]:
     where the number can be missing, and 2 for a library (Microsoft, Application manifests). Wine
     does not read the file of a library, so no machine proves the fault.
     """
-    installed = {path.lower(): data for path, data in archive.installed.items()}
+    installed = {path.lower(): member for path, member in archive.installed.items()}
     for path in map(str.lower, library.paths):
         names = (".manifest", ".1.manifest") if path.endswith(".exe") else (".2.manifest",)
         for name in names:
-            yield from required_assemblies(installed.get(f"{path}{name}", b""))
+            if member := installed.get(f"{path}{name}"):
+                yield from required_assemblies(member.data or b"")
 
 
 def _missing_symbols(

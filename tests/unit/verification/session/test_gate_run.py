@@ -15,7 +15,7 @@ from tests.helpers.sample_testbed import run_setup
 from tests.helpers.sample_wheels import SUBJECT, windows_wheel
 from verification.models.base import DataError, parse_json, read_json
 from verification.models.cause import Cause
-from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.errors import BuildFailed, TestbedFailure, WheelRefused, WrongUse
 from verification.models.inspection import ReleaseContents
 from verification.models.pipeline import PipelineFailure, PipelineOutcome
 from verification.models.release import Release
@@ -236,6 +236,8 @@ def test_prepared_run_is_passed_to_the_workers(
     [
         (TestbedFailure("engine-unreachable", "engine", "no answer"), "engine-unreachable"),
         (BuildFailed("quiverdb", "cmake failed", "a long log"), "build-failed"),
+        (WheelRefused("a.whl", "unpacks to 5 bytes", {"limit": "total"}), "wheel-too-large"),
+        (TestbedFailure("inspection-failed", "a.whl", "SIGSEGV"), "inspection-failed"),
     ],
 )
 def test_failed_set_up_is_recorded_and_not_passed_to_the_workers(
@@ -249,7 +251,8 @@ def test_failed_set_up_is_recorded_and_not_passed_to_the_workers(
     assert failure is not None
     assert (failure.name, run.recorder.run_plan.prepared) == (name, False)
     report, _ = run.write(interrupted=False)
-    assert report.verdict is (Verdict.FAILED if name == "build-failed" else Verdict.TESTBED)
+    is_package = isinstance(error, BuildFailed)
+    assert report.verdict is (Verdict.FAILED if is_package else Verdict.TESTBED)
     assert {cell.outcome for cell in report.cells} == {Outcome.UNVERIFIED}
     run.close()
 

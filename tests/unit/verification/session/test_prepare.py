@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import signal
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,10 @@ from containers.testbed import Testbed
 from containers.workflow_testbed import StartingEvent
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
 from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared_run, release
-from tests.helpers.sample_wheels import SUBJECT, linux_wheel
+from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
-from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.errors import BuildFailed, ExitCode, TestbedFailure, WheelRefused, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.publisher import TrustedPublisher
 from verification.models.release import Release, ReleaseFile
@@ -36,6 +39,10 @@ from verification.session.checkout import Checkout
 from verification.session.prepare import PreparedRun
 from verification.session.release_pipeline import registrations_of
 from verification.session.selection import Options, Selection, select
+from verification.wheel import archive, elf
+from verification.wheel.modules import read_distributions
+from verification.wheel.release_inspection import with_changes
+from verification.wheel.windows import has_libraries_outside
 
 
 def test_upload_is_refused_if_the_index_refused_it() -> None:
@@ -288,6 +295,59 @@ def test_published_file_that_is_no_wheel_is_a_failed_build(
     with contextlib.ExitStack() as stack, pytest.raises(BuildFailed) as raised:
         prepare.prepare(selection, SUBJECT, stack)
     assert path.name in raised.value.message
+
+
+def published(monkeypatch: pytest.MonkeyPatch, folder: Path, *wheels: Path) -> Selection:
+    """Let the release of a run have these wheels. Return the selection of the run."""
+    files = tuple(map(ReleaseFile.read, wheels))
+    existing = Release(origin="release", location="1.0", version="1.0", wheels=files)
+    monkeypatch.setattr(origin, "existing_release", lambda *_: existing)
+    monkeypatch.setattr(engines, "ensure", lambda **_: pytest.fail("no engine is needed"))
+    return select(Options(release="1.0"), folder, SUBJECT.platforms)
+
+
+def test_zip_bomb_is_refused_before_an_engine_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = linux_wheel(tmp_path, {"quiverdb/zeros": bytes(300 << 20)})
+    selection = published(monkeypatch, tmp_path, bomb)
+    with contextlib.ExitStack() as stack, pytest.raises(WheelRefused) as raised:
+        prepare.prepare(selection, SUBJECT, stack)
+    assert (raised.value.where, raised.value.facts["limit"]) == (bomb.name, "ratio")
+    assert raised.value.exit_code == ExitCode.PACKAGE_FAILED
+
+
+def test_crash_of_a_reader_is_a_testbed_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = linux_wheel(tmp_path)
+    selection = published(monkeypatch, tmp_path, wheel)
+    monkeypatch.setattr(elf, "read", lambda _: os.kill(os.getpid(), signal.SIGSEGV))
+    with contextlib.ExitStack() as stack, pytest.raises(TestbedFailure) as raised:
+        prepare.prepare(selection, SUBJECT, stack)
+    assert (raised.value.cause, raised.value.where) == ("inspection-failed", wheel.name)
+
+
+def test_each_wheel_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "unpacked"  # a child process unpacks the wheels
+    read_members = archive._read_members
+
+    def record(opened: zipfile.ZipFile) -> object:
+        with log.open("a") as file:
+            file.write(f"{Path(str(opened.filename)).name}\n")
+        return read_members(opened)
+
+    monkeypatch.setattr(archive, "_read_members", record)
+    wheels = [linux_wheel(tmp_path), windows_wheel(tmp_path)]
+    selection = published(monkeypatch, tmp_path, *wheels)
+    with contextlib.ExitStack() as stack:
+        files, inspection = prepare.prepare_files(selection, SUBJECT, stack)
+    # What a run reads from its wheels after the inspection.
+    has_libraries_outside(files.wheel_paths, SUBJECT.import_package)
+    dependencies.fitting_files(files.wheel_paths, CELL.machine)
+    read_distributions(files.wheel_paths)
+    with_changes(inspection, [], SUBJECT)
+    assert sorted(log.read_text().splitlines()) == sorted(path.name for path in wheels)
 
 
 def start_testbed(

@@ -48,7 +48,7 @@ def test_open_wheel_reads_all_files(tmp_path: Path) -> None:
     assert archive.name == wheel.name
     assert archive.size == wheel.stat().st_size
     assert archive.sha256 == hashlib.sha256(wheel.read_bytes()).hexdigest()
-    assert archive.files[LINUX_CORE] == linux_core()
+    assert archive.files[LINUX_CORE].data == linux_core()
     assert set(archive.names) == set(archive.files)
     assert archive.unreadable == {}
 
@@ -70,7 +70,7 @@ def test_damaged_file_does_not_affect_other_files(tmp_path: Path) -> None:
         file.writestr("good", b"x")
     wheel.write_bytes(wheel.read_bytes().replace(b"stored", b"STORED"))
     archive = open_wheel(wheel)
-    assert archive.files == {"good": b"x"}
+    assert {name: member.data for name, member in archive.files.items()} == {"good": b"x"}
     assert list(archive.unreadable) == ["bad"]
     assert "CRC" in archive.unreadable["bad"]
 
@@ -88,7 +88,7 @@ def test_install_paths_resolve_purelib_and_platlib_of_the_data_folder(tmp_path: 
     archive = open_wheel(linux_wheel(tmp_path, {name: f"# {name}" for name in paths}))
     assert {name: archive.install_paths[name] for name in paths} == paths
     for name, path in paths.items():
-        assert archive.installed[path] == f"# {name}".encode()
+        assert archive.installed[path].data == f"# {name}".encode()
 
 
 def test_metadata_comes_from_the_first_folder_with_the_file(tmp_path: Path) -> None:

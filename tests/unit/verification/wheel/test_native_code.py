@@ -26,7 +26,8 @@ from tests.helpers.sample_wheels import (
 from verification.models.inspection import Library, LibraryFormat
 from verification.models.subject import Platform
 from verification.wheel.archive import open_wheel
-from verification.wheel.native_code import NativeCode, declared_paths, format_of, gather
+from verification.wheel.binary import format_of
+from verification.wheel.native_code import NativeCode, declared_paths, gather
 
 MACH_O = macho()
 MACOS_TAG = "cp313-cp313-macosx_11_0_arm64"
