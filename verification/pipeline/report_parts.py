@@ -86,7 +86,9 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
         case PipelineResult():
             return outcome.causes
         case PipelineFailure(static=static, testbed=fault):
-            failures = [cause(fault.cause, fault.where, fault.observed)] if fault else []
+            failures = (
+                [cause(fault.cause, fault.where, fault.observed, **fault.facts)] if fault else []
+            )
             return (*static, *failures)
         case _:
             assert_never(outcome)
