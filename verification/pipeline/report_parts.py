@@ -150,6 +150,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
         unsigned=_unsigned(result.evidence),
         actions=run.actions,
         stand_ins=run.stand_ins,
+        egress=result.evidence.egress,
         act=run.act,
         linters=result.linters,
     )

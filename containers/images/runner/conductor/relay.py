@@ -6,6 +6,7 @@ go through this relay:
 
 - It gives all containers, volumes and built images a name and labels of the run.
 - It mounts the volume of the run into all containers.
+- It puts all containers on the closed network of the run, whatever the options of a job say.
 - It reports the container of each job, and the state of each container that act removes.
 - It gives the container of a Docker action what GitHub gives it: the folder ``/github/workspace``,
   and the network of the job. Variables name the CA of the run.
@@ -211,6 +212,7 @@ class Relay:
             self._change_action(request, self._containers.get(job, ""))
         else:
             host["Dns"] = config.dns
+            host["NetworkMode"] = config.network
 
     def _change_action(self, request: CreateRequest, job: str) -> None:
         """Change the container of a Docker action. ``job`` is the id of its job's container."""
