@@ -188,7 +188,8 @@ class Replay:
         """Run these cells again.
 
         Raises:
-            Unverified: an input of the recorded run is no longer available.
+            Unverified: an input of the recorded run is no longer available, or it is not proved
+                that the machines have no egress.
             TestbedFailure: the testbed cannot be prepared.
         """
         results: dict[str, ReplayResult] = {}
@@ -264,6 +265,7 @@ class Replay:
         with step("index: starting the index and publishing the recorded files"):
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
             running_testbed = start_testbed(stack, network, index, release, self.subject)
+        common.check_egress(running_testbed.egress)
         prepared = PreparedRun(
             testbed=running_testbed,
             release=release,

@@ -415,6 +415,8 @@ class Exercise(CommandRun):
     """The libraries that Python began to load, in order: extension modules, and those of ctypes."""
     steps: Steps
     """The steps that began."""
+    sent: Mapping[str, int] | None = None
+    """As for the import; recorded in the observation only."""
 
 
 class TestOutcome(enum.StrEnum):
