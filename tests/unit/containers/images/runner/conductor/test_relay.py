@@ -72,6 +72,34 @@ def test_options_of_a_job_cannot_leave_the_closed_network(relay: Any, mode: str)
     assert request["HostConfig"]["NetworkMode"] == "closed"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Privileged": True},
+        {"CapAdd": ["NET_RAW"]},
+        {"CapAdd": ["CAP_NET_ADMIN"]},
+        {"CapAdd": ["all"]},
+        {"PidMode": "host"},
+        {"Devices": [{"PathOnHost": "/dev/mem"}]},
+        {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]},
+    ],
+)
+def test_access_to_the_host_is_refused_and_reported(
+    relay: Any, host: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(messages.Refusal) as raised:
+        relay._change_creation({"HostConfig": {"NetworkMode": "closed", **host}})
+    assert raised.value.status == 403
+    assert "unsupported" in json.loads(capsys.readouterr().out)
+
+
+def test_options_without_access_to_the_host_are_allowed(relay: Any) -> None:
+    host = {"Binds": ["data:/data"], "CapAdd": ["CHOWN"], "PidMode": "", "Privileged": False}
+    request: dict[str, Any] = {"HostConfig": {"NetworkMode": "closed", **host}}
+    relay._change_creation(request)
+    assert host.items() <= request["HostConfig"].items()
+
+
 @pytest.mark.parametrize(("content", "has_identity"), [("identity", True), ("", False)])
 def test_only_a_job_with_identity_gets_the_variables_for_token_requests(
     relay: Any, content: str, has_identity: bool, capsys: pytest.CaptureFixture[str]
