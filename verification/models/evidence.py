@@ -538,7 +538,7 @@ class NetworkInfo(Model):
     """The machine's network."""
 
     default_routes: tuple[tuple[str, ...], ...] = ()
-    """The default routes of the machine; empty if its network is closed."""
+    """The default routes of the machine. Their gateway does not answer on a closed network."""
 
 
 class CellEvidence(Model):
