@@ -20,10 +20,11 @@ import docker.errors
 import requests
 from pydantic import Field
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
 
 from containers.commands import remove, split_lines
 from containers.engine import Engine, Run
-from containers.network import ClosedNetwork, new_container, new_network
+from containers.network import ClosedNetwork, gateways, new_container, new_network
 from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import EgressProof, Image, NetworkObservation
@@ -151,8 +152,8 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
             beacon = _start_beacon(stack, engine, run, image)
             with ThreadPoolExecutor(2) as pool:
                 observations = (
-                    pool.submit(_observe, engine, run, image, outside.name, beacon, "not asked"),
-                    pool.submit(_observe, engine, run, image, network.name, beacon, "closed"),
+                    pool.submit(_observe, engine, run, image, outside, beacon, "not asked"),
+                    pool.submit(_observe, engine, run, image, network.network, beacon, "closed"),
                 )
                 control, observed = (observation.result() for observation in observations)
     except _Refused as reason:
@@ -199,6 +200,8 @@ def _start_beacon(stack: contextlib.ExitStack, engine: Engine, run: Run, image: 
     stack.callback(remove, beacon)
     try:
         beacon.start()
+    except docker.errors.NotFound:
+        raise  # the image is missing
     except docker.errors.APIError as error:
         reason = " ".join(str(error.explanation or error).split())
         message = f"the engine refuses a container on the network of its host: {reason}"
@@ -213,7 +216,7 @@ def _start_beacon(stack: contextlib.ExitStack, engine: Engine, run: Run, image: 
 
 
 def _observe(
-    engine: Engine, run: Run, image: Image, network: str, beacon: Beacon, resolver: str
+    engine: Engine, run: Run, image: Image, network: Network, beacon: Beacon, resolver: str
 ) -> NetworkObservation:
     canary = _container(
         engine,
@@ -223,7 +226,8 @@ def _observe(
         str(beacon.port),
         resolver,
         *beacon.addresses,
-        network=network,
+        *gateways(network),  # the beacon may run elsewhere than the gateways of a rootless engine
+        network=network.name,
         # The address of a resolver that does not exist, as on a machine.
         dns=["127.0.0.1"] if resolver == "closed" else None,
         dns_opt=["timeout:2", "attempts:1"],  # by default a query ends after ten seconds

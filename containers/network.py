@@ -24,7 +24,9 @@ testcontainers_config.ryuk_disabled = True
 
 _ISOLATED_API = (1, 48)
 """The API version of Docker 28.0, the first one with the gateway mode ``isolated``."""
-_ISOLATED = {"com.docker.network.bridge.gateway_mode_ipv4": "isolated"}
+_ISOLATED = {
+    f"com.docker.network.bridge.gateway_mode_{family}": "isolated" for family in ("ipv4", "ipv6")
+}
 _NO_ADDRESS = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
@@ -93,6 +95,12 @@ def without_host(version: Mapping[str, Any]) -> Mapping[str, str]:
         return {}
     api = tuple(map(int, str(version["ApiVersion"]).split(".")))
     return _ISOLATED if api >= _ISOLATED_API else _NO_ADDRESS
+
+
+def gateways(network: Network) -> tuple[str, ...]:
+    """Return the gateways of a network, as the engine reports them. They may not answer."""
+    ipam = network._network.attrs.get("IPAM") or {}
+    return tuple(entry["Gateway"] for entry in ipam.get("Config") or () if entry.get("Gateway"))
 
 
 @contextlib.contextmanager

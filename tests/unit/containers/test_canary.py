@@ -184,6 +184,12 @@ def test_engine_that_refuses_the_network_of_its_host_proves_nothing(
     assert len(server.bodies("/containers/create")) == 1, "no canary starts"
 
 
+def test_missing_image_is_a_testbed_failure(server: EngineServer, network: ClosedNetwork) -> None:
+    server.refused, server.status = '"NetworkMode": "host"', 404
+    with pytest.raises(TestbedFailure, match="machine-lost"):
+        canary.prove_closed(network, IMAGE)
+
+
 @pytest.mark.parametrize("output", ["", "Traceback", '{"port": 1, "addresses": []}'])
 def test_beacon_that_does_not_run_proves_nothing(
     network: ClosedNetwork, monkeypatch: pytest.MonkeyPatch, output: str

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import docker.errors
 import pytest
@@ -14,7 +16,13 @@ from testcontainers.core.network import Network
 from containers import engine as engines
 from containers.engine import Endpoint, Engine, Run
 from containers.machine import Machine, MachineSetup
-from containers.network import closed_network, new_container, new_network, without_host
+from containers.network import (
+    closed_network,
+    gateways,
+    new_container,
+    new_network,
+    without_host,
+)
 from tests.helpers import engine_server
 from tests.helpers.engine_server import EngineServer
 from tests.helpers.sample_machines import sample_machine
@@ -131,6 +139,7 @@ def test_planted_network_has_an_address_of_the_host(
     assert request.get("Internal", False) == planted.get("internal", True)
 
 
+ISOLATED = {"gateway_mode_ipv4": "isolated", "gateway_mode_ipv6": "isolated"}
 PODMAN = [{"Name": "Podman Engine", "Version": "5.4.2"}, {"Name": "Conmon"}]
 
 
@@ -139,8 +148,8 @@ PODMAN = [{"Name": "Podman Engine", "Version": "5.4.2"}, {"Name": "Conmon"}]
     [
         ({"ApiVersion": "1.41", "Os": "linux"}, {"inhibit_ipv4": "true"}),
         ({"ApiVersion": "1.47", "Os": "linux", "Components": []}, {"inhibit_ipv4": "true"}),
-        ({"ApiVersion": "1.48", "Os": "linux"}, {"gateway_mode_ipv4": "isolated"}),
-        ({"ApiVersion": "1.51", "Os": "linux"}, {"gateway_mode_ipv4": "isolated"}),
+        ({"ApiVersion": "1.48", "Os": "linux"}, ISOLATED),
+        ({"ApiVersion": "1.51", "Os": "linux"}, ISOLATED),
         ({"ApiVersion": "1.41", "Os": "linux", "Components": PODMAN}, {}),
         ({"ApiVersion": "1.48", "Os": "windows"}, {}),
     ],
@@ -169,3 +178,19 @@ def test_network_that_cannot_be_created_is_a_testbed_failure(
     ):
         pytest.fail("there is no network")
     assert (raised.value.cause, raised.value.where) == ("machine-lost", "network")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "addresses"),
+    [
+        ({"IPAM": {"Config": [{"Subnet": "a", "Gateway": "192.0.2.1"}, {"Subnet": "b"}]}}, 1),
+        ({"IPAM": {"Config": None}}, 0),
+        ({"IPAM": {"Config": [{"Subnet": "b", "Gateway": ""}]}}, 0),
+        ({}, 0),
+    ],
+)
+def test_gateways_are_those_that_the_engine_reports(
+    attributes: dict[str, object], addresses: int
+) -> None:
+    network: Any = SimpleNamespace(_network=SimpleNamespace(attrs=attributes))
+    assert gateways(network) == ("192.0.2.1",) * addresses
