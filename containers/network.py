@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import docker.errors
 import requests
@@ -20,6 +21,13 @@ from verification.models.testbed import Image
 
 # The image of the library's reaper may be unavailable. The labels and the sweep replace it.
 testcontainers_config.ryuk_disabled = True
+
+_ISOLATED_API = (1, 48)
+"""The API version of Docker 28.0, the first one with the gateway mode ``isolated``."""
+_ISOLATED = {
+    f"com.docker.network.bridge.gateway_mode_{family}": "isolated" for family in ("ipv4", "ipv6")
+}
+_NO_ADDRESS = {"com.docker.network.bridge.inhibit_ipv4": "true"}
 
 
 class NetworkHandle(Model):
@@ -40,6 +48,8 @@ class ClosedNetwork:
     run: Run
     network: Network
     ca: trustme.CA
+    hides_host: bool = True
+    """False if the engine cannot make a network without an address of its host."""
 
     @property
     def name(self) -> str:
@@ -70,9 +80,40 @@ def new_container(engine: Engine, image: Image) -> DockerContainer:
     return DockerContainer(image.tag, docker_client_kw=engine.library_arguments())
 
 
+def without_host(version: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the options of an internal network on which the engine's host has no address.
+
+    ``version`` is the engine's answer to ``/version``. The result is empty if the engine has no
+    such option: the name server of Podman's networks answers at the address of the host, and Podman
+    refuses unknown options.
+
+    An internal network of Docker alone is open towards the host: the host has an address on it, and
+    answers there for its other addresses too (Docker documentation, "Bridge network driver").
+    """
+    components = [component.get("Name", "") for component in version.get("Components") or ()]
+    if version["Os"] != "linux" or any("podman" in name.lower() for name in components):
+        return {}
+    api = tuple(map(int, str(version["ApiVersion"]).split(".")))
+    return _ISOLATED if api >= _ISOLATED_API else _NO_ADDRESS
+
+
+def gateways(network: Network) -> tuple[str, ...]:
+    """Return the gateways of a network, as the engine reports them. They may not answer."""
+    ipam = network._network.attrs.get("IPAM") or {}
+    return tuple(entry["Gateway"] for entry in ipam.get("Config") or () if entry.get("Gateway"))
+
+
 @contextlib.contextmanager
-def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[Network]:
+def new_network(
+    engine: Engine,
+    run: Run,
+    *,
+    internal: bool = True,
+    options: Mapping[str, str] | None = None,
+) -> Iterator[Network]:
     """Create a network with the run's labels, and remove it at the end.
+
+    ``options`` are the options of the network's driver.
 
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create it.
@@ -80,7 +121,11 @@ def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[
     try:
         network = Network(
             docker_client_kw=engine.library_arguments(),
-            docker_network_kw={"internal": internal, "labels": run.labels()},
+            docker_network_kw={
+                "internal": internal,
+                "labels": run.labels(),
+                "options": dict(options or {}),
+            },
         )
         network.create()
     except (docker.errors.DockerException, requests.RequestException) as error:
@@ -95,11 +140,23 @@ def new_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[
 
 
 @contextlib.contextmanager
-def closed_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterator[ClosedNetwork]:
-    """Create the network of a run and its CA. ``internal=False`` plants an open network for tests.
+def closed_network(
+    engine: Engine, run: Run, *, internal: bool = True, hide_host: bool = True
+) -> Iterator[ClosedNetwork]:
+    """Create the network of a run and its CA.
+
+    For tests, ``internal=False`` plants an open network, and ``hide_host=False`` an internal one on
+    which the host has an address.
 
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
-    with new_network(engine, run, internal=internal) as network:
-        yield ClosedNetwork(engine, run, network, trustme.CA(organization_name="quiverdb-e2e"))
+    try:
+        with contextlib.closing(engine.client()) as client:
+            options = without_host(client.version())
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise TestbedFailure("machine-lost", "network", str(error)) from error
+    used = options if internal and hide_host else {}
+    with new_network(engine, run, internal=internal, options=used) as network:
+        ca = trustme.CA(organization_name="quiverdb-e2e")
+        yield ClosedNetwork(engine, run, network, ca, hides_host=bool(options))

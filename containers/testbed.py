@@ -30,7 +30,8 @@ class Testbed(Model):
     hosts: IndexHosts
     uploads: tuple[Upload, ...] = ()
     egress: EgressProof | None = None
-    """The proof that machines have no egress. None if another testbed of the run has it."""
+    """The proof that machines have no egress, or why there is none. None if another testbed of the
+    run has it."""
 
     @property
     def engine(self) -> Engine:
@@ -68,19 +69,18 @@ class PreparedNetwork:
 
 @contextlib.contextmanager
 def prepare_network(
-    engine: Engine, run: Run, image: Image, *, internal: bool = True, prove: bool = True
+    engine: Engine, run: Run, image: Image, *, prove: bool = True
 ) -> Iterator[PreparedNetwork]:
     """Create a network, and start the upload machine and the canary. Remove them at the end.
 
     ``image`` is the image of both. The futures of `PreparedNetwork` raise the errors of both.
-    ``internal=False`` plants an open network for tests. ``prove=False`` omits the canary, if
-    another testbed of the run has the proof.
+    ``prove=False`` omits the canary, if another testbed of the run has the proof.
 
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
     with contextlib.ExitStack() as stack:
-        closed = stack.enter_context(closed_network(engine, run, internal=internal))
+        closed = stack.enter_context(closed_network(engine, run))
         upload_machine = UploadMachine(image, closed)
         stack.callback(upload_machine.close)
         pool = stack.enter_context(ThreadPoolExecutor(2))

@@ -7,12 +7,13 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from containers import images
+from containers import canary, images
 from containers.engine import Engine, Run
 from containers.forge import ISSUER, Forge, ForgeContents
 from containers.index import (
@@ -47,7 +48,7 @@ from verification.models.pipeline import (
     Server,
 )
 from verification.models.publisher import TrustedPublisher
-from verification.models.testbed import IndexHosts
+from verification.models.testbed import EgressProof, IndexHosts
 from verification.models.workflow_file import load
 
 _REPOSITORY_ID = 1000002
@@ -107,6 +108,8 @@ class WorkflowTestbed:
     """The events that happened before the forge started."""
     run_id: int
     """The id of the first run."""
+    egress: EgressProof
+    """The proof that the jobs have no egress."""
     release: ForgeRelease | None = None
     """The release of an event `release`."""
 
@@ -172,6 +175,7 @@ class WorkflowTestbed:
                 Server(name="forge", state=forge, failed_requests=_failed(forge_requests)),
                 Server(name="index", state=index, failed_requests=_failed(index_requests)),
             ),
+            egress=self.egress,
         )
 
     def index_log(self) -> list[IndexRequest]:
@@ -200,10 +204,11 @@ def start(
     """Start the network and the servers, and cause the event. Remove all at the end.
 
     ``decide`` returns whether an event starts the workflow. The owner of the repository is that of
-    the first publisher.
+    the first publisher. The canary runs before the jobs.
 
     Raises:
-        TestbedFailure: the engine, an image or a server fails.
+        TestbedFailure: the engine, an image or a server fails. ``egress-open``: the network of the
+            jobs is not closed.
         WrongUse: a folder, a tag, an input or the workflow file is invalid.
     """
     publisher = setup.publishers[0]
@@ -222,7 +227,10 @@ def start(
         events = _events(repository, event, workflow.path, targets)
         release = _release(event) if event.kind == "release" else None
         network = stack.enter_context(closed_network(engine, run))
-        with UploadMachine(images.ensure(engine, "publisher"), network) as upload_machine:
+        publisher_image = images.ensure(engine, "publisher")
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        proof = pool.submit(canary.prove_closed, network, publisher_image)
+        with UploadMachine(publisher_image, network) as upload_machine:
             hosts = upload_machine.hosts()
         index = stack.enter_context(_index(engine, network, hosts, setup))
         run_id = int(time.time())
@@ -254,7 +262,7 @@ def start(
         )
         runner = Runner(engine, run, repository, environment, workflow, decide)
         yield WorkflowTestbed(
-            engine, repository, runner, forge, index, hosts, events, run_id, release
+            engine, repository, runner, forge, index, hosts, events, run_id, proof.result(), release
         )
 
 

@@ -244,6 +244,16 @@ def _setup_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
         yield run.setup_failure
 
 
+def _egress_not_proved(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+    # The jobs and the machines have different networks.
+    reasons = (
+        [run.egress_not_proved]
+        if spec.kind == "install"
+        else [summary.egress_not_proved for summary in _pipelines(run)]
+    )
+    yield from (Unverified(f"egress not proved: {reason}") for reason in reasons if reason)
+
+
 def _build_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
     if run.setup_failure and run.setup_failure.name == "build-failed":
         yield run.setup_failure
@@ -386,6 +396,7 @@ Rule = Callable[[RunResult, ItemSpec], Iterator[RuleResult]]
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     # rule, kinds of items that it applies to
     (_setup_failure, ("install", "pipeline", "publisher")),
+    (_egress_not_proved, ("install", "pipeline", "publisher")),
     (_published_files, ("published",)),
     (_build_failure, ("build",)),
     (_workflow_not_run, ("pipeline", "publisher")),

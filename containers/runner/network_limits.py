@@ -17,7 +17,8 @@ _INSTALLS = re.compile(
 """The programs that fetch something from another network."""
 _NO_NETWORK = re.compile(
     r"name resolution|could not resolve|couldn't resolve|failed to resolve|dns error|"
-    r"EAI_AGAIN|ENOTFOUND|ENETUNREACH|network is unreachable|no such host|"
+    r"EAI_AGAIN|ENOTFOUND|ENETUNREACH|EHOSTUNREACH|network is unreachable|no route to host|"
+    r"no such host|"
     r"could not find a version that satisfies|no matching distribution found|"
     r"no solution found when resolving|was not found in the package registry|"
     r"failed to establish a new connection|failed to fetch|unable to locate package",

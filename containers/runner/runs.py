@@ -531,6 +531,7 @@ class _Attempt:
             "folder": folder,
             "labels": self._labels,
             "dns": ["127.0.0.1"],
+            "network": environment.network,
             "prefix": f"quiverdb-e2e-{self._id}-",
             "volume": volume,
             "registered_jobs": "/conduct/registered_jobs",

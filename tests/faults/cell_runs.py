@@ -44,8 +44,7 @@ WINDOWS_PIP = ("windows-wine", "pip")
 class StartTestbed(Protocol):
     """A function that starts a testbed whose index has these wheels and faults.
 
-    ``dependencies`` are more files for the index. With ``internal`` the network has no egress, and
-    with ``prove`` the canary runs.
+    ``dependencies`` are more files for the index. With ``prove`` the canary runs.
     """
 
     def __call__(
@@ -54,7 +53,6 @@ class StartTestbed(Protocol):
         faults: Sequence[IndexFault] = (),
         *,
         dependencies: Sequence[Path] = (),
-        internal: bool = True,
         prove: bool = False,
     ) -> contextlib.AbstractContextManager[Testbed]:
         """Return the testbed as a context manager."""

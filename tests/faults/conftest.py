@@ -180,7 +180,6 @@ def start_testbed(container_engine: Engine, run: Run) -> StartTestbed:
         faults: Sequence[IndexFault] = (),
         *,
         dependencies: Sequence[Path] = (),
-        internal: bool = True,
         prove: bool = False,
     ) -> Iterator[Testbed]:
         files = (*locked_dependencies.files(load_subject(), ()), *dependencies)
@@ -193,9 +192,7 @@ def start_testbed(container_engine: Engine, run: Run) -> StartTestbed:
             images.ensure(container_engine, name) for name in ("index", "publisher")
         )
         with (
-            testbed.prepare_network(
-                container_engine, run, publisher, internal=internal, prove=prove
-            ) as network,
+            testbed.prepare_network(container_engine, run, publisher, prove=prove) as network,
             testbed.start(network, index, contents, wheels) as started,
         ):
             yield started

@@ -226,3 +226,28 @@ def test_lookup_of_native_code_at_load_is_a_note(
 
     assert judged.names == {"network-used"}
     assert _causes(judged, "network-used", "note")
+
+
+NATIVE_CONNECTION = """
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+__attribute__((constructor)) static void begin(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(443)};
+    inet_pton(AF_INET, "192.0.2.1", &address.sin_addr);
+    int number = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (connect(number, (struct sockaddr *)&address, sizeof address)) return;
+}
+"""
+
+
+def test_connection_of_native_code_at_the_first_call_is_a_note(
+    judge: Judge, compile_library: Callable[[str], bytes], good_wheel: Path, tmp_path: Path
+) -> None:
+    library = {LIBRARY: compile_library(NATIVE_CONNECTION)}
+    changes = edits.at_first_use(LOAD_AT_FIRST_USE)
+    judged = judge(wheels.mutate(good_wheel, tmp_path, add=library, **changes))
+
+    assert judged.names == {"network-used"}
+    (cause,) = _causes(judged, "network-used", "note")
+    assert cause.where.endswith(": native-call")

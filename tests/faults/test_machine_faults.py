@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from containers import images
+from containers.canary import prove_closed
 from containers.engine import Engine, Run
 from containers.index import IndexFault, read_log
+from containers.network import closed_network
 from tests.faults.cell_runs import (
     StartTestbed,
     cell_request,
@@ -25,7 +27,6 @@ from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
 from verification.models.scenario import SYSTEM_FOLDERS
-from verification.models.testbed import NetworkObservation
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios.machines import load
 from verification.session.run_cell import PlantedFault
@@ -134,14 +135,21 @@ def test_concurrent_readers_get_the_complete_index_log(
     assert all(log == logs[0] for log in logs)
 
 
-def test_canary_reports_an_open_network(start_testbed: StartTestbed) -> None:
-    with (
-        pytest.raises(TestbedFailure) as failure,
-        start_testbed([], internal=False, prove=True),
-    ):
-        pytest.fail("the testbed started on an open network")
+@pytest.mark.parametrize("planted", [{"internal": False}, {"hide_host": False}])
+def test_canary_reports_the_addresses_that_a_network_reaches(
+    container_engine: Engine, run: Run, planted: dict[str, bool]
+) -> None:
+    image = images.ensure(container_engine, "publisher")
+    with closed_network(container_engine, run, **planted) as network:
+        with pytest.raises(TestbedFailure) as failure:
+            prove_closed(network, image)
+        network.network._network.reload()
+        (subnet,) = network.network._network.attrs["IPAM"]["Config"]
 
     assert failure.value.cause == "egress-open"
+    addresses = failure.value.facts["addresses"]
+    assert subnet["Gateway"] in addresses
+    assert len(addresses) > 1, "the host has more than one address"
 
 
 def test_canary_proves_a_closed_network(start_testbed: StartTestbed) -> None:
@@ -149,8 +157,11 @@ def test_canary_proves_a_closed_network(start_testbed: StartTestbed) -> None:
         proof = testbed.egress
 
     assert proof is not None
-    assert proof.open.reached is True
-    assert proof.machines == NetworkObservation(reached=False, resolver="closed")
+    assert proof.open is not None
+    assert proof.open.reached
+    assert proof.machines is not None
+    assert not proof.machines.egress
+    assert (proof.not_proved, proof.reachable) == ("", ())
 
 
 # The images of the machines outside the profile gate take minutes to build.

@@ -38,6 +38,11 @@ class EngineServer(socketserver.ThreadingUnixStreamServer):
     """A fake Docker engine. ``requests`` is the list of the received requests, oldest first."""
 
     daemon_threads = True
+    refused = ""
+    """A text in the bodies of the requests that the engine refuses; empty if it refuses none."""
+    refusal = "an authorization plugin denied the request"
+    status = 403
+    """The status of a refusal."""
 
     def __init__(self, socket: Path) -> None:
         self.requests: list[Request] = []
@@ -68,7 +73,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
         answer = next(answers, None)
         data = b"" if answer is None else json.dumps(answer).encode()
-        self.send_response(200 if data else 204)
+        is_refused = self.server.refused and self.server.refused in body.decode()
+        if is_refused:
+            data = json.dumps({"message": self.server.refusal}).encode()
+        self.send_response(self.server.status if is_refused else 200 if data else 204)
         self.send_header("Content-Type", "application/json")
         if data:
             self.send_header("Content-Length", str(len(data)))

@@ -332,8 +332,10 @@ def report(*cells: CellResult, items: tuple[ItemResult, ...] | None = None) -> R
             wheels=tuple(inspection(name, sha256) for name, sha256 in WHEELS.items())
         ),
         egress=EgressProof(
-            open=NetworkObservation(reached=True, resolver="not asked"),
-            machines=NetworkObservation(reached=False, resolver="closed"),
+            open=NetworkObservation(
+                reached=True, resolver="not asked", addresses=("192.0.2.1",), gateway="192.0.2.1"
+            ),
+            machines=NetworkObservation(reached=False, resolver="closed", gateway="198.51.100.1"),
         ),
         images={
             name: ImageRecord(tag=f"quiverdb-e2e/{name}:0123456789ab", id="sha256:1", created="x")

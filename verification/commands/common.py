@@ -15,7 +15,7 @@ from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.scenario import Installer
 from verification.models.subject import Subject
-from verification.models.testbed import Image
+from verification.models.testbed import EgressProof, Image
 from verification.scenarios import cells, installers, machines, scenarios
 from verification.session.prepare import PreparedRun
 from verification.session.selection import Options, Selection, select
@@ -30,6 +30,16 @@ class Unverified(Exception):
     """The request cannot be carried out on this host. The message is the reason."""
 
     exit_code = ExitCode.UNVERIFIED
+
+
+def check_egress(proof: EgressProof | None) -> None:
+    """Check that the proof of a run shows that its machines have no egress.
+
+    Raises:
+        Unverified: it does not show this.
+    """
+    if proof and proof.not_proved:
+        raise Unverified(f"egress not proved: {proof.not_proved}")
 
 
 def path_of(name: str | None) -> Path | None:

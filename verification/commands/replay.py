@@ -189,7 +189,8 @@ class Replay:
         """Run these cells again.
 
         Raises:
-            Unverified: an input of the recorded run is no longer available.
+            Unverified: an input of the recorded run is no longer available, or it is not proved
+                that the machines have no egress.
             TestbedFailure: the testbed cannot be prepared.
         """
         results: dict[str, ReplayResult] = {}
@@ -268,6 +269,7 @@ class Replay:
             running_testbed = start_testbed(
                 stack, network, index, release, self.subject, registered
             )
+        common.check_egress(running_testbed.egress)
         prepared = PreparedRun(
             testbed=running_testbed,
             release=release,

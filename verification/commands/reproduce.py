@@ -227,13 +227,18 @@ def _run_on(
     request: _Request,
     stack: contextlib.ExitStack,
 ) -> _Result:
-    """Run the cell on a machine and return the answer."""
+    """Run the cell on a machine and return the answer.
+
+    Raises:
+        Unverified: it is not proved that the machine has no egress.
+    """
     options, subject = request.options, request.subject
     bug_report, extra_files, differences = _installer_files(request)
     request = request._replace(bug_report=bug_report)
     cell, selection = _cell(request, machine), common.select_for(options, machine.spec, subject)
     setup = prepare(selection, subject, stack, extra_files=extra_files)
     prepared = setup.prepared
+    common.check_egress(prepared.testbed.egress)
     cell = prepared.with_expectation(cell)
     common.image_of(prepared, machine.spec.name)
     session = Session(prepared, subject, request.folder)

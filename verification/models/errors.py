@@ -29,11 +29,19 @@ class TestbedFailure(Exception):
     __test__ = False  # pytest must not collect it, although its name starts with Test
     exit_code = ExitCode.TESTBED_FAILED
 
-    def __init__(self, cause: str, where: str, message: str) -> None:
+    def __init__(
+        self,
+        cause: str,
+        where: str,
+        message: str,
+        facts: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """``facts`` are the values in the message, by name."""
         super().__init__(f"{cause}: {where}: {message}")
         self.cause = cause
         self.where = where
         self.message = message
+        self.facts = dict(facts or {})
 
 
 class BuildFailed(Exception):

@@ -415,6 +415,8 @@ class Exercise(CommandRun):
     """The libraries that Python began to load, in order: extension modules, and those of ctypes."""
     steps: Steps
     """The steps that began."""
+    sent: Mapping[str, int] | None = None
+    """As for the import; recorded in the observation only."""
 
 
 class TestOutcome(enum.StrEnum):
@@ -536,7 +538,7 @@ class NetworkInfo(Model):
     """The machine's network."""
 
     default_routes: tuple[tuple[str, ...], ...] = ()
-    """The default routes of the machine; empty if its network is closed."""
+    """The default routes of the machine. Their gateway does not answer on a closed network."""
 
 
 class CellEvidence(Model):

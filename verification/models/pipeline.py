@@ -12,7 +12,7 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.forge import ForgeRelease, ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
-from verification.models.testbed import ContainerState, TestbedFailureRecord
+from verification.models.testbed import ContainerState, EgressProof, TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import Combination, Workflow
 
@@ -318,6 +318,8 @@ class PipelineEvidence(Model):
     """The requests for identity tokens, and all requests that the forge refused."""
     index: IndexRecord
     servers: tuple[Server, ...] = ()
+    egress: EgressProof | None = None
+    """The proof that the jobs have no egress; null if it is not recorded."""
 
     @property
     def runs(self) -> tuple[PipelineRun, ...]:

@@ -484,6 +484,9 @@ class PipelinePart(Model):
     act: str = Field(default="", description="The version of act.")
     linters: tuple[LinterRecord, ...] = ()
     """The linters that checked the files of the workflow."""
+    egress: EgressProof | None = Field(
+        default=None, description="The proof that the jobs have no egress."
+    )
 
 
 class PublisherScope(enum.StrEnum):
@@ -634,6 +637,12 @@ class Report(Model):
     """The trusted publisher; null if the release workflow did not run to a result."""
     published: PublishedPart | None = None
     """The comparison of --published-by; null without this option."""
+
+    @property
+    def reachable(self) -> tuple[str, ...]:
+        """The addresses of the engine's host that machines or jobs reach."""
+        proofs = (self.egress, self.pipeline.egress if self.pipeline else None)
+        return tuple(sorted({name for proof in proofs if proof for name in proof.reachable}))
 
     def cell(self, ident: str) -> CellResult | None:
         """Return the result of a cell by its id; None if the run has no such cell."""

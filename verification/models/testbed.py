@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -40,11 +41,19 @@ class TestbedFailureRecord(Model):
     """The part of the testbed that failed."""
     observed: str
     """What was observed, in one line."""
+    facts: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="The values in this line, by name."
+    )
 
     @classmethod
     def of(cls, failure: TestbedFailure) -> TestbedFailureRecord:
         """Return the record of a failure."""
-        return cls(cause=failure.cause, where=failure.where, observed=failure.message)
+        return cls(
+            cause=failure.cause,
+            where=failure.where,
+            observed=failure.message,
+            facts=failure.facts,
+        )
 
 
 class ContainerState(Model):
@@ -98,20 +107,46 @@ class NetworkObservation(Model):
     resolver: Literal["closed", "open", "not asked"]
     """Whether external names are resolved. The canary does not ask on the open network, because a
     response can take ten seconds."""
+    addresses: tuple[str, ...] = Field(
+        default=(),
+        description="The addresses outside the network that answered: the beacon accepted a "
+        "connection there, or the address resolved (ARP).",
+    )
+    gateway: str = Field(
+        default="", description="The gateway of the default route; empty if there is no such route."
+    )
+
+    @property
+    def is_routed(self) -> bool:
+        """True if the gateway answers, so that packets can leave for other networks."""
+        return self.gateway in self.addresses
 
     @property
     def egress(self) -> tuple[str, ...]:
         """A description of each observed egress; empty if the network is closed."""
-        routes = ["the canary reached the beacon outside the network"] if self.reached else []
+        names = ", ".join(self.addresses)
+        routes = [f"the canary reached {names or 'the beacon'}"] if self._answered else []
         if self.resolver == "open":
             routes.append("external names are resolved")
         return tuple(routes)
+
+    @property
+    def _answered(self) -> bool:
+        return self.reached or bool(self.addresses)
 
 
 class EgressProof(Model):
     """The proof that a machine has no egress, and that the canary would detect one."""
 
-    open: NetworkObservation
-    """The observations on an ordinary network."""
-    machines: NetworkObservation
-    """The observations on the machines' network."""
+    open: NetworkObservation | None = None
+    """The observations on an ordinary network; null if the canary did not run there."""
+    machines: NetworkObservation | None = None
+    """The observations on the machines' network; null if the canary did not run there."""
+    not_proved: str = Field(
+        default="", description="Why egress is not proved to be closed; empty if it is proved."
+    )
+    reachable: tuple[str, ...] = Field(
+        default=(),
+        description="The addresses of the engine's host that machines reach, because the engine "
+        "cannot close its network towards its host.",
+    )

@@ -85,7 +85,9 @@ def causes_of(outcome: PipelineOutcome) -> tuple[Cause, ...]:
         case PipelineResult():
             return outcome.causes
         case PipelineFailure(static=static, testbed=fault):
-            failures = [cause(fault.cause, fault.where, fault.observed)] if fault else []
+            failures = (
+                [cause(fault.cause, fault.where, fault.observed, **fault.facts)] if fault else []
+            )
             return (*static, *failures)
         case _:
             assert_never(outcome)
@@ -155,6 +157,7 @@ def pipeline_part(result: PipelineResult, plan: Plan, *, strict: bool) -> Pipeli
         signing=signing,
         actions=tuple(action for run in runs for action in run.actions),
         stand_ins=run.stand_ins,
+        egress=result.evidence.egress,
         act=run.act,
         linters=result.linters,
     )

@@ -458,7 +458,9 @@ def network_counters() -> Optional[Dict[str, int]]:
     """Return the counters of what this machine has sent (proc(5), /proc/net/snmp); None on Windows.
 
     ``ActiveOpens`` are the connections that a program began, ``OutDatagrams`` the sent datagrams,
-    such as lookups of names, and ``OutNoRoutes`` the packets to a network without a route.
+    such as lookups of names, and ``OutNoRoutes`` the packets to a network without a route. On a
+    closed network that has a gateway, which never answers, an attempt is one of the first two; on
+    one without a gateway it is the last one.
     """
     if sys.platform == "win32":
         return None
@@ -723,7 +725,10 @@ class ProbeRun:
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         # Code before the import can change the process and close its streams.
         if exercise_run["code"] == 0 and not instructions["prelude"]:
-            self.evidence["observation"] = exercise(instructions, self.env, cwd, observe=True)
+            counters = network_counters()
+            observation = exercise(instructions, self.env, cwd, observe=True)
+            sent = grown(counters, network_counters())
+            self.evidence["observation"] = {**observation, "sent": sent}
         self.evidence["processes"] = new_processes(running)
         if "tests" in instructions and exercise_run["code"] == 0:
             self.evidence["tests"] = own_tests(instructions, instructions["tests"], self.env, cwd)

@@ -120,7 +120,8 @@ def title(report: Report) -> str:
     """Return the release and the verdict, such as ``quiverdb 0.5.0: Verified``."""
     release = f"{report.selection.subject} {report.version}".strip()
     unfinished = "" if report.finished else f" ({signs.UNFINISHED})"
-    return f"{release}: {signs.VERDICTS[report.verdict].title}{unfinished}"
+    verdict = signs.VERDICTS[report.verdict].title
+    return f"{release}: {verdict}{unfinished}{signs.network_limit(report)}"
 
 
 def markdown(content: Card) -> str:

@@ -82,7 +82,8 @@ def _occurrences(report: Report) -> Sequence[Occurrence]:
 def job_summary(report: Report, folder: Path) -> str:
     """Return the verdict as Markdown."""
     name = f"{report.selection.subject} {report.version}".strip()
-    lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}"]
+    limit = signs.network_limit(report)
+    lines = [f"## {_SIGNS[report.verdict]} {name}: {report.verdict}{limit}"]
     if report.interrupted:
         lines += ["", "**The run was interrupted**: cells that did not run are not verified."]
     if basis := signs.basis_line(report):

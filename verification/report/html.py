@@ -33,7 +33,7 @@ from verification.models.evidence import (
 )
 from verification.models.report import FileCoverage, KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
-from verification.models.testbed import NetworkObservation
+from verification.models.testbed import EgressProof
 from verification.models.verdict import Outcome, Verdict
 from verification.report import card as cards
 from verification.report import cause_groups, cell_summary, signs, timeline
@@ -615,17 +615,26 @@ def _unverified_entries(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
-    egress = report.egress
-    networks = {"open": egress.open, "machines": egress.machines} if egress else {}
+    pipeline = report.pipeline
     for title, rows in (
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
-        ("Egress", [(name, _network(network)) for name, network in networks.items()]),
+        ("Egress", list(_egress("machines", report.egress))),
+        ("Egress of the jobs", list(_egress("jobs", pipeline.egress if pipeline else None))),
     ):
         if rows:
             yield title, tuple(rows)
 
 
-def _network(network: NetworkObservation) -> str:
-    return readable(network.model_dump(mode="json"))
+def _egress(clients: str, proof: EgressProof | None) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a proof. ``clients`` are the containers on the closed network."""
+    if proof is None:
+        return
+    if proof.not_proved:
+        yield "not proved", proof.not_proved
+    if proof.reachable:
+        yield "reachable", ", ".join(proof.reachable)
+    for name, network in (("open", proof.open), (clients, proof.machines)):
+        if network:
+            yield name, readable(network.model_dump(mode="json"))

@@ -119,6 +119,18 @@ def basis_line(report: Report) -> str:
     return "; ".join([*(f"{entry.name} = {entry.value}" for entry in covered), *not_covered])
 
 
+def reachable_sentence(report: Report) -> str:
+    """Return what machines reach outside the network of the run; empty if it is closed."""
+    addresses = ", ".join(report.reachable)
+    return f"not closed, machines reach the engine's host at {addresses}" if addresses else ""
+
+
+def network_limit(report: Report) -> str:
+    """Return the end of the line of the verdict if the network is not closed, else nothing."""
+    sentence = reachable_sentence(report)
+    return f"; network {sentence}" if sentence else ""
+
+
 def file_sentence(file: FileResult) -> str:
     """Return how far a run verifies a file, and why no further."""
     words = FILE_COVERAGE[file.coverage]

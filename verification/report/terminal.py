@@ -34,8 +34,8 @@ def uses_colour(file: TextIO) -> bool:
 def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, colour: bool) -> str:
     """Return items, cells and causes with their remedies, in lines of at most `width` characters.
 
-    `page` is the path of the report's page. The last two lines are this path, which is never
-    wrapped, and the verdict.
+    `page` is the path of the report's page. The last two lines are this path and the verdict. They
+    are never wrapped.
     """
     out = io.StringIO()
     console = Console(
@@ -63,7 +63,8 @@ def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, co
     sign, _, style = signs.VERDICTS[report.verdict]
     selected = " (of the selected cells)" if report.selection.narrowed else ""
     unfinished = "" if report.finished else f": {signs.UNFINISHED}"
-    console.print(Text(f"{sign} {report.verdict}{selected}{unfinished}", f"bold {style}"))
+    line = f"{sign} {report.verdict}{selected}{unfinished}{signs.network_limit(report)}"
+    console.print(Text(line, f"bold {style}"), soft_wrap=True)
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 

@@ -335,7 +335,7 @@ def _head(rows: _Rows) -> Iterator[str]:
     lines = [
         f"**{'Phase Goal' if template.phase else 'Goal'}:** {template.goal}",
         f"**Verified:** {report.started}",
-        f"**Status:** {rows.status_word}",
+        f"**Status:** {rows.status_word}{signs.network_limit(report)}",
     ]
     if basis := signs.basis_line(report):
         lines.append(f"**Based on:** {markdown.line(basis)}")

@@ -69,12 +69,20 @@ def network_used(evidence: CellEvidence) -> Iterator[Cause]:
         facts: dict[str, FactValue] = {"host": first.host, "hosts": hosts, "port": first.port}
         fault = finding("network-used", _CONTACT_FORMS[first.how], **facts)
         yield fault.at(evidence, first.step)
-    elif not requests and (run := evidence.import_run) and run.sent:
+    elif not requests:
+        yield from _counted(evidence)
+
+
+def _counted(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield a cause if only counters of the kernel show that the package used the network."""
+    runs = (("import", evidence.import_run), ("native-call", evidence.observation))
+    for where, run in runs:
         # Another program, such as `uv run`, can have started Python and used the network itself.
-        if paths.path_type(evidence)(run.command[0]).name.startswith("python"):
+        if run and run.sent and paths.path_type(evidence)(run.command[0]).name.startswith("python"):
             counters = ", ".join(f"{name} {number}" for name, number in run.sent.items())
             fault = finding("network-used", "counters", counters=counters)
-            yield fault.as_risk().at(evidence, "import")
+            yield fault.as_risk().at(evidence, where)
+            return
 
 
 def _request(line: IndexRequest) -> Finding:

@@ -43,6 +43,7 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "linters": _linters(report.pipeline) if report.pipeline else "",
         "published files": _published(report.published) if report.published else "",
         "index": _index() if report.images else "",
+        "network": signs.reachable_sentence(report),
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
     }

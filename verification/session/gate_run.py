@@ -181,7 +181,9 @@ class GateRun:
                 self._before.restore()
             raise
         except TestbedFailure as error:
-            self.recorder.fail_setup(catalogue().cause(error.cause, error.where, error.message))
+            self.recorder.fail_setup(
+                catalogue().cause(error.cause, error.where, error.message, **error.facts)
+            )
         except _NotPublished as error:
             self.recorder.fail_setup(error.cause)
         except BuildFailed as error:

@@ -77,6 +77,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
     before = before_setup(request)
     refused = setup.prepared.refused_upload()
     installed = installed_wheels(setup, request)
+    egress = setup.prepared.testbed.egress
     return before.model_copy(
         update={
             "prepared": True,
@@ -84,6 +85,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
                 _system(request.subject, setup, summary.system) for summary in before.systems
             ),
             "platforms": tuple(_platforms(request, setup, installed)),
+            "egress_not_proved": egress.not_proved if egress else "",
             "release_causes": installed.causes,
             "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
             if refused
@@ -234,7 +236,9 @@ def _pipeline(outcome: PipelineOutcome | None, selection: Selection) -> Pipeline
     if outcome is None:
         return summary
     causes, result = causes_of(outcome), pipeline_result(outcome)
+    egress = result.evidence.egress if result else None
     values = {
+        "egress_not_proved": egress.not_proved if egress else "",
         "not_run": "",
         "causes": workflow_causes(causes),
         "publisher_causes": publisher_causes(causes),

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import docker.errors
 import pytest
@@ -14,7 +16,13 @@ from testcontainers.core.network import Network
 from containers import engine as engines
 from containers.engine import Endpoint, Engine, Run
 from containers.machine import Machine, MachineSetup
-from containers.network import closed_network, new_container, new_network
+from containers.network import (
+    closed_network,
+    gateways,
+    new_container,
+    new_network,
+    without_host,
+)
 from tests.helpers import engine_server
 from tests.helpers.engine_server import EngineServer
 from tests.helpers.sample_machines import sample_machine
@@ -114,8 +122,44 @@ def test_closed_network_is_internal_and_has_the_labels_of_the_run(servers: Serve
         handle = network.handle()
     (request,) = servers["one"].bodies("/networks/create")
     assert (request["Name"], request["Internal"]) == (handle.name, True)
+    assert request["Options"] == {"com.docker.network.bridge.inhibit_ipv4": "true"}
+    assert network.hides_host
     assert RUN.labels().items() <= request["Labels"].items()
     assert handle == type(handle).model_validate_json(handle.model_dump_json())
+
+
+@pytest.mark.parametrize("planted", [{"internal": False}, {"hide_host": False}])
+def test_planted_network_has_an_address_of_the_host(
+    servers: Servers, planted: dict[str, bool]
+) -> None:
+    with closed_network(_engine(servers["one"]), RUN, **planted) as network:
+        assert network.hides_host, "the engine could close the network"
+    (request,) = servers["one"].bodies("/networks/create")
+    assert not request["Options"]
+    assert request.get("Internal", False) == planted.get("internal", True)
+
+
+ISOLATED = {"gateway_mode_ipv4": "isolated", "gateway_mode_ipv6": "isolated"}
+PODMAN = [{"Name": "Podman Engine", "Version": "5.4.2"}, {"Name": "Conmon"}]
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        ({"ApiVersion": "1.41", "Os": "linux"}, {"inhibit_ipv4": "true"}),
+        ({"ApiVersion": "1.47", "Os": "linux", "Components": []}, {"inhibit_ipv4": "true"}),
+        ({"ApiVersion": "1.48", "Os": "linux"}, ISOLATED),
+        ({"ApiVersion": "1.51", "Os": "linux"}, ISOLATED),
+        ({"ApiVersion": "1.41", "Os": "linux", "Components": PODMAN}, {}),
+        ({"ApiVersion": "1.48", "Os": "windows"}, {}),
+    ],
+    ids=["20.10", "27.3", "28.0", "28.3", "podman", "windows"],
+)
+def test_options_that_hide_the_host_depend_on_the_engine(
+    version: dict[str, object], options: dict[str, str]
+) -> None:
+    prefix = "com.docker.network.bridge."
+    assert without_host(version) == {f"{prefix}{name}": value for name, value in options.items()}
 
 
 @pytest.mark.parametrize(
@@ -134,3 +178,19 @@ def test_network_that_cannot_be_created_is_a_testbed_failure(
     ):
         pytest.fail("there is no network")
     assert (raised.value.cause, raised.value.where) == ("machine-lost", "network")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "addresses"),
+    [
+        ({"IPAM": {"Config": [{"Subnet": "a", "Gateway": "192.0.2.1"}, {"Subnet": "b"}]}}, 1),
+        ({"IPAM": {"Config": None}}, 0),
+        ({"IPAM": {"Config": [{"Subnet": "b", "Gateway": ""}]}}, 0),
+        ({}, 0),
+    ],
+)
+def test_gateways_are_those_that_the_engine_reports(
+    attributes: dict[str, object], addresses: int
+) -> None:
+    network: Any = SimpleNamespace(_network=SimpleNamespace(attrs=attributes))
+    assert gateways(network) == ("192.0.2.1",) * addresses

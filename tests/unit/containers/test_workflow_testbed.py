@@ -25,6 +25,7 @@ from verification.models.forge import ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
 from verification.models.pipeline import RunEvent
 from verification.models.publisher import TrustedPublisher
+from verification.models.testbed import EgressProof
 from verification.models.workflow import Decision, Event, Workflow
 
 RUN = SimpleNamespace(id="1")
@@ -62,6 +63,9 @@ def forge_request(**values: object) -> ForgeRequest:
     return ForgeRequest.model_validate(fields | values)
 
 
+PROOF = EgressProof(not_proved="a fake")
+
+
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Replace the engine's client by a fake that records that it is closed. Return the fake."""
@@ -82,6 +86,7 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
         "hosts": HOSTS,
         "events": (evidence().run.event,),
         "run_id": 5,
+        "egress": PROOF,
     }
     return WorkflowTestbed(**values | parts)
 
@@ -117,6 +122,7 @@ def test_evidence_has_the_data_of_both_servers(
     assert (result.repository, result.workflow) == ("octo-org/quiver2", PATH)
     assert result.releases == (release(),)
     assert result.tokens == (token, refused)
+    assert result.egress == PROOF
     assert result.index.files == {"a.whl": hashlib.sha256(b"a").hexdigest()}
     assert (result.index.uploads, result.index.exchanges) == ((upload,), (exchange,))
     assert [(server.name, server.state) for server in result.servers] == [
@@ -279,6 +285,7 @@ def replace_servers(monkeypatch: pytest.MonkeyPatch) -> StartLog:
             log.ended.append("network")
 
     monkeypatch.setattr(workflow_testbed, "closed_network", network)
+    monkeypatch.setattr(workflow_testbed.canary, "prove_closed", lambda *_: PROOF)
     monkeypatch.setattr(images, "ensure", lambda _, name: image(name))
     for name in ("UploadMachine", "Index", "Forge", "Runner"):
         monkeypatch.setattr(workflow_testbed, name, log.server_class(name))
@@ -335,6 +342,10 @@ def test_parts_end_in_the_reverse_order_of_their_start(started: Started) -> None
     assert started.ended_before == ["UploadMachine"], "it only returns the hosts"
     assert started.log.ended == ["UploadMachine", "Forge", "Index", "network"]
     assert not started.testbed.repository.tree.exists()
+
+
+def test_network_of_the_jobs_is_proved_closed(started: Started) -> None:
+    assert started.testbed.egress == PROOF
 
 
 def test_repository_belongs_to_the_owner_of_the_first_publisher(started: Started) -> None:

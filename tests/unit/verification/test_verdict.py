@@ -252,6 +252,18 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             id="the build failed",
         ),
         pytest.param(
+            {"egress_not_proved": "the engine refuses"},
+            {"linux-install": Verdict.UNVERIFIED, "windows-install": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="egress of the machines is not proved",
+        ),
+        pytest.param(
+            {"pipeline": PipelineSummary(identity_exchanged=True, egress_not_proved="refused")},
+            {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
+            Verdict.UNVERIFIED,
+            id="egress of the jobs is not proved",
+        ),
+        pytest.param(
             {"prepared": False},
             {"source-build": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
@@ -425,7 +437,7 @@ def test_release_with_the_verified_files_is_verified() -> None:
 
 def test_each_rule_is_in_the_table_once() -> None:
     names_of_rules = {rule.__name__ for rule, _ in verdict.RULES}
-    assert len(names_of_rules) == len(verdict.RULES) == 20, "a new rule needs a case above"
+    assert len(names_of_rules) == len(verdict.RULES) == 21, "a new rule needs a case above"
 
 
 # ---- systems without a selected cell ----

@@ -24,6 +24,8 @@ class Config:
     folder: str
     labels: dict[str, str]
     dns: list[str]
+    network: str
+    """The name of the closed network of the run."""
     prefix: str
     """The prefix of the names of containers and volumes."""
     volume: str

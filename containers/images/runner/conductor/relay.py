@@ -6,6 +6,8 @@ go through this relay:
 
 - It gives all containers, volumes and built images a name and labels of the run.
 - It mounts the volume of the run into all containers.
+- It puts all containers on the closed network of the run, whatever the options of a job say. It
+  refuses options with which a job reaches the host in another way.
 - It reports the container of each job, and the state of each container that act removes.
 - It gives the container of a Docker action what GitHub gives it: the folder ``/github/workspace``,
   and the network of the job. Variables name the CA of the run.
@@ -25,6 +27,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -55,6 +58,11 @@ _CA_VARIABLES = (
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
 )
+_HOST_CAPABILITIES = frozenset(
+    {"ALL", "NET_ADMIN", "NET_RAW", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO"}
+)
+"""The capabilities that change the network, send any packet, or change the kernel
+(capabilities(7))."""
 _KILLED = 137
 _REGISTRATION_SECONDS = 10.0
 
@@ -72,10 +80,15 @@ class Mount(TypedDict, total=False):
 class HostConfig(TypedDict, total=False):
     """The host settings of a container."""
 
+    Binds: list[str] | None
+    CapAdd: list[str] | None
+    Devices: list[Json] | None
     Dns: list[str]
     Init: bool
     Mounts: list[Mount] | None
     NetworkMode: str
+    PidMode: str
+    Privileged: bool
 
 
 class CreateRequest(TypedDict, total=False):
@@ -185,6 +198,14 @@ class Relay:
             report(removed={"container": container, "state": state})
 
     def _change_creation(self, request: CreateRequest) -> None:
+        """Change a request to create a container.
+
+        Raises:
+            Refusal: the container would reach the host of the engine.
+        """
+        if access := ", ".join(_host_access(request["HostConfig"])):
+            report(unsupported=f"a container with access to the host: {access}")
+            raise Refusal(403, f"{access}: a container of a run has no access to the host")
         labels, config = self._config.labels, self._config
         request["Labels"] = {**(request.get("Labels") or {}), **labels}
         request["Image"] = self._image(request.get("Image", ""))
@@ -211,6 +232,7 @@ class Relay:
             self._change_action(request, self._containers.get(job, ""))
         else:
             host["Dns"] = config.dns
+            host["NetworkMode"] = config.network
 
     def _change_action(self, request: CreateRequest, job: str) -> None:
         """Change the container of a Docker action. ``job`` is the id of its job's container."""
@@ -331,6 +353,22 @@ def _check_build(request: EngineRequest, response: bytes) -> None:
     if match := _BUILD_ERROR.search(response):
         why = f"its image cannot be built without a network: {json.loads(match[1])}"
         report(unavailable={"image": request.parameters["t"][0], "why": why})
+
+
+def _host_access(host: HostConfig) -> Iterator[str]:
+    """Yield the settings with which a container can reach the host past the closed network."""
+    if host.get("Privileged"):
+        yield "privileged"
+    for name in host.get("CapAdd") or []:
+        if name.upper().removeprefix("CAP_") in _HOST_CAPABILITIES:
+            yield f"capability {name}"
+    if host.get("PidMode") == "host":
+        yield "processes of the host"
+    if host.get("Devices"):
+        yield "devices of the host"
+    for bind in host.get("Binds") or []:
+        if bind.startswith(("/", "~", ".")):
+            yield f"folder {bind.partition(':')[0]} of the host"
 
 
 def _is_read(request: EngineRequest) -> bool:

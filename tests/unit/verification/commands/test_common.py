@@ -13,7 +13,8 @@ from tests.helpers.sample_testbed import prepared_run
 from verification.commands import common
 from verification.commands.common import Unverified
 from verification.commands.parser import parse
-from verification.models.errors import WrongUse
+from verification.models.errors import ExitCode, WrongUse
+from verification.models.testbed import EgressProof
 from verification.models.verdict import Verdict
 from verification.report import results_json
 from verification.scenarios import machines
@@ -179,3 +180,11 @@ def test_unknown_cell_is_answered_with_the_similar_one() -> None:
     with pytest.raises(WrongUse) as raised:
         common.cells_of(report(), ["debian-13-pip-vnv"])
     assert "did you mean debian-13-pip-venv?" in str(raised.value)
+
+
+def test_run_whose_egress_is_not_proved_is_unverified() -> None:
+    common.check_egress(None)
+    common.check_egress(EgressProof())
+    with pytest.raises(Unverified, match="the engine refuses") as raised:
+        common.check_egress(EgressProof(not_proved="the engine refuses"))
+    assert raised.value.exit_code == ExitCode.UNVERIFIED

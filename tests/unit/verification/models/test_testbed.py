@@ -21,13 +21,22 @@ def test_each_observed_egress_is_listed() -> None:
     assert beacon != names
 
 
-def test_the_egress_proof_has_the_observations_of_both_networks() -> None:
-    open_network = NetworkObservation(reached=True, resolver="not asked")
-    closed_network = NetworkObservation(reached=False, resolver="closed")
-    assert EgressProof(open=open_network, machines=closed_network).model_dump() == {
+def test_an_address_that_answers_is_egress_also_if_the_beacon_is_not_reached() -> None:
+    observed = NetworkObservation(reached=False, resolver="closed", addresses=("192.0.2.1",))
+    (line,) = observed.egress
+    assert "192.0.2.1" in line
+    assert not observed.is_routed
+    assert observed.model_copy(update={"gateway": "192.0.2.1"}).is_routed
+
+
+def test_egress_proof_of_an_earlier_report_is_read() -> None:
+    recorded = {
         "open": {"reached": True, "resolver": "not asked"},
         "machines": {"reached": False, "resolver": "closed"},
     }
+    proof = EgressProof.model_validate(recorded)
+    assert (proof.not_proved, proof.reachable) == ("", ())
+    assert proof.machines == NetworkObservation(reached=False, resolver="closed")
 
 
 def test_the_host_names_of_an_index_are_distinct() -> None:

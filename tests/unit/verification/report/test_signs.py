@@ -9,8 +9,9 @@ from tests.helpers.sample_run import BASIS, FILES, PUBLISHER, cell, complete, cr
 from verification.models.pipeline import LivePublisherCheck
 from verification.models.report import NOT_COVERED, FileCoverage, PublisherPart, Report
 from verification.models.results import Coverage, PlatformResult
+from verification.models.testbed import EgressProof
 from verification.models.verdict import SIGNS, Outcome, Verdict
-from verification.report import card, html, junit, signs, terminal, verification_md
+from verification.report import card, github, html, junit, signs, terminal, verification_md
 
 
 def test_each_outcome_has_a_distinct_sign_title_and_colour() -> None:
@@ -167,3 +168,22 @@ def test_each_format_says_in_the_same_words_that_the_run_did_not_finish(tmp_path
     )
 
     assert all(signs.UNFINISHED in text for text in formats)
+
+
+def test_line_of_the_verdict_has_the_addresses_that_machines_reach(tmp_path: Path) -> None:
+    def lines(run: Report) -> list[str]:
+        """Return the line of the verdict in each format."""
+        text = terminal.render(run, [], page=tmp_path, width=80, colour=False)
+        status = verification_md.render(run).partition("**Status:**")[2]
+        return [
+            text.splitlines()[-1],
+            github.job_summary(run, tmp_path).splitlines()[0],
+            card.card(run).title,
+            status.splitlines()[0],
+        ]
+
+    assert signs.network_limit(report()) == ""
+    proof = EgressProof(reachable=("192.0.2.2", "2001:db8::1"))
+    for line in lines(report().model_copy(update={"egress": proof})):
+        assert "192.0.2.2, 2001:db8::1" in line
+    assert not any("192.0.2.2" in line for line in lines(report()))

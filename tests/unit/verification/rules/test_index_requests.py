@@ -195,11 +195,29 @@ def test_network_use_of_native_code_at_import_is_a_note() -> None:
     assert cause.facts["counters"] == "Udp:OutDatagrams 2"
 
 
+def sent_by_call(fields: Fields) -> None:
+    """Change the observation: a packet had no route."""
+    fields["observation"] |= {"sent": {"Ip:OutNoRoutes": 1}}
+
+
+def test_network_use_of_native_code_at_the_first_call_is_a_note() -> None:
+    (cause,) = index_requests.network_used(evidence(sent_by_call))
+    assert (cause.name, cause.severity) == ("network-used", "note")
+    assert cause.where == f"{CELL}: native-call"
+    assert cause.facts["counters"] == "Ip:OutNoRoutes 1"
+    # The observation imports the package again.
+    (cause,) = index_requests.network_used(evidence(sent(Udp_OutDatagrams=2), sent_by_call))
+    assert cause.where == f"{CELL}: import"
+
+
 def test_network_use_of_the_program_that_starts_python_is_no_fault() -> None:
     command = ["/usr/local/bin/uv", "run", "python"]
-    change = sent(Tcp_ActiveOpens=1)
-    observed = evidence(change, lambda fields: fields["import"].update(command=command))
-    assert list(index_requests.network_used(observed)) == []
+
+    def change(fields: Fields) -> None:
+        for run in ("import", "observation"):
+            fields[run] |= {"command": command, "sent": {"Tcp:ActiveOpens": 1}}
+
+    assert list(index_requests.network_used(evidence(change))) == []
 
 
 def test_network_use_that_is_not_recorded_has_no_cause() -> None:

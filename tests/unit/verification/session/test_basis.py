@@ -10,6 +10,7 @@ from verification.models.pipeline import ActionUse, LinterRecord
 from verification.models.release import Release
 from verification.models.report import NOT_COVERED, NotRehearsed, Report, SigningRecord
 from verification.models.results import CellResult, Coverage, PlatformResult
+from verification.models.testbed import EgressProof
 from verification.session.basis import basis
 from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
@@ -35,6 +36,15 @@ def on_wine(version: str) -> CellResult:
     return result.model_copy(
         update={"summary": result.summary.model_copy(update={"wine": version})}
     )
+
+
+def test_network_that_is_open_towards_the_host_is_named() -> None:
+    assert "network" not in entries(report())
+    run = report().model_copy(update={"egress": EgressProof(reachable=("192.0.2.2",))})
+    assert "192.0.2.2" in entries(run)["network"]
+    jobs = PIPELINE.model_copy(update={"egress": EgressProof(reachable=("192.0.2.3",))})
+    both = entries(run.model_copy(update={"pipeline": jobs}))["network"]
+    assert "192.0.2.2, 192.0.2.3" in both
 
 
 def action(uses: str, kind: str = "stand-in") -> ActionUse:

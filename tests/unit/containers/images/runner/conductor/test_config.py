@@ -16,6 +16,7 @@ VALUES = {
     "folder": "/work",
     "labels": {"run": "1"},
     "dns": ["127.0.0.1"],
+    "network": "closed",
     "prefix": "mine-",
     "volume": "shared",
     "registered_jobs": "/registered_jobs",

@@ -67,6 +67,7 @@ class Act:
             "folder": str(self.folder),
             "labels": {},
             "dns": [],
+            "network": "closed",
             "prefix": "mine-",
             "volume": "shared",
             "registered_jobs": str(self.folder),

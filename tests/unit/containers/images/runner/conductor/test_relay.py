@@ -24,6 +24,7 @@ CONFIG = configs.Config(
     folder="/work",
     labels={"run": "1"},
     dns=["127.0.0.1"],
+    network="closed",
     prefix="mine-",
     volume="shared",
     registered_jobs="registered_jobs",
@@ -62,6 +63,41 @@ def test_containers_and_volumes_get_names_and_labels_of_the_run(relay: Any) -> N
     assert (first["Source"], first["VolumeOptions"]["Labels"]) == ("mine-act-x", {"run": "1"})
     assert (second["Source"], second["Target"], second["ReadOnly"]) == ("shared", "/e2e", True)
     assert request["HostConfig"]["Dns"] == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize("mode", ["host", "bridge", "", "other"])
+def test_options_of_a_job_cannot_leave_the_closed_network(relay: Any, mode: str) -> None:
+    request: dict[str, Any] = {"HostConfig": {"NetworkMode": mode}}
+    relay._change_creation(request)
+    assert request["HostConfig"]["NetworkMode"] == "closed"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        {"Privileged": True},
+        {"CapAdd": ["NET_RAW"]},
+        {"CapAdd": ["CAP_NET_ADMIN"]},
+        {"CapAdd": ["all"]},
+        {"PidMode": "host"},
+        {"Devices": [{"PathOnHost": "/dev/mem"}]},
+        {"Binds": ["/var/run/docker.sock:/var/run/docker.sock"]},
+    ],
+)
+def test_access_to_the_host_is_refused_and_reported(
+    relay: Any, host: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(messages.Refusal) as raised:
+        relay._change_creation({"HostConfig": {"NetworkMode": "closed", **host}})
+    assert raised.value.status == 403
+    assert "unsupported" in json.loads(capsys.readouterr().out)
+
+
+def test_options_without_access_to_the_host_are_allowed(relay: Any) -> None:
+    host = {"Binds": ["data:/data"], "CapAdd": ["CHOWN"], "PidMode": "", "Privileged": False}
+    request: dict[str, Any] = {"HostConfig": {"NetworkMode": "closed", **host}}
+    relay._change_creation(request)
+    assert host.items() <= request["HostConfig"].items()
 
 
 @pytest.mark.parametrize(("content", "has_identity"), [("identity", True), ("", False)])
