@@ -31,7 +31,7 @@ import docker.errors
 import pydantic
 import requests
 
-from containers import cache, commands, images
+from containers import cache, commands, images, limits
 from containers import engine as engines
 from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
@@ -158,6 +158,7 @@ def build(
         with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-build-") as scratch:
             job = _BuildJob(
                 engine=engine,
+                run=run,
                 tree=Path(scratch) / "project",
                 output=Path(scratch) / "output",
                 image=image,
@@ -295,6 +296,7 @@ class _BuildJob:
     """One build: its container, the folder of its source and the folder of its wheel."""
 
     engine: engines.Engine
+    run: engines.Run
     tree: Path
     output: Path
     image: str
@@ -437,6 +439,7 @@ def _linux_command(job: _BuildJob) -> list[str]:
 def _linux_environment(job: _BuildJob) -> dict[str, str]:
     # cibuildwheel does not pull an image that the engine has (cibuildwheel, oci_container.py).
     arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
+    arguments += limits.arguments(job.engine, job.run, "builder", job.image)
     if job.recipe:
         arguments.append("--network=none")
     return {
@@ -466,6 +469,7 @@ def _build_windows(job: _BuildJob) -> None:
             environment={"SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH},
             labels=job.labels,
             network_mode="none",
+            **limits.options(job.engine, job.run, "builder", job.image),
         )
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:

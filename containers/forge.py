@@ -126,7 +126,9 @@ class Forge(ManagedContainer):
         self._container = (
             network.container(image)
             .with_network_aliases(*HOSTS)
-            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(
+                **network.limits("forge", image), labels=network.run.labels(), dns=["127.0.0.1"]
+            )
             .waiting_for(ready_line())
         )
         for name, content in files.items():

@@ -117,7 +117,9 @@ class UploadMachine(ManagedContainer):
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
             network.container(image)
-            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(
+                **network.limits("publisher", image), labels=network.run.labels(), dns=["127.0.0.1"]
+            )
             .with_copy_into_container(network.ca_certificate, "/etc/e2e-ca.pem")
         )
 
@@ -252,13 +254,12 @@ class Index(ManagedContainer):
             .with_command(_CONFIG)
             .with_network_aliases(*hosts.all())
             .with_kwargs(
+                **network.limits("index", image) | {"log_config": _LOG_CONFIG},
                 labels=network.run.labels(),
                 dns=["127.0.0.1"],
-                init=True,
                 # If it is detached, its standard input stays open after the first writer.
                 stdin_open=True,
                 detach=True,
-                log_config=_LOG_CONFIG,
             )
             .waiting_for(ready_line())
         )

@@ -29,7 +29,7 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from containers import builder, images
+from containers import builder, images, limits
 from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
 from containers.progress import print_line, step
@@ -460,7 +460,7 @@ class _Attempt:
             labels=self._labels,
             network=self.runner.environment.network,
             dns=["127.0.0.1"],
-            init=True,
+            **limits.options(self.runner.engine, self.runner.run, "conductor", self.runner.image),
             volumes={
                 volume: {"bind": "/e2e", "mode": "rw"},
                 socket_path: {"bind": _SOCKET, "mode": "rw"},
@@ -492,12 +492,17 @@ class _Attempt:
 
     def _pack(self, tar: tarfile.TarFile, volume: str, folder: str) -> None:
         environment = self.runner.environment
+        host_config = limits.host_config(
+            self.runner.engine, self.runner.run, "job", self.runner.image
+        )
         config = {
             "command": self._command(),
             "environment": {"GITHUB_TOKEN": environment.token},
             "folder": folder,
             "labels": self._labels,
             "dns": ["127.0.0.1"],
+            "host_config": host_config,
+            "capabilities": host_config.pop("CapAdd"),
             "prefix": f"quiverdb-e2e-{self._id}-",
             "volume": volume,
             "registered_jobs": "/conduct/registered_jobs",

@@ -26,7 +26,7 @@ import socket
 import threading
 import time
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from .config import Config
 from .dockerfile import labelled_context, outside_sources
@@ -72,8 +72,8 @@ class Mount(TypedDict, total=False):
 class HostConfig(TypedDict, total=False):
     """The host settings of a container."""
 
+    CapAdd: list[str] | None
     Dns: list[str]
-    Init: bool
     Mounts: list[Mount] | None
     NetworkMode: str
 
@@ -188,8 +188,11 @@ class Relay:
         labels, config = self._config.labels, self._config
         request["Labels"] = {**(request.get("Labels") or {}), **labels}
         request["Image"] = self._image(request.get("Image", ""))
-        host = request["HostConfig"]
-        host["Init"] = True
+        host = cast("HostConfig", {**request["HostConfig"], **config.host_config})
+        # The options of a job's container can add capabilities, but not change a limit.
+        added = request["HostConfig"].get("CapAdd") or []
+        host["CapAdd"] = sorted({*config.capabilities, *added})
+        request["HostConfig"] = host
         mounts = host.get("Mounts") or []
         for mount in mounts:
             if mount.get("Type") == "volume":
