@@ -173,7 +173,7 @@ def build(
             if source_hash(job.tree) != digest:
                 raise WrongUse(f"{source}: files changed while they were copied; try again")
             with step(f"{job.title}: building it from {source} (log: {log})"):
-                (_build_linux if platform == "linux" else _build_windows)(job)
+                _build_watched(job, platform)
             wheel = _built_wheel(job, platform)
             shutil.copyfile(wheel, empty_folder / wheel.name)
 
@@ -321,16 +321,20 @@ class _BuildJob:
                     return TestbedFailure("image-build-failed", f"image {self.recipe}", message)
         return BuildFailed(self.title, f"{error_line(output)} (exit code {code})", str(self.log))
 
+    @property
+    def label(self) -> str:
+        """The label of the containers of this build only."""
+        return f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
+
     def remove_container(self) -> None:
         """Remove the containers of the build that still exist."""
-        label = f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
         # If the engine fails now, the sweep of the next run removes them.
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.engine.client(timeout_seconds=60)) as client,
         ):
             for container in client.containers.list(
-                all=True, filters={"label": label}, ignore_removed=True
+                all=True, filters={"label": self.label}, ignore_removed=True
             ):
                 container.remove(force=True, v=True)
 
@@ -379,6 +383,25 @@ def error_line(lines: list[str]) -> str:
                 return " ".join(" ".join(message).split())[:500]
     last_lines = [line.strip() for line in lines if line.strip()][-3:]
     return " | ".join(last_lines)[-500:] or "no output"
+
+
+def _build_watched(job: _BuildJob, platform: OperatingSystem) -> None:
+    """Build the wheel into the output folder.
+
+    Raises:
+        BuildFailed: the source does not build.
+        TestbedFailure: the engine, the image or cibuildwheel fails, or the build met a limit.
+    """
+    limit_mib = limits.limits_of("builder", job.run).disk_mib
+    watchdog = limits.Watchdog(job.engine, limit_mib, {"label": job.label})
+    try:
+        with watchdog:
+            (_build_linux if platform == "linux" else _build_windows)(job)
+    except (BuildFailed, TestbedFailure):
+        if not watchdog.stopped:
+            raise
+        message = f"the build wrote more than {limit_mib} MiB (log: {job.log})"
+        raise TestbedFailure("testbed-limit", job.title, message) from None
 
 
 def _built_wheel(job: _BuildJob, platform: OperatingSystem) -> Path:
@@ -484,9 +507,8 @@ def _build_windows(job: _BuildJob) -> None:
         state = container.attrs["State"]
         code = int(state["ExitCode"])
         if state["OOMKilled"] or code == _EXIT_CODE_KILLED:
-            raise TestbedFailure(
-                "machine-lost", job.title, f"the build was killed (log: {job.log})"
-            )
+            name = "testbed-limit" if state["OOMKilled"] else "machine-lost"
+            raise TestbedFailure(name, job.title, f"the build was killed (log: {job.log})")
         if code:
             raise job.failure(code, output)
         commands.copy_from(container, "/output/.", job.output)

@@ -39,6 +39,7 @@ from containers.commands import (
     start,
 )
 from containers.engine import Engine, is_kept
+from containers.limits import LimitedContainer, checked_state
 from containers.network import ClosedNetwork
 from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
@@ -205,7 +206,7 @@ def publish(
     return upload.model_copy(update={"refusals": tuple(refusals)})
 
 
-class Index(ManagedContainer):
+class Index(LimitedContainer):
     """The running index; a context manager that removes it at the end."""
 
     def __init__(
@@ -217,6 +218,7 @@ class Index(ManagedContainer):
         trusted_publishing: TrustedPublishing | None = None,
     ) -> None:
         self.hosts = hosts
+        self._kind, self._of_run, self._engine = "index", network.run, network.engine
         self.password = secrets.token_urlsafe(24)
         trusted = trusted_publishing or TrustedPublishing()
         certificate = network.ca.issue_cert(*hosts.all())
@@ -282,6 +284,7 @@ class Index(ManagedContainer):
                     target = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
                     self._container.with_copy_into_container(path, target)
             start(self._container, "index-unreachable", "index")
+        self.watch()
         return self
 
     def _fill(self, folder: Path) -> None:
@@ -300,6 +303,7 @@ class Index(ManagedContainer):
             wrapped = self._container.get_wrapped_container()
             wrapped.reload()
             if is_kept(wrapped.name):
+                self.end_watch()
                 self._container.get_docker_client().client.close()
                 return
         super().close()
@@ -345,8 +349,9 @@ def read_log(
     token = secrets.token_hex(8)
     try:
         container = client.containers.get(index)
-        if failure := read_state(container).failure:
-            raise TestbedFailure("index-unreachable", "index", failure)
+        state = read_state(container)
+        if state.failure:
+            raise TestbedFailure(state.cause("index-unreachable"), "index", state.failure)
         # The index writes a line after its response, and the engine reads the lines with a delay.
         # The index copies this marker to its log. All lines before the marker are then complete.
         send(container, f"{token} {address or ''}\n".encode())
@@ -366,6 +371,8 @@ def read_log(
         ]
     except DataError as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from None
+    if any(line.failure for line in log) and (state := checked_state(container)).failure:
+        raise TestbedFailure(state.cause("index-unreachable"), "index", state.failure)
     return log if address is None else [line for line in log if line.client == address]
 
 

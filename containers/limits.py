@@ -23,11 +23,13 @@ import requests
 from docker.models.containers import Container
 from docker.types import HostConfig, LogConfig
 from pydantic import TypeAdapter
+from testcontainers.core.exceptions import ContainerStartException
 
-from containers.commands import execute
+from containers.commands import ManagedContainer, execute, read_state
 from containers.engine import Engine, Run
 from verification.models.base import Model
 from verification.models.limits import MIB, LimitRecord, Limits, LimitsInForce, LimitUsage
+from verification.models.testbed import ContainerState
 
 Kind = Literal["machine", "index", "forge", "publisher", "conductor", "job", "builder", "browser"]
 _OF_OPTIONS: tuple[Kind, ...] = ("machine", "job")
@@ -37,7 +39,7 @@ _LOG_SIZE = "16m"
 """The maximum size of the output that the engine stores for a container."""
 _API_VERSION = "1.41"
 """A version of the engine's API that has all settings of `host_config`."""
-_WATCH_SECONDS = 1.0
+_WATCH_SECONDS = 2.0
 _MAX_LOAD = 0.1
 """The greatest part of the time in which the watchdog measures."""
 _BLOCK_BYTES = 512
@@ -238,6 +240,8 @@ class Watchdog:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._end.is_set():
+            return
         self._end.set()
         self._thread.join()
         self._measure()  # a container may have written everything since the last measurement
@@ -365,7 +369,7 @@ def read_usage(container: Container) -> LimitUsage:
         if counters := _counters(result.stdout):
             return _usage(counters)
     # The exec of a program fails if the container already has all its processes.
-    statistics: dict[str, Any] = container.stats(stream=False)
+    statistics: Any = container.stats(stream=False)
     processes = statistics.get("pids_stats") or {}
     is_full = 0 < processes.get("limit", 0) <= processes.get("current", 0) + _EXEC_PROCESSES
     return LimitUsage(memory_kills=killed, refused_processes=int(is_full))
@@ -393,6 +397,61 @@ def _usage(counters: Mapping[str, int]) -> LimitUsage:
         memory_peak_mib=None if peak is None else peak // MIB,
         refused_processes=counters.get("pids.events max", 0),
     )
+
+
+def checked_state(container: Container) -> ContainerState:
+    """Return the state of a container of the testbed, with the limits that it met."""
+    state = read_state(container)
+    if state.failure:
+        return state
+    try:
+        usage = read_usage(container)
+    except _ENGINE_ERRORS:
+        return state
+    return state.model_copy(
+        update={
+            "out_of_memory": bool(usage.memory_kills),
+            "met_limit": "processes" if usage.refused_processes else "",
+        }
+    )
+
+
+class LimitedContainer(ManagedContainer):
+    """A container of the testbed that is watched, and that reports the limits that it met."""
+
+    _kind: Kind
+    _of_run: Run
+    _engine: Engine
+    _watchdog: Watchdog | None = None
+
+    def watch(self) -> None:
+        """Start the watchdog. The container must run."""
+        limit_mib = limits_of(self._kind, self._of_run).disk_mib
+        self._watchdog = Watchdog(self._engine, limit_mib, {"id": self.id})
+        self._watchdog.__enter__()  # closed with the container
+
+    def end_watch(self) -> None:
+        """End the watchdog, if it was started."""
+        if self._watchdog:
+            self._watchdog.__exit__()
+
+    def close(self) -> None:
+        """Remove the container. It may be removed already."""
+        self.end_watch()
+        super().close()
+
+    def checked_state(self) -> ContainerState:
+        """Return the state of the container, with the limits that it met."""
+        if self._watchdog and self._watchdog.stopped:
+            return self.state().model_copy(update={"met_limit": "disk"})
+        try:
+            return checked_state(self._container.get_wrapped_container())
+        except ContainerStartException:
+            return ContainerState(status="gone")
+
+    def limits(self) -> LimitsInForce:
+        """Return the limits that are in force. The container must have started."""
+        return in_force(self._kind, self._of_run, self._container.get_wrapped_container().attrs)
 
 
 @contextlib.contextmanager

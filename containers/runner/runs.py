@@ -22,6 +22,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -53,6 +54,7 @@ from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.forge import ForgeRelease
+from verification.models.limits import LimitsInForce
 from verification.models.pipeline import (
     JobRun,
     PipelineRun,
@@ -61,7 +63,7 @@ from verification.models.pipeline import (
     RunOutcome,
     WorkflowArtifact,
 )
-from verification.models.testbed import TestbedFailureRecord
+from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.workflow import (
     Combination,
     Decision,
@@ -337,12 +339,13 @@ class _Attempt:
         self.act_version = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
         self.failures: list[TestbedFailure] = []
+        self.limits: list[LimitsInForce] = []
         self.builds = BuildQueue(
             runner.engine, runner.run, runner.file.existing, self.hosted_runners
         )
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
-        self._filter: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        self._filter: dict[str, Any] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         """The engine's filter for the containers and volumes of this run."""
 
     def start(self, decision: Decision) -> PipelineRun:
@@ -364,7 +367,11 @@ class _Attempt:
         try:
             conductor = self._prepare(client)
             timer.start()
-            self._follow(client, conductor)
+            limit_mib = limits.limits_of("job", self.runner.run).disk_mib
+            with limits.Watchdog(self.runner.engine, limit_mib, self._filter) as watchdog:
+                self._follow(client, conductor)
+            for container in watchdog.stopped:
+                self.log.set_state(container, ContainerState(status="exited", met_limit="disk"))
             if not self.hung:
                 self._collect_artifacts(conductor)
         except TestbedFailure as failure:
@@ -400,9 +407,10 @@ class _Attempt:
     def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
         """Yield a failure for each container that ended early and belongs to no known job."""
         job_containers = {job.container for job in jobs}
-        for container, message in self.log.lost_containers():
+        for container, state in self.log.lost_containers():
             if container not in job_containers:
-                yield TestbedFailure("machine-lost", "a job's container", message)
+                name = state.cause("machine-lost")
+                yield TestbedFailure(name, "a job's container", state.failure)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return the results of the attempt. ``seconds`` is its duration."""
@@ -436,6 +444,7 @@ class _Attempt:
             failures=tuple(
                 map(TestbedFailureRecord.of, (*self.failures, *self._lost_containers(jobs)))
             ),
+            limits=tuple(dict.fromkeys(self.limits)),
         )
 
     def _expire(self) -> None:
@@ -467,6 +476,7 @@ class _Attempt:
             },
         )
         conductor.start()
+        self.limits.append(limits.in_force("conductor", self.runner.run, conductor.attrs))
         folder = f"/home/runner/work/{self.runner.repository.name}/{self.runner.repository.name}"
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -590,6 +600,7 @@ class _Attempt:
     ) -> None:
         environment = self.runner.environment
         container = client.containers.get(job.container)
+        self.limits.append(limits.in_force("job", self.runner.run, container.attrs))
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
         self.log.add_container(job.id, str(container.id), str(container.name), address)

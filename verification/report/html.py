@@ -31,6 +31,7 @@ from verification.models.evidence import (
     OwnTests,
     read_evidence,
 )
+from verification.models.limits import LimitsInForce
 from verification.models.report import FileCoverage, KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
 from verification.models.testbed import NetworkObservation
@@ -621,10 +622,15 @@ def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
+        ("Limits in force", [(limits.kind, _limits(limits)) for limits in report.limits]),
         ("Egress", [(name, _network(network)) for name, network in networks.items()]),
     ):
         if rows:
             yield title, tuple(rows)
+
+
+def _limits(limits: LimitsInForce) -> str:
+    return readable(limits.model_dump(mode="json", exclude={"kind"}))
 
 
 def _network(network: NetworkObservation) -> str:

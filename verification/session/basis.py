@@ -22,6 +22,7 @@ from verification.report import signs
 from verification.session.origin import ROOT
 from verification.session.selection import DEFAULT_SOURCE
 
+_LIMITS = ("memory", "swap", "processes", "cpus", "disk")
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
 
 
@@ -40,6 +41,7 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "linters": _linters(report.pipeline) if report.pipeline else "",
         "published files": _published(report.published) if report.published else "",
         "index": _index() if report.images else "",
+        "limits": _limits(report),
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
     }
@@ -93,6 +95,18 @@ def _published(part: PublishedPart) -> str:
         return f"{compared}; provenance not checked: no publisher is registered for the package"
     reason = f" ({part.live.reason})" if part.live.reason else ""
     return f"{compared}; provenance {part.live.verdict}{reason}"
+
+
+def _limits(report: Report) -> str:
+    """Return which limits of the machines were in force, and what limits their disk."""
+    limits = [limits for limits in report.limits if limits.kind == "machine"]
+    if not limits:
+        return ""
+    missing = sorted({name for of_machine in limits for name in of_machine.missing})
+    enforced = [name for name in _LIMITS if name not in missing]
+    disk = " and ".join(sorted({of_machine.disk_by for of_machine in limits}))
+    text = f"{', '.join(enforced)} (disk by the {disk})"
+    return f"{text}; not in force: {', '.join(missing)}" if missing else text
 
 
 def _index() -> str:

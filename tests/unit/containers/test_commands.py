@@ -11,9 +11,8 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from tests.helpers.exec_client import ExecClient, Result
 from verification.models.testbed import ContainerState
-
-LibraryResult = tuple[int | None, tuple[bytes | None, bytes | None]]
 
 
 class _Container:
@@ -21,14 +20,15 @@ class _Container:
 
     id = "0123"
 
-    def __init__(self, result: LibraryResult = (0, (None, None)), connection: Any = None) -> None:
+    def __init__(self, result: Result = (0, (None, None)), connection: Any = None) -> None:
         self.commands: list[list[str]] = []
         self.options: dict[str, Any] = {}
         self.removals: list[dict[str, Any]] = []
         self._result = result
         self._connection = connection
+        self.client = ExecClient(self.exec_run)
 
-    def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
+    def exec_run(self, command: list[str], **options: Any) -> Result:
         self.commands.append(command)
         self.options = options
         return self._result
@@ -69,7 +69,7 @@ def test_output_of_a_command_is_both_streams() -> None:
     assert CommandResult(0, "out").output == "out"
 
 
-def execute(result: LibraryResult) -> CommandResult:
+def execute(result: Result) -> CommandResult:
     container: Any = _Container(result)
     return commands.execute(container, ("true",))
 
@@ -83,7 +83,7 @@ def execute(result: LibraryResult) -> CommandResult:
         ((0, (b"caf\xe9", b"\xff")), CommandResult(0, "caf\ufffd", "\ufffd")),
     ],
 )
-def test_execute_returns_exit_code_and_text(raw: LibraryResult, result: CommandResult) -> None:
+def test_execute_returns_exit_code_and_text(raw: Result, result: CommandResult) -> None:
     assert execute(raw) == result
 
 
@@ -97,13 +97,12 @@ def test_execute_passes_user_folder_and_variables() -> None:
         "user": "root",
         "workdir": "/work",
         "environment": {"NAME": "x"},
-        "demux": True,
     }
 
 
 def test_execute_raises_the_error_of_a_lost_engine() -> None:
     class Lost(_Container):
-        def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
+        def exec_run(self, command: list[str], **options: Any) -> Result:
             raise docker.errors.NotFound(f"{command} {options}")
 
     container: Any = Lost()
