@@ -371,9 +371,10 @@ def read_log(
         ]
     except DataError as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from None
-    if any(line.failure for line in log) and (state := checked_state(container)).failure:
+    requested = log if address is None else [line for line in log if line.client == address]
+    if any(line.failure for line in requested) and (state := checked_state(container)).failure:
         raise TestbedFailure(state.cause("index-unreachable"), "index", state.failure)
-    return log if address is None else [line for line in log if line.client == address]
+    return requested
 
 
 def _lines(output: bytes) -> list[bytes]:

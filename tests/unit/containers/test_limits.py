@@ -163,8 +163,9 @@ def test_support_is_that_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _clear_support() -> Iterator[None]:
+    clear = limits.support.cache_clear
     yield
-    limits.support.cache_clear()
+    clear()
 
 
 # ---- after the start ----
