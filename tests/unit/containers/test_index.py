@@ -87,6 +87,8 @@ def test_fault_is_written_without_unset_values(network: ClosedNetwork) -> None:
 class _Container:
     """The fake container of an index. It prints these lines, then each marker it receives."""
 
+    id = "0123"
+
     def __init__(self, *lines: str, markers: bool = True, refused: int = 0) -> None:
         self.lines = [*lines]
         counters = f"/sys/fs/cgroup/pids/pids.events:max {refused}\n"
