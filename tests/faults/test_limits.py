@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from containers import limits
+from containers.commands import execute
 from containers.engine import Engine
 from containers.machine import Machine
 from tests.faults.cell_runs import StartTestbed, cell_request, observe_cell, planted_release
@@ -106,3 +109,17 @@ def test_package_that_meets_a_limit_fails_with_its_name(
     assert diagnosis.outcome is (Outcome.FAILS if names else Outcome.WORKS)
     assert evidence.limits is not None
     assert evidence.limits.in_force.missing == ()
+
+
+@pytest.mark.long
+def test_index_that_meets_a_limit_is_a_testbed_failure(
+    container_engine: Engine, start_testbed: StartTestbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "default_limits", lambda _: LIMITS)
+    with start_testbed(()) as started, contextlib.closing(container_engine.client()) as client:
+        (in_force,) = started.limits
+        assert (in_force.memory_mib, in_force.swap) == (LIMITS.memory_mib, True)
+        index = client.containers.get(started.index)
+        assert limits.checked_state(index).failure == ""
+        assert execute(index, ["python3", "-c", MEMORY.decode()]).code != 0
+        assert limits.checked_state(index).cause("index-unreachable") == "testbed-limit"

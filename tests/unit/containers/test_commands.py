@@ -11,6 +11,7 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from containers.images import tar_of
 from tests.helpers.exec_client import ExecClient, Result
 from verification.models.testbed import ContainerState
 
@@ -108,6 +109,22 @@ def test_execute_raises_the_error_of_a_lost_engine() -> None:
     container: Any = Lost()
     with pytest.raises(docker.errors.NotFound):
         commands.execute(container, ("true",))
+
+
+def test_execute_keeps_the_end_of_a_long_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "MAX_OUTPUT_BYTES", 10)
+    container: Any = _Container()
+    parts = [(b"%04d" % number, None) for number in range(1000)]
+    container.client.exec_start = lambda *_, **__: iter(parts)
+    assert commands.execute(container, ("yes",)).stdout == "9709980999"
+
+
+def test_file_that_is_too_large_is_not_read() -> None:
+    archive = tar_of({"a": bytes(5000)}, "/")
+    container: Any = SimpleNamespace(get_archive=lambda _: (iter([archive]), {}))
+    assert commands.read_file(container, "/a") == bytes(5000)
+    with pytest.raises(docker.errors.DockerException):
+        commands.read_file(container, "/a", max_bytes=5000)
 
 
 # ---- the standard input ----
