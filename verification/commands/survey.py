@@ -61,7 +61,7 @@ def _arguments(options: argparse.Namespace) -> Iterable[str]:
     if options.no_provision:
         yield "--no-provision"
     for name, *_ in LIMIT_OPTIONS:
-        if word := getattr(options, name.removeprefix("--")):
+        if word := getattr(options, name.removeprefix("--"), None):
             yield f"{name}={word}"
 
 
