@@ -26,7 +26,7 @@ from containers.progress import print_line, step
 from containers.state import locked, state_folder
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.limits import Limits
+from verification.models.limits import LimitOptions
 
 LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"
@@ -435,11 +435,11 @@ class Run(Model):
 
     id: str
     owner: str
-    limits: Limits | None = None
+    limits: LimitOptions | None = None
     """The limits of the containers that run the package's code; None for the default ones."""
 
     @classmethod
-    def new(cls, limits: Limits | None = None) -> Run:
+    def new(cls, limits: LimitOptions | None = None) -> Run:
         """Return a new run whose owner is this process."""
         return cls(id=uuid.uuid4().hex[:10], owner=_identity(os.getpid()), limits=limits)
 

@@ -76,7 +76,10 @@ def default_limits(kind: Kind = "machine") -> Limits:
 
 def limits_of(kind: Kind, run: Run) -> Limits:
     """Return the limits of a kind of containers in a run."""
-    return run.limits if run.limits and kind in _OF_OPTIONS else default_limits(kind)
+    limits = default_limits(kind)
+    if run.limits is None or kind not in _OF_OPTIONS:
+        return limits
+    return limits.model_copy(update=run.limits.model_dump(exclude_none=True))
 
 
 # ---- before the start ----

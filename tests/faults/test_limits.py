@@ -16,7 +16,7 @@ from tests.faults.edits import added
 from tests.faults.recording import EvidenceSource, Observations
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
-from verification.models.limits import LimitRecord, Limits
+from verification.models.limits import LimitOptions, LimitRecord, Limits
 from verification.models.verdict import Outcome
 from verification.rules import diagnose
 
@@ -95,7 +95,7 @@ def test_package_that_meets_a_limit_fails_with_its_name(
 
     def run_cells() -> Observations:
         with start_testbed([wheel]) as started:
-            run = started.run.model_copy(update={"limits": LIMITS})
+            run = started.run.model_copy(update={"limits": LimitOptions(**LIMITS.model_dump())})
             network = started.network.model_copy(update={"run": run})
             limited = started.model_copy(update={"network": network})
             request = cell_request(container_engine, limited, linux_cell, planted_release(wheel))

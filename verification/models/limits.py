@@ -14,10 +14,25 @@ MIB = 1 << 20
 class Limits(Model):
     """What one container may use."""
 
-    memory_mib: int = Field(ge=64, description="The memory with swap, in MiB.")
-    processes: int = Field(ge=32, description="The number of processes and threads.")
-    cpus: float = Field(ge=0.1, description="The number of processors.")
-    disk_mib: int = Field(ge=32, description="The written files and logs, in MiB.")
+    memory_mib: int
+    """The memory with swap, in MiB."""
+    processes: int
+    """The number of processes and threads."""
+    cpus: float
+    """The number of processors."""
+    disk_mib: int
+    """The written files, in MiB."""
+
+
+class LimitOptions(Model):
+    """The limits that a user chose. Null means the default limit of the kind of container."""
+
+    memory_mib: int | None = Field(default=None, ge=64, description="In MiB.")
+    processes: int | None = Field(default=None, ge=32)
+    """The number of processes and threads."""
+    cpus: float | None = Field(default=None, ge=0.1)
+    """The number of processors."""
+    disk_mib: int | None = Field(default=None, ge=32, description="In MiB.")
 
 
 class LimitsInForce(Model):

@@ -12,7 +12,7 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
-from verification.models.limits import Limits, LimitsInForce
+from verification.models.limits import LimitOptions, LimitsInForce
 from verification.models.machine import OperatingSystem, RunsOn
 from verification.models.pipeline import (
     ActionUse,
@@ -53,7 +53,7 @@ class RunSelection(Model):
         description="The options that select a part of the profile; empty for the whole profile."
     )
     strict: bool = Field(description="True if flawed causes fail the run.")
-    limits: Limits | None = Field(
+    limits: LimitOptions | None = Field(
         default=None, description="The limits of machines and jobs; null for the default ones."
     )
     pipeline: bool = Field(description="True if the run executes the release workflow.")

@@ -26,7 +26,7 @@ from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import BundledLibraries, ReleaseInspection
-from verification.models.limits import Limits
+from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
 from verification.models.release import Release
@@ -199,7 +199,7 @@ class Host:
 
 
 def open_host(
-    stack: contextlib.ExitStack, *, provision: bool, limits: Limits | None = None
+    stack: contextlib.ExitStack, *, provision: bool, limits: LimitOptions | None = None
 ) -> Host:
     """Find or start an engine, remove the remains of dead runs, and begin a run.
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pydantic
 
-from containers.limits import default_limits
 from verification.models.base import Model
 from verification.models.errors import WrongUse
-from verification.models.limits import Limits
+from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
 from verification.models.subject import Platform
@@ -71,7 +70,7 @@ class Selection(Model):
     """The machines that only other profiles select."""
     strict: bool
     provision: bool
-    limits: Limits | None = None
+    limits: LimitOptions | None = None
     """The limits of machines and jobs; None for the default ones."""
     profile: Profile
     history: EarlierReleasesChoice
@@ -296,7 +295,7 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
     return reason
 
 
-def _limits(options: Options) -> Limits | None:
+def _limits(options: Options) -> LimitOptions | None:
     """Return the limits of machines and jobs; None if no option sets one.
 
     Raises:
@@ -305,7 +304,7 @@ def _limits(options: Options) -> Limits | None:
     if not options.limits:
         return None
     try:
-        return Limits.model_validate({**default_limits().model_dump(), **options.limits})
+        return LimitOptions.model_validate(options.limits)
     except pydantic.ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = str(fault["loc"][0])

@@ -13,11 +13,11 @@ from containers import limits
 from containers.engine import Engine, Run
 from containers.limits import EngineSupport, Watchdog
 from tests.helpers.exec_client import ExecClient, Result
-from verification.models.limits import MIB, LimitRecord, Limits, LimitUsage
+from verification.models.limits import MIB, LimitOptions, LimitRecord, LimitUsage
 from verification.models.testbed import ContainerState
 
 ENGINE = Engine(url="unix:///nonexistent/sock", origin="a test", version="1", os="linux")
-LOW = Limits(memory_mib=256, processes=128, cpus=1.0, disk_mib=64)
+LOW = LimitOptions(memory_mib=256, processes=128, cpus=1.0, disk_mib=64)
 RUN = Run(id="1", owner="a:b:c:d", limits=LOW)
 
 
@@ -42,7 +42,7 @@ def test_options_have_the_limits_of_the_run(monkeypatch: pytest.MonkeyPatch, kin
 
 def test_index_has_its_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     _set_support(monkeypatch, cpus=8)
-    assert limits.limits_of("index", RUN) == limits.default_limits("index") != LOW
+    assert limits.limits_of("index", RUN) == limits.default_limits("index")
     assert limits.limits_of("machine", RUN.model_copy(update={"limits": None})) == (
         limits.default_limits("machine")
     )
@@ -166,6 +166,14 @@ def _clear_support() -> Iterator[None]:
     clear = limits.support.cache_clear
     yield
     clear()
+
+
+def test_limit_without_an_option_is_that_of_the_kind() -> None:
+    run = RUN.model_copy(update={"limits": LimitOptions(memory_mib=256)})
+    kinds: tuple[limits.Kind, ...] = ("machine", "job")
+    for kind in kinds:
+        expected = limits.default_limits(kind).model_copy(update={"memory_mib": 256})
+        assert limits.limits_of(kind, run) == expected
 
 
 # ---- after the start ----

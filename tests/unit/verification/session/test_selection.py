@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from containers.limits import default_limits
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import WrongUse
+from verification.models.limits import LimitOptions
 from verification.models.report import RunSelection
 from verification.scenarios import machines
 from verification.scenarios.profiles import EarlierReleasesChoice
@@ -170,8 +170,7 @@ def test_limits_are_the_default_ones_and_those_of_the_options(root: Path) -> Non
     assert select(Options(), root, SUBJECT.platforms).limits is None
     options = Options(limits={"memory_mib": "256", "cpus": "0.5"})
     selection = select(options, root, SUBJECT.platforms)
-    default = default_limits("machine")
-    expected = default.model_copy(update={"memory_mib": 256, "cpus": 0.5})
+    expected = LimitOptions(memory_mib=256, cpus=0.5)
     assert selection.limits == expected
     assert selection.to_report(subject="quiverdb").limits == expected
 
