@@ -82,7 +82,9 @@ class LimitRecord(Model):
     """The limits of a container and what it used."""
 
     in_force: LimitsInForce
+    """The limits, as the engine reports them."""
     usage: LimitUsage
+    """What the container used, and how often it met a limit."""
 
     @property
     def memory_met(self) -> bool:

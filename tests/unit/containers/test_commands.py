@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +13,6 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
-from containers.images import tar_of
 from tests.helpers.exec_client import ExecClient, Result
 from verification.models.testbed import ContainerState
 
@@ -120,7 +121,12 @@ def test_execute_keeps_the_end_of_a_long_output(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_file_that_is_too_large_is_not_read() -> None:
-    archive = tar_of({"a": bytes(5000)}, "/")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo("a")
+        member.size = 5000
+        tar.addfile(member, io.BytesIO(bytes(5000)))
+    archive = packed.getvalue()
     container: Any = SimpleNamespace(get_archive=lambda _: (iter([archive]), {}))
     assert commands.read_file(container, "/a") == bytes(5000)
     with pytest.raises(docker.errors.DockerException):

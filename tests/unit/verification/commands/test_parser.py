@@ -61,6 +61,7 @@ def test_missing_option_has_an_empty_value() -> None:
         command="reproduce", python="", os="", arch="", glibc="", pip="", uv="", installer="",
         scenario="",
         subject=None, source=None, wheels=None, release=None, history=None, no_provision=False,
+        memory=None, processes=None, cpus=None, disk=None,
         report="",
     )  # fmt: skip
 
