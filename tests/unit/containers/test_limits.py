@@ -274,13 +274,12 @@ def test_ended_container_has_the_state_of_the_engine(killed: bool) -> None:
 
 
 def test_state_of_a_part_of_the_testbed_has_the_limits_that_it_met() -> None:
-    state = {"Running": True, "OOMKilled": False}
-    container: Any = _Container(V1, **state)
+    container: Any = _Container(V1, Running=True, OOMKilled=False)
     met = limits.checked_state(container)
     assert (met.out_of_memory, met.met_limit) == (True, "processes")
     assert met.failure
     assert met.cause("index-unreachable") == "testbed-limit"
-    healthy: Any = _Container("", **state)
+    healthy: Any = _Container("", Running=True, OOMKilled=False)
     assert limits.checked_state(healthy) == ContainerState(status="running")
 
 
