@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 import docker.errors
 import requests
 
+from containers import limits
 from containers.commands import CommandResult, ManagedContainer, execute, read_file, start
 from containers.engine import Engine, Run
 from containers.images import tar_of
@@ -49,10 +50,10 @@ class Browser(ManagedContainer):
 
     def __init__(self, engine: Engine, image: Image, run: Run) -> None:
         self._container = new_container(engine, image).with_kwargs(
+            **limits.options(engine, run, "browser", image.tag),
             network=None,  # otherwise the library selects a network
             network_mode="none",
             labels=run.labels(),
-            init=True,
             shm_size="256m",
         )
 

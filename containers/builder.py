@@ -31,7 +31,7 @@ import docker.errors
 import pydantic
 import requests
 
-from containers import cache, commands, images
+from containers import cache, commands, images, limits
 from containers import engine as engines
 from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
@@ -158,6 +158,7 @@ def build(
         with tempfile.TemporaryDirectory(prefix="quiverdb-e2e-build-") as scratch:
             job = _BuildJob(
                 engine=engine,
+                run=run,
                 tree=Path(scratch) / "project",
                 output=Path(scratch) / "output",
                 image=image,
@@ -172,7 +173,7 @@ def build(
             if source_hash(job.tree) != digest:
                 raise WrongUse(f"{source}: files changed while they were copied; try again")
             with step(f"{job.title}: building it from {source} (log: {log})"):
-                (_build_linux if platform == "linux" else _build_windows)(job)
+                _build_watched(job, platform)
             wheel = _built_wheel(job, platform)
             shutil.copyfile(wheel, empty_folder / wheel.name)
 
@@ -295,6 +296,7 @@ class _BuildJob:
     """One build: its container, the folder of its source and the folder of its wheel."""
 
     engine: engines.Engine
+    run: engines.Run
     tree: Path
     output: Path
     image: str
@@ -319,16 +321,20 @@ class _BuildJob:
                     return TestbedFailure("image-build-failed", f"image {self.recipe}", message)
         return BuildFailed(self.title, f"{error_line(output)} (exit code {code})", str(self.log))
 
+    @property
+    def label(self) -> str:
+        """The label of the containers of this build only."""
+        return f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
+
     def remove_container(self) -> None:
         """Remove the containers of the build that still exist."""
-        label = f"{LABEL_BUILD}={self.labels[LABEL_BUILD]}"
         # If the engine fails now, the sweep of the next run removes them.
         with (
             contextlib.suppress(docker.errors.DockerException, requests.RequestException),
             contextlib.closing(self.engine.client(timeout_seconds=60)) as client,
         ):
             for container in client.containers.list(
-                all=True, filters={"label": label}, ignore_removed=True
+                all=True, filters={"label": self.label}, ignore_removed=True
             ):
                 container.remove(force=True, v=True)
 
@@ -377,6 +383,25 @@ def error_line(lines: list[str]) -> str:
                 return " ".join(" ".join(message).split())[:500]
     last_lines = [line.strip() for line in lines if line.strip()][-3:]
     return " | ".join(last_lines)[-500:] or "no output"
+
+
+def _build_watched(job: _BuildJob, platform: OperatingSystem) -> None:
+    """Build the wheel into the output folder.
+
+    Raises:
+        BuildFailed: the source does not build.
+        TestbedFailure: the engine, the image or cibuildwheel fails, or the build met a limit.
+    """
+    limit_mib = limits.limits_of("builder", job.run).disk_mib
+    watchdog = limits.Watchdog(job.engine, limit_mib, {"label": job.label})
+    try:
+        with watchdog:
+            (_build_linux if platform == "linux" else _build_windows)(job)
+    except (BuildFailed, TestbedFailure):
+        if not watchdog.stopped:
+            raise
+        message = f"the build wrote more than {limit_mib} MiB (log: {job.log})"
+        raise TestbedFailure("testbed-limit", job.title, message) from None
 
 
 def _built_wheel(job: _BuildJob, platform: OperatingSystem) -> Path:
@@ -437,6 +462,7 @@ def _linux_command(job: _BuildJob) -> list[str]:
 def _linux_environment(job: _BuildJob) -> dict[str, str]:
     # cibuildwheel does not pull an image that the engine has (cibuildwheel, oci_container.py).
     arguments = [f"'--label={key}={value}'" for key, value in job.labels.items()]
+    arguments += limits.arguments(job.engine, job.run, "builder", job.image)
     if job.recipe:
         arguments.append("--network=none")
     return {
@@ -466,6 +492,7 @@ def _build_windows(job: _BuildJob) -> None:
             environment={"SOURCE_DATE_EPOCH": _SOURCE_DATE_EPOCH},
             labels=job.labels,
             network_mode="none",
+            **limits.options(job.engine, job.run, "builder", job.image),
         )
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -480,9 +507,8 @@ def _build_windows(job: _BuildJob) -> None:
         state = container.attrs["State"]
         code = int(state["ExitCode"])
         if state["OOMKilled"] or code == _EXIT_CODE_KILLED:
-            raise TestbedFailure(
-                "machine-lost", job.title, f"the build was killed (log: {job.log})"
-            )
+            name = "testbed-limit" if state["OOMKilled"] else "machine-lost"
+            raise TestbedFailure(name, job.title, f"the build was killed (log: {job.log})")
         if code:
             raise job.failure(code, output)
         commands.copy_from(container, "/output/.", job.output)

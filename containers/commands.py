@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import io
@@ -24,6 +25,8 @@ from verification.models.errors import TestbedFailure
 from verification.models.testbed import ContainerState
 
 _READY_SECONDS = 30
+MAX_OUTPUT_BYTES = 64 << 20
+"""The size of the output of a command that is kept, for each of its two streams."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +51,40 @@ def execute(
     folder: str | None = None,
     environment: dict[str, str] | None = None,
 ) -> CommandResult:
-    """Run ``command`` in ``container`` and wait for it.
+    """Run ``command`` in ``container`` and wait for it. Keep the end of a long output.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: the engine or the container is
             gone.
     """
-    result: Any = container.exec_run(  # the library's type does not cover demux
-        list(command), user=user, workdir=folder, environment=environment or {}, demux=True
-    )
-    code, (stdout, stderr) = result
-    return CommandResult(-1 if code is None else code, _text(stdout), _text(stderr))
+    # The library's types do not cover demux, and `exec_run` keeps the complete output.
+    api: Any = container.client.api if container.client else None
+    program = api.exec_create(
+        container.id, list(command), user=user, workdir=folder, environment=environment or {}
+    )["Id"]
+    stdout, stderr = _Tail(), _Tail()
+    for chunks in api.exec_start(program, stream=True, demux=True):
+        for tail, chunk in zip((stdout, stderr), chunks, strict=True):
+            tail.add(chunk or b"")
+    code = api.exec_inspect(program)["ExitCode"]
+    return CommandResult(-1 if code is None else code, _text(stdout.read()), _text(stderr.read()))
+
+
+class _Tail:
+    """The last `MAX_OUTPUT_BYTES` of a stream."""
+
+    def __init__(self) -> None:
+        self._chunks: collections.deque[bytes] = collections.deque()
+        self._size = 0
+
+    def add(self, chunk: bytes) -> None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        while self._size - len(self._chunks[0]) >= MAX_OUTPUT_BYTES:
+            self._size -= len(self._chunks.popleft())
+
+    def read(self) -> bytes:
+        return b"".join(self._chunks)[-MAX_OUTPUT_BYTES:]
 
 
 def read_state(container: Container) -> ContainerState:
@@ -109,16 +135,22 @@ def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
 
 
-def read_file(container: Container, path: str) -> bytes | None:
+def read_file(container: Container, path: str, *, max_bytes: int | None = None) -> bytes | None:
     """Return the content of a file in ``container``, or None if ``path`` is not a file.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: the engine, the container or the
-            file is gone.
+            file is gone, or the file is larger than about ``max_bytes``.
         KeyError: the engine returns an empty archive.
     """
     chunks, _ = container.get_archive(path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+    archive = io.BytesIO()
+    for chunk in chunks:
+        archive.write(chunk)
+        if max_bytes is not None and archive.tell() > max_bytes:
+            raise docker.errors.DockerException(f"{path} has more than {max_bytes} bytes")
+    archive.seek(0)
+    with tarfile.open(fileobj=archive) as tar:
         file = tar.extractfile(tar.next() or "")
         return file.read() if file else None
 

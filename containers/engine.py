@@ -27,6 +27,7 @@ from containers.progress import print_line, step
 from containers.state import locked, state_folder
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.limits import LimitOptions
 
 LABEL_RUN = "quiverdb-e2e.run"
 LABEL_OWNER = "quiverdb-e2e.owner"
@@ -434,11 +435,13 @@ class Run(Model):
 
     id: str
     owner: str
+    limits: LimitOptions | None = None
+    """The limits of the containers that run the package's code; None for the default ones."""
 
     @classmethod
-    def new(cls) -> Run:
+    def new(cls, limits: LimitOptions | None = None) -> Run:
         """Return a new run whose owner is this process."""
-        return cls(id=uuid.uuid4().hex[:10], owner=identity(os.getpid()))
+        return cls(id=uuid.uuid4().hex[:10], owner=identity(os.getpid()), limits=limits)
 
     def labels(self) -> dict[str, str]:
         """Return the labels for everything that this run starts."""

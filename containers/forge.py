@@ -23,8 +23,9 @@ import requests
 from pydantic import JsonValue
 
 from containers.builder import owned_by_root
-from containers.commands import ManagedContainer, execute, read_file, ready_line, remove, start
+from containers.commands import execute, read_file, ready_line, start
 from containers.images import tar_of
+from containers.limits import LimitedContainer
 from containers.network import ClosedNetwork
 from verification.models.base import Model
 from verification.models.dispatch import Dispatch, DispatchTarget
@@ -78,7 +79,7 @@ class ForgeContents(Model):
         }
 
 
-class Forge(ManagedContainer):
+class Forge(LimitedContainer):
     """The running forge: a context manager that removes it at the end.
 
     It starts on ``network``. `connect` adds further networks. If a request comes from an address
@@ -96,6 +97,7 @@ class Forge(ManagedContainer):
         *,
         registration_timeout_seconds: float = 5.0,
     ) -> None:
+        self._kind, self._of_run, self._engine = "forge", network.run, network.engine
         self.repository = repository
         contents = contents or ForgeContents()
         self._bare = contents.bare
@@ -126,7 +128,9 @@ class Forge(ManagedContainer):
         self._container = (
             network.container(image)
             .with_network_aliases(*HOSTS)
-            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(
+                **network.limits("forge", image), labels=network.run.labels(), dns=["127.0.0.1"]
+            )
             .waiting_for(ready_line())
         )
         for name, content in files.items():
@@ -134,6 +138,7 @@ class Forge(ManagedContainer):
 
     def __enter__(self) -> Self:
         start(self._container, "forge-unreachable", "forge")
+        self.watch()
         if self._bare:
             self._put_repository(self._bare)
         return self
@@ -273,7 +278,7 @@ class Forge(ManagedContainer):
             try:
                 self._container.get_wrapped_container().put_archive("/", packed)
             except (docker.errors.DockerException, requests.RequestException) as error:
-                remove(self._container)
+                self.close()
                 raise _unreachable(error) from error
 
     def _put(self, files: dict[str, bytes], folder: str) -> None:

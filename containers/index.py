@@ -39,6 +39,7 @@ from containers.commands import (
     start,
 )
 from containers.engine import Engine, is_kept
+from containers.limits import LimitedContainer, checked_state
 from containers.network import ClosedNetwork
 from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
@@ -121,7 +122,9 @@ class UploadMachine(ManagedContainer):
     def __init__(self, image: Image, network: ClosedNetwork) -> None:
         self._container = (
             network.container(image)
-            .with_kwargs(labels=network.run.labels(), dns=["127.0.0.1"], init=True)
+            .with_kwargs(
+                **network.limits("publisher", image), labels=network.run.labels(), dns=["127.0.0.1"]
+            )
             .with_copy_into_container(network.ca_certificate, "/etc/e2e-ca.pem")
         )
 
@@ -207,7 +210,7 @@ def publish(
     return upload.model_copy(update={"refusals": tuple(refusals)})
 
 
-class Index(ManagedContainer):
+class Index(LimitedContainer):
     """The running index; a context manager that removes it at the end."""
 
     def __init__(
@@ -219,6 +222,7 @@ class Index(ManagedContainer):
         trusted_publishing: TrustedPublishing | None = None,
     ) -> None:
         self.hosts = hosts
+        self._kind, self._of_run, self._engine = "index", network.run, network.engine
         self.password = f"pypi-{secrets.token_urlsafe(96)}"
         """A token in the form of the live index. It is valid for the project of the contents."""
         trusted = trusted_publishing or TrustedPublishing()
@@ -259,13 +263,12 @@ class Index(ManagedContainer):
             .with_command(_CONFIG)
             .with_network_aliases(*names)
             .with_kwargs(
+                **network.limits("index", image) | {"log_config": _LOG_CONFIG},
                 labels=network.run.labels(),
                 dns=["127.0.0.1"],
-                init=True,
                 # If it is detached, its standard input stays open after the first writer.
                 stdin_open=True,
                 detach=True,
-                log_config=_LOG_CONFIG,
             )
             .waiting_for(ready_line())
         )
@@ -288,6 +291,7 @@ class Index(ManagedContainer):
                     target = f"{_FOLDER}/{path.relative_to(folder).as_posix()}"
                     self._container.with_copy_into_container(path, target)
             start(self._container, "index-unreachable", "index")
+        self.watch()
         return self
 
     def _fill(self, folder: Path) -> None:
@@ -306,6 +310,7 @@ class Index(ManagedContainer):
             wrapped = self._container.get_wrapped_container()
             wrapped.reload()
             if is_kept(wrapped.name):
+                self.end_watch()
                 self._container.get_docker_client().client.close()
                 return
         super().close()
@@ -351,8 +356,9 @@ def read_log(
     token = secrets.token_hex(8)
     try:
         container = client.containers.get(index)
-        if failure := read_state(container).failure:
-            raise TestbedFailure("index-unreachable", "index", failure)
+        state = read_state(container)
+        if state.failure:
+            raise TestbedFailure(state.cause("index-unreachable"), "index", state.failure)
         # The index writes a line after its response, and the engine reads the lines with a delay.
         # The index copies this marker to its log. All lines before the marker are then complete.
         send(container, f"{token} {address or ''}\n".encode())
@@ -372,7 +378,10 @@ def read_log(
         ]
     except DataError as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from None
-    return log if address is None else [line for line in log if line.client == address]
+    requested = log if address is None else [line for line in log if line.client == address]
+    if any(line.failure for line in requested) and (state := checked_state(container)).failure:
+        raise TestbedFailure(state.cause("index-unreachable"), "index", state.failure)
+    return requested
 
 
 def _lines(output: bytes) -> list[bytes]:

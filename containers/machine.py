@@ -6,20 +6,27 @@ import base64
 import contextlib
 import datetime
 import gzip
-from collections.abc import Mapping
-from typing import Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import docker
 import docker.errors
 import requests
 from pydantic import Field
 
-from containers import processors
-from containers.commands import CommandResult, ManagedContainer, execute, read_file
+from containers import limits, processors
+from containers.commands import (
+    MAX_OUTPUT_BYTES,
+    CommandResult,
+    ManagedContainer,
+    execute,
+    read_file,
+)
 from containers.images import tar_of
 from containers.network import NetworkHandle, new_container
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure
+from verification.models.limits import LimitRecord
 from verification.models.machine import MachineSpec
 from verification.models.testbed import Image
 
@@ -97,7 +104,8 @@ class Machine(ManagedContainer):
         self._is_ready = False
         self._packed_files = self._pack()
         """The files as an argument of the start script. Empty if the engine must copy them."""
-        self._options: dict[str, str | bool | list[str] | dict[str, str]] = {
+        self._options: dict[str, Any] = {
+            **limits.options(network.engine, network.run, "machine", image.tag),
             "network": network.name,
             "labels": network.run.labels(),
             "user": self.layout.users["root"],
@@ -105,7 +113,7 @@ class Machine(ManagedContainer):
         if spec.runs_on != "windows":
             # The engine forwards unknown names even on an internal network. This address is in the
             # machine, where no resolver answers.
-            self._options |= {"dns": ["127.0.0.1"], "init": True}
+            self._options["dns"] = ["127.0.0.1"]
         self._container = (
             new_container(network.engine, image)
             .with_command(self._start_command())
@@ -154,6 +162,25 @@ class Machine(ManagedContainer):
         """The machine's connection to its engine. It is closed with the machine."""
         client: docker.DockerClient = self._container.get_docker_client().client
         return client
+
+    def recorded_limits(
+        self, keep: Callable[[LimitRecord], None]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Watch the machine, and pass the record of its limits to ``keep`` at the end.
+
+        A machine of Windows has no record.
+
+        Raises:
+            TestbedFailure: ``machine-lost``.
+        """
+        if self.spec.runs_on == "windows":
+            return contextlib.nullcontext()
+        container = self._container.get_wrapped_container()
+        try:
+            container.reload()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise self._lost(error) from error
+        return limits.recorded(self._network.engine, self._network.run, "machine", container, keep)
 
     def address_and_start_time(self) -> tuple[str, datetime.datetime]:
         """Return the address of the machine and the time of its start, by the engine's clock.
@@ -227,7 +254,8 @@ class Machine(ManagedContainer):
             TestbedFailure: ``machine-lost``.
         """
         try:
-            return read_file(self._container.get_wrapped_container(), path)
+            container = self._container.get_wrapped_container()
+            return read_file(container, path, max_bytes=MAX_OUTPUT_BYTES)
         except docker.errors.NotFound:
             return None
         except (docker.errors.DockerException, requests.RequestException, KeyError) as error:

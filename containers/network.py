@@ -14,6 +14,7 @@ from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
+from containers import limits
 from containers.engine import Engine, Run
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure
@@ -73,6 +74,10 @@ class ClosedNetwork:
     def container(self, image: Image) -> DockerContainer:
         """Return a new container on this network, not yet started."""
         return new_container(self.engine, image).with_network(self.network)
+
+    def limits(self, kind: limits.Kind, image: Image) -> dict[str, Any]:
+        """Return the options that limit a container on this network."""
+        return limits.options(self.engine, self.run, kind, image.tag)
 
 
 def new_container(engine: Engine, image: Image) -> DockerContainer:

@@ -15,6 +15,7 @@ from containers.machine import Machine, MachineSetup
 from containers.network import ClosedNetwork, NetworkHandle, closed_network
 from verification.models.base import Model
 from verification.models.index_log import IndexRequest
+from verification.models.limits import LimitsInForce
 from verification.models.machine import MachineSpec
 from verification.models.testbed import EgressProof, Image, IndexHosts, Upload
 
@@ -29,6 +30,8 @@ class Testbed(Model):
     """The engine's id of the index's container."""
     hosts: IndexHosts
     uploads: tuple[Upload, ...] = ()
+    limits: tuple[LimitsInForce, ...] = ()
+    """The limits of the index that are in force."""
     egress: EgressProof | None = None
     """The proof that machines have no egress, or why there is none. None if another testbed of the
     run has it."""
@@ -113,5 +116,6 @@ def start(
             index=index.id,
             hosts=hosts,
             uploads=uploads,
+            limits=(index.limits(),),
             egress=network.proof.result() if network.proof else None,
         )

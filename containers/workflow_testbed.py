@@ -150,7 +150,7 @@ class WorkflowTestbed:
         Raises:
             TestbedFailure: a running server cannot be read, or its log has an unknown format.
         """
-        forge, index = self.forge.state(), self.index.state()
+        forge, index = self.forge.checked_state(), self.index.checked_state()
         index_requests = [] if index.failure else self.index_log()
         forge_requests = [] if forge.failure else self.forge.log()
         files = {} if index.failure else self.files(project)
@@ -172,8 +172,18 @@ class WorkflowTestbed:
                 exchanges=tuple(line for line in index_requests if line.oidc),
             ),
             servers=(
-                Server(name="forge", state=forge, failed_requests=_failed(forge_requests)),
-                Server(name="index", state=index, failed_requests=_failed(index_requests)),
+                Server(
+                    name="forge",
+                    state=forge,
+                    failed_requests=_failed(forge_requests),
+                    limits=self.forge.limits(),
+                ),
+                Server(
+                    name="index",
+                    state=index,
+                    failed_requests=_failed(index_requests),
+                    limits=self.index.limits(),
+                ),
             ),
             egress=self.egress,
         )

@@ -192,11 +192,11 @@ class ActLog:
         """Set the state of the container with this id. Later states are ignored."""
         self._states.setdefault(container, state)
 
-    def lost_containers(self) -> Iterator[tuple[str, str]]:
-        """Yield the id and the failure of each container that had ended before act removed it."""
+    def lost_containers(self) -> Iterator[tuple[str, ContainerState]]:
+        """Yield the id and the state of each container that had failed before act removed it."""
         for container, state in self._states.items():
             if state.failure:
-                yield container, state.failure
+                yield container, state
 
     def _add(self, line: ActLine, time: float) -> None:
         matrix = line.matrix or {}

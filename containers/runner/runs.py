@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -30,7 +31,7 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from containers import builder, images
+from containers import builder, images, limits
 from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
 from containers.progress import print_line, step
@@ -54,6 +55,7 @@ from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.forge import ForgeRelease
+from verification.models.limits import LimitsInForce
 from verification.models.pipeline import (
     JobRun,
     PipelineRun,
@@ -62,7 +64,7 @@ from verification.models.pipeline import (
     RunOutcome,
     WorkflowArtifact,
 )
-from verification.models.testbed import TestbedFailureRecord
+from verification.models.testbed import ContainerState, TestbedFailureRecord
 from verification.models.workflow import (
     Combination,
     Decision,
@@ -366,12 +368,13 @@ class _Attempt:
         self.act_version = ""
         self.artifacts: tuple[WorkflowArtifact, ...] = ()
         self.failures: list[TestbedFailure] = []
+        self.limits: list[LimitsInForce] = []
         self.builds = BuildQueue(
             runner.engine, runner.run, runner.file.existing, self.hosted_runners
         )
         self._id = f"{runner.run.id}-{secrets.token_hex(3)}"
         self._labels = {**runner.run.labels(), LABEL_PIPELINE: self._id}
-        self._filter: dict[str, str | list[str] | bool] = {"label": f"{LABEL_PIPELINE}={self._id}"}
+        self._filter: dict[str, Any] = {"label": f"{LABEL_PIPELINE}={self._id}"}
         """The engine's filter for the containers and volumes of this run."""
 
     def start(self, decision: Decision) -> PipelineRun:
@@ -393,7 +396,11 @@ class _Attempt:
         try:
             conductor = self._prepare(client)
             timer.start()
-            self._follow(client, conductor)
+            limit_mib = limits.limits_of("job", self.runner.run).disk_mib
+            with limits.Watchdog(self.runner.engine, limit_mib, self._filter) as watchdog:
+                self._follow(client, conductor)
+            for container in watchdog.stopped:
+                self.log.set_state(container, ContainerState(status="exited", met_limit="disk"))
             if not self.hung:
                 self._collect_artifacts(conductor)
         except TestbedFailure as failure:
@@ -429,9 +436,10 @@ class _Attempt:
     def _lost_containers(self, jobs: Sequence[JobRun]) -> Iterator[TestbedFailure]:
         """Yield a failure for each container that ended early and belongs to no known job."""
         job_containers = {job.container for job in jobs}
-        for container, message in self.log.lost_containers():
+        for container, state in self.log.lost_containers():
             if container not in job_containers:
-                yield TestbedFailure("machine-lost", "a job's container", message)
+                name = state.cause("machine-lost")
+                yield TestbedFailure(name, "a job's container", state.failure)
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return the results of the attempt. ``seconds`` is its duration."""
@@ -469,6 +477,7 @@ class _Attempt:
             failures=tuple(
                 map(TestbedFailureRecord.of, (*self.failures, *self._lost_containers(jobs)))
             ),
+            limits=tuple(dict.fromkeys(self.limits)),
         )
 
     def _expire(self) -> None:
@@ -493,13 +502,14 @@ class _Attempt:
             labels=self._labels,
             network=self.runner.environment.network,
             dns=["127.0.0.1"],
-            init=True,
+            **limits.options(self.runner.engine, self.runner.run, "conductor", self.runner.image),
             volumes={
                 volume: {"bind": "/e2e", "mode": "rw"},
                 socket_path: {"bind": _SOCKET, "mode": "rw"},
             },
         )
         conductor.start()
+        self.limits.append(limits.in_force("conductor", self.runner.run, conductor.attrs))
         folder = f"/home/runner/work/{self.runner.repository.name}/{self.runner.repository.name}"
         with tempfile.TemporaryFile() as packed:
             with tarfile.open(fileobj=packed, mode="w") as tar:
@@ -525,6 +535,9 @@ class _Attempt:
 
     def _pack(self, tar: tarfile.TarFile, volume: str, folder: str) -> None:
         environment = self.runner.environment
+        host_config = limits.host_config(
+            self.runner.engine, self.runner.run, "job", self.runner.image
+        )
         config = {
             "command": self._command(),
             "environment": {"GITHUB_TOKEN": environment.token, **environment.secrets},
@@ -532,6 +545,8 @@ class _Attempt:
             "labels": self._labels,
             "dns": ["127.0.0.1"],
             "network": environment.network,
+            "host_config": host_config,
+            "capabilities": host_config.pop("CapAdd"),
             "prefix": f"quiverdb-e2e-{self._id}-",
             "volume": volume,
             "registered_jobs": "/conduct/registered_jobs",
@@ -620,6 +635,7 @@ class _Attempt:
     ) -> None:
         environment = self.runner.environment
         container = client.containers.get(job.container)
+        self.limits.append(limits.in_force("job", self.runner.run, container.attrs))
         networks = container.attrs["NetworkSettings"]["Networks"]
         address = str(networks.get(environment.network, {}).get("IPAddress", ""))
         self.log.add_container(job.id, str(container.id), str(container.name), address)

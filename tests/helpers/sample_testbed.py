@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -19,6 +20,7 @@ from tests.helpers.sample_run import LINUX_WHEEL, WHEELS, WINDOWS_WHEEL, inspect
 from verification.models.errors import TestbedFailure
 from verification.models.index_log import IndexRequest
 from verification.models.inspection import ReleaseInspection
+from verification.models.limits import LimitRecord, LimitsInForce, LimitUsage
 from verification.models.machine import MachineSpec
 from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import Image, IndexHosts, Upload
@@ -100,6 +102,21 @@ class CopiedFiles(NamedTuple):
 Answer = Callable[[Sequence[str]], CommandResult]
 
 
+LIMITS = LimitRecord(
+    in_force=LimitsInForce(
+        kind="machine",
+        memory_mib=4096,
+        swap=True,
+        processes=2048,
+        cpus=2.0,
+        disk_mib=10240,
+        disk_by="watchdog",
+    ),
+    usage=LimitUsage(memory_peak_mib=100, disk_mib=10),
+)
+"""The limits of a healthy machine."""
+
+
 class FakeMachine(Machine):
     """A fake machine without a container. ``answer`` returns the result of each command."""
 
@@ -124,6 +141,14 @@ class FakeMachine(Machine):
     def id(self) -> str:
         """A fixed text in place of the id of a container."""
         return f"container-of-{self.spec.name}"
+
+    @contextlib.contextmanager
+    def recorded_limits(self, keep: Callable[[LimitRecord], None]) -> Iterator[None]:
+        """Pass `LIMITS` to ``keep`` at the end."""
+        try:
+            yield
+        finally:
+            keep(LIMITS)
 
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
         """Record the files."""
@@ -194,7 +219,7 @@ class FakeTestbed(Testbed):
 
 _HOST_FIELDS = (
     *("schema", "cell", "image", "started", "wall_seconds", "on_disk"),
-    *("deviation", "loader", "requests"),
+    *("deviation", "loader", "requests", "limits"),
 )
 """The fields of the evidence that the probe does not print."""
 

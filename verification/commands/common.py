@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from containers.state import default_folder
+from verification.commands.parser import LIMIT_OPTIONS
 from verification.models.base import DataError, read_json
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
@@ -120,9 +121,16 @@ def select_for(options: argparse.Namespace, spec: MachineSpec, subject: Subject)
         history=options.history,
         machines=(spec.name,),
         pipeline=False,
+        limits=limit_words(vars(options)),
         provision=not options.no_provision,
     )
     return select(run_options, ROOT, subject.platforms)
+
+
+def limit_words(options: Mapping[str, object]) -> dict[str, str]:
+    """Return the values of the options for limits that the user typed, by the key of the limit."""
+    words = {key: options.get(name.removeprefix("--")) for name, _, key, _ in LIMIT_OPTIONS}
+    return {key: str(word) for key, word in words.items() if word is not None}
 
 
 def machine_of(name: str) -> MachineSpec:

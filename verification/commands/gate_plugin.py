@@ -24,9 +24,10 @@ from xdist.workermanage import WorkerController
 from containers.machine import Machine
 from containers.progress import PROGRESS
 from containers.state import default_folder
-from verification.commands import exit_codes
+from verification.commands import common, exit_codes
 from verification.commands.gate import CONTROLLER
 from verification.commands.gate_progress import GateProgress
+from verification.commands.parser import LIMIT_OPTIONS
 from verification.models.base import DataError, parse_json
 from verification.models.cell import Cell
 from verification.models.errors import ExitCode, WrongUse
@@ -287,6 +288,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--input", action="append", metavar="NAME=VALUE")
     group.addoption("--release", metavar="VERSION")
     group.addoption("--wait", metavar="MINUTES")
+    for name, metavar, *_ in LIMIT_OPTIONS:
+        group.addoption(name, metavar=metavar)
     group.addoption("--machine", action="append", metavar="NAME")
     for name in ("strict-verdict", "no-pipeline", "no-provision", "keep-failed"):
         group.addoption(f"--{name}", action="store_true")
@@ -351,6 +354,7 @@ def request_of(config: pytest.Config) -> GateRequest:
         checkout=checkout,
         published_by=_path(config, "published_by"),
         wait=config.getoption("wait"),
+        limits=common.limit_words(vars(config.option)),
         strict=config.getoption("strict_verdict"),
         provision=not config.getoption("no_provision"),
         keyword=keyword,

@@ -20,9 +20,17 @@ from verification.suggestions import did_you_mean, unknown
 
 _ROOT = Path(__file__).parents[2]
 _MACHINES = _ROOT / "containers" / "machines.toml"
+_LIMITS = _ROOT / "containers" / "limits.toml"
 _PROFILES = _ROOT / "verification" / "scenarios" / "profiles.toml"
 EVENTS = ("tag", "release", "workflow_dispatch", "branch")
 """The events that start a release workflow, in the order in which the default is searched."""
+LIMIT_OPTIONS = (
+    ("--memory", "MIB", "memory_mib", "the memory with swap, in MiB,"),
+    ("--processes", "N", "processes", "the number of processes and threads"),
+    ("--cpus", "N", "cpus", "the number of processors"),
+    ("--disk", "MIB", "disk_mib", "the written files, in MiB,"),
+)
+"""The options for the limits: the name, the metavar, the key in limits.toml and the meaning."""
 SHELLS = ("bash", "zsh")
 _REPORT = "report in the checkout, or in the state folder if the checkout is read-only"
 PYTEST_OPTIONS: Mapping[str, str] = {
@@ -141,6 +149,7 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep the machines of failed cells running for 24 hours (default: remove them)",
     )
+    _add_limits(parser)
     add("--report", metavar="DIR", help=f"the folder of the report (default: {_REPORT})")
 
 
@@ -213,6 +222,16 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options for the limits of the machines and of the jobs of the workflow."""
+    limits = tomllib.loads(_LIMITS.read_text("utf-8"))
+    for name, metavar, key, text in LIMIT_OPTIONS:
+        default = f"{limits['machine'][key]:g}, jobs {limits['job'][key]:g}"
+        parser.add_argument(
+            name, metavar=metavar, help=f"{text} of a machine or job (default: {default})"
+        )
+
+
 def _add_strict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict",
@@ -225,6 +244,7 @@ def _add_survey(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("list", metavar="FILE", help="the list: one name==version on each line")
     _add_machines(parser)
     _add_strict(parser)
+    _add_limits(parser)
     parser.add_argument(
         "--report",
         metavar="DIR",
@@ -359,6 +379,7 @@ def _add_shell(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the scenario to set up (default: the first of the machine)",
     )
+    _add_limits(parser)
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
@@ -413,6 +434,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, metavar=metavar, default="", help=text)
     _add_subject(parser)
     _add_origin(parser)
+    _add_limits(parser)
     parser.add_argument(
         "--report",
         metavar="DIR",

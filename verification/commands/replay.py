@@ -204,7 +204,7 @@ class Replay:
         if tasks:
             release = self._release()
             with contextlib.ExitStack() as stack:
-                host = open_host(stack, provision=provision)
+                host = open_host(stack, provision=provision, limits=self.report.selection.limits)
                 session, missing = self._open(host, release, tasks, stack)
                 ready = [task for task in tasks if task.recorded.id not in missing]
                 results |= missing

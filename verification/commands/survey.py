@@ -11,6 +11,7 @@ from containers.progress import print_line, step
 from containers.state import default_folder
 from verification import suite
 from verification.commands import common
+from verification.commands.parser import LIMIT_OPTIONS
 from verification.models.errors import WrongUse
 from verification.models.survey import PinnedRelease, Survey, SurveyResult
 from verification.models.verdict import EXIT_CODES, Verdict
@@ -59,6 +60,9 @@ def _arguments(options: argparse.Namespace) -> Iterable[str]:
         yield "--strict"
     if options.no_provision:
         yield "--no-provision"
+    for name, *_ in LIMIT_OPTIONS:
+        if word := getattr(options, name.removeprefix("--"), None):
+            yield f"{name}={word}"
 
 
 def _check_folder(folder: Path) -> None:

@@ -89,6 +89,7 @@ def run_kind(report: Report) -> dict[str, str]:
         "pipeline": "yes" if selection.pipeline else "no",
         "actions": "real actions" if selection.actions_from else "stand-in actions",
         "own tests": "yes" if selection.tests else "no",
+        "limits": str(selection.limits or "default"),
     }
 
 

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from verification.models.base import DataError, Model, parse_json
 from verification.models.chosen_values import ChosenValues, TableRows
 from verification.models.index_log import IndexRequest
+from verification.models.limits import LimitRecord
 from verification.models.testbed import ImageRecord, TestbedFailureRecord
 
 EVIDENCE_SCHEMA = 3
@@ -557,6 +558,8 @@ class CellEvidence(Model):
     )
     testbed: TestbedFailureRecord | None = None
     """The failure of the testbed that ended the cell."""
+    limits: LimitRecord | None = None
+    """The limits of the machine and what it used; None if they were not read."""
     retried: Retry | None = None
     """The first run, if the cell ran twice. This happens only under Wine."""
 

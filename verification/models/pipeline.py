@@ -12,6 +12,7 @@ from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.forge import ForgeRelease, ForgeRequest
 from verification.models.index_log import ExchangeLog, IndexRequest, UploadLog
+from verification.models.limits import LimitsInForce
 from verification.models.testbed import ContainerState, EgressProof, TestbedFailureRecord
 from verification.models.verdict import Verdict
 from verification.models.workflow import Combination, Workflow
@@ -256,6 +257,8 @@ class PipelineRun(Model):
     """The lines of act's log that belong to no job."""
     failures: tuple[TestbedFailureRecord, ...] = ()
     """The failures of the testbed during the run that belong to no single job."""
+    limits: tuple[LimitsInForce, ...] = ()
+    """The limits that are in force, for the conductor and each distinct job."""
 
     def job_runs(self, id: str) -> tuple[JobRun, ...]:  # noqa: A002  (the workflow's key)
         """Return the runs of one job, one for each combination of its matrix."""
@@ -280,6 +283,8 @@ class Server(Model):
     state: ContainerState
     failed_requests: tuple[FailedRequest, ...] = ()
     """The failed requests in its log."""
+    limits: LimitsInForce | None = None
+    """The limits of its container that are in force; None if it did not start."""
 
 
 class IndexRecord(Model):

@@ -12,6 +12,7 @@ from pydantic import Field
 from verification.models.base import Model
 from verification.models.cause import Cause
 from verification.models.inspection import ReleaseInspection
+from verification.models.limits import LimitOptions, LimitsInForce
 from verification.models.machine import OperatingSystem, RunsOn
 from verification.models.pipeline import (
     ActionUse,
@@ -52,6 +53,9 @@ class RunSelection(Model):
         description="The options that select a part of the profile; empty for the whole profile."
     )
     strict: bool = Field(description="True if flawed causes fail the run.")
+    limits: LimitOptions | None = Field(
+        default=None, description="The limits of machines and jobs; null for the default ones."
+    )
     pipeline: bool = Field(description="True if the run executes the release workflow.")
     actions_from: str | None = Field(description="The folder of the workflow's real actions.")
     published_by: str | None = Field(
@@ -621,6 +625,9 @@ class Report(Model):
     )
     engine: EngineRecord | None = None
     """The engine that ran the containers; null if the set-up failed before it."""
+    limits: tuple[LimitsInForce, ...] = Field(
+        default=(), description="The limits that were in force, for each kind of container."
+    )
     egress: EgressProof | None = Field(
         default=None, description="The proof that the machines have no egress."
     )

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause
+from verification.models.limits import LimitRecord
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 
 StepName = Literal["install", "import", "exercise", "tests", "uninstall"]
@@ -87,6 +88,8 @@ class CellSummary(Model):
     tests: TestsSummary | None = None
     """The package's own tests; null if the cell did not run them."""
     testbed: str = Field(default="", description="The failure of the testbed.")
+    limits: LimitRecord | None = None
+    """The limits of the machine and what it used; null if they were not read."""
 
 
 class CellResult(Model):

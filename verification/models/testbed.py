@@ -65,16 +65,24 @@ class ContainerState(Model):
     """None while it runs, and if it is gone."""
     out_of_memory: bool = False
     """True if the kernel killed one of its processes because memory ran out."""
+    met_limit: Literal["", "processes", "disk"] = ""
+    """Another limit that it met; empty if it met none, or if the limits were not read."""
 
     @property
     def failure(self) -> str:
         """The reason why the container is unusable; empty if it runs without a fault."""
         if self.out_of_memory:
             return "memory ran out, and the kernel killed a process in its container"
+        if self.met_limit:
+            return f"its container met its limit ({self.met_limit})"
         if self.status == "running":
             return ""
         code = "" if self.exit_code is None else f" (exit code {self.exit_code})"
         return f"its container is {self.status}{code}"
+
+    def cause(self, default: str) -> str:
+        """Return the name of the cause of `failure`: ``default``, or that of a met limit."""
+        return "testbed-limit" if self.out_of_memory or self.met_limit else default
 
 
 class IndexHosts(Model):

@@ -68,7 +68,8 @@ def failures_of_testbed(evidence: PipelineEvidence) -> Iterator[Cause]:
         yield cause(failure.cause, failure.where, failure.observed)
     for server in evidence.servers:
         if server.state.failure:
-            yield cause(_UNREACHABLE[server.name], server.name, server.state.failure)
+            name = server.state.cause(_UNREACHABLE[server.name])
+            yield cause(name, server.name, server.state.failure)
 
 
 def refused_uploads(index: IndexRecord) -> Iterator[Cause]:
@@ -159,7 +160,8 @@ def is_tag_of(tag: str, version: str) -> bool:
 def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]:
     """Yield the testbed failures that ended the job or may have ended it."""
     if job.container_state and job.container_state.failure:
-        yield _Fault("machine-lost", job.container_state.failure)
+        name = job.container_state.cause("machine-lost")
+        yield _Fault(name, job.container_state.failure)
     for failure in job.failures:
         yield _Fault(failure.cause, failure.observed)
     limits = [text for text in evidence.run.unsupported if text.startswith(f"{job.id}: ")]

@@ -97,6 +97,7 @@ def summarize(evidence: CellEvidence) -> CellSummary:
         testbed=f"{evidence.testbed.cause}: {evidence.testbed.observed}"
         if evidence.testbed
         else "",
+        limits=evidence.limits,
     )
 
 

@@ -31,6 +31,7 @@ from verification.models.evidence import (
     OwnTests,
     read_evidence,
 )
+from verification.models.limits import LimitsInForce
 from verification.models.report import FileCoverage, KeptMachine, MachineRecord, Report
 from verification.models.results import CellResult, ItemResult, StepName
 from verification.models.testbed import EgressProof
@@ -620,11 +621,16 @@ def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
+        ("Limits in force", [(limits.kind, _limits(limits)) for limits in report.limits]),
         ("Egress", list(_egress("machines", report.egress))),
         ("Egress of the jobs", list(_egress("jobs", pipeline.egress if pipeline else None))),
     ):
         if rows:
             yield title, tuple(rows)
+
+
+def _limits(limits: LimitsInForce) -> str:
+    return readable(limits.model_dump(mode="json", exclude={"kind"}))
 
 
 def _egress(clients: str, proof: EgressProof | None) -> Iterator[tuple[str, str]]:

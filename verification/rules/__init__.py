@@ -16,6 +16,7 @@ from verification.rules.fallback import is_fallback, unusable_fallback
 from verification.rules.finding import Finding, finding
 from verification.rules.install_error import install_error
 from verification.rules.install_paths import chose_release
+from verification.rules.limits import limit_causes
 from verification.rules.own_tests import own_test_causes
 from verification.rules.process_exit import reclassify_emulated_fault
 from verification.rules.refusal import refusal_causes
@@ -72,7 +73,10 @@ def _missing(evidence: CellEvidence, expectation: Expectation) -> list[str]:
 
 
 def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
-    if testbed_failures := list(_testbed_failures(evidence)):
+    other_failure = evidence.testbed is not None and evidence.testbed.cause != "machine-lost"
+    if not other_failure and (met := list(limit_causes(evidence))):
+        yield from met  # after this, a machine can be lost and a request can fail
+    elif testbed_failures := list(_testbed_failures(evidence)):
         yield from testbed_failures
     elif evidence.install is None or _missing(evidence, expectation):
         return

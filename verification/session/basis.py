@@ -25,6 +25,7 @@ from verification.session.selection import DEFAULT_SOURCE
 
 _MISSED_SIGNING = (NotRehearsed.MISSING_PERMISSION, NotRehearsed.NO_UPLOAD)
 """The reasons for which a release that has attestations is not signed in a run."""
+_LIMITS = ("memory", "swap", "processes", "cpus", "disk")
 _INDEX_LOCK = ROOT / "containers" / "images" / "index" / "requirements.txt"
 
 
@@ -44,6 +45,7 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "published files": _published(report.published) if report.published else "",
         "index": _index() if report.images else "",
         "network": signs.reachable_sentence(report),
+        "limits": _limits(report),
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
     }
@@ -97,6 +99,18 @@ def _published(part: PublishedPart) -> str:
         return f"{compared}; provenance not checked: no publisher is registered for the package"
     reason = f" ({part.live.reason})" if part.live.reason else ""
     return f"{compared}; provenance {part.live.verdict}{reason}"
+
+
+def _limits(report: Report) -> str:
+    """Return which limits of the machines were in force, and what limits their disk."""
+    limits = [limits for limits in report.limits if limits.kind == "machine"]
+    if not limits:
+        return ""
+    missing = sorted({name for of_machine in limits for name in of_machine.missing})
+    enforced = [name for name in _LIMITS if name not in missing]
+    disk = " and ".join(sorted({of_machine.disk_by for of_machine in limits}))
+    text = f"{', '.join(enforced)} (disk by the {disk})"
+    return f"{text}; not in force: {', '.join(missing)}" if missing else text
 
 
 def _index() -> str:

@@ -26,6 +26,7 @@ from verification.models.errors import BuildFailed, TestbedFailure, WheelRefused
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import BundledLibraries, ReleaseInspection
+from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
 from verification.models.publisher import TrustedPublisher
@@ -198,10 +199,13 @@ class Host:
             engines.sweep(client, run=self.run.id)
 
 
-def open_host(stack: contextlib.ExitStack, *, provision: bool) -> Host:
+def open_host(
+    stack: contextlib.ExitStack, *, provision: bool, limits: LimitOptions | None = None
+) -> Host:
     """Find or start an engine, remove the remains of dead runs, and begin a run.
 
-    Closing `stack` removes everything that the run started.
+    Closing `stack` removes everything that the run started. `limits` are those of machines and
+    jobs; None for the default ones.
 
     Raises:
         TestbedFailure: there is no engine.
@@ -211,7 +215,7 @@ def open_host(stack: contextlib.ExitStack, *, provision: bool) -> Host:
     stack.callback(client.close)
     if count := engines.sweep(client):
         print_line(f"removed {count} containers, networks and volumes of earlier runs")
-    run = Run.new()
+    run = Run.new(limits)
     stack.callback(engines.sweep, client, run=run.id)
     return Host(engine, run)
 
@@ -241,7 +245,7 @@ def prepare(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = open_host(stack, provision=selection.provision)
+    host = open_host(stack, provision=selection.provision, limits=selection.limits)
     if engine is None:
         _expect_steps(host.engine, selection)
     parts = _make(host, selection, subject, release, stack)
@@ -291,7 +295,7 @@ def run_workflow(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = open_host(stack, provision=selection.provision)
+    host = open_host(stack, provision=selection.provision, limits=selection.limits)
     outcome = release_pipeline.run(host.engine, host.run, subject, request).outcome
     PROGRESS.forget_expected()
     return outcome
@@ -309,7 +313,7 @@ def prepare_files(
     """
     release = origin.existing_release(selection, subject)
     if release is None:
-        host = open_host(stack, provision=selection.provision)
+        host = open_host(stack, provision=selection.provision, limits=selection.limits)
         release, _ = origin.make_release(host, selection, subject, stack)
     return release, _inspect(release, subject)
 

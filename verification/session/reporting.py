@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
@@ -11,6 +11,7 @@ from verification import suite
 from verification.models import printable
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
+from verification.models.limits import LimitsInForce
 from verification.models.machine import OperatingSystem
 from verification.models.pipeline import PipelineOutcome, PipelineResult
 from verification.models.release import Release
@@ -151,6 +152,7 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
             },
             "engine": EngineRecord(version=engine.version, os=engine.os),
             "egress": prepared.testbed.egress,
+            "limits": _limits(report, prepared.testbed.limits),
         }
     )
 
@@ -186,7 +188,20 @@ def _with_pipeline(report: Report, request: GateRequest, outcome: PipelineOutcom
     plan = plan_of(selection.checkout, subject)
     part = pipeline_part(result, plan, strict=selection.strict) if plan else None
     publisher = _publisher(result, request)
-    return report.model_copy(update={"pipeline": part, "publisher": publisher})
+    limits = (
+        *(server.limits for server in result.evidence.servers if server.limits),
+        *(limits for run in result.evidence.runs for limits in run.limits),
+    )
+    return report.model_copy(
+        update={"pipeline": part, "publisher": publisher, "limits": _limits(report, limits)}
+    )
+
+
+def _limits(report: Report, others: Iterable[LimitsInForce]) -> tuple[LimitsInForce, ...]:
+    """Return the distinct limits that were in force on machines, and those of other containers."""
+    records = (cell.summary.limits for cell in report.cells if cell.summary)
+    machines = (record.in_force for record in records if record)
+    return tuple(dict.fromkeys((*report.limits, *machines, *others)))
 
 
 def _publisher(result: PipelineResult, request: GateRequest) -> PublisherPart | None:

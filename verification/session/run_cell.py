@@ -7,7 +7,7 @@ import datetime
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, parse_evidence
+from verification.models.limits import LimitRecord
 from verification.models.subject import Subject
 from verification.models.testbed import Image
 from verification.scenarios import installers
@@ -108,11 +109,12 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
+    limits: list[LimitRecord] = []
     try:
-        cell_evidence = _run_on_machine(request, running)
+        cell_evidence = _run_on_machine(request, running, limits.append)
         if crash := _installer_crash(cell, cell_evidence):
             print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
-            cell_evidence = _run_on_machine(request, running) | {"retried": crash}
+            cell_evidence = _run_on_machine(request, running, limits.append) | {"retried": crash}
         evidence |= cell_evidence
     except TestbedFailure as failure:
         evidence["testbed"] = {
@@ -120,6 +122,8 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
             "where": failure.where,
             "observed": failure.message,
         }
+    if limits:
+        evidence["limits"] = limits[-1].model_dump(mode="json")
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
     return parse_evidence(json.dumps(evidence), cell.id)
 
@@ -150,7 +154,11 @@ def _has_crashed(command: JsonValue) -> bool:
     return code == 139 or code & 0xFFFFFFFF >= 0xC0000000
 
 
-def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawEvidence:
+def _run_on_machine(
+    request: CellRequest,
+    running: list[Machine] | None,
+    keep_limits: Callable[[LimitRecord], None],
+) -> RawEvidence:
     cell, release = request.cell, request.prepared.release
     chosen = chosen_values.for_subject(request.subject, request.prepared.seed)
     tests = request.test_files
@@ -168,13 +176,14 @@ def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawE
             "tests": tests and own_tests_instructions(cell, request.subject, tests.location),
         }
     )
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as watch:
         setup = MachineSetup(
             tmpfs=cell.scenario.tmpfs, files=probe_files(probe_plan, request.subject)
         )
         machine = stack.enter_context(
             request.prepared.testbed.machine(cell.machine, request.image, setup)
         )
+        watch.enter_context(machine.recorded_limits(keep_limits))
         prepare_machine(machine, request, tests)
         result = machine.run(
             [

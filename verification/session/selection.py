@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pydantic
+
 from verification.models.base import Model
 from verification.models.errors import WrongUse
+from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
 from verification.models.subject import Platform
@@ -40,6 +43,8 @@ class Options(Model):
     wait: str | None = None
     checkout: Checkout | None = None
     """The checkout of ``--repository``; None without this option."""
+    limits: Mapping[str, str] = {}
+    """The values of the options for limits, as typed, by the key of the limit."""
     strict: bool = False
     provision: bool = True
     keyword: str = ""
@@ -65,6 +70,8 @@ class Selection(Model):
     """The machines that only other profiles select."""
     strict: bool
     provision: bool
+    limits: LimitOptions | None = None
+    """The limits of machines and jobs; None for the default ones."""
     profile: Profile
     history: EarlierReleasesChoice
     """Which earlier releases the index has."""
@@ -116,6 +123,7 @@ class Selection(Model):
             machines=tuple(spec.name for spec in self.machines),
             narrowed=(*self.narrowed, *narrowed),
             strict=self.strict,
+            limits=self.limits,
             pipeline=self.pipeline,
             actions_from=str(self.actions_from) if self.actions_from else None,
             published_by=str(self.published_by) if self.published_by else None,
@@ -165,6 +173,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         checkout=options.checkout,
         strict=options.strict,
         provision=options.provision,
+        limits=_limits(options),
         profile=profile,
         history=options.history or profile.history,
         pipeline=not no_pipeline_reason,
@@ -284,6 +293,25 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
             f"--actions-from {options.actions_from}: this folder does not exist; correct the path"
         )
     return reason
+
+
+def _limits(options: Options) -> LimitOptions | None:
+    """Return the limits of machines and jobs; None if no option sets one.
+
+    Raises:
+        WrongUse: a value is not a number, or too small for an installation.
+    """
+    if not options.limits:
+        return None
+    try:
+        return LimitOptions.model_validate(options.limits)
+    except pydantic.ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = str(fault["loc"][0])
+        option = f"--{key.removesuffix('_mib')} {options.limits[key]}"
+        smallest = fault.get("ctx", {}).get("ge")
+        hint = f"write at least {smallest}" if smallest else "write a number"
+        raise WrongUse(f"{option}: not a limit; {hint}") from None
 
 
 def _wait_minutes(options: Options) -> float:

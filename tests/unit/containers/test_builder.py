@@ -386,6 +386,7 @@ def test_error_line_without_output_is_not_empty() -> None:
 def job(tmp_path: Path, *, recipe: str | None) -> builder._BuildJob:
     return builder._BuildJob(
         engine=NO_ENGINE,
+        run=RUN,
         tree=tmp_path,
         output=tmp_path,
         image="image:1",

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +13,8 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from tests.helpers.exec_client import ExecClient, Result
 from verification.models.testbed import ContainerState
-
-LibraryResult = tuple[int | None, tuple[bytes | None, bytes | None]]
 
 
 class _Container:
@@ -21,14 +22,15 @@ class _Container:
 
     id = "0123"
 
-    def __init__(self, result: LibraryResult = (0, (None, None)), connection: Any = None) -> None:
+    def __init__(self, result: Result = (0, (None, None)), connection: Any = None) -> None:
         self.commands: list[list[str]] = []
         self.options: dict[str, Any] = {}
         self.removals: list[dict[str, Any]] = []
         self._result = result
         self._connection = connection
+        self.client = ExecClient(self.exec_run)
 
-    def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
+    def exec_run(self, command: list[str], **options: Any) -> Result:
         self.commands.append(command)
         self.options = options
         return self._result
@@ -69,7 +71,7 @@ def test_output_of_a_command_is_both_streams() -> None:
     assert CommandResult(0, "out").output == "out"
 
 
-def execute(result: LibraryResult) -> CommandResult:
+def execute(result: Result) -> CommandResult:
     container: Any = _Container(result)
     return commands.execute(container, ("true",))
 
@@ -83,7 +85,7 @@ def execute(result: LibraryResult) -> CommandResult:
         ((0, (b"caf\xe9", b"\xff")), CommandResult(0, "caf\ufffd", "\ufffd")),
     ],
 )
-def test_execute_returns_exit_code_and_text(raw: LibraryResult, result: CommandResult) -> None:
+def test_execute_returns_exit_code_and_text(raw: Result, result: CommandResult) -> None:
     assert execute(raw) == result
 
 
@@ -97,18 +99,38 @@ def test_execute_passes_user_folder_and_variables() -> None:
         "user": "root",
         "workdir": "/work",
         "environment": {"NAME": "x"},
-        "demux": True,
     }
 
 
 def test_execute_raises_the_error_of_a_lost_engine() -> None:
     class Lost(_Container):
-        def exec_run(self, command: list[str], **options: Any) -> LibraryResult:
+        def exec_run(self, command: list[str], **options: Any) -> Result:
             raise docker.errors.NotFound(f"{command} {options}")
 
     container: Any = Lost()
     with pytest.raises(docker.errors.NotFound):
         commands.execute(container, ("true",))
+
+
+def test_execute_keeps_the_end_of_a_long_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "MAX_OUTPUT_BYTES", 10)
+    container: Any = _Container()
+    parts = [(b"%04d" % number, None) for number in range(1000)]
+    container.client.exec_start = lambda *_, **__: iter(parts)
+    assert commands.execute(container, ("yes",)).stdout == "9709980999"
+
+
+def test_file_that_is_too_large_is_not_read() -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        member = tarfile.TarInfo("a")
+        member.size = 5000
+        tar.addfile(member, io.BytesIO(bytes(5000)))
+    archive = packed.getvalue()
+    container: Any = SimpleNamespace(get_archive=lambda _: (iter([archive]), {}))
+    assert commands.read_file(container, "/a") == bytes(5000)
+    with pytest.raises(docker.errors.DockerException):
+        commands.read_file(container, "/a", max_bytes=5000)
 
 
 # ---- the standard input ----

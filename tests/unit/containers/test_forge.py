@@ -22,6 +22,7 @@ from containers.engine import Engine, Run
 from containers.forge import HOSTS, ISSUER
 from containers.network import ClosedNetwork
 from tests.helpers import forge_server
+from tests.helpers.exec_client import ExecClient, Result
 from tests.helpers.forge_server import BUILD, RELEASE, REPOSITORY, WORKFLOW
 from verification.models.errors import TestbedFailure
 from verification.models.forge import ForgeRequest
@@ -108,7 +109,11 @@ class _Container:
             tar.add(self._host_path(path), "file")
         return [packed.getvalue()], {}
 
-    def exec_run(self, command: list[str], **_: Any) -> tuple[int, tuple[bytes, None]]:
+    @property
+    def client(self) -> ExecClient:
+        return ExecClient(self._run_program)
+
+    def _run_program(self, command: list[str], **_: Any) -> Result:
         self._fail()
         assert command[:2] == ["rm", "-f"]
         self._host_path(command[2]).unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from containers.index import (
 )
 from containers.network import ClosedNetwork
 from tests.helpers import engine_server
+from tests.helpers.exec_client import ExecClient
 from verification.models.errors import TestbedFailure
 from verification.models.index_log import IndexRequest, UploadLog
 from verification.models.publisher import TrustedPublisher
@@ -103,8 +104,12 @@ def test_fault_is_written_without_unset_values(network: ClosedNetwork) -> None:
 class _Container:
     """The fake container of an index. It prints these lines, then each marker it receives."""
 
-    def __init__(self, *lines: str, markers: bool = True) -> None:
+    id = "0123"
+
+    def __init__(self, *lines: str, markers: bool = True, refused: int = 0) -> None:
         self.lines = [*lines]
+        counters = f"/sys/fs/cgroup/pids/pids.events:max {refused}\n"
+        self.client = ExecClient(lambda *_, **__: (0, (counters.encode(), None)))
         self.markers = markers
         self.attrs = {"State": {"Status": "running", "Running": True, "OOMKilled": False}}
         self.since: list[float | None] = []
@@ -141,6 +146,17 @@ def test_log_has_all_complete_lines_except_marks() -> None:
     container = _Container("ready", _line("/a"), '{"mark": "another"}', _line("/b", "10.0.0.3"))
     assert _read(container) == ["/a", "/b"]
     assert _read(container, address="10.0.0.3") == ["/b"]
+
+
+def test_index_that_met_a_limit_is_named_if_a_request_failed() -> None:
+    failed, complete = (
+        _line("/a"),
+        json.dumps({**json.loads(_line("/a")), "status": 200, "complete": True}),
+    )
+    assert _read(_Container(complete, refused=1)) == ["/a"]
+    with pytest.raises(TestbedFailure) as raised:
+        _read(_Container(failed, refused=1))
+    assert (raised.value.cause, raised.value.where) == ("testbed-limit", "index")
 
 
 def test_log_is_read_since_a_time() -> None:

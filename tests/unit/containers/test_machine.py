@@ -24,6 +24,7 @@ from containers.engine import Engine, Run
 from containers.images import tar_of
 from containers.machine import Machine, MachineSetup
 from containers.network import NetworkHandle
+from tests.helpers.exec_client import ExecClient, Result
 from tests.helpers.sample_machines import sample_machine
 from verification.models.errors import TestbedFailure
 from verification.models.machine import MachineSpec
@@ -51,7 +52,8 @@ class _EngineContainer:
         self.commands: list[tuple[list[str], dict[str, Any]]] = []
         self.files: dict[str, bytes] = {}
         self.owners: set[int] = set()
-        self.result: tuple[int | None, tuple[bytes | None, bytes | None]] = (0, (None, None))
+        self.result: Result = (0, (None, None))
+        self.client = ExecClient(self.exec_run)
         self.output = b""
         self.error: Exception | None = None
         self.removals = 0
@@ -60,11 +62,8 @@ class _EngineContainer:
         if self.error:
             raise self.error
 
-    def exec_run(
-        self, command: list[str], *, demux: bool, **options: Any
-    ) -> tuple[int | None, tuple[bytes | None, bytes | None]]:
+    def exec_run(self, command: list[str], **options: Any) -> Result:
         self._fail()
-        assert demux
         self.commands.append((command, options))
         return self.result
 

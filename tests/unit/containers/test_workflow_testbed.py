@@ -81,8 +81,13 @@ def pipeline(**parts: Any) -> WorkflowTestbed:
         "engine": ENGINE,
         "repository": SimpleNamespace(full_name="octo-org/quiver2"),
         "runner": SimpleNamespace(file=WorkflowFile(path=PATH)),
-        "forge": SimpleNamespace(releases=lambda: (release(),), log=list, state=lambda: RUNNING),
-        "index": SimpleNamespace(id="c1", state=lambda: RUNNING),
+        "forge": SimpleNamespace(
+            releases=lambda: (release(),),
+            log=list,
+            checked_state=lambda: RUNNING,
+            limits=lambda: None,
+        ),
+        "index": SimpleNamespace(id="c1", checked_state=lambda: RUNNING, limits=lambda: None),
         "hosts": HOSTS,
         "events": (evidence().run.event,),
         "run_id": 5,
@@ -103,7 +108,8 @@ def test_evidence_has_the_data_of_both_servers(
     forge = SimpleNamespace(
         releases=lambda: (release(),),
         log=lambda: [failed, token, refused],
-        state=lambda: RUNNING,
+        checked_state=lambda: RUNNING,
+        limits=lambda: None,
     )
 
     def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
@@ -142,14 +148,16 @@ def test_unsupported_requests_of_jobs_are_in_the_run(monkeypatch: pytest.MonkeyP
     push = forge_request(job="release", unsupported="git push")
     other = forge_request(unsupported="the repository x/y")
     log = lambda: [push, push, other, forge_request(job="build")]  # noqa: E731
-    forge = SimpleNamespace(releases=tuple, log=log, state=lambda: RUNNING)
+    forge = SimpleNamespace(
+        releases=tuple, log=log, checked_state=lambda: RUNNING, limits=lambda: None
+    )
     run = evidence().run
     result = pipeline(forge=forge).evidence(run, "quiverdb")
     assert result.run.unsupported == (*run.unsupported, "release: git push")
 
 
 def test_evidence_of_ended_servers_has_only_their_states() -> None:
-    killed = SimpleNamespace(id="c1", state=lambda: KILLED)
+    killed = SimpleNamespace(id="c1", checked_state=lambda: KILLED, limits=lambda: None)
     result = pipeline(forge=killed, index=killed).evidence(evidence().run, "quiverdb")
     assert [server.state for server in result.servers] == [KILLED, KILLED]
     assert (result.releases, result.index.files) == ((), {})

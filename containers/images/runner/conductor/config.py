@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .output import Json
+
 
 @dataclass(frozen=True)
 class IdentityEndpoint:
@@ -26,6 +28,10 @@ class Config:
     dns: list[str]
     network: str
     """The name of the closed network of the run."""
+    host_config: dict[str, Json]
+    """The limits of a container, as host settings of the engine's API."""
+    capabilities: list[str]
+    """The capabilities of a container's root."""
     prefix: str
     """The prefix of the names of containers and volumes."""
     volume: str

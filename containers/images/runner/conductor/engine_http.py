@@ -9,6 +9,8 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode
 
+from .output import Json
+
 ENGINE = "/var/run/docker.sock"
 _MAX_HEAD_BYTES = 1 << 20
 _BUFFER_BYTES = 1 << 16
@@ -134,10 +136,19 @@ class _Stream(io.RawIOBase):
 
 def get(path: str) -> tuple[int, bytes]:
     """Return the status and the body of the engine's response to a request for ``path``."""
+    return _request("GET", path)
+
+
+def post(path: str, body: dict[str, Json]) -> tuple[int, bytes]:
+    """Return the status and the body of the engine's response to a posted object."""
+    return _request("POST", path, json.dumps(body))
+
+
+def _request(method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("engine")
     with socket.socket(socket.AF_UNIX) as engine:
         engine.connect(ENGINE)
         connection.sock = engine
-        connection.request("GET", path)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         return response.status, response.read()

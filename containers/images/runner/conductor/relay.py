@@ -29,11 +29,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from .config import Config
 from .dockerfile import labelled_context, outside_sources
-from .engine_http import ENGINE, EngineRequest, Refusal, get
+from .engine_http import ENGINE, EngineRequest, Refusal, get, post
 from .output import Json, report
 
 RELAY = "/run/relay.sock"
@@ -64,6 +64,16 @@ _HOST_CAPABILITIES = frozenset(
 """The capabilities that change the network, send any packet, or change the kernel
 (capabilities(7))."""
 _KILLED = 137
+_CREATED = 201
+_COUNTED = re.compile(r"memory\.\w+:(oom_kill) [1-9]|(pids)\.events:max [1-9]")
+# The files of cgroup v1 and v2 with counters.
+_COUNTERS = [
+    f"/sys/fs/cgroup/{name}"
+    for name in (
+        *("memory/memory.oom_control", "pids/pids.events"),
+        *("memory.events", "pids.events"),
+    )
+]
 _REGISTRATION_SECONDS = 10.0
 
 
@@ -84,7 +94,6 @@ class HostConfig(TypedDict, total=False):
     CapAdd: list[str] | None
     Devices: list[Json] | None
     Dns: list[str]
-    Init: bool
     Mounts: list[Mount] | None
     NetworkMode: str
     PidMode: str
@@ -209,8 +218,11 @@ class Relay:
         labels, config = self._config.labels, self._config
         request["Labels"] = {**(request.get("Labels") or {}), **labels}
         request["Image"] = self._image(request.get("Image", ""))
-        host = request["HostConfig"]
-        host["Init"] = True
+        host = cast("HostConfig", {**request["HostConfig"], **config.host_config})
+        # The options of a job's container can add capabilities, but not change a limit.
+        added = request["HostConfig"].get("CapAdd") or []
+        host["CapAdd"] = sorted({*config.capabilities, *added})
+        request["HostConfig"] = host
         mounts = host.get("Mounts") or []
         for mount in mounts:
             if mount.get("Type") == "volume":
@@ -383,11 +395,25 @@ def _state(container: str) -> dict[str, Json]:
     if status != 200:
         return {"status": "gone"}
     state = json.loads(content)["State"]
+    met = _met_limits(container) if state["Running"] else set()
     return {
         "status": state["Status"],
         "exit_code": None if state["Running"] else state["ExitCode"],
-        "out_of_memory": state["OOMKilled"],
+        "out_of_memory": state["OOMKilled"] or "oom_kill" in met,
+        "met_limit": "processes" if "pids" in met else "",
     }
+
+
+def _met_limits(container: str) -> set[str]:
+    """Return which limits a container met, ``oom_kill`` or ``pids``; empty if unknown."""
+    command: Json = ["grep", "-s", "-H", "", *_COUNTERS]
+    path = f"/containers/{container}/exec"
+    status, content = post(path, {"AttachStdout": True, "Tty": True, "Cmd": command, "User": "0"})
+    if status != _CREATED:
+        return set()
+    path = f"/exec/{json.loads(content)['Id']}/start"
+    output = post(path, {"Detach": False, "Tty": True})[1].decode("utf-8", "replace")
+    return {kill or pids for kill, pids in _COUNTED.findall(output)}
 
 
 def _copy(source: socket.socket, target: socket.socket, *, keep: bool = False) -> bytes:

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+from containers.limits import default_limits
 from tests.helpers.sample_run import report
-from verification.commands import parser
+from verification.commands import common, parser
 from verification.models.errors import WrongUse
 from verification.models.verdict import Verdict
 from verification.report import card
@@ -60,6 +61,7 @@ def test_missing_option_has_an_empty_value() -> None:
         command="reproduce", python="", os="", arch="", glibc="", pip="", uv="", installer="",
         scenario="",
         subject=None, source=None, wheels=None, release=None, history=None, no_provision=False,
+        memory=None, processes=None, cpus=None, disk=None,
         report="",
     )  # fmt: skip
 
@@ -154,3 +156,12 @@ def test_name_without_a_similar_one_is_answered_with_all_names() -> None:
         parser.parse(["gate", "--profile", "nightly"])
     assert "did you mean" not in str(raised.value)
     assert [name for name in profiles.load() if name not in str(raised.value)] == []
+
+
+@pytest.mark.parametrize("command", ["gate", "survey list.txt", "shell debian-13", "reproduce"])
+def test_limits_are_options_with_the_defaults_of_the_machines(command: str) -> None:
+    options, _ = parser.parse([*command.split(), "--memory=256", "--disk=64"])
+    assert common.limit_words(vars(options)) == {"memory_mib": "256", "disk_mib": "64"}
+    _, parsers = parser.build_parsers()
+    text = " ".join(parsers[command.split()[0]].format_help().split())
+    assert f"default: {default_limits('machine').memory_mib}" in text

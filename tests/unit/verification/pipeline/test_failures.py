@@ -180,9 +180,7 @@ def test_failed_upload_without_a_refusal_is_an_unreachable_index() -> None:
     assert failure(with_failed(evidence(), "publish", *log), "publish").name == "index-unreachable"
 
 
-@pytest.mark.parametrize(
-    "state", [KILLED, ContainerState(status="gone"), changed(RUNNING, out_of_memory=True)]
-)
+@pytest.mark.parametrize("state", [KILLED, ContainerState(status="gone")])
 @pytest.mark.parametrize("name", ["validate", "publish"])
 def test_job_with_a_lost_container_is_a_lost_machine(name: str, state: ContainerState) -> None:
     run = with_upload(with_failed(evidence(), name), refused="400 no")
@@ -190,6 +188,16 @@ def test_job_with_a_lost_container_is_a_lost_machine(name: str, state: Container
     assert failure(with_job(run, name, container_state=state), name).name == "machine-lost"
     run = with_job(evidence(), name, container_state=state)  # the job passed
     assert failure(run, name).name == "machine-lost"
+
+
+@pytest.mark.parametrize(
+    "state", [changed(RUNNING, out_of_memory=True), changed(RUNNING, met_limit="processes")]
+)
+def test_limit_that_a_job_or_a_server_met_is_a_testbed_failure(state: ContainerState) -> None:
+    run = with_job(evidence(), "validate", container_state=state)
+    assert failure(run, "validate").name == "testbed-limit"
+    (reported,) = failures_of_testbed(with_server(evidence(), "index", state=state))
+    assert (reported.name, reported.where) == ("testbed-limit", "index")
 
 
 @pytest.mark.parametrize("exit_code", [None, 137])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
-from tests.helpers.sample_testbed import release
+from tests.helpers.sample_testbed import LIMITS, release
 from verification.models.pipeline import ActionUse, LinterRecord
 from verification.models.release import Release
 from verification.models.report import NOT_COVERED, NotRehearsed, Report, SigningRecord
@@ -140,6 +140,23 @@ def test_index_has_the_locked_version_of_pypiserver() -> None:
     )
     assert f"pypiserver {version} " in entries(report())["index"]
     assert "index" not in entries(report().model_copy(update={"images": {}}))
+
+
+@pytest.mark.parametrize(
+    ("missing", "text"),
+    [
+        ({}, "memory, swap, processes, cpus, disk (disk by the watchdog)"),
+        (
+            {"swap": False, "cpus": None},
+            "memory, processes, disk (disk by the watchdog); not in force: cpus, swap",
+        ),
+    ],
+)
+def test_limits_that_are_not_in_force_are_named(missing: dict[str, object], text: str) -> None:
+    limits = LIMITS.in_force.model_copy(update=missing)
+    run = report(cell(LINUX)).model_copy(update={"limits": (limits,)})
+    assert entries(run)["limits"] == text
+    assert "limits" not in entries(report(cell(LINUX)))
 
 
 def test_emulated_processor_is_named() -> None:

@@ -12,6 +12,7 @@ from containers.machine import Machine
 from tests.helpers.sample_evidence import Change, Fields, command_run, own_tests
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_testbed import (
+    LIMITS,
     FakeMachine,
     FakeTestbed,
     image,
@@ -139,6 +140,12 @@ def test_subject_without_values_has_no_chosen_values() -> None:
     evidence = run_cell.run(cell_request(testbed, cell())._replace(subject=subject))
     assert evidence.chosen is None
     assert "tables" not in json.loads(only_machine(testbed).setup.files["instructions.json"])
+
+
+@pytest.mark.parametrize("probe", [probe_output(), LOST], ids=["ended", "lost"])
+def test_evidence_has_the_limits_of_the_machine(probe: CommandResult | TestbedFailure) -> None:
+    evidence = run(FakeTestbed.with_probe_results(probe), cell())
+    assert evidence.limits == LIMITS
 
 
 # ---- failures of the testbed ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_wheels import SUBJECT
 from verification.models.errors import WrongUse
+from verification.models.limits import LimitOptions
 from verification.models.report import RunSelection
 from verification.scenarios import machines
 from verification.scenarios.profiles import EarlierReleasesChoice
@@ -162,6 +164,32 @@ def test_run_without_the_earlier_releases_of_its_profile_is_narrowed(
 def test_strict_and_provision_are_those_of_the_options(root: Path, strict: bool) -> None:
     selection = select(Options(strict=strict, provision=not strict), root, SUBJECT.platforms)
     assert (selection.strict, selection.provision) == (strict, not strict)
+
+
+def test_limits_are_the_default_ones_and_those_of_the_options(root: Path) -> None:
+    assert select(Options(), root, SUBJECT.platforms).limits is None
+    options = Options(limits={"memory_mib": "256", "cpus": "0.5"})
+    selection = select(options, root, SUBJECT.platforms)
+    expected = LimitOptions(memory_mib=256, cpus=0.5)
+    assert selection.limits == expected
+    assert selection.to_report(subject="quiverdb").limits == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "word", "option"),
+    [
+        ("memory_mib", "63", "--memory 63"),
+        ("processes", "many", "--processes many"),
+        ("cpus", "0", "--cpus 0"),
+        ("disk_mib", "1.5", "--disk 1.5"),
+    ],
+)
+def test_limit_that_is_too_small_or_no_number_is_wrong_use(
+    root: Path, key: str, word: str, option: str
+) -> None:
+    with pytest.raises(WrongUse, match=f"^{re.escape(option)}: ") as raised:
+        select(Options(limits={key: word}), root, SUBJECT.platforms)
+    assert "\n" not in str(raised.value)
 
 
 def test_report_has_the_choices(root: Path) -> None:

@@ -25,6 +25,8 @@ CONFIG = configs.Config(
     labels={"run": "1"},
     dns=["127.0.0.1"],
     network="closed",
+    host_config={"Init": True, "Memory": 5, "CapDrop": ["ALL"]},
+    capabilities=["KILL"],
     prefix="mine-",
     volume="shared",
     registered_jobs="registered_jobs",
@@ -315,6 +317,42 @@ def test_only_a_killed_docker_action_is_reported(
     assert bool(capsys.readouterr().out) is is_reported
 
 
+def test_container_gets_the_limits_and_keeps_the_capabilities_of_its_options(relay: Any) -> None:
+    request = {"HostConfig": {"Memory": 0, "CapAdd": ["SYS_TIME"], "Binds": ["/a:/a"]}}
+    relay._change_creation(request)
+    host = request["HostConfig"]
+    assert (host["Memory"], host["Init"], host["CapDrop"]) == (5, True, ["ALL"])
+    assert (host["CapAdd"], host["Binds"]) == (["KILL", "SYS_TIME"], ["/a:/a"])
+
+
+@pytest.mark.parametrize(
+    ("output", "out_of_memory", "met_limit"),
+    [
+        ("/sys/fs/cgroup/pids/pids.events:max 0\r\n", False, ""),
+        ("/sys/fs/cgroup/pids/pids.events:max 3\r\n", False, "processes"),
+        ("/sys/fs/cgroup/memory.events:max 9\r\n", False, ""),
+        ("/sys/fs/cgroup/memory.events:oom_kill 1\r\n", True, ""),
+        ("/sys/fs/cgroup/memory/memory.oom_control:oom_kill 1\r\n", True, ""),
+    ],
+)
+def test_state_of_a_running_job_has_the_limits_that_it_met(
+    monkeypatch: pytest.MonkeyPatch, output: str, out_of_memory: bool, met_limit: str
+) -> None:
+    state = {"State": {"Status": "running", "Running": True, "ExitCode": 0, "OOMKilled": False}}
+    answers = {
+        "/containers/c1/exec": (201, b'{"Id": "p1"}'),
+        "/exec/p1/start": (200, output.encode()),
+    }
+    monkeypatch.setattr(relays, "get", lambda _: (200, json.dumps(state).encode()))
+    monkeypatch.setattr(relays, "post", lambda path, _: answers[path])
+    assert relays._state("c1") == {
+        "status": "running",
+        "exit_code": None,
+        "out_of_memory": out_of_memory,
+        "met_limit": met_limit,
+    }
+
+
 def test_container_of_a_job_is_reported_once(
     relay: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -351,12 +389,12 @@ def test_job_waits_until_the_forge_knows_its_container(
         (
             200,
             {"State": {"Status": "running", "Running": True, "ExitCode": 0, "OOMKilled": False}},
-            {"status": "running", "exit_code": None, "out_of_memory": False},
+            {"status": "running", "exit_code": None, "out_of_memory": False, "met_limit": ""},
         ),
         (
             200,
             {"State": {"Status": "exited", "Running": False, "ExitCode": 137, "OOMKilled": True}},
-            {"status": "exited", "exit_code": 137, "out_of_memory": True},
+            {"status": "exited", "exit_code": 137, "out_of_memory": True, "met_limit": ""},
         ),
         (404, {"message": "No such container"}, {"status": "gone"}),
     ],
@@ -384,6 +422,7 @@ def test_state_of_a_removed_container_is_reported(
         def address_string(self) -> str:
             return "a socket"
 
+    monkeypatch.setattr(relays, "_met_limits", lambda _: set())
     monkeypatch.setattr(messages, "ENGINE", str(tmp_path / "engine.sock"))
     with socketserver.UnixStreamServer(messages.ENGINE, Engine) as server:
         threading.Thread(target=server.handle_request, daemon=True).start()
