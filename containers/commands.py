@@ -24,6 +24,8 @@ from verification.models.errors import TestbedFailure
 from verification.models.testbed import ContainerState
 
 _READY_SECONDS = 30
+_HEADER_BYTES = 10_240
+"""More than the headers of one file have in a tar archive."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +111,10 @@ def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
 
 
-def read_file(container: Container, path: str) -> bytes | None:
-    """Return the content of a file in ``container``, or None if ``path`` is not a file.
+def read_file(container: Container, path: str, limit: int | None = None) -> bytes | None:
+    """Return the content of a file in ``container``, or None if ``path`` is not a regular file.
+
+    ``limit`` is the largest number of bytes that are read.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: the engine, the container or the
@@ -118,9 +122,17 @@ def read_file(container: Container, path: str) -> bytes | None:
         KeyError: the engine returns an empty archive.
     """
     chunks, _ = container.get_archive(path)
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-        file = tar.extractfile(tar.next() or "")
-        return file.read() if file else None
+    archive = bytearray()
+    for chunk in chunks:
+        archive += chunk
+        if limit is not None and len(archive) > limit + _HEADER_BYTES:
+            break
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        member = tar.next()
+    if member is None:
+        raise KeyError(path)
+    content = archive[member.offset_data :][: member.size][:limit]
+    return bytes(content) if member.isreg() else None
 
 
 def copy_from(

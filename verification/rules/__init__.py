@@ -68,6 +68,8 @@ def _missing(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     if evidence.install is None or evidence.install.code == 0:
         parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
         parts |= {"uninstall": evidence.uninstall}
+        if evidence.chosen is not None:
+            parts |= {"on_disk": evidence.on_disk}
     return [name for name, part in parts.items() if part is None]
 
 

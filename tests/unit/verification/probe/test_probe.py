@@ -12,14 +12,18 @@ from typing import Any, cast
 
 import pytest
 
+from verification.models.machine import DATA_FOLDER, SCRIPTS
 from verification.probe import probe
-from verification.probe.probe import CommandRun, FilesystemSnapshot, Instructions
+from verification.probe.probe import Account, CommandRun, FilesystemSnapshot, Instructions
+
+OTHER = os.getuid() + 1
+"""The number of another user."""
+SAME = Account("")
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with system files, and with home files that the probe's user can write."""
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+def machine(tmp_path: Path) -> Path:
+    """Return a folder with system files, and with home files that each user can write."""
     for name in ("system/bin/tool", "system/lib/deep/library", "home/notes", "home/empty/.keep"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +54,12 @@ def test_a_second_snapshot_equals_a_full_one(
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = FilesystemSnapshot([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [], OTHER)
     time.sleep(0.02)
     subprocess.run(["sh", "-ec", CHANGES[change]], cwd=machine, check=True)
-    full = FilesystemSnapshot([str(machine)], [])
+    full = FilesystemSnapshot([str(machine)], [], OTHER)
 
-    assert FilesystemSnapshot([str(machine)], [], before).tree == full.tree
+    assert FilesystemSnapshot([str(machine)], [], OTHER, before).tree == full.tree
     assert (full.tree == before.tree) == (change == "none")
 
 
@@ -63,9 +67,9 @@ def test_a_change_within_one_tick_of_the_clock_is_recorded(machine: Path) -> Non
     # The next snapshot reads a folder again that changed just before the snapshot.
     for number in range(50):
         path = machine / f"system/bin/{number}"
-        before = FilesystemSnapshot([str(machine)], [])
+        before = FilesystemSnapshot([str(machine)], [], OTHER)
         path.touch()
-        assert str(path) in FilesystemSnapshot([str(machine)], [], before).tree
+        assert str(path) in FilesystemSnapshot([str(machine)], [], OTHER, before).tree
 
 
 def test_unchanged_system_files_are_not_read_again(
@@ -73,7 +77,7 @@ def test_unchanged_system_files_are_not_read_again(
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = FilesystemSnapshot([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [], OTHER)
     paths: list[str] = []
     lstat = os.lstat
 
@@ -82,7 +86,7 @@ def test_unchanged_system_files_are_not_read_again(
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", recording_lstat)
-    FilesystemSnapshot([str(machine)], [], before)
+    FilesystemSnapshot([str(machine)], [], OTHER, before)
 
     assert str(machine / "home/notes") in paths
     assert str(machine / "system/bin/tool") not in paths
@@ -90,8 +94,8 @@ def test_unchanged_system_files_are_not_read_again(
 
 def test_skipped_folders_are_in_no_snapshot(machine: Path) -> None:
     skipped = [str(machine / "home")]
-    first = FilesystemSnapshot([str(machine)], skipped)
-    second = FilesystemSnapshot([str(machine)], skipped, first)
+    first = FilesystemSnapshot([str(machine)], skipped, OTHER)
+    second = FilesystemSnapshot([str(machine)], skipped, OTHER, first)
     assert first.tree == second.tree
     assert not [path for path in first.tree if path.startswith(skipped[0])]
 
@@ -100,7 +104,7 @@ def test_skipped_folders_are_in_no_snapshot(machine: Path) -> None:
 
 
 def _run(tmp_path: Path, script: str, seconds: float = 20) -> CommandRun:
-    return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds)
+    return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds, SAME)
 
 
 def test_the_exit_code_and_the_output_of_a_command_are_recorded(tmp_path: Path) -> None:
@@ -134,16 +138,18 @@ def test_a_child_that_keeps_running_does_not_delay_its_command(tmp_path: Path) -
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
     """Return the instructions of a cell. It creates a file as its installation and removes it."""
-    monkeypatch.setattr(probe, "processes", list)  # other tests start and end processes
-    (tmp_path / "suite").mkdir()
-    (tmp_path / "suite" / "exercise.py").write_text(
-        "import os\nopen(os.environ['E2E_STEPS'], 'w').write('{\"step\": \"end\"}\\nnoise\\n')\n"
-        "open(os.environ['E2E_TRACE'], 'w').write('trace')\nopen('data.db', 'w').write('x')\n"
+    monkeypatch.setattr(probe, "processes", lambda _: [])  # other tests start and end processes
+    data = tmp_path / "suite" / DATA_FOLDER
+    data.mkdir(parents=True)
+    (tmp_path / "suite" / SCRIPTS["exercise.py"]).write_text(
+        f"open('{data}/steps.jsonl', 'w').write('{{\"step\": \"end\"}}\\nnoise\\n')\n"
+        f"open('{data}/trace.txt', 'w').write('trace')\nopen('data.db', 'w').write('x')\n"
     )
     return {
         "folder": str(tmp_path / "suite"),
         "cwd": str(tmp_path / "project"),
-        "env": {"E2E_HIDDEN": "1", "SHOWN": "2"},
+        "account": "",
+        "env": {"SHOWN": "2"},
         "exercise_env": {},
         "python": [sys.executable],
         "setup": [["true"], ["sh", "-c", "exit 4"], ["true"]],
@@ -154,9 +160,6 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
         "after_install": [],
         "before_uninstall": [],
         "prelude": "",
-        "uses": [],
-        "subject": "packaging",
-        "package": "packaging",
         "import_statement": "open('made', 'w')",
         "uninstall": ["rm", str(tmp_path / "installed")],
         "roots": [str(tmp_path)],
@@ -187,7 +190,6 @@ def test_the_result_of_each_command_is_recorded(spec: Instructions, tmp_path: Pa
     assert evidence["on_disk"] == {"data.db": "eA=="}
     assert (evidence["install"]["code"], evidence["uninstall"]["code"]) == (0, 0)
     assert evidence["env"]["SHOWN"] == "2"
-    assert "E2E_HIDDEN" not in evidence["env"]
     assert set(evidence["seconds"]) == {"first-look", "all"}
     assert "again" not in evidence
     assert "tests" not in evidence
@@ -217,12 +219,11 @@ def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_p
         "scratch": str(tmp_path / "project" / "scratch"),
         "test_events": str(tmp_path / "suite" / "test_events"),
         "trace": str(tmp_path / "suite" / "own-trace"),
-        "subject": "packaging",
         "tool": ["true"],
         "command": [
             "sh",
             "-c",
-            "ls; echo line > $E2E_TEST_EVENTS; echo stack > $E2E_TRACE; exit 3",
+            "ls; echo line > ../../suite/test_events; echo stack > ../../suite/own-trace; exit 3",
         ],
         "env": {},
     }
@@ -241,7 +242,7 @@ def test_a_process_that_keeps_running_is_recorded(
     spec: Instructions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = iter([["init"]])
-    monkeypatch.setattr(probe, "processes", lambda: next(running, ["init", "child"]))
+    monkeypatch.setattr(probe, "processes", lambda _: next(running, ["init", "child"]))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     evidence = _evidence(spec)
     assert (evidence["processes_before"], evidence["processes"]) == (["init"], ["child"])
@@ -253,5 +254,5 @@ def test_running_processes_are_listed_by_their_command_lines() -> None:
         assert process.stdin
         assert process.stdout
         process.stdout.readline()  # the program has started
-        assert " ".join(command) in probe.processes()
+        assert " ".join(command) in probe.processes(SAME)
         process.stdin.close()
