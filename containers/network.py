@@ -102,4 +102,4 @@ def closed_network(engine: Engine, run: Run, *, internal: bool = True) -> Iterat
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
     with new_network(engine, run, internal=internal) as network:
-        yield ClosedNetwork(engine, run, network, trustme.CA(organization_name="quiverdb-e2e"))
+        yield ClosedNetwork(engine, run, network, trustme.CA(organization_name="Local"))
