@@ -223,8 +223,11 @@ def read_claim(path: str, account: Account, limit: int = _CLAIM_BYTES) -> Option
             number = os.open(path, flags)
     except OSError:
         return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        return None
     with os.fdopen(number, "rb") as file:
-        return file.read(limit) if stat.S_ISREG(os.fstat(number).st_mode) else None
+        return file.read(limit)
 
 
 def read_text(path: str, account: Account, limit: int = _CLAIM_BYTES) -> str:

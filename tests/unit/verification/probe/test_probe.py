@@ -7,12 +7,21 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from verification.models.machine import DATA_FOLDER, SCRIPTS
+from verification.models.machine import (
+    DATA_FOLDER,
+    LAYOUTS,
+    OWN_ACTIONS,
+    PLAN,
+    PLUGIN,
+    SCRIPTS,
+    SMOKE_TEST,
+)
 from verification.probe import probe
 from verification.probe.probe import Account, CommandRun, FilesystemSnapshot, Instructions
 
@@ -256,3 +265,115 @@ def test_running_processes_are_listed_by_their_command_lines() -> None:
         process.stdout.readline()  # the program has started
         assert " ".join(command) in probe.processes(SAME)
         process.stdin.close()
+
+
+# ---- the account of the user ----
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """Start a process that sleeps, and return its number."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def _state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+class OtherAccount(Account):
+    """An account to which only the given process belongs."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__("")
+        self.is_separate = True
+        self._process = process
+
+    def processes(self) -> set[int]:
+        """Return the given process."""
+        return {self._process}
+
+
+def test_processes_of_the_user_are_stopped_for_a_reading(sleeper: int) -> None:
+    with OtherAccount(sleeper).stopped():
+        assert _state(sleeper) == "T"
+    assert _state(sleeper) in "SR"
+
+
+def test_processes_of_the_user_continue_after_an_error(sleeper: int) -> None:
+    with pytest.raises(ValueError, match="planted"), OtherAccount(sleeper).stopped():
+        raise ValueError("planted")
+    assert _state(sleeper) in "SR"
+
+
+def test_a_process_that_does_not_stop_is_an_error(
+    sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_STOP_SECONDS", 0)
+    monkeypatch.setattr(probe, "_is_running", lambda _: True)
+    with pytest.raises(OSError, match="stop"), OtherAccount(sleeper).stopped():
+        pass
+
+
+def test_only_the_processes_of_an_account_belong_to_it(sleeper: int) -> None:
+    assert sleeper in SAME.processes()
+    assert os.getpid() not in SAME.processes()
+    nobody = Account("")
+    nobody.user = 2**31 - 5
+    assert nobody.processes() == set()
+
+
+def test_a_claim_is_only_a_regular_file_up_to_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a\r\nb")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "fifo")
+    assert probe.read_text(str(tmp_path / "file"), SAME) == "a\nb"
+    assert probe.read_claim(str(tmp_path / "file"), SAME, 1) == b"a"
+    for name in ("link", "fifo", "absent", "."):
+        assert probe.read_claim(str(tmp_path / name), SAME) is None, name
+
+
+ASK = "import os\nopen('question', 'w').write({number})\nopen('answer', 'rb', buffering=0).read(1)"
+
+
+def _asked(folder: Path, number: str) -> dict[str, Any]:
+    """Return the reading of a process that asks for the reading of a number."""
+    reader = probe.LibraryReader(str(folder), SAME)
+    command = [sys.executable, "-c", f"import _sqlite3\n{ASK.format(number=number)}"]
+    result = probe.run(command, os.environ, str(folder), 20, SAME, reader)
+    assert (result["code"], result["timed_out"]) == (0, False)
+    return dict(reader.reading)
+
+
+def test_the_probe_reads_the_libraries_of_the_process_that_asks(tmp_path: Path) -> None:
+    reading = _asked(tmp_path, "str(os.getpid())")
+    assert [path for path in reading["libraries"] if "_sqlite3" in path]
+
+
+@pytest.mark.parametrize("number", ["'1'", "'no number'", "str(os.getppid())"])
+def test_the_probe_reads_no_other_process(tmp_path: Path, number: str) -> None:
+    assert _asked(tmp_path, number).keys() == {"error"}
+
+
+def test_a_process_that_does_not_ask_has_no_reading(tmp_path: Path) -> None:
+    reader = probe.LibraryReader(str(tmp_path), SAME)
+    probe.run(["true"], os.environ, str(tmp_path), 20, SAME, reader)
+    assert reader.reading == {}
+
+
+def test_a_nested_line_is_no_step() -> None:
+    steps = probe.read_steps("[" * 100_000 + "\n" + '{"step": "end"}')
+    assert list(steps) == ["garbled", "end"]
+
+
+# ---- what the package can see ----
+
+
+def test_no_name_on_a_machine_says_that_the_package_is_tested() -> None:
+    scripts = [path.read_text("utf-8") for path in Path(probe.__file__).parent.glob("*.py")]
+    assert not [text for text in scripts if "E2E_" in text]
+    names = [*SCRIPTS.values(), PLAN, PLUGIN, SMOKE_TEST, OWN_ACTIONS, DATA_FOLDER]
+    names += [layout.folder for layout in LAYOUTS.values()]
+    for word in ("e2e", "test", "probe", "verif", "exercise", "smoke", "quiver"):
+        assert not [name for name in names if word in name.lower()], word
