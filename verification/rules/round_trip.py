@@ -67,13 +67,12 @@ def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
 
 def _stored_faults(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield a cause for each table of the database file that does not have the chosen values."""
-    if evidence.chosen is None or evidence.on_disk is None:
-        return
     database = evidence.on_disk
-    for name, chosen in evidence.chosen.tables.items():
-        error = database.error or "no table of this name"
+    stored = database.tables if database else {}
+    error = (database.error if database else "") or "no table of this name"
+    for name, chosen in (evidence.chosen.tables if evidence.chosen else {}).items():
         absence = finding(_CAUSE, "not-stored", table=name, error=error)
-        observed = ObservedTable(database.tables.get(name), absence, "database file")
+        observed = ObservedTable(stored.get(name), absence, "database file")
         if fault := _difference(name, chosen, observed):
             yield fault.at(evidence, observed.location)
 

@@ -8,6 +8,7 @@ import sqlite3
 import sysconfig
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -380,7 +381,7 @@ def test_waiting_is_measured_separately_from_work(tmp_path: Path, installed: Pat
 # ---- the observation ----
 
 
-def observe(folder: Path, code: str = "", smoke: str = SMOKE, **environment: str) -> Result:
+def observe(folder: Path, code: str = "", smoke: str = SMOKE, **environment: Any) -> Result:
     """Observe the import of a package with this code, and its first call."""
     texts = FILES | {"sample/__init__.py": FILES["sample/__init__.py"] + code}
     site = install(folder / "site", texts)
