@@ -200,13 +200,13 @@ class Account:
 def _is_running(process: int) -> bool:
     """Return True if a thread of the process is not stopped and has not ended (proc(5), stat)."""
     folder = f"/proc/{process}/task"
-    try:
-        for thread in os.listdir(folder):
-            with open(f"{folder}/{thread}/stat", "rb") as file:
-                if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X"):
-                    return True
-    except OSError:
-        return False  # it has ended
+    threads: List[str] = []
+    with contextlib.suppress(OSError):  # it has ended
+        threads = os.listdir(folder)
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"{folder}/{thread}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X"):
+                return True
     return False
 
 
@@ -554,7 +554,7 @@ class LibraryReader:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, and remove the FIFOs' descriptors."""
+        """End the thread, and close the descriptors."""
         os.write(self._stop, b"x")
         if self._thread:
             self._thread.join()

@@ -25,7 +25,7 @@ _LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
     "windows": {},
 }
 """The variables that make the machine's loader log more while the package is exercised."""
-_TEST_EVENTS, _TRACE = f"{DATA_FOLDER}/events.jsonl", f"{DATA_FOLDER}/events-trace.txt"
+_TEST_EVENTS, _TRACE = "events.jsonl", "events-trace.txt"
 _ACTIONS_FILE = f"r'{{suite}}/{SCRIPTS['uses.py']}'"
 _ACTIONS = f"exec(compile(open({_ACTIONS_FILE}, 'rb').read(), {_ACTIONS_FILE}, 'exec'))"
 
@@ -176,6 +176,7 @@ def own_tests_instructions(cell: Cell, location: OwnTestsLocation) -> OwnTestsIn
         f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
     )
     folder = layout.separator.join((root, *location.project.parts))
+    data = layout.path(DATA_FOLDER)
     path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
     options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", PLUGIN)
     settings = ("-o", "required_plugins=")  # a machine has no plugin of pytest
@@ -186,8 +187,8 @@ def own_tests_instructions(cell: Cell, location: OwnTestsLocation) -> OwnTestsIn
         folder=folder,
         tests=layout.separator.join((folder, *location.tests.parts)),
         scratch=scratch,
-        test_events=layout.path(_TEST_EVENTS),
-        trace=layout.path(_TRACE),
+        test_events=layout.separator.join((data, _TEST_EVENTS)),
+        trace=layout.separator.join((data, _TRACE)),
         tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),
         command=(
             *scenario.python,
