@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.helpers.sample_exercise import PLAN_KEYS, SMOKE, TABLES, install, write_scripts
 from verification.models.machine import (
     DATA_FOLDER,
     LAYOUTS,
@@ -360,6 +361,22 @@ def test_a_process_that_does_not_ask_has_no_reading(tmp_path: Path) -> None:
     reader = probe.LibraryReader(str(tmp_path), SAME)
     probe.run(["true"], os.environ, str(tmp_path), 20, SAME, reader)
     assert reader.reading == {}
+
+
+def test_the_exercise_lets_the_probe_read_its_libraries(tmp_path: Path) -> None:
+    site = install(tmp_path / "site")
+    write_scripts(tmp_path, SMOKE, {**PLAN_KEYS, **TABLES})
+    spec = {
+        "folder": str(tmp_path),
+        "python": [sys.executable, "-S"],
+        "exercise_env": {"PYTHONPATH": str(site)},
+        "seconds": {"exercise": 20},
+    }
+    evidence: dict[str, Any] = dict(
+        probe.exercise(cast(Instructions, spec), os.environ, str(tmp_path), SAME)
+    )
+    assert evidence["steps"]["end"]["ok"]
+    assert evidence["maps"] == {"libraries": evidence["steps"]["mapped"]["value"]}
 
 
 def test_a_nested_line_is_no_step() -> None:
