@@ -136,7 +136,7 @@ def _text(stream: bytes | None) -> str:
 
 
 def read_file(container: Container, path: str, *, max_bytes: int | None = None) -> bytes | None:
-    """Return the content of a file in ``container``, or None if ``path`` is not a file.
+    """Return the content of a file in ``container``, or None if ``path`` is not a regular file.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: the engine, the container or the
@@ -144,15 +144,16 @@ def read_file(container: Container, path: str, *, max_bytes: int | None = None) 
         KeyError: the engine returns an empty archive.
     """
     chunks, _ = container.get_archive(path)
-    archive = io.BytesIO()
+    archive = bytearray()
     for chunk in chunks:
-        archive.write(chunk)
-        if max_bytes is not None and archive.tell() > max_bytes:
+        archive += chunk
+        if max_bytes is not None and len(archive) > max_bytes:
             raise docker.errors.DockerException(f"{path} has more than {max_bytes} bytes")
-    archive.seek(0)
-    with tarfile.open(fileobj=archive) as tar:
-        file = tar.extractfile(tar.next() or "")
-        return file.read() if file else None
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        member = tar.next()
+    if member is None:
+        raise KeyError(path)
+    return bytes(archive[member.offset_data :][: member.size]) if member.isreg() else None
 
 
 def copy_from(

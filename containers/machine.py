@@ -37,14 +37,15 @@ _CA_BUNDLES = (
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 )
-_READY = "/run/e2e-ready"
+_READY = "/run/ready"
 # The first program of a machine.
 # 1. Trust the CA certificate. The script writes what update-ca-certificates would write, but does
 #    not need half a second. OpenSSL also searches the folder of the bundle, by a hash of the name
 #    (openssl-rehash(1)). An image without the program openssl reads the bundle. Wine makes the
 #    Windows certificate store from the bundle only.
 # 2. Unpack the suite's files. This is faster than an archive that the engine copies. A small base
-#    image may have no tar, but then it has a Python.
+#    image may have no tar, but then it has a Python. Root owns the files, so that the processes of
+#    the user can only read them. They can write into one folder.
 _START_SCRIPT = f"""
 for bundle in {" ".join(_CA_BUNDLES)}; do [ ! -f $bundle ] || break; done
 [ -f $bundle ] || {{ echo "no CA bundle: none of {" ".join(_CA_BUNDLES)}"; exit 1; }}
@@ -62,7 +63,8 @@ archive = tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.argv[1])))
 archive.extraction_filter = lambda member, path: member  # from 3.14 the default drops owners
 archive.extractall('/', numeric_owner=True)" "$3" || exit
 fi
-shift 3
+mkdir -p "$4" && chown {_USER_ID}:{_USER_ID} "$4" || exit
+shift 4
 mkdir -p {_READY.rpartition("/")[0]} && : >{_READY} && exec "$@"
 """
 _MAX_ARGUMENT_BYTES = 128 * 1024 - 1
@@ -203,13 +205,14 @@ class Machine(ManagedContainer):
         """Return the command of the machine's container."""
         if self.spec.runs_on == "windows":
             return list(self.layout.idle)
-        arguments = (self._network.ca_certificate, self.spec.runs_on, self._packed_files)
+        settings = (self._network.ca_certificate, self.spec.runs_on)
+        arguments = (*settings, self._packed_files, self.layout.data)
         return ["sh", "-c", _START_SCRIPT, "sh", *arguments, *self.layout.idle]
 
     def _pack(self) -> str:
         if self.spec.runs_on == "windows":
             return ""
-        archive = tar_of(self._files, self.layout.folder, owner=_USER_ID)
+        archive = tar_of(self._files, self.layout.folder)
         packed = base64.b64encode(gzip.compress(archive, mtime=0)).decode("ascii")
         return packed if len(packed) <= _MAX_ARGUMENT_BYTES else ""
 
@@ -233,22 +236,24 @@ class Machine(ManagedContainer):
     def put(self, files: dict[str, bytes], folder: str | None = None, *, mode: int = 0o644) -> None:
         """Write ``files`` (names relative to ``folder``) on the machine.
 
-        The machine's user owns the files. ``folder`` is a path of the container, by
-        default the suite's folder.
+        ``folder`` is a path of the container, by default the suite's folder. Root owns the files
+        there, and the machine's user owns others.
 
         Raises:
             TestbedFailure: ``machine-lost``.
         """
         # The engine expects paths without the drive.
         path = (folder or self.layout.folder).removeprefix("C:")
-        archive = tar_of(files, path, mode=mode, owner=_USER_ID)
+        archive = tar_of(files, path, mode=mode, owner=_USER_ID if folder else 0)
         try:
             self._container.get_wrapped_container().put_archive("/", archive)
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(error) from error
 
-    def get(self, path: str) -> bytes | None:
+    def get(self, path: str, limit: int | None = None) -> bytes | None:
         """Return the content of a file on the machine, or None if it does not exist.
+
+        ``limit`` is the largest number of bytes that are read.
 
         Raises:
             TestbedFailure: ``machine-lost``.

@@ -163,5 +163,5 @@ def closed_network(
         raise TestbedFailure("machine-lost", "network", str(error)) from error
     used = options if internal and hide_host else {}
     with new_network(engine, run, internal=internal, options=used) as network:
-        ca = trustme.CA(organization_name="quiverdb-e2e")
+        ca = trustme.CA(organization_name="Local")
         yield ClosedNetwork(engine, run, network, ca, hides_host=bool(options))

@@ -34,7 +34,7 @@ from containers.testbed import Testbed
 from verification.commands.gate_plugin import workers
 from verification.models.cell import Cell
 from verification.models.inspection import ReleaseInspection
-from verification.models.machine import OperatingSystem
+from verification.models.machine import DATA_FOLDER, OperatingSystem
 from verification.models.release import Release
 from verification.probe import probe
 from verification.scenarios import cells as cell_factory
@@ -104,10 +104,9 @@ def script(cell: Cell, plan: ProbeInstructions, *, exercised: bool) -> str:
         lines += map(line, plan.after_install)
         lines.append(line([*plan.python, "-c", plan.import_statement]))
         if exercised:
-            scratch = "Z:\\tmp" if wine else "/tmp"  # noqa: S108  (in a container)
             spec: probe.Instructions = json.loads(plan.to_json())
-            lines += exports(probe.exercise_environment(spec, scratch))
-            lines.append(line(probe.exercise_command(spec)))
+            lines += exports(spec["exercise_env"])
+            lines.append(line(probe.exercise_command(spec, observe=False)))
         lines += map(line, (*plan.before_uninstall, plan.uninstall))
     as_user = "setpriv --reuid=1000 --regid=1000 --clear-groups"
     libraries = bundled_libraries(ReleaseInspection(), load_subject())[cell.machine.os]
@@ -136,6 +135,7 @@ def run_scripts(
         folder = Path(scratch) / cell.id
         folder.mkdir()
         folder.chmod(0o755)  # the user in the container reads it
+        (folder / DATA_FOLDER).mkdir()
         files = probe_files(plan, load_subject())
         for name, content in {
             **files,
@@ -152,7 +152,9 @@ def run_scripts(
             *labels,
         ]
         command += [f"--tmpfs={path}:{options}" for path, options in cell.scenario.tmpfs.items()]
-        command += ["--user=root", "--env=HOME=/home/user", f"--volume={folder}:/e2e:ro"]
+        layout = cell.machine.layout
+        command += [f"--volume={folder}:{layout.folder}:ro", f"--tmpfs={layout.data}:mode=1777"]
+        command += ["--user=root", "--env=HOME=/home/user"]
         command += [tags[cell.machine.image], "sh", "-c", script(cell, plan, exercised=exercised)]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         return "" if result.returncode == 0 else f"{cell.id}: {result.stderr[-300:]}"

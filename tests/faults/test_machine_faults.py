@@ -25,7 +25,7 @@ from tests.faults.engine_objects import call_when_running
 from tests.helpers import wheel_builder as wheels
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure
-from verification.models.machine import MachineSpec
+from verification.models.machine import PROBE, MachineSpec
 from verification.models.scenario import SYSTEM_FOLDERS
 from verification.models.verdict import Outcome, Verdict
 from verification.scenarios.machines import load
@@ -107,7 +107,7 @@ def test_killed_machine_is_a_testbed_failure(
 
     def wait() -> None:
         killed.append(
-            call_when_running(client, run.id, image.tag, "probe.py", lambda machine: machine.kill())
+            call_when_running(client, run.id, image.tag, PROBE, lambda machine: machine.kill())
         )
 
     with start_testbed([good_wheel]) as testbed:

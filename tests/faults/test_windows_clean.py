@@ -24,7 +24,7 @@ from containers.machine import Machine
 from containers.network import NetworkHandle, closed_network
 from containers.state import state_folder
 from tests.helpers.binaries import pe
-from verification.models.machine import LAYOUTS
+from verification.models.machine import DATA_FOLDER, LAYOUTS
 from verification.probe import probe
 from verification.scenarios import machines
 
@@ -33,7 +33,8 @@ REDISTRIBUTABLES = {"windows-wine-vcredist": (14, 51), "windows-wine-vcredist-ol
 """The version of Microsoft's redistributable, by machine."""
 NOT_FOUND = 126  # ERROR_MOD_NOT_FOUND (winerror.h)
 HIDDEN = "/usr/local/share/hidden-libraries"
-PLANTED = f"{LAYOUTS['wine'].folder}/planted"
+WINE = LAYOUTS["wine"]
+PLANTED = f"{WINE.folder}/planted"
 PYTHON = r"C:\users\user\AppData\Local\Programs\Python\Python313"
 SYSTEM = r"C:\windows\system32"
 PYTHON_RUNTIME = {"vcruntime140.dll", "vcruntime140_1.dll"}
@@ -144,13 +145,13 @@ def _inspect(machine: Machine) -> InspectedMachine:
         [
             "wine",
             "python",
-            r"Z:\e2e\inspect_windows.py",
-            r"Z:\e2e\planted",
-            r"Z:\e2e\observed.json",
+            WINE.path("inspect_windows.py"),
+            WINE.path("planted"),
+            WINE.path(rf"{DATA_FOLDER}\observed.json"),
         ],
         seconds=120,
     )
-    observed = machine.get(f"{LAYOUTS['wine'].folder}/observed.json")
+    observed = machine.get(f"{WINE.data}/observed.json")
     assert observed is not None, f"exit code {result.code}: {result.output[-600:]}"
     messages = _MISSING_LIBRARY.findall(result.output)
     not_found = {imported: library for library, imported in messages}
@@ -172,7 +173,7 @@ def test_incremental_registry_snapshot_equals_a_complete_one(network: NetworkHan
     with _machine(CLEAN, network) as machine:
         script = Path(__file__).with_name("compare_registry_snapshots.py")
         machine.put({path.name: path.read_bytes() for path in (script, Path(probe.__file__))})
-        result = machine.run(["wine", "python", rf"Z:\e2e\{script.name}"], seconds=120)
+        result = machine.run(["wine", "python", WINE.path(script.name)], seconds=120)
     assert result.code == 0, result.output[-600:]
     differences = json.loads(result.stdout)
     assert len(differences) == 6
@@ -348,9 +349,14 @@ def test_library_with_an_unknown_symbol_loads_on_wine(
     with _machine(CLEAN, network) as machine:
         machine.put({"wrong.dll": library, "stub.py": stub})
         loading = machine.run(
-            ["wine", "python", "-c", r"import ctypes; print(ctypes.CDLL(r'Z:\e2e\wrong.dll'))"]
+            [
+                "wine",
+                "python",
+                "-c",
+                f"import ctypes; print(ctypes.CDLL({WINE.path('wrong.dll')!r}))",
+            ]
         )
-        calling = machine.run(["wine", "python", r"Z:\e2e\stub.py"])
+        calling = machine.run(["wine", "python", WINE.path("stub.py")])
 
     # If this fails, Wine refuses such a library as Windows does. Correct the document then.
     assert loading.code == 0

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from verification import probe
 from verification.models.evidence import ExerciseStep, Steps
+from verification.models.machine import DATA_FOLDER, OWN_ACTIONS, PLAN, SCRIPTS, SMOKE_TEST
 
 PROBE = Path(probe.__file__).parent
 ValueT = TypeVar("ValueT")
@@ -39,8 +40,12 @@ def round_trip(tables):
     rows = [[len(calls), tables["Plant"]["rows"][0][0]]]
     return {"returned": {"Plant": {"columns": ["calls", "x"], "rows": rows}}}
 """
-SCRIPTS = ("exercise.py", "uses.py", "written.py", "process_state.py")
 TABLES = {"tables": {"Plant": {"columns": ["x"], "rows": [[2**63 - 1]]}}}
+PLAN_KEYS: Mapping[str, object] = {
+    "subject": "sample-package",
+    "package": "sample",
+    "seconds": {"exercise": 30},
+}
 
 
 class Result(NamedTuple):
@@ -68,47 +73,51 @@ def install(folder: Path, files: Mapping[str, str] = FILES) -> Path:
     return folder
 
 
+def write_scripts(folder: Path, smoke: str, plan: Mapping[str, object]) -> Path:
+    """Write the scripts of a machine, and return the folder in which they write."""
+    for source, name in SCRIPTS.items():
+        (folder / name).write_bytes((PROBE / source).read_bytes())
+    (folder / SMOKE_TEST).write_text(smoke, "utf-8")
+    (folder / PLAN).write_text(json.dumps(plan), "utf-8")
+    data = folder / DATA_FOLDER
+    data.mkdir(exist_ok=True)
+    return data
+
+
 def exercise(
     folder: Path,
     installed: Path,
     smoke: str = SMOKE,
     uses: str = "",
     python: str = sys.executable,
+    *,
+    second: bool = False,
+    plan: Mapping[str, object] = PLAN_KEYS,
     **environment: str,
 ) -> Result:
-    """Run the exercise in a folder. `smoke` and `uses` are the texts of the subject's files."""
-    instructions = {"subject": "sample-package", "package": "sample"}
-    files = {
-        **{name: (PROBE / name).read_text("utf-8") for name in SCRIPTS},
-        "smoke.py": smoke,
-        "own_uses.py": uses,
-        "instructions.json": json.dumps(instructions | (TABLES if "tables" in smoke else {})),
-    }
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
-    source = str(folder / "exercise.py")
-    code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
+    """Run the exercise in a folder. `smoke` and `uses` are the texts of the subject's files.
+
+    `plan` has keys of the instructions. With `second`, the exercise observes the package.
+    """
+    keys = {**PLAN_KEYS, **plan, **(TABLES if "tables" in smoke else {})}
+    data = write_scripts(folder, smoke, keys)
+    (folder / OWN_ACTIONS).write_text(uses, "utf-8")
+    if second:
+        data /= "second"
+        data.mkdir(exist_ok=True)
+    source = str(folder / SCRIPTS["exercise.py"])
+    code = f"second = {second}; exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
     result = subprocess.run(
         [python, "-S", "-c", code],  # -S: without the packages of this environment
         cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(installed),
-            "E2E_STEPS": str(folder / "steps.jsonl"),
-            "E2E_TRACE": str(folder / "trace.txt"),
-            "E2E_LOADED": str(folder / "loaded.txt"),
-            "E2E_SUBJECT": "sample-package",
-            "E2E_PACKAGE": "sample",
-            "E2E_LIMIT_SECONDS": "30",
-            **environment,
-        },
+        env={**os.environ, "PYTHONPATH": str(installed), **environment},
         capture_output=True,
         timeout=60,
         check=False,
     )
-    lines = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (data / "steps.jsonl").read_text().splitlines()]
     steps = Steps.model_validate({line["step"]: line for line in lines})
-    trace = (folder / "trace.txt").read_text()
+    trace = (data / "trace.txt").read_text()
     streams = (result.stdout.decode(), result.stderr.decode())
     return Result(result.returncode, lines, steps, trace, *streams)
 

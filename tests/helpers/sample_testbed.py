@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -21,7 +21,7 @@ from verification.models.errors import TestbedFailure
 from verification.models.index_log import IndexRequest
 from verification.models.inspection import ReleaseInspection
 from verification.models.limits import LimitRecord, LimitsInForce, LimitUsage
-from verification.models.machine import MachineSpec
+from verification.models.machine import PROBE, MachineSpec
 from verification.models.release import Release, ReleaseFile
 from verification.models.testbed import Image, IndexHosts, Upload
 from verification.session.prepare import PreparedRun, RunSetup
@@ -121,13 +121,19 @@ class FakeMachine(Machine):
     """A fake machine without a container. ``answer`` returns the result of each command."""
 
     def __init__(
-        self, spec: MachineSpec, of: Image, answer: Answer, setup: MachineSetup | None = None
+        self,
+        spec: MachineSpec,
+        of: Image,
+        answer: Answer,
+        setup: MachineSetup | None = None,
+        contents: Mapping[str, bytes] | None = None,
     ) -> None:
         self.spec, self.image, self.layout = spec, of, spec.layout
         self.setup = setup or MachineSetup()
         self.commands: list[RecordedCommand] = []
         self.copied_files: list[CopiedFiles] = []
         self.closed = False
+        self._contents = contents or {}
         self._answer = answer
 
     def __enter__(self) -> Self:
@@ -154,6 +160,11 @@ class FakeMachine(Machine):
         """Record the files."""
         self.copied_files.append(CopiedFiles(files, folder, mode))
 
+    def get(self, path: str, limit: int | None = None) -> bytes | None:
+        """Return the content that the test has set."""
+        content = self._contents.get(path)
+        return None if content is None else content[:limit]
+
     def run(
         self,
         command: list[str],
@@ -176,6 +187,7 @@ class FakeTestbed(Testbed):
     _machines: list[FakeMachine] = PrivateAttr(default_factory=list)
     _requests: tuple[IndexRequest, ...] = PrivateAttr(default=())
     _failing: str = PrivateAttr(default="")
+    _files: dict[str, bytes] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def with_probe_results(
@@ -191,6 +203,11 @@ class FakeTestbed(Testbed):
         return testbed
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """The contents of files on the machines, by path. A test adds some."""
+        return self._files
+
+    @property
     def machines(self) -> list[FakeMachine]:
         """The machines in the order of their starts."""
         return self._machines
@@ -199,7 +216,7 @@ class FakeTestbed(Testbed):
         self, spec: MachineSpec, image: Image, setup: MachineSetup | None = None
     ) -> FakeMachine:
         """Return a fake machine."""
-        machine = FakeMachine(spec, image, self._answer, setup)
+        machine = FakeMachine(spec, image, self._answer, setup, self.files)
         self._machines.append(machine)
         return machine
 
@@ -208,7 +225,7 @@ class FakeTestbed(Testbed):
         return list(self._requests)
 
     def _answer(self, command: Sequence[str]) -> CommandResult:
-        if not any("probe.py" in word for word in command):
+        if not any(word.endswith(PROBE) for word in command):
             fails = bool(self._failing) and any(self._failing in word for word in command)
             return CommandResult(int(fails), "no space left" if fails else "")
         answer = self._probes.pop(0)

@@ -23,6 +23,11 @@ class Cell(Model):
         return f"{self.machine.name}-{self.installer.name}-{self.scenario.name}"
 
     @property
+    def has_own_account(self) -> bool:
+        """True if the user's commands run with another account than the probe."""
+        return self.machine.runs_on == "linux" and self.scenario.user != "root"
+
+    @property
     def runs_tests(self) -> bool:
         """True if the package's own tests run in the cell."""
         return self.scenario.runs_tests

@@ -407,6 +407,15 @@ class Steps(Model):
         return {step.step: step for step in (*known, *self.uses.values()) if step}
 
 
+class LibraryReading(Model):
+    """The reading of a process by the probe, while all processes of the user are stopped."""
+
+    libraries: tuple[str, ...] | None = None
+    """The full paths of the libraries that the process has mapped; null after an error."""
+    error: str = ""
+    """Why the probe could not read them."""
+
+
 class Exercise(CommandRun):
     """The process that uses the package."""
 
@@ -415,9 +424,22 @@ class Exercise(CommandRun):
     loaded: tuple[str, ...] = ()
     """The libraries that Python began to load, in order: extension modules, and those of ctypes."""
     steps: Steps
-    """The steps that began."""
+    """The steps that began. The package controls the process that writes them."""
     sent: Mapping[str, int] | None = None
     """As for the import; recorded in the observation only."""
+    maps: LibraryReading | None = None
+    """The reading of its libraries by the probe; null if the process did not ask for it, or if not
+    recorded. Windows has none."""
+
+    @property
+    def mapped(self) -> tuple[str, ...] | None:
+        """The full paths of the libraries in the process; None if unknown.
+
+        If the probe did not read them, they are those that the process reports.
+        """
+        if self.maps:
+            return self.maps.libraries
+        return self.steps.mapped.value if self.steps.mapped else None
 
 
 class TestOutcome(enum.StrEnum):
@@ -535,6 +557,18 @@ class DatabaseFile(Model):
     """Why the file could not be read; empty if it could."""
 
 
+class Isolation(Model):
+    """How the probe is isolated from the processes of the user.
+
+    If both have the same account, a process of the user can change what the probe records.
+    """
+
+    separate: bool
+    """True if the commands of the user have another account than the probe."""
+    because: Literal["", "root", "windows"] = ""
+    """Why both have the same account: the user is root, or the system is Windows or Wine."""
+
+
 class NetworkInfo(Model):
     """The machine's network."""
 
@@ -560,6 +594,8 @@ class CellEvidence(Model):
     """The failure of the testbed that ended the cell."""
     limits: LimitRecord | None = None
     """The limits of the machine and what it used; None if they were not read."""
+    isolation: Isolation | None = None
+    """How the probe is isolated from the user's processes; null if not recorded."""
     retried: Retry | None = None
     """The first run, if the cell ran twice. This happens only under Wine."""
 
@@ -654,6 +690,11 @@ class CellEvidence(Model):
     def steps(self) -> Steps:
         """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
+
+    @property
+    def mapped(self) -> tuple[str, ...] | None:
+        """The full paths of the libraries in the process of the exercise; None if unknown."""
+        return self.exercise.mapped if self.exercise else None
 
     @property
     def written_files(self) -> frozenset[str]:

@@ -16,11 +16,29 @@ Refusal = Literal["unsupported-python", "unsupported-platform"]
 """The names of the causes with which an installer must refuse a release on some machines."""
 
 
+# The package can see these names. They do not say what the suite does.
+_FOLDER = "/opt/app"
+DATA_FOLDER = "data"
+"""The folder in the suite's folder for what the processes of the user write."""
+PROBE, PLAN, PLUGIN = "service.py", "plan.json", "event_log"
+"""The script of the probe, its instructions, and the plugin for the package's own tests."""
+SCRIPTS: Mapping[str, str] = {
+    "probe.py": PROBE,
+    "exercise.py": "main.py",
+    "uses.py": "actions.py",
+    "written.py": "files.py",
+    "process_state.py": "state.py",
+}
+"""The files of ``verification/probe/``, with their names on the machine."""
+SMOKE_TEST, OWN_ACTIONS = "calls.py", "own_actions.py"
+"""The files of the subject on the machine."""
+
+
 class Layout(Model):
     """The location of files, as paths for the engine and for the machine's programs."""
 
     folder: str
-    """The folder with files of the suite and none of the user, as a path for the engine."""
+    """The folder with the files of the suite, as a path for the engine. Root owns them."""
     separator: str
     user_folder: str
     """The same folder, as a path for the machine's programs."""
@@ -45,11 +63,16 @@ class Layout(Model):
         """Return the path of a file in the suite's folder for the machine's programs."""
         return f"{self.user_folder}{self.separator}{name}"
 
+    @property
+    def data(self) -> str:
+        """The folder in the suite's folder that the user can write, as a path for the engine."""
+        return f"{self.folder}/{DATA_FOLDER}"
+
 
 _POSIX = Layout(
-    folder="/e2e",
+    folder=_FOLDER,
     separator="/",
-    user_folder="/e2e",
+    user_folder=_FOLDER,
     python=("python3",),
     home="/home/user",
     users={"user": "user", "root": "root"},
@@ -61,15 +84,15 @@ LAYOUTS: Mapping[RunsOn, Layout] = {
     "wine": _POSIX.model_copy(
         update={
             "separator": "\\",
-            "user_folder": "Z:\\e2e",
+            "user_folder": "Z:" + _FOLDER.replace("/", "\\"),
             "python": ("wine", "python.exe"),
             "drive": "/home/user/.wine/drive_c",
         }
     ),
     "windows": Layout(
-        folder="C:/e2e",
+        folder=f"C:{_FOLDER}",
         separator="\\",
-        user_folder="C:\\e2e",
+        user_folder="C:" + _FOLDER.replace("/", "\\"),
         python=("python.exe",),
         home="C:\\",
         users={"user": "ContainerUser", "root": "ContainerAdministrator"},

@@ -134,7 +134,7 @@ class BasisEntry(Model):
     """One part of what a verdict is based on: a stand-in, the origin, or what is not covered."""
 
     name: str
-    """What the part is, such as source or origin, Windows, GitHub, index or not covered."""
+    """What the part is, such as source or origin, Windows, GitHub, index, use or not covered."""
     value: str
     """What the run used, such as "Wine 10.0" or "act 0.2.89 with 10 stand-in actions"."""
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from verification.models.base import Model
 from verification.models.cause import Cause
+from verification.models.evidence import Isolation
 from verification.models.limits import LimitRecord
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 
@@ -54,6 +55,15 @@ class NativeSummary(Model):
     """The copy of its libraries that the package reports to have loaded."""
 
 
+class UseEvidence(enum.StrEnum):
+    """What the result of the use is judged by."""
+
+    OUTSIDE = "outside"
+    """The host read the values that it chose from a file that the package wrote."""
+    INSIDE = "inside"
+    """Only the process that the package controls reports the use."""
+
+
 class CellSummary(Model):
     """A summary of the evidence of a cell. A file in ``evidence/`` has all of it."""
 
@@ -80,6 +90,10 @@ class CellSummary(Model):
     """The start of the cell, in UTC (ISO 8601)."""
     native: NativeSummary | None = None
     """The first native call; null if it did not succeed."""
+    use: UseEvidence | None = None
+    """What the result of the use is judged by; null if the cell did not reach it."""
+    isolation: Isolation | None = None
+    """How the probe is isolated from the user's processes; null if not recorded."""
     image: str = ""
     """The tag of the machine's image."""
     served: Mapping[str, str | None] = Field(

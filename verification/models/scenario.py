@@ -96,6 +96,8 @@ class Scenario(Model):
     python: Command = ("python",)
     code_before_import: str = ""
     """Code that runs in the interpreter before the package is imported."""
+    in_thread: bool = False
+    """True if the package is used in a thread that is not the main thread."""
     actions: tuple[str, ...] = ()
     """The uses that are tried after the exercise: functions of ``verification/probe/uses.py`` or of
     the subject. The scenario has no cell for a subject that does not offer them all."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field
 
 from verification.models.base import Model
-from verification.models.machine import OperatingSystem
+from verification.models.machine import OWN_ACTIONS, SMOKE_TEST, OperatingSystem
 
 TargetSystem = Literal["linux", "musl", "windows", "macos", "any", "unknown"]
 # PEP 600 gives the glibc version of the tags that came before it.
@@ -162,7 +162,7 @@ class Subject(Model):
     @property
     def machine_files(self) -> Mapping[str, Path]:
         """The files that the probe needs on a machine, by their file names on the machine."""
-        files = {"smoke.py": self.exercise, "own_uses.py": self.actions}
+        files = {SMOKE_TEST: self.exercise, OWN_ACTIONS: self.actions}
         return {name: path for name, path in files.items() if path}
 
     @property

@@ -1,7 +1,7 @@
 """Repeat the user's steps of a cell on its machine, or open a shell in the cell's folder.
 
-    enter.py instructions.json            open a shell in the cell's folder and environment
-    enter.py instructions.json STEP ...   run the commands of these steps; stop at the first failure
+    enter.py plan.json            open a shell in the cell's folder and environment
+    enter.py plan.json STEP ...   run the commands of these steps; stop at the first failure
 
 Standard library only, any CPython from 3.8, on Linux and on Windows.
 """

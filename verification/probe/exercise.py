@@ -2,16 +2,17 @@
 
 This script runs in the interpreter under test, started with ``python -c``. The current folder is
 then first on the import path, as for a user. Standard library only. Each step is one line of JSON
-in the file E2E_STEPS, written when the step ends. After a crash or a hang the file has all earlier
-steps.
+in the file ``steps.jsonl`` of the folder ``data``, written when the step ends. After a crash or a
+hang the file has all earlier steps. The package controls this process, so the file is only a claim.
 
-The file ``smoke.py`` of the subject is in the same folder. It has the functions ``native_call``,
-``round_trip`` and optionally ``failing_calls``. ``uses.py`` has the actions that a scenario names.
-``written.py`` records the files that the smoke test writes. ``process_state.py`` reads the state of
-the process.
+The other files of the folder have names that say nothing about the suite. ``calls.py`` is the smoke
+test of the subject. It has the functions ``native_call``, ``round_trip`` and optionally
+``failing_calls``. ``actions.py`` has the actions that a scenario names. ``files.py`` records the
+files that the smoke test writes. ``state.py`` reads the state of the process. ``plan.json`` has the
+instructions of the probe.
 
-If the variable E2E_OBSERVE is set, the script only imports the package and makes the first native
-call. It records what each of the two changes in the process and what native code prints.
+If the global variable ``second`` is true, the script only imports the package and makes the first
+native call. It records what each of the two changes in the process and what native code prints.
 """
 
 from __future__ import annotations
@@ -31,9 +32,16 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypedDict
 
 # Bound before the package can replace it.
 _dumps = json.dumps
-_STEPS = open(os.environ["E2E_STEPS"], "a", encoding="utf-8")  # noqa: SIM115  (open to the end)
-_TRACE = open(os.environ["E2E_TRACE"], "w", encoding="utf-8")  # noqa: SIM115
-_LOADED = open(os.environ["E2E_LOADED"], "a", encoding="utf-8")  # noqa: SIM115
+_FOLDER = os.path.dirname(sys._getframe().f_code.co_filename)  # ``python -c`` sets no __file__
+_SHARED = os.path.join(_FOLDER, "data")
+"""The folder that all processes of the user can write."""
+_IS_SECOND = bool(globals().get("second"))
+_DATA = os.path.join(_SHARED, "second") if _IS_SECOND else _SHARED
+_STEPS = open(os.path.join(_DATA, "steps.jsonl"), "a", encoding="utf-8")  # noqa: SIM115  (to the end)
+_TRACE = open(os.path.join(_DATA, "trace.txt"), "w", encoding="utf-8")  # noqa: SIM115
+_LOADED = open(os.path.join(_DATA, "loaded.txt"), "a", encoding="utf-8")  # noqa: SIM115
+_QUESTION, _ANSWER = os.path.join(_DATA, "question"), os.path.join(_DATA, "answer")
+"""The FIFOs with which the probe is asked to read the libraries; only Linux has them."""
 
 _START_SECONDS = time.process_time()
 """The processor time of the start of this interpreter, in seconds."""
@@ -127,8 +135,7 @@ def _write(line: Values) -> None:
     _STEPS.flush()
 
 
-_FOLDER = os.path.dirname(step.__code__.co_filename)  # code of ``python -c`` has no __file__
-_OTHER_MODULES = os.path.join(_FOLDER, "other-modules.txt")
+_OTHER_MODULES = os.path.join(_SHARED, "other-modules.txt")
 
 
 # ---- the package ----
@@ -148,6 +155,26 @@ def module_of(name: str) -> types.ModuleType:
     return module
 
 
+class Plan(TypedDict, total=False):
+    """The keys of the probe's instructions that this script uses."""
+
+    subject: str
+    package: str
+    prelude: str
+    uses: List[str]
+    in_thread: bool
+    tables: Values
+    seconds: Dict[str, float]
+
+
+@functools.lru_cache(maxsize=None)
+def plan() -> Plan:
+    """Return the instructions of the probe."""
+    with open(os.path.join(_FOLDER, "plan.json"), encoding="utf-8") as file:
+        content: Plan = json.load(file)
+    return content
+
+
 class ImportValue(TypedDict):
     """The file, folder and version of the imported package, and the extension modules."""
 
@@ -159,7 +186,7 @@ class ImportValue(TypedDict):
 
 def import_package() -> ImportValue:
     """Import the package and return its location. The import alone loads no native library."""
-    package = importlib.import_module(os.environ["E2E_PACKAGE"])
+    package = importlib.import_module(plan()["package"])
     file = package.__file__  # None for a namespace package
     version = getattr(package, "__version__", None)
     return {
@@ -204,7 +231,7 @@ def native_call() -> Values:
     Raises:
         TypeError: the subject's function returned no version.
     """
-    value = _mapping("native_call", module_of("smoke").native_call())
+    value = _mapping("native_call", module_of("calls").native_call())
     if value is None or "version" not in value:
         raise TypeError("native_call of the subject returned no version")
     source, lacking = value.get("source"), value.get("lacking")
@@ -225,21 +252,14 @@ def round_trip() -> Optional[Values]:
     Raises:
         TypeError: the subject's function returned nothing, although there are tables.
     """
-    tables = instructions().get("tables")
-    action = module_of("smoke").round_trip
+    tables = plan().get("tables")
+    action = module_of("calls").round_trip
     value = _mapping("round_trip", action() if tables is None else action(tables))
     if tables is None:
         return None  # the subject reports a fault only by an exception
     if value is None:
         raise TypeError("round_trip of the subject returned nothing")
     return {"returned": value["returned"], "not_offered": value.get("not_offered", [])}
-
-
-def instructions() -> Values:
-    """Return the instructions of the probe. Their file is in the same folder."""
-    with open(os.path.join(_FOLDER, "instructions.json"), encoding="utf-8") as file:
-        content: Values = json.load(file)
-    return content
 
 
 class ClosedFile(TypedDict):
@@ -305,7 +325,7 @@ class FailingCall(TypedDict):
 
 def failing_calls() -> List[FailingCall]:
     """Make the subject's calls that must fail, and return the exception of each."""
-    calls = getattr(module_of("smoke"), "failing_calls", None)
+    calls = getattr(module_of("calls"), "failing_calls", None)
     values: List[FailingCall] = []
     for name, expected, call in calls() if calls else ():
         value: FailingCall = {
@@ -333,13 +353,13 @@ def _mapping(name: str, value: object) -> Optional[Values]:
 
 def use(name: str) -> object:
     """Run one of the actions of the scenario, and return its observations."""
-    action: Action = getattr(module_of("uses"), name)
+    action: Action = getattr(module_of("actions"), name)
     return action()
 
 
 def code_before_import() -> None:
     """Run the code of the scenario that comes before the import of the package."""
-    exec(os.environ["E2E_PRELUDE"], {})  # noqa: S102  (the scenario's own code)
+    exec(plan()["prelude"], {})  # noqa: S102  (the scenario's own code)
 
 
 # ---- the libraries in the process ----
@@ -359,6 +379,19 @@ def mapped() -> List[str]:
             if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
                 paths.add(fields[5].rstrip("\n"))
     return sorted(paths)
+
+
+def mapped_when_read() -> List[str]:
+    """Let the probe read the libraries in this process, and return them as this process reads them.
+
+    The probe stops all processes of the user meanwhile. On Windows it does not read them.
+    """
+    if os.path.exists(_QUESTION):
+        with open(_QUESTION, "w", encoding="ascii") as question:
+            question.write(str(os.getpid()))
+        with open(_ANSWER, "rb", buffering=0) as answer:
+            answer.read(1)
+    return mapped()
 
 
 def modules() -> List[str]:
@@ -421,7 +454,7 @@ def run_times() -> RunTimes:
     """
     if sys.platform != "win32":
         return {}
-    home = os.path.dirname(sys.modules[os.environ["E2E_PACKAGE"]].__file__ or "").lower()
+    home = os.path.dirname(sys.modules[plan()["package"]].__file__ or "").lower()
     loaded: Dict[str, LoadedRuntime] = {}
     linked_by: Dict[str, List[int]] = {}
     for path in modules():
@@ -490,7 +523,7 @@ def write_other_modules() -> None:
     """
     from importlib.metadata import distribution
 
-    installed = distribution(os.environ["E2E_SUBJECT"])
+    installed = distribution(plan()["subject"])
     own = {file.parts[0].partition(".")[0] for file in installed.files or ()}
     folders = (os.path.realpath(str(installed.locate_file(""))), os.path.dirname(os.__file__))
     known = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
@@ -552,7 +585,7 @@ def record() -> Record:
     import base64
     import importlib.metadata
 
-    installed = importlib.metadata.distribution(os.environ["E2E_SUBJECT"])
+    installed = importlib.metadata.distribution(plan()["subject"])
     lines = (installed.read_text("WHEEL") or "").splitlines()
     tags = [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
     value: Record = {
@@ -643,7 +676,7 @@ def record(event, arguments):
 sys.addaudithook(record)
 import site
 site.main()
-print("\ne2e: " + json.dumps(executed))
+print("\nexecuted: " + json.dumps(executed))
 """
 
 
@@ -672,7 +705,8 @@ def startup_code(files: Sequence[str]) -> List[Dict[str, str]]:
         timeout=30,
     )
     lines = child.stdout.decode("utf-8", "replace").splitlines()
-    reported = [line[len("e2e: ") :] for line in lines if line.startswith("e2e: ")]
+    start = "executed: "
+    reported = [line[len(start) :] for line in lines if line.startswith(start)]
     executed: Dict[str, str] = json.loads(reported[-1]) if reported else {}
     return [{"file": path, "observed": code} for path, code in executed.items()]
 
@@ -688,7 +722,7 @@ def entry_points() -> List[Dict[str, str]]:
     import importlib.metadata
 
     faults = []
-    for entry in importlib.metadata.distribution(os.environ["E2E_SUBJECT"]).entry_points:
+    for entry in importlib.metadata.distribution(plan()["subject"]).entry_points:
         if not entry.extras:
             fault = ""
             try:
@@ -711,14 +745,14 @@ def changes_since(
     before: Dict[str, Dict[str, str]],
 ) -> Dict[str, List[Dict[str, Optional[str]]]]:
     """Return what changed since the state ``before``, and end a part of the output."""
-    changes = module_of("process_state").changes(before)
+    changes = module_of("state").changes(before)
     end_output_part()
     return {"changes": changes}
 
 
 def end_output_part() -> None:
     """End a part of what native code writes to both streams of the process."""
-    module_of("process_state").flush_native()
+    module_of("state").flush_native()
     for number in (1, 2):
         os.write(number, _PART_END)
 
@@ -778,11 +812,11 @@ def contacts() -> List[Contact]:
 
 def steps() -> None:
     """Run the steps in the order of a user. A failed step does not stop the later ones."""
-    written = module_of("written")
+    written = module_of("files")
     written.record()
-    if os.environ.get("E2E_PRELUDE"):
+    if plan().get("prelude"):
         step("prelude", code_before_import)
-    state = module_of("process_state")
+    state = module_of("state")
     before = state.basic()
     step("import", import_package)
     step("native-call", native_call)
@@ -791,11 +825,11 @@ def steps() -> None:
     step("closed-file", closed_file)
     step("failing-calls", failing_calls)
     step("process-state", functools.partial(state.changed_basic, before))
-    step("mapped", mapped)
+    step("mapped", mapped_when_read)
     step("distributions", distributions)
     step("record", record)
     step("entry-points", entry_points)
-    for name in os.environ.get("E2E_USES", "").split():
+    for name in plan().get("uses", []):
         step(name, functools.partial(use, name))
     step("written-files", written.paths)
     step("contacts", contacts)
@@ -810,13 +844,13 @@ def observed_steps() -> None:
     value of the step ``process-state``. The streams of Python write to a file, so that only native
     code writes to the streams of the process.
     """
-    written = module_of("written")
+    written = module_of("files")
     written.record()
-    state = module_of("process_state")
+    state = module_of("state")
     before_others = state.basic()
     import_other_modules()
     step("process-state", functools.partial(state.changed_basic, before_others))
-    printed = open(f"{os.environ['E2E_STEPS']}.printed", "w", encoding="utf-8")  # noqa: SIM115
+    printed = open(os.path.join(_DATA, "printed.txt"), "w", encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = printed  # type: ignore[misc]
     before = state.whole()
     end_output_part()
@@ -831,15 +865,15 @@ def observed_steps() -> None:
 def main() -> None:
     """Run the steps within the time limit, in the main thread or in another one."""
     sys.addaudithook(record_loading)
-    if os.environ.get("E2E_OBSERVE"):
+    if _IS_SECOND:
         run_steps = observed_steps
     else:
         run_steps = steps
         faulthandler.enable(file=_TRACE, all_threads=True)
         sys.addaudithook(record_contact)
-    limit = float(os.environ["E2E_LIMIT_SECONDS"])
+    limit = plan()["seconds"]["exercise"]
     faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
-    if os.environ.get("E2E_IN") == "thread":
+    if plan().get("in_thread"):
         import threading
 
         thread = threading.Thread(target=run_steps)

@@ -1,9 +1,10 @@
 """A pytest plugin that immediately records the result of each of the package's own tests.
 
-It runs on the machine under test, in the interpreter that runs the tests. Each event is one line of
-JSON in the file E2E_TEST_EVENTS, written immediately. After a crash or a hang the file has all
-earlier events, and the event that started the running test. The stacks of all threads are then in
-the file E2E_TRACE. The plugin does not judge.
+It runs on the machine under test, in the interpreter that runs the tests. The probe's instructions
+``plan.json`` are in the folder above, and name the files that it writes. Each event is one line of
+JSON in ``test_events``, written immediately. After a crash or a hang the file has all earlier
+events, and the event that started the running test. The stacks of all threads are then in the file
+``trace``. The plugin does not judge.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ import pytest
 _dumps = json.dumps
 # File descriptors, not file objects: an unclosed file object causes a ResourceWarning in a test.
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-_TEST_EVENTS = os.open(os.environ["E2E_TEST_EVENTS"], _FLAGS)
-_TRACE = os.open(os.environ["E2E_TRACE"], _FLAGS)
+with open(
+    os.path.join(os.path.dirname(__file__), os.pardir, "plan.json"), encoding="utf-8"
+) as _file:
+    _PLAN = json.load(_file)
+_TEST_EVENTS = os.open(_PLAN["tests"]["test_events"], _FLAGS)
+_TRACE = os.open(_PLAN["tests"]["trace"], _FLAGS)
 _CHARACTERS = 2000
 
 
@@ -51,7 +56,7 @@ def pytest_load_initial_conftests(args: List[str], parser: pytest.Parser) -> Non
 def pytest_sessionstart() -> None:
     """Start the time limit. pytest's faulthandler is off: it writes into the tests' output."""
     faulthandler.enable(file=_TRACE, all_threads=True)
-    limit = float(os.environ["E2E_LIMIT_SECONDS"])
+    limit = _PLAN["seconds"]["tests"]
     if sys.platform == "win32":
         faulthandler.dump_traceback_later(limit, exit=True, file=_TRACE)
     else:
@@ -111,7 +116,7 @@ def pytest_internalerror(excrepr: object) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(exitstatus: int) -> None:
     """Record the end of the run, and from which file the package was imported."""
-    name = os.environ["E2E_SUBJECT"]
+    name = _PLAN["package"]
     module = sys.modules.get(name)
     spec = None if module else importlib.util.find_spec(name)
     file = getattr(module, "__file__", None) or (spec.origin if spec else None)

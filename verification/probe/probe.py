@@ -1,7 +1,11 @@
 """Install, exercise and uninstall the package on a machine, and print the evidence as JSON.
 
-Standard library only, any CPython from 3.8. The script reads its instructions from a file. It does
+Standard library only, any CPython from 3.9. The script reads its instructions from a file. It does
 not judge.
+
+On Linux the script runs as root, and the commands of the user run with the account of the user.
+Their processes cannot change the script, read its memory, write to its output or end it. What they
+write into files is only a claim.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import base64
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import stat
@@ -18,7 +23,20 @@ import sys
 import tempfile
 import threading
 import time
-from typing import IO, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
+from typing import (
+    IO,
+    Any,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypedDict,
+    Union,
+)
 
 Tree = Dict[str, List[int]]
 Environment = Mapping[str, str]
@@ -34,6 +52,13 @@ _COUNTERS = ("Tcp:ActiveOpens", "Udp:OutDatagrams", "Ip:OutNoRoutes")
 """The counters of the kernel that show a contact with another host."""
 _DATABASE_BYTES = 4_000_000
 """More than the exercise can write."""
+_CLAIM_BYTES = 16_000_000
+"""More than the lines of the exercise and of the package's own tests have."""
+_STOP_SECONDS = 2.0
+_DATA, _SECOND = "data", "second"
+"""The folder in which the user's processes write, and the folder of the observation inside it."""
+_QUESTION, _ANSWER = "question", "answer"
+"""The FIFOs with which the exercise asks for the reading of its libraries."""
 
 
 class OwnTestsInstructions(TypedDict):
@@ -46,7 +71,6 @@ class OwnTestsInstructions(TypedDict):
     scratch: str
     test_events: str
     trace: str
-    subject: str
     tool: List[str]
     command: List[str]
     env: Dict[str, str]
@@ -54,6 +78,7 @@ class OwnTestsInstructions(TypedDict):
 
 class _Required(TypedDict):
     folder: str
+    account: str
     cwd: str
     env: Dict[str, str]
     exercise_env: Dict[str, str]
@@ -66,9 +91,6 @@ class _Required(TypedDict):
     after_install: List[List[str]]
     before_uninstall: List[List[str]]
     prelude: str
-    uses: List[str]
-    subject: str
-    package: str
     import_statement: str
     uninstall: List[str]
     roots: List[str]
@@ -94,6 +116,124 @@ class CommandRun(TypedDict):
     seconds: float
     timed_out: bool
     stalled: float
+
+
+# ---- the account of the user ----
+
+
+class Account:
+    """The account of the user's commands: another one than this script's, or the same."""
+
+    def __init__(self, name: str) -> None:
+        """Find the account with this name; an empty name is the account of this script."""
+        self.is_separate = bool(name)
+        self.options: Dict[str, Any] = {}
+        """The arguments of subprocess.Popen for a process of the user."""
+        if sys.platform == "win32":
+            self.user = self._group = 0
+            return
+        self.user, self._group = os.getuid(), os.getgid()
+        if name:
+            import pwd
+
+            entry = pwd.getpwnam(name)
+            self.user, self._group = entry.pw_uid, entry.pw_gid
+            groups = os.getgrouplist(name, self._group)
+            self.options = {"user": self.user, "group": self._group, "extra_groups": groups}
+
+    @contextlib.contextmanager
+    def rights(self) -> Iterator[None]:
+        """Open and create files with the rights of the user (credentials(7), effective user id)."""
+        if not self.is_separate or sys.platform == "win32":
+            yield
+            return
+        user, group = os.geteuid(), os.getegid()
+        os.setegid(self._group)
+        os.seteuid(self.user)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+            os.setegid(group)
+
+    def processes(self) -> Set[int]:
+        """Return the numbers of the user's processes, without this one (proc(5), status)."""
+        numbers = set()
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
+                    lines = (line.split() for line in file if line.startswith(b"Uid:"))
+                    # A process that forbids to read it belongs to root in /proc, but not here.
+                    if any(int(user) == self.user for user in next(lines, [])[1:]):
+                        numbers.add(int(name))
+        return numbers
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop every process of the user; do nothing if the user has the account of this script.
+
+        Raises:
+            OSError: not all of them stop.
+        """
+        if not self.is_separate or sys.platform == "win32":
+            yield
+            return
+        try:
+            self._stop_all()
+            yield
+        finally:
+            for number in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGCONT)
+
+    def _stop_all(self) -> None:
+        deadline = time.monotonic() + _STOP_SECONDS
+        while running := [number for number in self.processes() if _is_running(number)]:
+            if time.monotonic() > deadline:
+                raise OSError("not all processes of the user stop")
+            for number in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGSTOP)
+            time.sleep(0.001)
+
+
+def _is_running(process: int) -> bool:
+    """Return True if a thread of the process is not stopped and has not ended (proc(5), stat)."""
+    folder = f"/proc/{process}/task"
+    threads: List[str] = []
+    with contextlib.suppress(OSError):  # it has ended
+        threads = os.listdir(folder)
+    for thread in threads:
+        with contextlib.suppress(OSError), open(f"{folder}/{thread}/stat", "rb") as file:
+            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X"):
+                return True
+    return False
+
+
+def read_claim(path: str, account: Account, limit: int = _CLAIM_BYTES) -> Optional[bytes]:
+    """Return at most ``limit`` bytes of a file of the user; None if it is no regular file.
+
+    The user can replace the file, for example by a link to a file of root or by a FIFO.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT"):
+        flags |= getattr(os, name, 0)
+    try:
+        with account.rights():
+            number = os.open(path, flags)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        return None
+    with os.fdopen(number, "rb") as file:
+        return file.read(limit)
+
+
+def read_text(path: str, account: Account, limit: int = _CLAIM_BYTES) -> str:
+    """Return the text of a file of the user; empty if it is no regular file."""
+    text = (read_claim(path, account, limit) or b"").decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
 
 
 # ---- snapshots of the file system and the registry ----
@@ -124,14 +264,16 @@ class FilesystemSnapshot:
         self,
         roots: Sequence[str],
         skipped: Sequence[str],
+        user: int,
         previous: Optional[FilesystemSnapshot] = None,
     ) -> None:
         """Read everything below ``roots``; with ``previous``, only what can have changed since.
 
         Most folders and files of a machine are the system's. A folder with the same ctime (stat(2))
-        has the same entries. A file that the user cannot write to is unchanged.
+        has the same entries. A file that the user with this number cannot write to is unchanged.
         """
         self.tree: Tree = {}
+        self._user = user
         self._folders: Dict[str, Folder] = {}
         start = time.time_ns()
         stack = list(roots)
@@ -140,7 +282,7 @@ class FilesystemSnapshot:
             try:
                 folder = self._folder(path, skipped, previous, start)
             except OSError:
-                continue  # the user cannot read it
+                continue  # this script cannot read it
             self._folders[path] = folder
             stack += folder.folders
 
@@ -177,7 +319,7 @@ class FilesystemSnapshot:
             self._add(entry.path, info)
             if stat.S_ISDIR(info.st_mode):
                 folder.folders.append(entry.path)
-            elif _writable(info):
+            elif _writable(info, self._user):
                 folder.other_files.append(entry.path)
             else:
                 folder.fixed_files.append(entry.path)
@@ -199,12 +341,12 @@ class FilesystemSnapshot:
             self.tree[path] = [info.st_mode, info.st_size, info.st_mtime_ns]
 
 
-def _writable(info: os.stat_result) -> bool:
-    """Return True if the user can change the content or the mode of this file."""
+def _writable(info: os.stat_result, user: int) -> bool:
+    """Return True if the user with this number can change the content or the mode of this file."""
     if sys.platform == "win32":
         return True
     # A link cannot be changed, only replaced in its folder. The group bits show acl(5) entries.
-    is_owner = os.geteuid() in (0, info.st_uid)
+    is_owner = user in (0, info.st_uid)
     return not stat.S_ISLNK(info.st_mode) and (is_owner or bool(info.st_mode & 0o022))
 
 
@@ -263,13 +405,23 @@ def difference(
 # ---- commands ----
 
 
-def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> CommandRun:
+def run(
+    command: Sequence[str],
+    env: Environment,
+    cwd: str,
+    seconds: float,
+    account: Account,
+    reader: Optional[LibraryReader] = None,
+) -> CommandRun:
     """Run one command as the user types it; kill its whole process group after ``seconds``.
 
     Its output goes to files. With a pipe, reading would wait for a child that keeps running.
+    ``reader`` answers the command while it runs.
     """
     start, start_time = time.perf_counter(), time.time()
-    with tempfile.TemporaryFile() as out_file, tempfile.TemporaryFile() as err_file:
+    with contextlib.ExitStack() as stack:
+        with account.rights():
+            out_file, err_file = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         process = subprocess.Popen(
             command,
             env=env,
@@ -278,9 +430,14 @@ def run(command: Sequence[str], env: Environment, cwd: str, seconds: float) -> C
             stdout=out_file,
             stderr=err_file,
             start_new_session=True,
+            **account.options,
         )
         watch = ProcessWatch(process, seconds)
+        if reader:
+            reader.start(process.pid)
         process.wait()
+        if reader:
+            reader.close()
         watch.close()  # it may still be killing the children of the process
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
@@ -367,7 +524,73 @@ def which(command: Sequence[str], env: Environment) -> List[str]:
 # ---- the machine ----
 
 
-def processes() -> List[str]:
+class LibraryReader:
+    """A thread that reads the libraries of a process when the process asks for it; Linux only.
+
+    All processes of the user are stopped meanwhile. The process writes its number into a FIFO and
+    waits until the other FIFO has an answer (fifo(7)).
+    """
+
+    def __init__(self, folder: str, account: Account) -> None:
+        """Make the FIFOs in a folder of the user."""
+        self.reading: Dict[str, Union[str, List[str]]] = {}
+        """The ``libraries``, or an ``error``; empty if the process has not asked."""
+        self._account = account
+        self._question, self._answer = (self._fifo(folder, n) for n in (_QUESTION, _ANSWER))
+        self._end, self._stop = os.pipe()
+        self._thread: Optional[threading.Thread] = None
+
+    def _fifo(self, folder: str, name: str) -> int:
+        path = os.path.join(folder, name)
+        with self._account.rights():
+            with contextlib.suppress(OSError):
+                os.mkfifo(path, 0o600)
+            # Open for both directions, it does not wait for the other side.
+            return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+    def start(self, session: int) -> None:
+        """Wait for the question of a process in this session."""
+        self._thread = threading.Thread(target=self._wait, args=(session,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread, and close the descriptors."""
+        os.write(self._stop, b"x")
+        if self._thread:
+            self._thread.join()
+        for number in (self._question, self._answer, self._end, self._stop):
+            os.close(number)
+
+    def _wait(self, session: int) -> None:
+        ready, _, _ = select.select([self._question, self._end], [], [])
+        if self._question not in ready:
+            return
+        try:
+            self.reading = {"libraries": self._read(os.read(self._question, 20), session)}
+        except (OSError, ValueError) as error:
+            self.reading = {"error": f"{type(error).__name__}: {error}"}
+        os.write(self._answer, b"x")
+
+    def _read(self, question: bytes, session: int) -> List[str]:
+        number = int(question)
+        if os.getsid(number) != session:
+            raise OSError(f"process {number} does not belong to the command")
+        with self._account.stopped(), self._account.rights():
+            return mapped_libraries(f"/proc/{number}/maps")
+
+
+def mapped_libraries(path: str) -> List[str]:
+    """Return the full paths of the libraries in a list of mappings (proc(5), /proc/pid/maps)."""
+    paths = set()
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(None, 5)
+            if len(fields) == 6 and fields[5].startswith("/") and ".so" in fields[5]:
+                paths.add(fields[5].rstrip("\n"))
+    return sorted(paths)
+
+
+def processes(account: Account) -> List[str]:
     """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
 
     On Windows, return the path of the program and the number of each process.
@@ -375,25 +598,23 @@ def processes() -> List[str]:
     if sys.platform == "win32":
         return windows_processes()
     lines = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                if os.stat(f"/proc/{name}").st_uid == os.getuid():
-                    with open(f"/proc/{name}/cmdline", "rb") as file:
-                        lines.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
-            except OSError:
-                continue  # it has ended
+    for number in account.processes():
+        try:
+            with open(f"/proc/{number}/cmdline", "rb") as file:
+                lines.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue  # it has ended
     return sorted(line.strip()[:_COMMAND_CHARACTERS] for line in lines if line.strip())
 
 
-def new_processes(before: Sequence[str]) -> List[str]:
+def new_processes(before: Sequence[str], account: Account) -> List[str]:
     """Return the processes that did not run ``before`` and that do not end within two seconds.
 
     Python's helper processes, such as those of multiprocessing, end a moment after their parent.
     """
     running: List[str] = []
     for _ in range(20):
-        running = sorted(set(processes()) - set(before))
+        running = sorted(set(processes(account)) - set(before))
         if not running:
             break
         time.sleep(0.1)
@@ -433,15 +654,20 @@ def windows_processes() -> List[str]:
     return sorted(programs)
 
 
-def database_files(folder: str) -> Dict[str, str]:
-    """Return the database and SQLite's files for it, by name, in base64."""
+def database_files(folder: str, account: Account) -> Dict[str, str]:
+    """Return the database and SQLite's files for it, by name, in base64.
+
+    All processes of the user are stopped meanwhile, so that the files fit each other.
+
+    Raises:
+        OSError: the processes do not stop.
+    """
     files = {}
-    for name in ("data.db", "data.db-wal", "data.db-journal"):
-        try:
-            with open(os.path.join(folder, name), "rb") as file:
-                files[name] = base64.b64encode(file.read(_DATABASE_BYTES)).decode("ascii")
-        except OSError:
-            continue
+    with account.stopped():
+        for name in ("data.db", "data.db-wal", "data.db-journal"):
+            content = read_claim(os.path.join(folder, name), account, _DATABASE_BYTES)
+            if content is not None:
+                files[name] = base64.b64encode(content).decode("ascii")
     return files
 
 
@@ -533,90 +759,88 @@ def processor() -> str:
 # ---- the steps of a cell ----
 
 
-def read_steps(path: str) -> Dict[str, Evidence]:
+def read_steps(text: str) -> Dict[str, Evidence]:
     """Return the steps of the exercise by name, also one that started and did not end."""
     steps: Dict[str, Evidence] = {}
-    for line in _read(path).splitlines():
+    for line in text.splitlines():
         try:
             step = json.loads(line)
             steps[step["step"]] = step
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             steps["garbled"] = {"step": "garbled", "ok": False, "line": line[:500]}
     return steps
 
 
 def exercise(
-    instructions: Instructions, env: Environment, cwd: str, *, observe: bool = False
+    instructions: Instructions,
+    env: Environment,
+    cwd: str,
+    account: Account,
+    *,
+    observe: bool = False,
 ) -> Evidence:
     """Run the exercise in a new interpreter, and return its result and its steps.
 
     With ``observe``, the exercise only imports the package and makes the first native call, and
     records what these two change.
     """
-    scratch = instructions["folder"]
-    if observe:
-        env = {**env, "E2E_OBSERVE": "1"}
-        scratch = os.path.join(scratch, "observation")
-        os.makedirs(scratch, exist_ok=True)
-    environment = {**env, **exercise_environment(instructions, scratch)}
+    folder = os.path.join(instructions["folder"], _DATA, *([_SECOND] if observe else []))
+    with account.rights():
+        os.makedirs(folder, exist_ok=True)
+    is_read = sys.platform != "win32" and not observe
+    reader = LibraryReader(folder, account) if is_read else None
+    environment = {**env, **instructions["exercise_env"]}
     limit = instructions["seconds"]["exercise"] + 10
-    result = run(which(exercise_command(instructions), env), environment, cwd, limit)
-    trace = _read(environment["E2E_TRACE"])[:_OUTPUT_CHARACTERS]
-    loaded = _read(environment["E2E_LOADED"]).splitlines()
-    steps = read_steps(environment["E2E_STEPS"])
-    return {**result, "trace": trace, "loaded": loaded, "steps": steps}
-
-
-def exercise_environment(instructions: Instructions, scratch: str) -> Dict[str, str]:
-    """Return the variables of the exercise. It writes its files into the folder ``scratch``."""
-    return {
-        "E2E_STEPS": os.path.join(scratch, "steps.jsonl"),
-        "E2E_TRACE": os.path.join(scratch, "trace.txt"),
-        "E2E_LOADED": os.path.join(scratch, "loaded.txt"),
-        "E2E_SUBJECT": instructions["subject"],
-        "E2E_PACKAGE": instructions["package"],
-        "E2E_LIMIT_SECONDS": str(instructions["seconds"]["exercise"]),
-        "E2E_PRELUDE": instructions["prelude"],
-        "E2E_USES": " ".join(instructions["uses"]),
-        **instructions["exercise_env"],
+    command = which(exercise_command(instructions, observe=observe), env)
+    result = run(command, environment, cwd, limit, account, reader)
+    trace, loaded, steps = (
+        read_text(os.path.join(folder, name), account)
+        for name in ("trace.txt", "loaded.txt", "steps.jsonl")
+    )
+    evidence: Evidence = {
+        **result,
+        "trace": trace[:_OUTPUT_CHARACTERS],
+        "loaded": loaded.splitlines(),
+        "steps": read_steps(steps),
     }
+    return {**evidence, "maps": reader.reading} if reader and reader.reading else evidence
 
 
-def exercise_command(instructions: Instructions) -> List[str]:
+def exercise_command(instructions: Instructions, *, observe: bool) -> List[str]:
     """Return the command that starts the exercise."""
-    source = os.path.join(instructions["folder"], "exercise.py")
+    source = os.path.join(instructions["folder"], "main.py")
     # Read as bytes: compile() reads source as UTF-8; open() on Windows has another encoding.
     code = f"exec(compile(open({source!r}, 'rb').read(), {source!r}, 'exec'))"
-    return [*instructions["python"], "-c", code]
+    return [*instructions["python"], "-c", f"second = {observe}; {code}"]
 
 
 def own_tests(
-    instructions: Instructions, tests_instructions: OwnTestsInstructions, env: Environment, cwd: str
+    instructions: Instructions,
+    tests_instructions: OwnTestsInstructions,
+    env: Environment,
+    cwd: str,
+    account: Account,
 ) -> Evidence:
     """Install pytest, and run the package's own tests on the installed package."""
-    tool = run(which(tests_instructions["tool"], env), env, cwd, instructions["seconds"]["install"])
+    limits = instructions["seconds"]
+    tool = run(which(tests_instructions["tool"], env), env, cwd, limits["install"], account)
     if tool["code"]:
         return {"tool": tool, "test_events": "", "trace": ""}
-    os.makedirs(tests_instructions["scratch"])
-    if os.path.isdir(tests_instructions["source"]):  # an empty folder is not copied to the machine
-        shutil.copytree(tests_instructions["source"], tests_instructions["root"])
-    os.makedirs(tests_instructions["tests"], exist_ok=True)
-    environment = {
-        **env,
-        **tests_instructions["env"],
-        "E2E_TEST_EVENTS": tests_instructions["test_events"],
-        "E2E_TRACE": tests_instructions["trace"],
-        "E2E_SUBJECT": tests_instructions["subject"],
-        "E2E_LIMIT_SECONDS": str(instructions["seconds"]["tests"]),
-    }
+    with account.rights():
+        os.makedirs(tests_instructions["scratch"])
+        if os.path.isdir(tests_instructions["source"]):  # an empty folder is not copied
+            shutil.copytree(tests_instructions["source"], tests_instructions["root"])
+        os.makedirs(tests_instructions["tests"], exist_ok=True)
+    environment = {**env, **tests_instructions["env"]}
     result = run(
         which(tests_instructions["command"], environment),
         environment,
         tests_instructions["folder"],
-        instructions["seconds"]["tests"] + 10,
+        limits["tests"] + 10,
+        account,
     )
-    test_events = _read(tests_instructions["test_events"])
-    trace = _read(tests_instructions["trace"])[:_OUTPUT_CHARACTERS]
+    test_events = read_text(tests_instructions["test_events"], account)
+    trace = read_text(tests_instructions["trace"], account)[:_OUTPUT_CHARACTERS]
     return {**result, "tool": tool, "test_events": test_events, "trace": trace}
 
 
@@ -625,6 +849,7 @@ class ProbeRun:
 
     def __init__(self, instructions: Instructions) -> None:
         self.instructions = instructions
+        self.account = Account(instructions["account"])
         self.env = {**os.environ, **instructions["env"]}
         self.evidence: Evidence = {}
         self._start = time.perf_counter()
@@ -632,26 +857,27 @@ class ProbeRun:
 
     def run(self) -> None:
         """Carry out the instructions. A step that the cell does not reach has no evidence."""
-        instructions = self.instructions
-        os.makedirs(instructions["cwd"], exist_ok=True)
-        before_processes = processes()
+        instructions, account = self.instructions, self.account
+        with account.rights():
+            os.makedirs(instructions["cwd"], exist_ok=True)
+        before_processes = processes(account)
         self._describe(before_processes)
         if instructions["umask"] >= 0:
             os.umask(instructions["umask"])
         self._commands("setup", instructions["setup"])
         skipped = (*instructions["skipped"], instructions["cwd"])  # the user's project can change
-        before = FilesystemSnapshot(instructions["roots"], skipped)
+        before = FilesystemSnapshot(instructions["roots"], skipped, account.user)
         registry = RegistrySnapshot(instructions["skipped_keys"])
         self._time("first-look")
         self._commands("first", instructions["first"])
         install = self._command("install", instructions["install"])
-        installed = FilesystemSnapshot(instructions["roots"], skipped, before)
+        installed = FilesystemSnapshot(instructions["roots"], skipped, account.user, before)
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
             if instructions["reinstall"]:
                 self._reinstall(installed, skipped)
             self._use(before_processes)
-        after = FilesystemSnapshot(instructions["roots"], skipped, installed)
+        after = FilesystemSnapshot(instructions["roots"], skipped, account.user, installed)
         self.evidence["left"] = difference(before.tree, after.tree)
         self.evidence["since_installed"] = difference(installed.tree, after.tree)
         registry_after = RegistrySnapshot(instructions["skipped_keys"], registry)
@@ -670,7 +896,7 @@ class ProbeRun:
             system=system_name,
             wine=wine(),
             os="windows" if sys.platform == "win32" else "linux",
-            env={k: v for k, v in sorted(self.env.items()) if not k.startswith("E2E_")},
+            env=dict(sorted(self.env.items())),
             network=network(),
             processes_before=running,
             seconds=self._seconds,
@@ -681,7 +907,8 @@ class ProbeRun:
 
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
         seconds = self.instructions["seconds"][limit]
-        return run(which(command, self.env), self.env, self.instructions["cwd"], seconds)
+        cwd = self.instructions["cwd"]
+        return run(which(command, self.env), self.env, cwd, seconds, self.account)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
         result = self._run(command, "install")
@@ -699,7 +926,8 @@ class ProbeRun:
 
     def _reinstall(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
         result = self._run(self.instructions["install"], "install")
-        after = FilesystemSnapshot(self.instructions["roots"], skipped, installed)
+        roots, user = self.instructions["roots"], self.account.user
+        after = FilesystemSnapshot(roots, skipped, user, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
     def _import(self) -> None:
@@ -716,22 +944,24 @@ class ProbeRun:
 
         ``running`` are the processes that ran before the installation.
         """
-        instructions, cwd = self.instructions, self.instructions["cwd"]
+        instructions, cwd, account = self.instructions, self.instructions["cwd"], self.account
         self._commands("after_install", instructions["after_install"])
         self._import()
-        exercise_run = exercise(instructions, self.env, cwd)
+        exercise_run = exercise(instructions, self.env, cwd, account)
         self.evidence["exercise"] = exercise_run
-        self.evidence["on_disk"] = database_files(cwd)
+        if sys.platform != "win32":  # there, the host reads the files
+            self.evidence["on_disk"] = database_files(cwd, account)
         self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         # Code before the import can change the process and close its streams.
         if exercise_run["code"] == 0 and not instructions["prelude"]:
             counters = network_counters()
-            observation = exercise(instructions, self.env, cwd, observe=True)
+            observation = exercise(instructions, self.env, cwd, account, observe=True)
             sent = grown(counters, network_counters())
             self.evidence["observation"] = {**observation, "sent": sent}
-        self.evidence["processes"] = new_processes(running)
+        self.evidence["processes"] = new_processes(running, account)
         if "tests" in instructions and exercise_run["code"] == 0:
-            self.evidence["tests"] = own_tests(instructions, instructions["tests"], self.env, cwd)
+            tests = instructions["tests"]
+            self.evidence["tests"] = own_tests(instructions, tests, self.env, cwd, account)
         self._commands("before_uninstall", instructions["before_uninstall"])
         self._command("uninstall", instructions["uninstall"])
 

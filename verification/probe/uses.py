@@ -1,8 +1,8 @@
 """Actions with the package after the smoke test. Scenarios select them by name.
 
 They serve every package, because they use only its smoke test and its RECORD. A subject can have
-actions of its own in the file ``own_uses.py`` in the same folder. This file executes it, so that a
-function there replaces the function with the same name here.
+actions of its own in the file ``own_actions.py`` in the same folder. This file executes it, so that
+a function there replaces the function with the same name here.
 
 The exercise calls these functions in its interpreter, on any CPython from 3.8. Each function
 returns its observations, or raises. They use only the standard library and the package.
@@ -27,7 +27,7 @@ _THROW = re.compile(r"_ZSt\d+__throw_")
 """The functions of the C++ run-time that only throw an exception. A compiler for an older run-time
 links the newer ones into each library. It does not matter which copy throws."""
 _CHILD_SECONDS = 30
-_REPORT = "e2e: "
+_REPORT = "report: "
 """The beginning of the line with the value of `report`."""
 
 
@@ -57,12 +57,12 @@ _DEFINITIONS = f"exec(compile(open({_SOURCE!r}, 'rb').read(), {_SOURCE!r}, 'exec
 
 @functools.lru_cache(maxsize=None)
 def _smoke() -> types.ModuleType:
-    return _load("smoke.py")
+    return _load("calls.py")
 
 
 @functools.lru_cache(maxsize=None)
 def _instructions() -> Observations:
-    with open(os.path.join(_FOLDER, "instructions.json"), encoding="utf-8") as file:
+    with open(os.path.join(_FOLDER, "plan.json"), encoding="utf-8") as file:
         content: Observations = json.load(file)
     return content
 
@@ -72,7 +72,7 @@ def native_version() -> str:
     return str(_smoke().native_call()["version"])
 
 
-def smoke_test() -> str:
+def use_package() -> str:
     """Run the smoke test in the current folder, and return the version that it reports."""
     version = native_version()
     tables = _instructions().get("tables")
@@ -181,7 +181,7 @@ def absolute_paths() -> List[str]:
     folders = []
     for name in ("with space", "José Müller", "日本語", "x" * length):
         folder = _new_folder(name)
-        _result_of(f"the smoke test in {folder}", "report(smoke_test())", cwd=folder)
+        _result_of(f"the smoke test in {folder}", "report(use_package())", cwd=folder)
         folders.append(folder)
     return folders
 
@@ -189,7 +189,7 @@ def absolute_paths() -> List[str]:
 def in_another_folder() -> str:
     """Import the package in one folder and make the first call in another."""
     package, folder = str(_instructions()["package"]), _new_folder("another")
-    code = f"import {package}; os.chdir({folder!r}); report(smoke_test())"
+    code = f"import {package}; os.chdir({folder!r}); report(use_package())"
     version, expected = str(_result_of("the first call in another folder", code)), native_version()
     if version != expected:
         raise RuntimeError(f"in another folder the version is {version}, expected {expected}")
@@ -215,7 +215,7 @@ def _as_user(number: int, *, at_home: bool) -> str:
     try:
         child = _in_child(
             user,
-            "smoke_test()",
+            "use_package()",
             user=number,
             group=number,
             extra_groups=(),
@@ -374,7 +374,7 @@ def own_symbols() -> Dict[str, Dict[str, int]]:
     """
     counts, foreign = _bindings()
     if foreign:
-        code = "smoke_test(); report(_bindings()[1])"
+        code = "use_package(); report(_bindings()[1])"
         environment = {name: text for name, text in os.environ.items() if name != "LD_PRELOAD"}
         folder = _new_folder("without-the-other-library")
         subject = "the smoke test without the other library"
@@ -508,7 +508,7 @@ def _fork(name: str) -> int:
     if child == 0:
         try:
             os.chdir(folder)
-            smoke_test()
+            use_package()
         except BaseException as error:  # noqa: BLE001  (the child must not return from here)
             with open(os.path.join(folder, "error.txt"), "w", encoding="utf-8") as file:
                 file.write(f": {type(error).__name__}: {error}")
@@ -539,7 +539,7 @@ def work(source, pipe):
             exec(compile(file.read(), source, "exec"), uses)
         uses["os"].mkdir("spawned")
         uses["os"].chdir("spawned")
-        pipe.send(("", uses["smoke_test"]()))
+        pipe.send(("", uses["use_package"]()))
     except BaseException as error:
         pipe.send((f"{type(error).__name__}: {error}", ""))
 """
@@ -580,7 +580,7 @@ def two_interpreters() -> List[str]:
         "for _ in range(500):\n"
         "    if all(map(os.path.exists, ('../ready-a', '../ready-b'))): break\n"
         "    time.sleep(0.02)\n"
-        "report(smoke_test())"
+        "report(use_package())"
     )
     children = [
         subprocess.Popen(
@@ -790,12 +790,12 @@ def _works_or_says_why(code: str, *arguments: str) -> str:
 
 def _add_files() -> None:
     """Record the files that the smoke test writes, and add the subject's own actions."""
-    _load("written.py").record()
-    own = os.path.join(_FOLDER, "own_uses.py")
+    _load("files.py").record()
+    own = os.path.join(_FOLDER, "own_actions.py")
     if os.path.exists(own):
         with open(own, "rb") as file:
             exec(compile(file.read(), own, "exec"), globals())  # noqa: S102  (the subject's)
 
 
-if os.path.exists(os.path.join(_FOLDER, "instructions.json")):  # on a machine
+if os.path.exists(os.path.join(_FOLDER, "plan.json")):  # on a machine
     _add_files()

@@ -1,6 +1,6 @@
 """Record the files and folders that the smoke test itself makes, in all processes of a machine.
 
-The file ``written.jsonl`` in this folder has the path of each one as a JSON string. Python reports
+The file ``data/written.jsonl`` has the path of each one as a JSON string. Python reports
 each file that it opens to an audit hook (PEP 578). It does not report files that native code opens:
 they count as the package's. Standard library only, any CPython from 3.8.
 """
@@ -27,7 +27,7 @@ table)."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _STANDARD_LIBRARY = os.path.dirname(os.__file__)
 _PACKAGES = ("site-packages", "dist-packages")
-_RECORDING = "_e2e_records_written_files"
+_RECORDING = "_records_written_files"
 
 
 def record() -> None:
@@ -88,5 +88,5 @@ def _is_standard(name: str) -> bool:
 
 
 _FOLDER = os.path.dirname(record.__code__.co_filename)
-_FILES = [os.path.join(_FOLDER, name) for name in ("smoke.py", "uses.py", "own_uses.py")]
-_RECORD = os.path.join(_FOLDER, "written.jsonl")
+_FILES = [os.path.join(_FOLDER, name) for name in ("calls.py", "actions.py", "own_actions.py")]
+_RECORD = os.path.join(_FOLDER, "data", "written.jsonl")

@@ -25,6 +25,7 @@ from verification.models.results import (
     NativeSummary,
     StepName,
     TestsSummary,
+    UseEvidence,
 )
 
 MAX_ERROR_BYTES = 4 * 1024
@@ -87,6 +88,8 @@ def summarize(evidence: CellEvidence) -> CellSummary:
         )
         if native and native.value
         else None,
+        use=_use(evidence),
+        isolation=evidence.isolation,
         image=evidence.image.tag,
         served={
             request.file: request.sha256 or None
@@ -99,6 +102,13 @@ def summarize(evidence: CellEvidence) -> CellSummary:
         else "",
         limits=evidence.limits,
     )
+
+
+def _use(evidence: CellEvidence) -> UseEvidence | None:
+    if not evidence.exercise:
+        return None
+    is_read = evidence.chosen is not None and evidence.on_disk is not None
+    return UseEvidence.OUTSIDE if is_read else UseEvidence.INSIDE
 
 
 def errors(evidence: CellEvidence) -> Mapping[str, str]:

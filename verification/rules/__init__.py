@@ -65,10 +65,12 @@ def _missing(evidence: CellEvidence, expectation: Expectation) -> list[str]:
     """Return the names of the parts that are missing in the evidence and required for a verdict."""
     if install.no_earlier_release(evidence, expectation):
         return ["installation of the earlier release"]
-    parts = {"python": evidence.python or None, "install": evidence.install}
+    parts: dict[str, object] = {"python": evidence.python or None, "install": evidence.install}
     if evidence.install is None or evidence.install.code == 0:
         parts |= {"import": evidence.import_run, "exercise": evidence.exercise}
         parts |= {"uninstall": evidence.uninstall}
+        if evidence.chosen is not None:
+            parts |= {"on_disk": evidence.on_disk}
     return [name for name, part in parts.items() if part is None]
 
 

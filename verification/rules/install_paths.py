@@ -43,8 +43,7 @@ def added_paths(evidence: CellEvidence) -> frozenset[PurePath]:
 
 def mapped_files(evidence: CellEvidence) -> tuple[str, ...]:
     """Return the installed files that the process mapped, each with `/` in its path."""
-    step, kind = evidence.steps.mapped, path_type(evidence)
-    mapped = frozenset(map(kind, step.value if step and step.value else ()))
+    mapped = frozenset(map(path_type(evidence), evidence.mapped or ()))
     return tuple(sorted(path.as_posix() for path in mapped & added_paths(evidence)))
 
 

@@ -93,11 +93,11 @@ def undefined_functions(evidence: CellEvidence, expectation: Expectation) -> Ite
 
 def loaded_libraries(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     """Yield a cause for each library of the package loaded from elsewhere, twice or not at all."""
-    step, native = evidence.steps.mapped, evidence.steps.native_call
-    if step is None or step.value is None:
+    mapped, native = evidence.mapped, evidence.steps.native_call
+    if mapped is None:
         return
     for library in expectation.libraries:
-        fault = _loaded(library, step.value, evidence, is_required=bool(native and native.ok))
+        fault = _loaded(library, mapped, evidence, is_required=bool(native and native.ok))
         if fault:
             yield fault.at(evidence, "mapped libraries")
 

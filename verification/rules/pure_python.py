@@ -29,11 +29,11 @@ def pure_python_fallback(evidence: CellEvidence, expectation: Expectation) -> It
     have reported that it cannot load one of the modules, or subject.toml must declare the modules
     as libraries that the smoke test uses.
     """
-    step, native = evidence.steps.mapped, evidence.steps.native_call
-    if step is None or step.value is None or native is None or not native.ok:
+    libraries, native = evidence.mapped, evidence.steps.native_call
+    if libraries is None or native is None or not native.ok:
         return
     modules = _extension_modules(evidence, expectation)
-    mapped = modules & set(map(paths.path_type(evidence), step.value))
+    mapped = modules & set(map(paths.path_type(evidence), libraries))
     refused = [
         missing
         for missing in loader_messages.missing_libraries(evidence.loader)

@@ -28,6 +28,26 @@ class ObservedTable(NamedTuple):
     location: str
 
 
+def forged_use(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield causes if the process reports steps that the probe did not observe.
+
+    The probe reads the libraries of the process during the step ``mapped``. If it did not, another
+    program than the exercise wrote the steps, or the reading failed. The database file decides: the
+    package must have stored the chosen values in it.
+    """
+    mapped, isolation = evidence.steps.mapped, evidence.isolation
+    run = evidence.exercise
+    if run is None or isolation is None or not isolation.separate or not mapped or not mapped.ok:
+        return
+    if run.maps and not run.maps.error:
+        return
+    if stored := list(_stored_faults(evidence)):
+        yield from stored
+        return
+    reason = run.maps.error if run.maps else "the process did not ask for it"
+    yield finding("evidence-refused", "unobserved", step="mapped", reason=reason).at(evidence)
+
+
 def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
     """Yield a cause for each table whose returned or stored values differ from the chosen ones.
 
@@ -37,18 +57,24 @@ def wrong_answers(evidence: CellEvidence) -> Iterator[Cause]:
     if evidence.chosen is None or step is None or not step.ok:
         return
     returned = step.value.returned if step.value else {}
+    for name, chosen in evidence.chosen.tables.items():
+        absence = finding(_CAUSE, "not-returned", table=name)
+        observed = ObservedTable(returned.get(name), absence, "round-trip")
+        if fault := _difference(name, chosen, observed):
+            yield fault.at(evidence, observed.location)
+    yield from _stored_faults(evidence)
+
+
+def _stored_faults(evidence: CellEvidence) -> Iterator[Cause]:
+    """Yield a cause for each table of the database file that does not have the chosen values."""
     database = evidence.on_disk
     stored = database.tables if database else {}
     error = (database.error if database else "") or "no table of this name"
-    for name, chosen in evidence.chosen.tables.items():
-        not_returned = finding(_CAUSE, "not-returned", table=name)
-        not_stored = finding(_CAUSE, "not-stored", table=name, error=error)
-        for observed in (
-            ObservedTable(returned.get(name), not_returned, "round-trip"),
-            ObservedTable(stored.get(name), not_stored, "database file"),
-        ):
-            if fault := _difference(name, chosen, observed):
-                yield fault.at(evidence, observed.location)
+    for name, chosen in (evidence.chosen.tables if evidence.chosen else {}).items():
+        absence = finding(_CAUSE, "not-stored", table=name, error=error)
+        observed = ObservedTable(stored.get(name), absence, "database file")
+        if fault := _difference(name, chosen, observed):
+            yield fault.at(evidence, observed.location)
 
 
 def _difference(name: str, chosen: TableRows, observed: ObservedTable) -> Finding | None:

@@ -36,7 +36,12 @@ from verification.rules.process_libraries import (
     unresolved_symbols,
 )
 from verification.rules.pure_python import pure_python_fallback, without_unmapped_modules
-from verification.rules.round_trip import missing_errors, open_files, wrong_answers
+from verification.rules.round_trip import (
+    forged_use,
+    missing_errors,
+    open_files,
+    wrong_answers,
+)
 from verification.rules.side_effects import side_effects
 from verification.rules.step_error import INTERPOSED, Failure, step_error
 from verification.rules.uninstall import registry_changes
@@ -95,6 +100,8 @@ def end_causes(
         yield from list(old_runtimes(evidence)) or reclassify_wine_fault(evidence, exits)
     elif shadowed := list(shadowed_import(evidence, expectation)):
         yield from shadowed  # every other observation is about the other package
+    elif forged := list(forged_use(evidence)):
+        yield from forged
     elif (code := evidence.steps.prelude) and code.error:
         fault = finding("testbed-defect", "prelude", message=code.error.message)
         yield fault.at(evidence, "prelude")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from verification.models.base import Model
 from verification.models.cell import Cell
 from verification.models.chosen_values import ChosenValues, TableRows
-from verification.models.machine import RunsOn
+from verification.models.machine import DATA_FOLDER, PLUGIN, SCRIPTS, RunsOn
 from verification.models.scenario import Command
 from verification.models.subject import Subject
 from verification.subjects.subject import older_dependency
@@ -25,8 +25,9 @@ _LOADER_LOG: Mapping[RunsOn, Mapping[str, str]] = {
     "windows": {},
 }
 """The variables that make the machine's loader log more while the package is exercised."""
-_TEST_EVENTS, _TRACE = "own-tests.jsonl", "own-tests-trace.txt"
-_ACTIONS = "exec(compile(open(r'{suite}/uses.py', 'rb').read(), r'{suite}/uses.py', 'exec'))"
+_TEST_EVENTS, _TRACE = "events.jsonl", "events-trace.txt"
+_ACTIONS_FILE = f"r'{{suite}}/{SCRIPTS['uses.py']}'"
+_ACTIONS = f"exec(compile(open({_ACTIONS_FILE}, 'rb').read(), {_ACTIONS_FILE}, 'exec'))"
 
 
 class OwnTestsInstructions(Model):
@@ -47,8 +48,6 @@ class OwnTestsInstructions(Model):
     scratch: str
     test_events: str
     trace: str
-    subject: str
-    """The name of the import package."""
     tool: Command
     """The command that installs pytest."""
     command: Command
@@ -69,6 +68,8 @@ class ProbeInstructions(Model):
 
     folder: str
     """The folder with the files of the suite."""
+    account: str
+    """The account that runs the commands; empty for the account of the probe."""
     cwd: str
     env: Mapping[str, str]
     exercise_env: Mapping[str, str]
@@ -85,6 +86,8 @@ class ProbeInstructions(Model):
     before_uninstall: tuple[Command, ...]
     prelude: str
     """Code that runs before the package is imported."""
+    in_thread: bool
+    """True if the package is used in a thread that is not the main thread."""
     tables: Mapping[str, TableRows] | None
     """The tables that the smoke test writes; None if it chooses its values itself."""
     uses: tuple[str, ...]
@@ -134,6 +137,7 @@ def instructions(
     default_uninstall = (*installer.uninstall, *options, "{subject}")
     return ProbeInstructions(
         folder=layout.user_folder,
+        account=layout.users[scenario.user] if cell.has_own_account else "",
         cwd=scenario.cwd,
         env={**scenario.environment, **installer.environment(layout.path("ca.pem"))},
         exercise_env=_LOADER_LOG[cell.machine.runs_on],
@@ -148,6 +152,7 @@ def instructions(
         after_install=_expand_all(scenario.after_install, values),
         before_uninstall=_expand_all(scenario.before_uninstall, values),
         prelude=scenario.code_before_import,
+        in_thread=scenario.in_thread,
         tables=chosen.tables if chosen else None,
         uses=scenario.actions,
         deviation="; ".join(filter(None, (installer.deviation, scenario.deviation))),
@@ -164,17 +169,16 @@ def instructions(
     )
 
 
-def own_tests_instructions(
-    cell: Cell, subject: Subject, location: OwnTestsLocation
-) -> OwnTestsInstructions:
+def own_tests_instructions(cell: Cell, location: OwnTestsLocation) -> OwnTestsInstructions:
     """Return the instructions for the package's own tests."""
     layout, scenario, installer = cell.machine.layout, cell.scenario, cell.installer
     root, tools, scratch = (
         f"{scenario.cwd}{layout.separator}{name}" for name in ("own-tests", "tools", "scratch")
     )
     folder = layout.separator.join((root, *location.project.parts))
+    data = layout.path(DATA_FOLDER)
     path = (";" if cell.machine.os == "windows" else ":").join((layout.path("plugin"), tools))
-    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "e2e_test_events")
+    options = ("-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", PLUGIN)
     settings = ("-o", "required_plugins=")  # a machine has no plugin of pytest
     folders = ("--rootdir=.", f"--basetemp={scratch}{layout.separator}pytest")
     return OwnTestsInstructions(
@@ -183,9 +187,8 @@ def own_tests_instructions(
         folder=folder,
         tests=layout.separator.join((folder, *location.tests.parts)),
         scratch=scratch,
-        test_events=layout.path(_TEST_EVENTS),
-        trace=layout.path(_TRACE),
-        subject=subject.import_package,
+        test_events=layout.separator.join((data, _TEST_EVENTS)),
+        trace=layout.separator.join((data, _TRACE)),
         tool=(*installer.install, *scenario.options(installer), "--target", tools, "pytest"),
         command=(
             *scenario.python,

@@ -17,7 +17,7 @@ from verification.models.report import (
     PublishedPart,
     Report,
 )
-from verification.models.results import Coverage, PlatformResult
+from verification.models.results import Coverage, PlatformResult, UseEvidence
 from verification.models.subject import PlatformTarget
 from verification.report import signs
 from verification.session.origin import ROOT
@@ -46,6 +46,8 @@ def basis(report: Report, release: Release | None) -> tuple[BasisEntry, ...]:
         "index": _index() if report.images else "",
         "network": signs.reachable_sentence(report),
         "limits": _limits(report),
+        "use": _use(report),
+        "probe with the account of the package": _shared_accounts(report),
         "processor": ", ".join(sorted({machine.processor for machine in machines} - {""})),
         NOT_COVERED: ", ".join(dict.fromkeys(_not_covered(report, machines))),
     }
@@ -117,6 +119,27 @@ def _index() -> str:
     versions = {release.name: release.version for release in lock_file.read(_INDEX_LOCK)}
     version = versions["pypiserver"]
     return f"pypiserver {version} behind an HTTPS server of this suite"
+
+
+def _use(report: Report) -> str:
+    """Return in how many cells the host judged the use of the package."""
+    uses = [cell.summary.use for cell in report.cells if cell.summary and cell.summary.use]
+    judged = uses.count(UseEvidence.OUTSIDE)
+    if not uses:
+        return ""
+    if judged in (0, len(uses)):
+        return "judged from outside" if judged else "not judged from outside"
+    return f"judged from outside in {judged} of {len(uses)} cells"
+
+
+def _shared_accounts(report: Report) -> str:
+    """Return the machines on which the package's processes can change the evidence."""
+    names = (
+        f"{cell.machine} (root)" if cell.summary.isolation.because == "root" else cell.machine
+        for cell in report.cells
+        if cell.summary and cell.summary.isolation and not cell.summary.isolation.separate
+    )
+    return ", ".join(dict.fromkeys(names))
 
 
 def _not_covered(report: Report, machines: list[MachineRecord]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from containers.engine import Engine
 from containers.machine import Machine
 from verification.models.errors import TestbedFailure
-from verification.models.machine import MachineSpec
+from verification.models.machine import PLAN, MachineSpec
 from verification.session.run_cell import CellRequest, prepare_machine
 
 _ENTER = Path(__file__).parents[1] / "probe" / "enter.py"
@@ -37,7 +37,7 @@ def add_scripts(machine: Machine) -> None:
 def machine_command(spec: MachineSpec, *steps: str) -> list[str]:
     """Return the command that runs these steps on a machine. Without steps, it opens a shell."""
     layout = spec.layout
-    return [*layout.python, layout.path("enter.py"), layout.path("instructions.json"), *steps]
+    return [*layout.python, layout.path("enter.py"), layout.path(PLAN), *steps]
 
 
 def host_command(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import json
@@ -16,13 +17,19 @@ from pydantic import JsonValue, TypeAdapter
 from containers.commands import CommandResult
 from containers.machine import Machine, MachineSetup
 from containers.progress import print_line
-from verification.models.base import Model
+from verification.models.base import DataError, Model
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.evidence import EVIDENCE_SCHEMA, CellEvidence, parse_evidence
+from verification.models.evidence import (
+    EVIDENCE_SCHEMA,
+    CellEvidence,
+    Isolation,
+    parse_evidence,
+)
 from verification.models.limits import LimitRecord
+from verification.models.machine import PLAN, PLUGIN, PROBE, SCRIPTS
 from verification.models.subject import Subject
-from verification.models.testbed import Image
+from verification.models.testbed import Image, TestbedFailureRecord
 from verification.scenarios import installers
 from verification.scenarios.instructions import (
     TIME_LIMITS,
@@ -41,6 +48,12 @@ _LOADER_LINE = re.compile(r":err:module:|:module:import_dll |: Call from .* unim
 _NOT_ON_WINDOWS = re.compile(r'[<>:"|?*\\\x00-\x1f]|[. ](?:/|$)')
 """A path that a Windows machine cannot have. Test files with such a path are left out there."""
 _SPARE_SECONDS = 60
+_DATABASE_BYTES = 4_000_000
+"""More than the exercise can write."""
+_ISOLATED = ("-I", "-B")
+"""The options with which Python reads nothing of the user and writes no bytecode."""
+_REFUSED = "evidence-refused"
+_HOST_FIELDS = ("schema", "cell", "image", "started", "wall_seconds")
 RawEvidence = dict[str, JsonValue]
 """Evidence in the form that the probe prints, before it is validated."""
 _RAW: TypeAdapter[RawEvidence] = TypeAdapter(RawEvidence)
@@ -125,7 +138,12 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
     if limits:
         evidence["limits"] = limits[-1].model_dump(mode="json")
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
-    return parse_evidence(json.dumps(evidence), cell.id)
+    try:
+        return parse_evidence(json.dumps(evidence), cell.id)
+    except DataError as error:  # a process of the user wrote it
+        known = {name: evidence[name] for name in _HOST_FIELDS}
+        refused = TestbedFailureRecord(cause=_REFUSED, where=cell.id, observed=str(error))
+        return parse_evidence(json.dumps(known | {"testbed": refused.model_dump()}), cell.id)
 
 
 def _installer_crash(cell: Cell, evidence: RawEvidence) -> RawEvidence | None:
@@ -173,7 +191,7 @@ def _run_on_machine(
     probe_plan = probe_plan.model_copy(
         update={
             "env": {**probe_plan.env, **request.planted.environment},
-            "tests": tests and own_tests_instructions(cell, request.subject, tests.location),
+            "tests": tests and own_tests_instructions(cell, tests.location),
         }
     )
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as watch:
@@ -185,15 +203,16 @@ def _run_on_machine(
         )
         watch.enter_context(machine.recorded_limits(keep_limits))
         prepare_machine(machine, request, tests)
+        options = _ISOLATED if cell.has_own_account else ()
+        scripts = (machine.layout.path(name) for name in (PROBE, PLAN))
         result = machine.run(
-            [
-                *machine.layout.python,
-                *(machine.layout.path(name) for name in ("probe.py", "instructions.json")),
-            ],
-            user=cell.scenario.user,
+            [*machine.layout.python, *options, *scripts],
+            user="root" if cell.has_own_account else cell.scenario.user,
             seconds=_limit(cell, request.seconds),
         )
         evidence = _read_evidence(cell, result)
+        if cell.machine.os == "windows" and "exercise" in evidence:
+            evidence["on_disk"] = _database_files(machine, cell)
         requests = request.prepared.testbed.requests(machine)
         if running is not None:
             running.append(machine)
@@ -213,10 +232,32 @@ def _run_on_machine(
     # Wine's loader writes to the output of the probe, not to the streams of the Windows program.
     lines = [text for text in result.stderr.splitlines() if _LOADER_LINE.search(text)]
     return evidence | {
+        "isolation": _isolation(cell).model_dump(mode="json"),
         "chosen": chosen.model_dump(mode="json") if chosen else None,
         "deviation": probe_plan.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
         "requests": [line.model_dump(exclude_unset=True) for line in requests],
+    }
+
+
+def _isolation(cell: Cell) -> Isolation:
+    if cell.has_own_account:
+        return Isolation(separate=True)
+    return Isolation(separate=False, because="windows" if cell.machine.os == "windows" else "root")
+
+
+def _database_files(machine: Machine, cell: Cell) -> dict[str, JsonValue]:
+    """Return the database and SQLite's files for it, by name, in base64.
+
+    Raises:
+        TestbedFailure: ``machine-lost``.
+    """
+    folder = machine.layout.as_engine(cell.scenario.cwd)
+    files = {name: machine.get(f"{folder}/{name}", _DATABASE_BYTES) for name in database.FILES}
+    return {
+        name: base64.b64encode(content).decode("ascii")
+        for name, content in files.items()
+        if content is not None
     }
 
 
@@ -230,26 +271,31 @@ def _read_evidence(cell: Cell, result: CommandResult) -> RawEvidence:
     """Return the evidence that the probe printed in its last line.
 
     Raises:
-        TestbedFailure: ``machine-lost``: the probe printed none.
+        TestbedFailure: ``machine-lost``: the probe printed none. ``evidence-refused``: the probe
+            did not end with 0.
     """
     last_line = (result.stdout.splitlines() or [""])[-1]
     try:
-        return _RAW.validate_python(json.loads(last_line))  # a path is not always UTF-8
-    except ValueError:
+        evidence = _RAW.validate_python(json.loads(last_line))  # a path is not always UTF-8
+    except (ValueError, RecursionError):
         raise TestbedFailure(
             "machine-lost",
             cell.id,
             f"the probe ended with {result.code} and printed no evidence: {result.output[-300:]}",
         ) from None
+    if result.code:
+        raise TestbedFailure(
+            _REFUSED, cell.id, f"the probe ended with {result.code} after it printed evidence"
+        )
+    return evidence
 
 
 def probe_files(probe_plan: ProbeInstructions, subject: Subject) -> dict[str, bytes]:
     """Return the contents of the files that the probe needs on the machine, by name."""
-    names = ("probe.py", "exercise.py", "uses.py", "written.py", "process_state.py")
     return {
-        **{name: (_PROBE / name).read_bytes() for name in names},
+        **{name: (_PROBE / source).read_bytes() for source, name in SCRIPTS.items()},
         **{name: path.read_bytes() for name, path in subject.machine_files.items()},
-        "instructions.json": probe_plan.to_json(),
+        PLAN: probe_plan.to_json(),
     }
 
 
@@ -280,7 +326,7 @@ def prepare_machine(
         )
         machine.put(files, machine.layout.as_engine(scenario.cwd))
     if tests is not None:
-        plugin = {"plugin/e2e_test_events.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
+        plugin = {f"plugin/{PLUGIN}.py": (_PROBE / "own_tests_plugin.py").read_bytes()}
         is_windows = request.cell.machine.os == "windows"
         files = {
             f"tests/{name}": content

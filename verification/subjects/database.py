@@ -17,7 +17,7 @@ from verification.models.chosen_values import TableRows
 from verification.models.errors import WrongUse
 from verification.models.evidence import DatabaseFile
 
-_FILES = ("data.db", "data.db-wal", "data.db-journal")
+FILES = ("data.db", "data.db-wal", "data.db-journal")
 # Much more than a smoke test writes.
 _TABLES, _ROWS, _BYTES_OF_VALUE, _CHARACTERS = 100, 1000, 100_000, 2_000_000
 # Views and virtual tables are left out: reading them runs code of the file.
@@ -53,7 +53,7 @@ def read(files: Mapping[str, str], seconds: float = 10) -> DatabaseFile:
         error = "the project's folder has no data.db"
         return DatabaseFile(read_by=read_by, error=error)
     with tempfile.TemporaryDirectory() as folder:
-        for name in set(_FILES) & set(files):
+        for name in set(FILES) & set(files):
             (Path(folder) / name).write_bytes(base64.b64decode(files[name]))
         connection = sqlite3.connect(Path(folder) / "data.db")
         with contextlib.closing(connection):

@@ -32,6 +32,7 @@ from verification.models.testbed import Image
 
 SPEC = sample_machine()
 ENGINE = Engine(url="unix:///sock", origin="a test", version="20.10", os="linux")
+LAYOUT = SPEC.layout
 RUN = Run(id="1", owner="a:b:c:d")
 
 
@@ -187,7 +188,7 @@ def test_machine_gets_the_ca_certificate_at_its_start_and_is_removed_at_the_end(
     assert container.options["user"] == "root"
     assert container.command[:2] == ["sh", "-c"]
     assert container.command[3:6] == ["sh", "CERTIFICATE", "linux"]
-    assert container.command[7:] == ["sleep", "infinity"]
+    assert container.command[7:] == [LAYOUT.data, "sleep", "infinity"]
     with machine:
         assert container.wrapped.files == {}
         address, start_time = machine.address_and_start_time()
@@ -278,11 +279,12 @@ def _run_start_script(
     script = script.replace("-C /", f"-C {folder}").replace("'/'", f"'{folder}'")
     programs = folder / "bin"
     programs.mkdir()
-    for name in ("mkdir", "true", *tools):
+    for name in ("mkdir", "chown", "true", *tools):
         program = sys.executable if name == "python3" else shutil.which(name)
         (programs / name).symlink_to(program or name)
+    data = f"{folder}{LAYOUT.data}"
     result = subprocess.run(
-        ["/bin/sh", "-c", script, "sh", ca_certificate, runs_on, packed_files, "true"],
+        ["/bin/sh", "-c", script, "sh", ca_certificate, runs_on, packed_files, data, "true"],
         env={"PATH": str(programs)},
         capture_output=True,
         check=False,
@@ -330,9 +332,11 @@ def test_start_script_unpacks_the_files_of_the_suite(
     _make_bundle(tmp_path)
     packed_files = container.command[6]
     assert _run_start_script(tmp_path, packed_files=packed_files, tools=tools) == (0, True)
-    path = tmp_path / "e2e" / "ca.pem"
+    path = Path(f"{tmp_path}{LAYOUT.path('ca.pem')}")
     assert path.read_text("utf-8") == "CERTIFICATE"
-    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (1000, 0o644)
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o644)
+    assert (path.parent.stat().st_uid, path.parent.stat().st_mode & 0o777) == (0, 0o755)
+    assert Path(f"{tmp_path}{LAYOUT.data}").stat().st_uid == 1000
 
 
 def test_start_script_fails_if_the_files_cannot_be_unpacked(tmp_path: Path) -> None:
@@ -350,7 +354,7 @@ def test_files_that_are_too_large_for_an_argument_are_copied(make_machine: MakeM
     machine, container = make_machine(files={"large.bin": content})
     assert container.command[6] == ""
     with machine:
-        expected = {"/e2e/ca.pem": b"CERTIFICATE", "/e2e/large.bin": content}
+        expected = {LAYOUT.path("ca.pem"): b"CERTIFICATE", LAYOUT.path("large.bin"): content}
         assert container.wrapped.files == expected
     assert max(map(len, container.command)) < machine_module._MAX_ARGUMENT_BYTES
 
@@ -420,7 +424,7 @@ def _put(machine: Machine) -> object:
 
 
 def _get(machine: Machine) -> object:
-    return machine.get("/e2e/a")
+    return machine.get(LAYOUT.path("a"))
 
 
 @pytest.mark.parametrize("act", [_run, _put, _get])
@@ -435,16 +439,33 @@ def test_machine_that_does_not_answer_is_lost(
     _assert_lost(lambda: act(machine))
 
 
-def test_file_on_a_machine_belongs_to_its_user_and_can_be_read(make_machine: MakeMachine) -> None:
+@pytest.mark.parametrize(("folder", "owner"), [(None, 0), ("/home/user/project", 1000)])
+def test_user_cannot_change_the_files_of_the_suite(
+    make_machine: MakeMachine, folder: str | None, owner: int
+) -> None:
     machine, container = make_machine()
-    machine.put({"out.json": b"{}"})
-    assert machine.get("/e2e/out.json") == b"{}"
-    assert container.wrapped.owners == {1000}
+    machine.put({"out.json": b"{}"}, folder)
+    path = f"{folder or LAYOUT.folder}/out.json"
+    assert machine.get(path) == b"{}"
+    assert container.wrapped.owners == {owner}
+
+
+def test_link_on_a_machine_is_no_file(
+    make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, container = make_machine()
+    link = tarfile.TarInfo("data.db")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(link)
+    monkeypatch.setattr(container.wrapped, "get_archive", lambda _: ([archive.getvalue()], {}))
+    assert machine.get("/data.db") is None
 
 
 def test_missing_file_on_a_machine_is_none(make_machine: MakeMachine) -> None:
     machine, _ = make_machine()
-    assert machine.get("/e2e/absent") is None
+    assert machine.get(LAYOUT.path("absent")) is None
 
 
 def test_machine_that_returns_an_empty_archive_is_lost(
@@ -454,7 +475,7 @@ def test_machine_that_returns_an_empty_archive_is_lost(
     empty = io.BytesIO()
     tarfile.open(fileobj=empty, mode="w").close()
     monkeypatch.setattr(container.wrapped, "get_archive", lambda _: ([empty.getvalue()], {}))
-    _assert_lost(lambda: machine.get("/e2e/out.json"))
+    _assert_lost(lambda: machine.get(LAYOUT.path("out.json")))
 
 
 def test_closing_a_removed_machine_is_no_error(make_machine: MakeMachine) -> None:

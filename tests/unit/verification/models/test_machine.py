@@ -10,5 +10,5 @@ def test_a_windows_path_is_converted_to_a_path_for_the_engine() -> None:
 
 
 def test_a_file_of_the_suite_has_a_path_for_the_machines_programs() -> None:
-    assert LAYOUTS["linux"].path("a.py") == "/e2e/a.py"
-    assert LAYOUTS["wine"].path("a.py") == "Z:\\e2e\\a.py"
+    assert LAYOUTS["linux"].path("a.py") == "/opt/app/a.py"
+    assert LAYOUTS["wine"].path("a.py") == "Z:\\opt\\app\\a.py"

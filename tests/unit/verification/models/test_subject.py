@@ -109,10 +109,10 @@ def test_the_lock_file_of_the_dependencies_comes_last() -> None:
 
 
 def test_a_machine_needs_the_smoke_test_and_the_actions_if_there_are_any() -> None:
-    assert subject().machine_files == {"smoke.py": Path("smoke.py")}
+    assert subject().machine_files == {"calls.py": Path("smoke.py")}
     assert subject(actions=Path("mine.py")).machine_files == {
-        "smoke.py": Path("smoke.py"),
-        "own_uses.py": Path("mine.py"),
+        "calls.py": Path("smoke.py"),
+        "own_actions.py": Path("mine.py"),
     }
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import sysconfig
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,8 +145,8 @@ def test_the_exercise_works_without_streams(tmp_path: Path, installed: Path) -> 
     folders = [tmp_path / name for name in ("good", "bad")]
     for folder in folders:
         folder.mkdir()
-    assert errors(exercise(folders[0], installed, E2E_PRELUDE=code)) == {}
-    failed = errors(exercise(folders[1], installed, smoke, E2E_PRELUDE=code))
+    assert errors(exercise(folders[0], installed, plan={"prelude": code})) == {}
+    failed = errors(exercise(folders[1], installed, smoke, plan={"prelude": code}))
     assert failed["native-call"] == "AttributeError"
 
 
@@ -302,7 +303,7 @@ def test_after_a_crash_earlier_steps_are_recorded(tmp_path: Path, installed: Pat
 
 def test_a_hang_ends_with_its_stack(tmp_path: Path, installed: Path) -> None:
     smoke = "def native_call():\n    import time\n    time.sleep(60)"
-    result = exercise(tmp_path, installed, smoke, E2E_LIMIT_SECONDS="0.5")
+    result = exercise(tmp_path, installed, smoke, plan={"seconds": {"exercise": 0.5}})
     assert result.code == 1
     assert "Timeout" in result.trace
     assert "line 3 in native_call" in result.trace
@@ -313,7 +314,8 @@ def test_the_code_before_the_import_runs_first_and_the_actions_run_last(
 ) -> None:
     uses = "def one(): return [1]\ndef two(): raise ValueError('no')\n"
     code = "import sys; assert 'sample' not in sys.modules"
-    result = exercise(tmp_path, installed, uses=uses, E2E_USES="one two", E2E_PRELUDE=code)
+    plan = {"uses": ["one", "two"], "prelude": code}
+    result = exercise(tmp_path, installed, uses=uses, plan=plan)
     assert [line["step"] for line in result.lines if line.get("ok")][:2] == ["prelude", "import"]
     assert (result.steps.uses["one"].ok, result.steps.uses["one"].value) == (True, [1])
     assert result.steps.uses["two"].error is not None
@@ -321,16 +323,16 @@ def test_the_code_before_the_import_runs_first_and_the_actions_run_last(
     assert list(result.steps.by_name())[-2:] == ["one", "two"]
 
 
-@pytest.mark.parametrize(("thread", "is_main"), [("", True), ("thread", False)])
+@pytest.mark.parametrize(("thread", "is_main"), [(False, True), (True, False)])
 def test_the_steps_run_in_the_chosen_thread(
-    tmp_path: Path, installed: Path, thread: str, is_main: bool
+    tmp_path: Path, installed: Path, thread: bool, is_main: bool
 ) -> None:
     smoke = (
         "def native_call():\n    import threading\n"
         "    main = threading.current_thread() is threading.main_thread()\n"
         "    return {'version': str(main)}"
     )
-    steps = exercise(tmp_path, installed, smoke, E2E_IN=thread).steps
+    steps = exercise(tmp_path, installed, smoke, plan={"in_thread": thread}).steps
     assert value(steps.native_call).version == str(is_main)
 
 
@@ -341,7 +343,7 @@ def test_libraries_are_recorded_before_python_loads_them(tmp_path: Path, install
     steps = exercise(tmp_path, installed, smoke).steps
     assert steps.native_call is not None
     assert steps.native_call.error is not None
-    loaded = [Path(line) for line in (tmp_path / "loaded.txt").read_text().splitlines()]
+    loaded = [Path(line) for line in (tmp_path / "data/loaded.txt").read_text().splitlines()]
     assert library in loaded
     assert [path for path in loaded if path.name.startswith(("_sqlite3.", "_ctypes."))]
 
@@ -352,7 +354,7 @@ def test_an_enabled_gil_is_a_change_of_the_process(tmp_path: Path, installed: Pa
         "def native_call():\n    gil[0] = True\n    return {'version': '1'}"
     )
     before = "import sys\nsys._is_gil_enabled = lambda: False\n"
-    changes = exercise(tmp_path, installed, smoke, E2E_PRELUDE=before).steps.process_state
+    changes = exercise(tmp_path, installed, smoke, plan={"prelude": before}).steps.process_state
     assert value(changes) == {"GIL": ("disabled", "enabled")}
 
 
@@ -379,11 +381,11 @@ def test_waiting_is_measured_separately_from_work(tmp_path: Path, installed: Pat
 # ---- the observation ----
 
 
-def observe(folder: Path, code: str = "", smoke: str = SMOKE, **environment: str) -> Result:
+def observe(folder: Path, code: str = "", smoke: str = SMOKE, **environment: Any) -> Result:
     """Observe the import of a package with this code, and its first call."""
     texts = FILES | {"sample/__init__.py": FILES["sample/__init__.py"] + code}
     site = install(folder / "site", texts)
-    return exercise(folder, site, smoke, E2E_OBSERVE="1", **environment)
+    return exercise(folder, site, smoke, second=True, **environment)
 
 
 def changed(step: ExerciseStep[EffectsValue] | None) -> set[tuple[str, str, str | None]]:
@@ -410,7 +412,7 @@ def test_package_that_changes_nothing_has_no_effects(tmp_path: Path) -> None:
 P = "process"
 FAULTS = {
     "import os; os.environ['X'] = '1'": ("environment variable", "X", "1"),
-    "import os; del os.environ['E2E_REMOVED']": ("environment variable", "E2E_REMOVED", None),
+    "import os; del os.environ['REMOVED']": ("environment variable", "REMOVED", None),
     "import ctypes; ctypes.CDLL(None).setenv(b'X', b'1', 1)": (
         "native environment variable", "X", "1"),
     "import os, time; os.environ['TZ'] = 'XYZ-3'; time.tzset()": (P, "time zone", "XYZ -10800"),
@@ -458,7 +460,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("code", FAULTS)
 def test_each_change_of_the_process_is_recorded(tmp_path: Path, code: str) -> None:
-    steps = observe(tmp_path, code, E2E_REMOVED="1").steps
+    steps = observe(tmp_path, code, REMOVED="1").steps
     assert FAULTS[code] in changed(steps.import_effects)
     assert changed(steps.call_effects) == set()
 
@@ -479,12 +481,12 @@ def test_change_of_another_package_does_not_count(tmp_path: Path) -> None:
     record.write_text("\n".join(line for line in lines if not line.startswith("other.py")))
     variable = ("environment variable", "OF_OTHER", "1")
 
-    before = exercise(tmp_path, site, E2E_OBSERVE="1")
+    before = exercise(tmp_path, site, second=True)
     assert variable in changed(before.steps.import_effects)
     assert value(before.steps.process_state) == {}
     used = exercise(tmp_path, site)  # it records the other modules
-    (tmp_path / "steps.jsonl").unlink()
-    after = exercise(tmp_path, site, E2E_OBSERVE="1")
+    (tmp_path / "data/second/steps.jsonl").unlink()
+    after = exercise(tmp_path, site, second=True)
     assert changed(after.steps.import_effects) == set()
     assert "umask" in value(used.steps.process_state)
     assert value(after.steps.process_state).keys() == value(used.steps.process_state).keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pytest
 
 from verification import probe
 from verification.models.evidence import OwnTestsRecord, TestOutcome
+from verification.models.machine import PLAN, PLUGIN
 from verification.session.own_tests import read_test_events
 
-PLUGIN = Path(probe.__file__).with_name("own_tests_plugin.py")
+SOURCE = Path(probe.__file__).with_name("own_tests_plugin.py")
 # A small module of the standard library represents the package.
 PACKAGE = "colorsys"
 GOOD = f"import {PACKAGE}\ndef test_a(): assert {PACKAGE}.rgb_to_hsv(1, 1, 1)\n"
@@ -31,18 +33,21 @@ class Result(NamedTuple):
 
 def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
     (folder / "plugin").mkdir()
-    (folder / "plugin" / "e2e_test_events.py").write_bytes(PLUGIN.read_bytes())
+    (folder / "plugin" / f"{PLUGIN}.py").write_bytes(SOURCE.read_bytes())
     (folder / "tests").mkdir()
     for name, text in files.items():
         (folder / "tests" / name).write_text(text)
     test_events, trace = folder / "test-events.jsonl", folder / "trace.txt"
+    files_written = {"test_events": str(test_events), "trace": str(trace)}
+    plan = {"package": PACKAGE, "seconds": {"tests": seconds}, "tests": files_written}
+    (folder / PLAN).write_text(json.dumps(plan))
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     result = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:faulthandler"),
             *(
                 "-p",
-                "e2e_test_events",
+                PLUGIN,
                 "-o",
                 "required_plugins=",
                 "--rootdir=.",
@@ -56,10 +61,6 @@ def run(folder: Path, files: dict[str, str], *, seconds: float = 30) -> Result:
             "PYTHONPATH": str(folder / "plugin"),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a machine has no other plugins
-            "E2E_TEST_EVENTS": str(test_events),
-            "E2E_TRACE": str(trace),
-            "E2E_SUBJECT": PACKAGE,
-            "E2E_LIMIT_SECONDS": str(seconds),
         },
         capture_output=True,
         text=True,

@@ -7,19 +7,33 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from tests.helpers.sample_exercise import PLAN_KEYS, SMOKE, TABLES, install, write_scripts
+from verification.models.machine import (
+    DATA_FOLDER,
+    LAYOUTS,
+    OWN_ACTIONS,
+    PLAN,
+    PLUGIN,
+    SCRIPTS,
+    SMOKE_TEST,
+)
 from verification.probe import probe
-from verification.probe.probe import CommandRun, FilesystemSnapshot, Instructions
+from verification.probe.probe import Account, CommandRun, FilesystemSnapshot, Instructions
+
+OTHER = os.getuid() + 1
+"""The number of another user."""
+SAME = Account("")
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with system files, and with home files that the probe's user can write."""
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+def machine(tmp_path: Path) -> Path:
+    """Return a folder with system files, and with home files that each user can write."""
     for name in ("system/bin/tool", "system/lib/deep/library", "home/notes", "home/empty/.keep"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,12 +64,12 @@ def test_a_second_snapshot_equals_a_full_one(
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = FilesystemSnapshot([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [], OTHER)
     time.sleep(0.02)
     subprocess.run(["sh", "-ec", CHANGES[change]], cwd=machine, check=True)
-    full = FilesystemSnapshot([str(machine)], [])
+    full = FilesystemSnapshot([str(machine)], [], OTHER)
 
-    assert FilesystemSnapshot([str(machine)], [], before).tree == full.tree
+    assert FilesystemSnapshot([str(machine)], [], OTHER, before).tree == full.tree
     assert (full.tree == before.tree) == (change == "none")
 
 
@@ -63,9 +77,9 @@ def test_a_change_within_one_tick_of_the_clock_is_recorded(machine: Path) -> Non
     # The next snapshot reads a folder again that changed just before the snapshot.
     for number in range(50):
         path = machine / f"system/bin/{number}"
-        before = FilesystemSnapshot([str(machine)], [])
+        before = FilesystemSnapshot([str(machine)], [], OTHER)
         path.touch()
-        assert str(path) in FilesystemSnapshot([str(machine)], [], before).tree
+        assert str(path) in FilesystemSnapshot([str(machine)], [], OTHER, before).tree
 
 
 def test_unchanged_system_files_are_not_read_again(
@@ -73,7 +87,7 @@ def test_unchanged_system_files_are_not_read_again(
 ) -> None:
     monkeypatch.setattr(probe, "_TICK", 0)
     time.sleep(0.02)
-    before = FilesystemSnapshot([str(machine)], [])
+    before = FilesystemSnapshot([str(machine)], [], OTHER)
     paths: list[str] = []
     lstat = os.lstat
 
@@ -82,7 +96,7 @@ def test_unchanged_system_files_are_not_read_again(
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", recording_lstat)
-    FilesystemSnapshot([str(machine)], [], before)
+    FilesystemSnapshot([str(machine)], [], OTHER, before)
 
     assert str(machine / "home/notes") in paths
     assert str(machine / "system/bin/tool") not in paths
@@ -90,8 +104,8 @@ def test_unchanged_system_files_are_not_read_again(
 
 def test_skipped_folders_are_in_no_snapshot(machine: Path) -> None:
     skipped = [str(machine / "home")]
-    first = FilesystemSnapshot([str(machine)], skipped)
-    second = FilesystemSnapshot([str(machine)], skipped, first)
+    first = FilesystemSnapshot([str(machine)], skipped, OTHER)
+    second = FilesystemSnapshot([str(machine)], skipped, OTHER, first)
     assert first.tree == second.tree
     assert not [path for path in first.tree if path.startswith(skipped[0])]
 
@@ -100,7 +114,7 @@ def test_skipped_folders_are_in_no_snapshot(machine: Path) -> None:
 
 
 def _run(tmp_path: Path, script: str, seconds: float = 20) -> CommandRun:
-    return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds)
+    return probe.run(["sh", "-c", script], os.environ, str(tmp_path), seconds, SAME)
 
 
 def test_the_exit_code_and_the_output_of_a_command_are_recorded(tmp_path: Path) -> None:
@@ -134,16 +148,18 @@ def test_a_child_that_keeps_running_does_not_delay_its_command(tmp_path: Path) -
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
     """Return the instructions of a cell. It creates a file as its installation and removes it."""
-    monkeypatch.setattr(probe, "processes", list)  # other tests start and end processes
-    (tmp_path / "suite").mkdir()
-    (tmp_path / "suite" / "exercise.py").write_text(
-        "import os\nopen(os.environ['E2E_STEPS'], 'w').write('{\"step\": \"end\"}\\nnoise\\n')\n"
-        "open(os.environ['E2E_TRACE'], 'w').write('trace')\nopen('data.db', 'w').write('x')\n"
+    monkeypatch.setattr(probe, "processes", lambda _: [])  # other tests start and end processes
+    data = tmp_path / "suite" / DATA_FOLDER
+    data.mkdir(parents=True)
+    (tmp_path / "suite" / SCRIPTS["exercise.py"]).write_text(
+        f"open('{data}/steps.jsonl', 'w').write('{{\"step\": \"end\"}}\\nnoise\\n')\n"
+        f"open('{data}/trace.txt', 'w').write('trace')\nopen('data.db', 'w').write('x')\n"
     )
     return {
         "folder": str(tmp_path / "suite"),
         "cwd": str(tmp_path / "project"),
-        "env": {"E2E_HIDDEN": "1", "SHOWN": "2"},
+        "account": "",
+        "env": {"SHOWN": "2"},
         "exercise_env": {},
         "python": [sys.executable],
         "setup": [["true"], ["sh", "-c", "exit 4"], ["true"]],
@@ -154,9 +170,6 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instructions:
         "after_install": [],
         "before_uninstall": [],
         "prelude": "",
-        "uses": [],
-        "subject": "packaging",
-        "package": "packaging",
         "import_statement": "open('made', 'w')",
         "uninstall": ["rm", str(tmp_path / "installed")],
         "roots": [str(tmp_path)],
@@ -187,7 +200,6 @@ def test_the_result_of_each_command_is_recorded(spec: Instructions, tmp_path: Pa
     assert evidence["on_disk"] == {"data.db": "eA=="}
     assert (evidence["install"]["code"], evidence["uninstall"]["code"]) == (0, 0)
     assert evidence["env"]["SHOWN"] == "2"
-    assert "E2E_HIDDEN" not in evidence["env"]
     assert set(evidence["seconds"]) == {"first-look", "all"}
     assert "again" not in evidence
     assert "tests" not in evidence
@@ -217,12 +229,11 @@ def test_the_packages_own_tests_run_after_the_exercise(spec: Instructions, tmp_p
         "scratch": str(tmp_path / "project" / "scratch"),
         "test_events": str(tmp_path / "suite" / "test_events"),
         "trace": str(tmp_path / "suite" / "own-trace"),
-        "subject": "packaging",
         "tool": ["true"],
         "command": [
             "sh",
             "-c",
-            "ls; echo line > $E2E_TEST_EVENTS; echo stack > $E2E_TRACE; exit 3",
+            "ls; echo line > ../../suite/test_events; echo stack > ../../suite/own-trace; exit 3",
         ],
         "env": {},
     }
@@ -241,7 +252,7 @@ def test_a_process_that_keeps_running_is_recorded(
     spec: Instructions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = iter([["init"]])
-    monkeypatch.setattr(probe, "processes", lambda: next(running, ["init", "child"]))
+    monkeypatch.setattr(probe, "processes", lambda _: next(running, ["init", "child"]))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     evidence = _evidence(spec)
     assert (evidence["processes_before"], evidence["processes"]) == (["init"], ["child"])
@@ -253,5 +264,133 @@ def test_running_processes_are_listed_by_their_command_lines() -> None:
         assert process.stdin
         assert process.stdout
         process.stdout.readline()  # the program has started
-        assert " ".join(command) in probe.processes()
+        assert " ".join(command) in probe.processes(SAME)
         process.stdin.close()
+
+
+# ---- the account of the user ----
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    """Start a process that sleeps, and return its number."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process.pid
+        process.kill()
+
+
+def _state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+class OtherAccount(Account):
+    """An account to which only the given process belongs."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__("")
+        self.is_separate = True
+        self._process = process
+
+    def processes(self) -> set[int]:
+        """Return the given process."""
+        return {self._process}
+
+
+def test_processes_of_the_user_are_stopped_for_a_reading(sleeper: int) -> None:
+    with OtherAccount(sleeper).stopped():
+        assert _state(sleeper) == "T"
+    assert _state(sleeper) in "SR"
+
+
+def test_processes_of_the_user_continue_after_an_error(sleeper: int) -> None:
+    with pytest.raises(ValueError, match="planted"), OtherAccount(sleeper).stopped():
+        raise ValueError("planted")
+    assert _state(sleeper) in "SR"
+
+
+def test_a_process_that_does_not_stop_is_an_error(
+    sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_STOP_SECONDS", 0)
+    monkeypatch.setattr(probe, "_is_running", lambda _: True)
+    with pytest.raises(OSError, match="stop"), OtherAccount(sleeper).stopped():
+        pass
+
+
+def test_only_the_processes_of_an_account_belong_to_it(sleeper: int) -> None:
+    assert sleeper in SAME.processes()
+    assert os.getpid() not in SAME.processes()
+    nobody = Account("")
+    nobody.user = 2**31 - 5
+    assert nobody.processes() == set()
+
+
+def test_a_claim_is_only_a_regular_file_up_to_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a\r\nb")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "fifo")
+    assert probe.read_text(str(tmp_path / "file"), SAME) == "a\nb"
+    assert probe.read_claim(str(tmp_path / "file"), SAME, 1) == b"a"
+    for name in ("link", "fifo", "absent", "."):
+        assert probe.read_claim(str(tmp_path / name), SAME) is None, name
+
+
+ASK = "import os\nopen('question', 'w').write({number})\nopen('answer', 'rb', buffering=0).read(1)"
+
+
+def _asked(folder: Path, number: str) -> dict[str, Any]:
+    """Return the reading of a process that asks for the reading of a number."""
+    reader = probe.LibraryReader(str(folder), SAME)
+    command = [sys.executable, "-c", f"import _sqlite3\n{ASK.format(number=number)}"]
+    result = probe.run(command, os.environ, str(folder), 20, SAME, reader)
+    assert (result["code"], result["timed_out"]) == (0, False)
+    return dict(reader.reading)
+
+
+def test_the_probe_reads_the_libraries_of_the_process_that_asks(tmp_path: Path) -> None:
+    reading = _asked(tmp_path, "str(os.getpid())")
+    assert [path for path in reading["libraries"] if "_sqlite3" in path]
+
+
+@pytest.mark.parametrize("number", ["'1'", "'no number'", "str(os.getppid())"])
+def test_the_probe_reads_no_other_process(tmp_path: Path, number: str) -> None:
+    assert _asked(tmp_path, number).keys() == {"error"}
+
+
+def test_a_process_that_does_not_ask_has_no_reading(tmp_path: Path) -> None:
+    reader = probe.LibraryReader(str(tmp_path), SAME)
+    probe.run(["true"], os.environ, str(tmp_path), 20, SAME, reader)
+    assert reader.reading == {}
+
+
+def test_the_exercise_lets_the_probe_read_its_libraries(tmp_path: Path) -> None:
+    site = install(tmp_path / "site")
+    write_scripts(tmp_path, SMOKE, {**PLAN_KEYS, **TABLES})
+    spec = {
+        "folder": str(tmp_path),
+        "python": [sys.executable, "-S"],
+        "exercise_env": {"PYTHONPATH": str(site)},
+        "seconds": {"exercise": 20},
+    }
+    evidence: dict[str, Any] = dict(
+        probe.exercise(cast(Instructions, spec), os.environ, str(tmp_path), SAME)
+    )
+    assert evidence["steps"]["end"]["ok"]
+    assert evidence["maps"] == {"libraries": evidence["steps"]["mapped"]["value"]}
+
+
+def test_a_nested_line_is_no_step() -> None:
+    steps = probe.read_steps("[" * 100_000 + "\n" + '{"step": "end"}')
+    assert list(steps) == ["garbled", "end"]
+
+
+# ---- what the package can see ----
+
+
+def test_no_name_on_a_machine_says_that_the_package_is_tested() -> None:
+    scripts = [path.read_text("utf-8") for path in Path(probe.__file__).parent.glob("*.py")]
+    assert not [text for text in scripts if "E2E_" in text]
+    names = [*SCRIPTS.values(), PLAN, PLUGIN, SMOKE_TEST, OWN_ACTIONS, DATA_FOLDER]
+    names += [layout.folder for layout in LAYOUTS.values()]
+    for word in ("e2e", "test", "probe", "verif", "exercise", "smoke", "quiver"):
+        assert not [name for name in names if word in name.lower()], word

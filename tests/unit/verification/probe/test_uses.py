@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,8 +13,9 @@ import pytest
 from pydantic import JsonValue
 
 from tests.helpers import binaries
-from tests.helpers.sample_exercise import FILES, PROBE, SCRIPTS, exercise, install
+from tests.helpers.sample_exercise import FILES, PLAN_KEYS, exercise, install, write_scripts
 from verification.models.evidence import StepError
+from verification.models.machine import SCRIPTS
 from verification.probe import uses
 
 SMOKE = """
@@ -43,7 +43,7 @@ def act(folder: Path, action: str, code: str = "", smoke: str = SMOKE) -> JsonVa
 
 
 def run(folder: Path, site: Path, action: str, smoke: str = SMOKE) -> JsonValue | StepError:
-    result = exercise(folder, site, smoke, E2E_USES=action)
+    result = exercise(folder, site, smoke, plan={"uses": [action]})
     assert result.code == 0
     step = result.steps.uses[action]
     return step.error or step.value
@@ -90,7 +90,7 @@ FAULTS = {
     "if multiprocessing.parent_process(): raise OSError('a child')\n",
     "two_interpreters": "import os, time\n"
     "def version():\n"
-    "    lock = os.environ['E2E_STEPS'] + '.lock'\n"
+    "    lock = os.path.join(os.path.dirname(__file__), 'lock')\n"
     "    os.close(os.open(lock, os.O_CREAT | os.O_EXCL))\n"
     "    time.sleep(1)\n"
     "    os.remove(lock)\n"
@@ -200,12 +200,8 @@ def test_an_installed_library_in_a_frozen_program_is_a_fault(tmp_path: Path) -> 
 
 def command(folder: Path, site: Path, code: str) -> subprocess.CompletedProcess[str]:
     """Run code after the definitions of the actions, as the scenarios do."""
-    for name in SCRIPTS:
-        shutil.copy(PROBE / name, folder)
-    (folder / "smoke.py").write_text(SMOKE)
-    instructions = {"subject": "sample-package", "package": "sample"}
-    (folder / "instructions.json").write_text(json.dumps(instructions))
-    source = str(folder / "uses.py")
+    write_scripts(folder, SMOKE, PLAN_KEYS)
+    source = str(folder / SCRIPTS["uses.py"])
     return subprocess.run(
         [
             sys.executable,

@@ -24,7 +24,7 @@ def written(folder: Path, smoke: str = "", uses: str = "", package: str = "") ->
         site,
         f"{start}def native_call():\n    {smoke or 'pass'}\n    return {{'version': '1.2'}}\n",
         f"{start}def act():\n    {uses or 'pass'}\n",
-        E2E_USES="act",
+        plan={"uses": ["act"]},
         PYTHONDONTWRITEBYTECODE="",
     )
     assert result.steps.native_call

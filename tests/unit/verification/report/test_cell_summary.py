@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.helpers import sample_run
+from tests.helpers import sample_evidence, sample_run
 from tests.helpers.sample_run import LINUX_WHEEL, WHEELS, WINDOWS
 from verification.models.evidence import (
     CellEvidence,
@@ -13,7 +13,7 @@ from verification.models.evidence import (
     Steps,
     TestOutcome,
 )
-from verification.models.results import CellSummary
+from verification.models.results import CellSummary, UseEvidence
 from verification.models.testbed import TestbedFailureRecord
 from verification.report import cell_summary
 
@@ -30,6 +30,15 @@ def test_a_command_is_quoted_for_the_shell_of_its_machine() -> None:
     assert line == "'/a b/pip' install 'it'\"'\"'s'"
     line = cell_summary.command_line(["C:\\a b\\pip.exe", "x"], windows=True)
     assert line == '"C:\\a b\\pip.exe" x'
+
+
+def test_use_is_judged_from_outside_if_the_host_read_its_values() -> None:
+    evidence = sample_evidence.evidence()
+    assert cell_summary.summarize(evidence).use is UseEvidence.OUTSIDE
+    for name in ("chosen", "on_disk"):
+        without = evidence.model_copy(update={name: None})
+        assert cell_summary.summarize(without).use is UseEvidence.INSIDE
+    assert cell_summary.summarize(_without_commands(evidence)).use is None
 
 
 def test_a_summary_has_commands_steps_and_served_wheels() -> None:

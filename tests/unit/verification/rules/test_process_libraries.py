@@ -299,3 +299,12 @@ def test_library_in_a_folder_is_found_by_its_path() -> None:
         "library": "core/_x.so",
         "paths": ("/opt/core/_x.so",),
     }
+
+
+def test_reading_of_the_probe_decides_which_libraries_are_loaded() -> None:
+    def read(*libraries: str) -> CellEvidence:
+        return evidence(lambda f: f["exercise"].update(maps={"libraries": [*libraries]}))
+
+    assert list(process_libraries.loaded_libraries(read(CORE, API), EXPECTATION)) == []
+    causes = process_libraries.loaded_libraries(read("/x.so"), EXPECTATION)
+    assert set(names(causes)) == {"wrong-library-loaded"}

@@ -14,7 +14,12 @@ from tests.helpers.sample_evidence import (
 )
 from tests.helpers.sample_expectation import only_cause
 from verification.models.evidence import CellEvidence
-from verification.rules.round_trip import missing_errors, open_files, wrong_answers
+from verification.rules.round_trip import (
+    forged_use,
+    missing_errors,
+    open_files,
+    wrong_answers,
+)
 
 RETURNED, FILE = f"{CELL}: round-trip", f"{CELL}: database file"
 
@@ -178,3 +183,39 @@ def test_raised_errors_have_no_cause() -> None:
     assert list(missing_errors(evidence())) == []
     without = evidence(lambda f: f["exercise"]["steps"].pop("failing-calls"))
     assert list(missing_errors(without)) == []
+
+
+# ---- steps that the probe did not observe ----
+
+
+def separate(fields: Fields) -> None:
+    fields["isolation"] = {"separate": True}
+
+
+def read(libraries: list[str] | None, error: str = "") -> Change:
+    return lambda fields: fields["exercise"].update(maps={"libraries": libraries, "error": error})
+
+
+def empty_database(fields: Fields) -> None:
+    fields["on_disk"] = {"read_by": "SQLite 3", "error": "the project's folder has no data.db"}
+
+
+def forged(*changes: Change) -> set[str]:
+    return {cause.name for cause in forged_use(evidence(*changes))}
+
+
+def test_steps_that_the_probe_did_not_observe_are_refused() -> None:
+    assert forged(separate) == {"evidence-refused"}
+    assert forged(separate, read(None, "PermissionError")) == {"evidence-refused"}
+
+
+def test_database_file_decides_about_steps_that_the_probe_did_not_observe() -> None:
+    assert forged(separate, empty_database) == {"round-trip-failed"}
+
+
+def test_observed_steps_have_no_cause() -> None:
+    assert forged(separate, read([])) == set()
+    assert forged() == set(), "not recorded"
+    assert forged(lambda fields: fields.update(isolation={"separate": False})) == set()
+    unfinished: Change = lambda fields: fields["exercise"]["steps"].pop("mapped")  # noqa: E731
+    assert forged(separate, unfinished) == set()

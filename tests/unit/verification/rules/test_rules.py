@@ -149,7 +149,9 @@ def test_testbed_failure_outranks_every_other_cause() -> None:
     assert result(crash) == ("testbed-failure", ["index-unreachable", "record-mismatch"])
 
 
-@pytest.mark.parametrize("missing", ["import", "exercise", "uninstall", "install", "python"])
+@pytest.mark.parametrize(
+    "missing", ["import", "exercise", "uninstall", "install", "python", "on_disk"]
+)
 def test_missing_evidence_makes_the_cell_unverified(missing: str) -> None:
     change = [lambda fields: fields.pop(missing)]
     assert result(*change) == ("unverified", [])

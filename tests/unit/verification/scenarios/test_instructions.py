@@ -81,7 +81,7 @@ def test_the_own_tests_use_only_folders_of_the_users_project() -> None:
         cells.cell(WINDOWS, SUBJECT, "uv", "own-tests"),
     ):
         location = OwnTestsLocation(PurePosixPath("a/b"), PurePosixPath("c/d"))
-        own_tests = own_tests_instructions(cell, SUBJECT, location)
+        own_tests = own_tests_instructions(cell, location)
         separator = cell.machine.layout.separator
         project = cell.scenario.cwd + separator
         assert own_tests.root.startswith(project)

@@ -6,10 +6,11 @@ import pytest
 
 from tests.helpers.sample_run import LINUX, PIPELINE, WINDOWS, cell, report
 from tests.helpers.sample_testbed import LIMITS, release
+from verification.models.evidence import Isolation
 from verification.models.pipeline import ActionUse, LinterRecord
 from verification.models.release import Release
 from verification.models.report import NOT_COVERED, NotRehearsed, Report, SigningRecord
-from verification.models.results import CellResult, Coverage, PlatformResult
+from verification.models.results import CellResult, Coverage, PlatformResult, UseEvidence
 from verification.models.testbed import EgressProof
 from verification.session.basis import basis
 from verification.session.origin import ROOT
@@ -215,3 +216,37 @@ def test_signing_that_the_run_did_not_reach_is_not_covered(
     pipeline = PIPELINE.model_copy(update={"signing": record})
     values = entries(report().model_copy(update={"pipeline": pipeline}))
     assert ("signing" in values[NOT_COVERED]) is not covered
+
+
+def judged(cell_id: str, use: UseEvidence | None, isolation: Isolation | None = None) -> CellResult:
+    result = cell(cell_id)
+    assert result.summary
+    changes = {"use": use, "isolation": isolation}
+    return result.model_copy(update={"summary": result.summary.model_copy(update=changes)})
+
+
+@pytest.mark.parametrize(
+    ("uses", "words"),
+    [
+        ((UseEvidence.OUTSIDE, UseEvidence.OUTSIDE), "judged from outside"),
+        ((UseEvidence.INSIDE, None), "not judged from outside"),
+        ((UseEvidence.OUTSIDE, UseEvidence.INSIDE), "judged from outside in 1 of 2 cells"),
+        ((None, None), None),
+    ],
+)
+def test_basis_says_if_the_use_was_judged_from_outside(
+    uses: tuple[UseEvidence | None, UseEvidence | None], words: str | None
+) -> None:
+    cells = tuple(judged(name, use) for name, use in zip((LINUX, WINDOWS), uses, strict=True))
+    run = report().model_copy(update={"cells": cells})
+    assert entries(run).get("use") == words
+
+
+def test_basis_names_the_machines_where_the_package_has_the_account_of_the_probe() -> None:
+    name = "probe with the account of the package"
+    separate = judged(LINUX, UseEvidence.OUTSIDE, Isolation(separate=True))
+    root = judged(LINUX, UseEvidence.OUTSIDE, Isolation(separate=False, because="root"))
+    windows = judged(WINDOWS, UseEvidence.OUTSIDE, Isolation(separate=False, because="windows"))
+    assert name not in entries(report().model_copy(update={"cells": (separate,)}))
+    run = report().model_copy(update={"cells": (separate, root, windows)})
+    assert entries(run)[name] == f"{root.machine} (root), {windows.machine}"

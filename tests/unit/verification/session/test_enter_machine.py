@@ -37,7 +37,7 @@ def test_machine_is_prepared_for_its_cell() -> None:
         ("install", "root"),
         ("python3", "user"),
     ]
-    setup = ("python3", "/e2e/enter.py", "/e2e/instructions.json", "setup")
+    setup = ("python3", "/opt/app/enter.py", "/opt/app/plan.json", "setup")
     assert machine.commands[-1].command == setup
     (put,) = machine.copied_files
     assert put.files.keys() == {"enter.py", "shellrc"}
@@ -66,11 +66,11 @@ def test_failed_set_up_is_a_lost_machine() -> None:
 
 
 def test_command_of_the_machine_runs_the_named_steps_or_the_shell() -> None:
-    shell = ["python3", "/e2e/enter.py", "/e2e/instructions.json"]
+    shell = ["python3", "/opt/app/enter.py", "/opt/app/plan.json"]
     assert enter_machine.machine_command(LINUX) == shell
     assert enter_machine.machine_command(LINUX, "first", "install") == [*shell, "first", "install"]
     assert enter_machine.machine_command(WINE) == [
-        *("wine", "python.exe", "Z:\\e2e\\enter.py", "Z:\\e2e\\instructions.json"),
+        *("wine", "python.exe", "Z:\\opt\\app\\enter.py", "Z:\\opt\\app\\plan.json"),
     ]
 
 

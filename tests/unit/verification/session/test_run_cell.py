@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -21,11 +22,11 @@ from tests.helpers.sample_testbed import (
     release,
 )
 from tests.helpers.sample_wheels import SUBJECT
-from verification.models.base import DataError
 from verification.models.cell import Cell
 from verification.models.errors import TestbedFailure, WrongUse
-from verification.models.evidence import CellEvidence, TestOutcome
+from verification.models.evidence import CellEvidence, Isolation, TestOutcome
 from verification.models.index_log import IndexRequest
+from verification.models.machine import PLAN, PLUGIN, PROBE, SCRIPTS
 from verification.models.release import Release, ReleaseFile
 from verification.scenarios import cells
 from verification.scenarios.instructions import TIME_LIMITS
@@ -117,7 +118,9 @@ def test_database_file_is_read_on_the_host() -> None:
     assert evidence.on_disk is not None
     assert evidence.on_disk.read_by.startswith("SQLite 3")
     assert evidence.on_disk.error
-    assert run(FakeTestbed.with_probe_results(probe_output()), cell()).on_disk is None
+    evidence = run(FakeTestbed.with_probe_results(probe_output()), cell())
+    assert evidence.on_disk is None
+    assert evidence.isolation == Isolation(separate=True)
 
 
 def test_host_chooses_the_values_of_the_smoke_test() -> None:
@@ -128,7 +131,7 @@ def test_host_chooses_the_values_of_the_smoke_test() -> None:
     expected = chosen_values.for_subject(SUBJECT, 11)
     assert evidence.chosen == expected
     assert expected is not None
-    instructions = json.loads(only_machine(testbed).setup.files["instructions.json"])
+    instructions = json.loads(only_machine(testbed).setup.files[PLAN])
     tables = expected.model_dump(mode="json")["tables"]
     assert instructions["tables"] == tables
     assert None in [value for row in tables["Plant"]["rows"] for value in row]
@@ -139,7 +142,7 @@ def test_subject_without_values_has_no_chosen_values() -> None:
     subject = SUBJECT.model_copy(update={"values": None})
     evidence = run_cell.run(cell_request(testbed, cell())._replace(subject=subject))
     assert evidence.chosen is None
-    assert "tables" not in json.loads(only_machine(testbed).setup.files["instructions.json"])
+    assert "tables" not in json.loads(only_machine(testbed).setup.files[PLAN])
 
 
 @pytest.mark.parametrize("probe", [probe_output(), LOST], ids=["ended", "lost"])
@@ -177,12 +180,37 @@ def test_probe_without_evidence_is_a_lost_machine(stdout: str) -> None:
     assert "out of memory" in evidence.testbed.observed
 
 
-def test_invalid_evidence_is_an_error_that_names_the_cell_and_the_field() -> None:
+def test_invalid_evidence_is_refused_with_the_field() -> None:
     def change_type(fields: Fields) -> None:
         fields["python"] = 3
 
-    with pytest.raises(DataError, match=r"^debian-13-pip-venv: python: "):
-        run(FakeTestbed.with_probe_results(probe_output(change_type)), cell())
+    evidence = run(FakeTestbed.with_probe_results(probe_output(change_type)), cell())
+    assert evidence.testbed is not None
+    assert evidence.testbed.cause == "evidence-refused"
+    assert evidence.testbed.observed.startswith("debian-13-pip-venv: python: ")
+    assert evidence.install is None
+
+
+@pytest.mark.parametrize("code", [1, 124, 137, 139, -1])
+@pytest.mark.parametrize("wine", [False, True])
+def test_evidence_of_a_probe_that_did_not_end_with_0_is_refused(code: int, wine: bool) -> None:
+    result = dataclasses.replace(probe_output(), code=code)
+    evidence = run(FakeTestbed.with_probe_results(result), cell(wine=wine))
+    assert evidence.testbed is not None
+    assert evidence.testbed.cause == "evidence-refused"
+    assert str(code) in evidence.testbed.observed
+    assert evidence.install is None
+
+
+def test_database_of_a_windows_machine_is_read_by_the_host() -> None:
+    windows = cell("uv", wine=True)
+    folder = WINE.layout.as_engine(windows.scenario.cwd)
+    testbed = FakeTestbed.with_probe_results(probe_output())
+    testbed.files[f"{folder}/data.db"] = b"no database"
+    evidence = run(testbed, windows)
+    assert evidence.on_disk is not None
+    assert "not a database" in evidence.on_disk.error
+    assert evidence.isolation == Isolation(separate=False, because="windows")
 
 
 # ---- uv sometimes crashes under Wine ----
@@ -292,7 +320,7 @@ def test_own_tests_are_copied_to_the_machine_and_their_events_are_read(tests: Pa
     testbed = FakeTestbed.with_probe_results(probe_output(with_tests()))
     evidence = run_cell.run(cell_request(testbed, cell(scenario="own-tests"), tests))
     (put,) = testbed.machines[0].copied_files
-    assert put.files.keys() == {"plugin/e2e_test_events.py", "tests/tests/test_a.py"}
+    assert put.files.keys() == {f"plugin/{PLUGIN}.py", "tests/tests/test_a.py"}
     assert put.files["tests/tests/test_a.py"] == b"def test_a(): ..."
     assert evidence.tests is not None
     assert (evidence.tests.collected, evidence.tests.counts[TestOutcome.PASSED]) == (1, 1)
@@ -314,8 +342,8 @@ def test_own_tests_start_in_their_project_and_a_windows_machine_gets_only_valid_
         (put,) = machine.copied_files
         around = {"tests/pyproject.toml", *(() if wine else ("tests/a:b.txt",))}
         inside = {"tests/tests/test_a.py", "tests/tests/quiverdb.py"}
-        assert put.files.keys() == {"plugin/e2e_test_events.py"} | around | inside
-        plan = json.loads(machine.setup.files["instructions.json"])["tests"]
+        assert put.files.keys() == {f"plugin/{PLUGIN}.py"} | around | inside
+        plan = json.loads(machine.setup.files[PLAN])["tests"]
         assert plan["folder"] == plan["root"]
         assert plan["tests"].startswith(plan["folder"])
 
@@ -360,16 +388,18 @@ def test_probe_runs_with_the_instructions_of_the_cell() -> None:
     machine = only_machine(testbed)
     assert machine.image == image("debian-13")
     assert set(machine.setup.files) == {
-        *("probe.py", "exercise.py", "uses.py", "written.py", "process_state.py"),
-        "instructions.json",
+        *SCRIPTS.values(),
+        PLAN,
         *SUBJECT.machine_files,
     }
-    instructions = json.loads(machine.setup.files["instructions.json"])
+    instructions = json.loads(machine.setup.files[PLAN])
     assert instructions["install"][-1] == "quiverdb"
     assert instructions["seconds"] == dict(TIME_LIMITS)
     (probe,) = machine.commands
-    assert probe.command == ("python3", "/e2e/probe.py", "/e2e/instructions.json")
-    assert (probe.user, probe.seconds) == ("user", 2 * 120 + 30 + 60 + 60)
+    folder = LINUX.layout.folder
+    assert probe.command == ("python3", "-I", "-B", f"{folder}/{PROBE}", f"{folder}/{PLAN}")
+    assert (probe.user, probe.seconds) == ("root", 2 * 120 + 30 + 60 + 60)
+    assert instructions["account"] == "user"
 
 
 def test_probe_with_own_tests_has_a_longer_time_limit(tests: Path) -> None:
@@ -380,8 +410,11 @@ def test_probe_with_own_tests_has_a_longer_time_limit(tests: Path) -> None:
 
 def test_probe_of_a_root_scenario_runs_as_root() -> None:
     testbed = FakeTestbed.with_probe_results(probe_output())
-    run(testbed, cell(scenario="root"))
-    assert only_machine(testbed).commands[-1].user == "root"
+    evidence = run(testbed, cell(scenario="root"))
+    machine = only_machine(testbed)
+    assert machine.commands[-1].user == "root"
+    assert json.loads(machine.setup.files[PLAN])["account"] == ""
+    assert evidence.isolation == Isolation(separate=False, because="root")
 
 
 def test_scenario_changes_the_machine_as_root() -> None:
@@ -389,7 +422,7 @@ def test_scenario_changes_the_machine_as_root() -> None:
     run(testbed, cell(scenario="space-path"))
     first, probe = only_machine(testbed).commands
     assert (first.command[0], first.user) == ("install", "root")
-    assert probe.user == "user"
+    assert probe.user == "root"
 
 
 def test_failed_change_is_a_lost_machine() -> None:
@@ -426,7 +459,7 @@ def test_planted_fault_precedes_the_first_command_of_the_user() -> None:
     )
     run_cell.run(planted)
     machine = only_machine(testbed)
-    assert json.loads(machine.setup.files["instructions.json"])["env"]["PIP_INDEX_URL"] == "x"
+    assert json.loads(machine.setup.files[PLAN])["env"]["PIP_INDEX_URL"] == "x"
     (put,) = machine.copied_files
     assert (put.files, put.folder, put.mode) == ({"pip": b"#!/bin/sh"}, "/usr/bin", 0o755)
     assert machine.commands[0].command == ("rm", "/usr/lib/libstdc++.so.6")
@@ -442,5 +475,5 @@ def test_instructions_name_the_earlier_release() -> None:
             prepared_run(files, "debian-13", testbed=testbed), SUBJECT, cell(scenario="upgrade")
         )
     )
-    instructions = json.loads(only_machine(testbed).setup.files["instructions.json"])
+    instructions = json.loads(only_machine(testbed).setup.files[PLAN])
     assert any("0.4.0" in word for command in instructions["first"] for word in command)

@@ -117,8 +117,8 @@ def test_a_missing_description_is_named(tmp_path: Path) -> None:
 def test_the_files_of_the_subject_are_copied_to_machines(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(OTHER, "utf-8")
     (tmp_path / "use.py").write_text(EMPTY_SMOKE, "utf-8")
-    assert load(tmp_path / "other.toml").machine_files == {"smoke.py": tmp_path / "use.py"}
-    assert list(load().machine_files) == ["smoke.py", "own_uses.py"]
+    assert load(tmp_path / "other.toml").machine_files == {"calls.py": tmp_path / "use.py"}
+    assert list(load().machine_files) == ["calls.py", "own_actions.py"]
 
 
 def test_actions_are_those_of_every_package_and_of_the_subject(tmp_path: Path) -> None:
