@@ -250,10 +250,8 @@ class Machine(ManagedContainer):
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(error) from error
 
-    def get(self, path: str, limit: int | None = None) -> bytes | None:
+    def get(self, path: str) -> bytes | None:
         """Return the content of a file on the machine, or None if it does not exist.
-
-        ``limit`` is the largest number of bytes that are read.
 
         Raises:
             TestbedFailure: ``machine-lost``.
