@@ -226,7 +226,7 @@ def _read_evidence(cell: Cell, result: CommandResult) -> RawEvidence:
     last_line = (result.stdout.splitlines() or [""])[-1]
     try:
         return _RAW.validate_python(json.loads(last_line))  # a path is not always UTF-8
-    except ValueError:
+    except (ValueError, RecursionError):
         raise TestbedFailure(
             "machine-lost",
             cell.id,
