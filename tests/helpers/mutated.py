@@ -14,7 +14,10 @@ _VALUES = tuple(
 
 @st.composite
 def mutated(draw: st.DrawFn, data: bytes) -> bytes:
-    """Return valid data with one to four changes: other, missing or repeated bytes, or deep nesting."""
+    """Return valid data with one to four changes.
+
+    They are other, missing or repeated bytes, and deep nesting.
+    """
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, max(len(data) - 1, 0)))
         change = draw(st.sampled_from(("value", "bytes", "nest", "cut", "remove", "repeat")))
