@@ -561,7 +561,7 @@ def _windows_options(job: _BuildJob) -> _CibuildwheelOptions:
         project = tomllib.loads((job.tree / "pyproject.toml").read_text("utf-8"))
         options = project.get("tool", {}).get("cibuildwheel", {})
         return _CibuildwheelOptions.model_validate({**options, **options.get("windows", {})})
-    except (ValueError, AttributeError, TypeError) as error:
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         message = f"cannot read pyproject.toml: {reason}"
         raise BuildFailed(job.title, message, str(job.log)) from error

@@ -14,10 +14,13 @@ _VALUES = tuple(
 
 @st.composite
 def mutated(draw: st.DrawFn, data: bytes) -> bytes:
-    """Return valid data with one to four changes: other bytes, missing bytes, or repeated bytes."""
+    """Return valid data with one to four changes.
+
+    They are other, missing or repeated bytes, and deep nesting.
+    """
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, max(len(data) - 1, 0)))
-        change = draw(st.sampled_from(("value", "bytes", "cut", "remove", "repeat")))
+        change = draw(st.sampled_from(("value", "bytes", "nest", "cut", "remove", "repeat")))
         length = draw(st.integers(1, 64))
         match change:
             case "value":
@@ -26,6 +29,8 @@ def mutated(draw: st.DrawFn, data: bytes) -> bytes:
             case "bytes":
                 value = draw(st.binary(min_size=1, max_size=8))
                 data = data[:start] + value + data[start + len(value) :]
+            case "nest":
+                data = data[:start] + draw(st.sampled_from((b"[", b"{", b'{"a":'))) * 3000
             case "cut":
                 data = data[:start]
             case "remove":

@@ -146,6 +146,19 @@ def test_reader_raises_only_the_errors_that_it_declares_for_many_files(
     _run(readers[name], max_examples=1500, derandomize=False)
 
 
+_NESTED = {"pyproject.toml": b"a = " + b"[" * 5000, "results.json": b"[" * 100_000}
+"""Files that are nested too deeply for a recursive parser, by reader."""
+
+
+@pytest.mark.parametrize("name", ["subject.toml", "machines.toml", *_NESTED, "evidence"])
+def test_deeply_nested_file_is_an_error_that_the_reader_declares(
+    readers: Mapping[str, Reader], name: str
+) -> None:
+    nested = _NESTED["pyproject.toml" if name.endswith(".toml") else "results.json"]
+    with pytest.raises(readers[name].declared):
+        readers[name].read(nested)
+
+
 def test_all_readers_are_tested(readers: Mapping[str, Reader]) -> None:
     assert sorted(readers) == sorted(_NAMES)
 

@@ -58,7 +58,7 @@ def bundle_files(
                 continue  # the cell did not run; results.json has the reason
             try:
                 evidence = json.loads(path.read_text("utf-8"))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise WrongUse(f"{path}: this evidence is not valid JSON: {error}") from None
             text = json.dumps(scrubber.data(evidence), ensure_ascii=False)
             digests[cell.id] = results_json.write_by_content(folder / EVIDENCE, text)

@@ -137,7 +137,7 @@ def _names(text: str) -> frozenset[str]:
     """Return the names of a list that is JSON or separated by commas."""
     try:
         items = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         items = text.split(",")
     return (
         frozenset(str(item).strip() for item in items) if isinstance(items, list) else frozenset()

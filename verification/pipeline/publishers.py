@@ -22,7 +22,7 @@ def load(path: Path) -> tuple[TrustedPublisher, ...]:
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(f"{path}: {' '.join(str(error).split())}") from None
     faults = [f"unknown key {key!r}; write [[publisher]]" for key in data if key != "publisher"]
     tables = data.get("publisher", [])

@@ -90,7 +90,7 @@ def _versions(repository: Path) -> Iterator[tuple[str, str]]:
         for path in repository.glob(pattern):
             try:
                 version = _version(tomllib.loads(path.read_text("utf-8")))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
             yield path.relative_to(repository).as_posix(), version or ""
 
@@ -105,7 +105,7 @@ def _project(path: Path) -> Project:
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(f"{path}: cannot be read: {error}") from None
     version, from_tag = _version(data), _is_from_tag(data)
     is_missing = version is None and "version" not in _table(data, "project", "dynamic")

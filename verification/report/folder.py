@@ -125,6 +125,6 @@ def _foreign_file(folder: Path, names: set[str]) -> str:
 def _is_report(path: Path) -> bool:
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and {"schema", "verdict"} <= content.keys()

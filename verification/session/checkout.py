@@ -256,7 +256,7 @@ def _project_table(folder: Path) -> Mapping[str, Any] | None:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WrongUse(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     table = data.get("project")
     return table if isinstance(table, dict) else None

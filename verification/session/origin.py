@@ -204,5 +204,5 @@ def _version(source: Path) -> str:
     try:
         project = tomllib.loads(path.read_text("utf-8"))["project"]
         return str(Version(project["version"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WrongUse(f"{path}: [project] has no version that can be read: {error}") from None

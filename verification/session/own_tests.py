@@ -319,7 +319,7 @@ def read_test_events(text: str) -> OwnTestsRecord:
 def _lines(events: str) -> tuple[_Line, ...]:
     lines = []
     for text in events.splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
+        with contextlib.suppress(ValueError, RecursionError):
             lines.append(json.loads(text))
     try:
         return _TestEvents.model_validate({"lines": lines}).lines

@@ -39,7 +39,7 @@ from verification.session.checkout import Checkout
 from verification.session.prepare import PreparedRun
 from verification.session.release_pipeline import registrations_of
 from verification.session.selection import Options, Selection, select
-from verification.wheel import archive, elf
+from verification.wheel import archive, elf, size_limits
 from verification.wheel.modules import read_distributions
 from verification.wheel.release_inspection import with_changes
 from verification.wheel.windows import has_libraries_outside
@@ -309,7 +309,8 @@ def published(monkeypatch: pytest.MonkeyPatch, folder: Path, *wheels: Path) -> S
 def test_zip_bomb_is_refused_before_an_engine_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bomb = linux_wheel(tmp_path, {"quiverdb/zeros": bytes(300 << 20)})
+    bomb = linux_wheel(tmp_path, {"quiverdb/zeros": bytes(2 << 20)})
+    monkeypatch.setattr(size_limits, "RATIO_MIN_TOTAL", 1 << 20)
     selection = published(monkeypatch, tmp_path, bomb)
     with contextlib.ExitStack() as stack, pytest.raises(WheelRefused) as raised:
         prepare.prepare(selection, SUBJECT, stack)
