@@ -61,6 +61,8 @@ _CERTIFICATE = f"{_FOLDER}/certificate.pem"
 _KEY = f"{_FOLDER}/key.pem"
 _CONFIG = f"{_FOLDER}/config.json"
 _LOG_SECONDS = 30
+_EMPTY_ANSWERS = 3
+"""How often a command runs again that passes without its output."""
 _LOG_MARKER = b'{"mark":'
 _ROOTLESS_ID_COUNT = 65536
 """The usual number of user and group ids of a rootless engine (subuid(5), subgid(5))."""
@@ -140,6 +142,10 @@ class UploadMachine(ManagedContainer):
         """
         script = f"import sys; sys.path.append('{_PIP_FOLDER}'); {_PRINT_DEFAULT_HOSTS}"
         result = self._run(["python", "-c", script])
+        for _ in range(_EMPTY_ANSWERS):  # a busy engine can lose the output of a command
+            if result.output or result.code:
+                break
+            result = self._run(["python", "-c", script])
         try:
             index, files, upload = (
                 urlsplit(url).hostname or "" for url in json.loads(result.output)

@@ -13,6 +13,7 @@ import trustme
 from cryptography import x509
 
 from containers import index as indexes
+from containers.commands import CommandResult
 from containers.engine import Engine, Run
 from containers.index import (
     SIGNING_HOST,
@@ -20,6 +21,7 @@ from containers.index import (
     IndexContents,
     IndexFault,
     TrustedPublishing,
+    UploadMachine,
     read_log,
 )
 from containers.network import ClosedNetwork
@@ -260,3 +262,20 @@ def test_lost_index_is_a_testbed_failure(error: Exception) -> None:
 
     client: Any = SimpleNamespace(containers=SimpleNamespace(get=get))
     _assert_unreachable(lambda: read_log(client, "0123"), "gone")
+
+
+@pytest.mark.parametrize(("lost", "is_read"), [(0, True), (2, True), (9, False)])
+def test_hosts_are_read_again_if_the_engine_loses_the_output(
+    monkeypatch: pytest.MonkeyPatch, lost: int, *, is_read: bool
+) -> None:
+    names = ("index.example", "files.example", "upload.example")
+    answers = [CommandResult(0, "", "")] * lost
+    answers.append(CommandResult(0, json.dumps([f"https://{name}/" for name in names]), ""))
+    monkeypatch.setattr(UploadMachine, "_run", lambda *_: answers.pop(0))
+    machine = UploadMachine.__new__(UploadMachine)
+    if is_read:
+        assert set(machine.hosts().all()) == set(names)
+    else:
+        with pytest.raises(TestbedFailure) as failure:
+            machine.hosts()
+        assert failure.value.cause == "image-build-failed"
