@@ -16,6 +16,8 @@ VALUES = {
     "folder": "/work",
     "labels": {"run": "1"},
     "dns": ["127.0.0.1"],
+    "host_config": {"Memory": 5},
+    "capabilities": ["KILL"],
     "prefix": "mine-",
     "volume": "shared",
     "registered_jobs": "/registered_jobs",

@@ -67,6 +67,8 @@ class Act:
             "folder": str(self.folder),
             "labels": {},
             "dns": [],
+            "host_config": {},
+            "capabilities": [],
             "prefix": "mine-",
             "volume": "shared",
             "registered_jobs": str(self.folder),
