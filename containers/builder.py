@@ -447,6 +447,7 @@ def _build_linux(job: _BuildJob) -> None:
                 output = job.read_output(process.stdout, process.kill)
             except BaseException:
                 process.kill()
+                process.wait()  # after an interrupt, Popen waits for 0.25 s only
                 raise
     finally:
         job.remove_container()

@@ -278,7 +278,7 @@ def test_job_has_the_state_of_its_container_before_its_removal(
     workflow: Workflow, jobs: tuple[JobRun, ...]
 ) -> None:
     container = jobs[2].container
-    state = {"status": "exited", "exit_code": 137, "out_of_memory": False}
+    state = {"status": "exited", "exit_code": 137, "out_of_memory": False, "met_limit": ""}
     removal = {"at": 1, "removed": {"container": container, "state": state}}
     log = read([removal, *recorded_lines()])
     first, _, collect, _ = log.jobs(workflow)

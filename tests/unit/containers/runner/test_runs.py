@@ -19,6 +19,7 @@ import pytest
 
 from containers import images
 from containers.engine import Engine, Run
+from containers.limits import default_limits
 from containers.runner import runs
 from containers.runner.act_log import ConductorLine, UnavailableImage
 from containers.runner.action_sources import ResolvedActions
@@ -117,6 +118,8 @@ def test_conductor_can_read_its_configuration(
     assert (config.identity.url, config.identity.token) == ("https://token.example", "secret")
     assert (config.attempt, config.folder, config.volume) == (2, "/work", "shared")
     assert config.labels["quiverdb-e2e.pipeline"].startswith("1-")
+    assert config.host_config["Memory"] == default_limits("job").memory_mib << 20
+    assert (config.host_config["CapDrop"], "SETUID" in config.capabilities) == (["ALL"], True)
     assert "--env=GITHUB_RUN_ATTEMPT=2" in config.command
     assert "--platform=windows-latest=runner:1" in config.command
     assert f"--workflows={PATH}" in config.command

@@ -17,6 +17,8 @@ VALUES = {
     "labels": {"run": "1"},
     "dns": ["127.0.0.1"],
     "network": "closed",
+    "host_config": {"Memory": 5},
+    "capabilities": ["KILL"],
     "prefix": "mine-",
     "volume": "shared",
     "registered_jobs": "/registered_jobs",

@@ -68,6 +68,8 @@ class Act:
             "labels": {},
             "dns": [],
             "network": "closed",
+            "host_config": {},
+            "capabilities": [],
             "prefix": "mine-",
             "volume": "shared",
             "registered_jobs": str(self.folder),
