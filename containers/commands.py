@@ -25,6 +25,8 @@ from verification.models.errors import TestbedFailure
 from verification.models.testbed import ContainerState
 
 _READY_SECONDS = 30
+_HEADER_BYTES = 10_240
+"""More than the headers of one file have in a tar archive."""
 MAX_OUTPUT_BYTES = 64 << 20
 """The size of the output of a command that is kept, for each of its two streams."""
 
@@ -135,8 +137,10 @@ def _text(stream: bytes | None) -> str:
     return (stream or b"").decode("utf-8", "replace")
 
 
-def read_file(container: Container, path: str, *, max_bytes: int | None = None) -> bytes | None:
+def read_file(container: Container, path: str, limit: int | None = None) -> bytes | None:
     """Return the content of a file in ``container``, or None if ``path`` is not a regular file.
+
+    ``limit`` is the largest number of bytes that are read.
 
     Raises:
         docker.errors.DockerException, requests.RequestException: the engine, the container or the
@@ -147,13 +151,14 @@ def read_file(container: Container, path: str, *, max_bytes: int | None = None) 
     archive = bytearray()
     for chunk in chunks:
         archive += chunk
-        if max_bytes is not None and len(archive) > max_bytes:
-            raise docker.errors.DockerException(f"{path} has more than {max_bytes} bytes")
+        if limit is not None and len(archive) > limit + _HEADER_BYTES:
+            break
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         member = tar.next()
     if member is None:
         raise KeyError(path)
-    return bytes(archive[member.offset_data :][: member.size]) if member.isreg() else None
+    content = archive[member.offset_data :][: member.size][:limit]
+    return bytes(content) if member.isreg() else None
 
 
 def copy_from(

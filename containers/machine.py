@@ -250,15 +250,17 @@ class Machine(ManagedContainer):
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise self._lost(error) from error
 
-    def get(self, path: str) -> bytes | None:
+    def get(self, path: str, limit: int = MAX_OUTPUT_BYTES) -> bytes | None:
         """Return the content of a file on the machine, or None if it does not exist.
+
+        ``limit`` is the largest number of bytes that are read.
 
         Raises:
             TestbedFailure: ``machine-lost``.
         """
         try:
             container = self._container.get_wrapped_container()
-            return read_file(container, path, max_bytes=MAX_OUTPUT_BYTES)
+            return read_file(container, path, limit)
         except docker.errors.NotFound:
             return None
         except (docker.errors.DockerException, requests.RequestException, KeyError) as error:

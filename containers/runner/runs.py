@@ -80,6 +80,7 @@ IMAGE = "runner"
 TIME_LIMIT_SECONDS = 1200
 """The time limit of a run with all its jobs."""
 _SOCKET = "/var/run/docker.sock"
+_PART_BYTES = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, EOFError, OSError)
 """The exceptions of zipfile for an archive or a member that cannot be read."""
 _ARTIFACTS = "/var/lib/artifacts"
@@ -771,6 +772,9 @@ def _digests(content: bytes) -> dict[str, str]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for info in archive.infolist():
             if not info.is_dir():
+                digest = hashlib.sha256()
                 with archive.open(info) as file:
-                    digests[info.filename] = hashlib.file_digest(file, "sha256").hexdigest()
+                    while part := file.read(_PART_BYTES):
+                        digest.update(part)
+                digests[info.filename] = digest.hexdigest()
     return digests

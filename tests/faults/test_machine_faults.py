@@ -141,10 +141,12 @@ def test_canary_reports_the_addresses_that_a_network_reaches(
 ) -> None:
     image = images.ensure(container_engine, "publisher")
     with closed_network(container_engine, run, **planted) as network:
+        created = network.network._network
+        assert created
         with pytest.raises(TestbedFailure) as failure:
             prove_closed(network, image)
-        network.network._network.reload()
-        (subnet,) = network.network._network.attrs["IPAM"]["Config"]
+        created.reload()
+        (subnet,) = created.attrs["IPAM"]["Config"]
 
     assert failure.value.cause == "egress-open"
     addresses = failure.value.facts["addresses"]

@@ -127,7 +127,7 @@ def describe(case: PublicCase, folder: Path) -> Described:
     wheels = [_fetch(case, name, digest, folder) for name, digest in case.wheels.items()]
     generated = generate(map(open_wheel, wheels), platforms=case.platforms)
     modules = f"\nfor _names in PACKAGES.values():\n    _names += {list(case.modules)!r}\n"
-    generated = generated._replace(smoke_test=generated.smoke_test + modules)
+    generated = generated.model_copy(update={"smoke_test": generated.smoke_test + modules})
     description = generated.write(folder / "subject")
     return Described(wheels, description, load_subject(description))
 

@@ -35,7 +35,7 @@ from verification.models import lock_file, workflow_file
 from verification.models.base import DataError
 from verification.models.errors import WrongUse
 from verification.models.evidence import parse_evidence
-from verification.models.workflow_file import BadWorkflow
+from verification.models.workflow import BadWorkflow
 from verification.report import results_json
 from verification.reproduction import pasted_report
 from verification.scenarios import machines

@@ -182,12 +182,16 @@ class GateRun:
             raise
         except TestbedFailure as error:
             self.recorder.fail_setup(
-                catalogue().cause(error.cause, error.where, error.message, **error.facts)
+                catalogue().cause(
+                    error.cause, error.where, error.message, risk=False, **error.facts
+                )
             )
         except _NotPublished as error:
             self.recorder.fail_setup(error.cause)
         except BuildFailed as error:
-            cause = catalogue().cause(error.cause, error.where, error.message, **error.facts)
+            cause = catalogue().cause(
+                error.cause, error.where, error.message, risk=False, **error.facts
+            )
             self.recorder.fail_setup(cause)
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pydantic
 import pytest
 
-from containers import images, workflow_testbed
+from containers import canary, images, workflow_testbed
 from containers.engine import Engine
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent, WorkflowTestbed
@@ -293,7 +293,7 @@ def replace_servers(monkeypatch: pytest.MonkeyPatch) -> StartLog:
             log.ended.append("network")
 
     monkeypatch.setattr(workflow_testbed, "closed_network", network)
-    monkeypatch.setattr(workflow_testbed.canary, "prove_closed", lambda *_: PROOF)
+    monkeypatch.setattr(canary, "prove_closed", lambda *_: PROOF)
     monkeypatch.setattr(images, "ensure", lambda _, name: image(name))
     for name in ("UploadMachine", "Index", "Forge", "Runner"):
         monkeypatch.setattr(workflow_testbed, name, log.server_class(name))

@@ -173,7 +173,7 @@ def peak_memory(folder: Path, size: int) -> int:
             file.write(library)
             for _ in range(size >> 20):
                 file.write(bytes(1 << 20))
-    command = [sys.executable, "-c", _MEASURE, wheel]
+    command = [sys.executable, "-c", _MEASURE, str(wheel)]
     output = subprocess.run(command, check=True, capture_output=True, cwd=_ROOT, text=True).stdout
     libraries, kilobytes = map(int, output.split())
     assert libraries == 2
