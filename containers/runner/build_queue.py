@@ -162,8 +162,8 @@ class BuildQueue:
         self, container: Container, request: BuildRequest, platform: OperatingSystem
     ) -> tuple[BuildAnswer, dict[str, bytes]]:
         """Build a wheel. Return the answer, and the wheel and its log by name."""
-        if error := request.refused.get(platform):
-            return BuildAnswer(error=error), {"build.log": b""}
+        if reason := request.refused.get(platform):
+            return BuildAnswer(error=reason), {"build.log": b""}
         if refusal := _refusal(request.selected[platform], platform):
             return refusal, {"build.log": b""}
         started_at = time.time()
