@@ -184,7 +184,9 @@ class GateRun:
             raise
         except TestbedFailure as error:
             self.recorder.fail_setup(
-                catalogue().cause(error.cause, error.where, error.message, **error.facts)
+                catalogue().cause(
+                    error.cause, error.where, error.message, risk=False, **error.facts
+                )
             )
         except _NotPublished as error:
             self.recorder.fail_setup(error.cause)
