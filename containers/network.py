@@ -104,7 +104,8 @@ def without_host(version: Mapping[str, Any]) -> Mapping[str, str]:
 
 def gateways(network: Network) -> tuple[str, ...]:
     """Return the gateways of a network, as the engine reports them. They may not answer."""
-    ipam = (network._network.attrs if network._network else {}).get("IPAM") or {}
+    created = network._network
+    ipam = (created and created.attrs.get("IPAM")) or {}
     return tuple(entry["Gateway"] for entry in ipam.get("Config") or () if entry.get("Gateway"))
 
 

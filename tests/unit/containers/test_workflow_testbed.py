@@ -293,7 +293,7 @@ def replace_servers(monkeypatch: pytest.MonkeyPatch) -> StartLog:
             log.ended.append("network")
 
     monkeypatch.setattr(workflow_testbed, "closed_network", network)
-    monkeypatch.setattr(canary, "prove_closed", lambda *_: PROOF)
+    monkeypatch.setattr("containers.canary.prove_closed", lambda *_: PROOF)
     monkeypatch.setattr(images, "ensure", lambda _, name: image(name))
     for name in ("UploadMachine", "Index", "Forge", "Runner"):
         monkeypatch.setattr(workflow_testbed, name, log.server_class(name))
