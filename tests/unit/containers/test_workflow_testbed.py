@@ -13,7 +13,7 @@ from typing import Any, Self
 import pydantic
 import pytest
 
-from containers import canary, images, workflow_testbed
+from containers import images, workflow_testbed
 from containers.engine import Engine
 from containers.runner.runs import WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent, WorkflowTestbed
