@@ -60,12 +60,13 @@ def test_the_json_of_a_result_keeps_its_keys() -> None:
         "tokens",
         "index",
         "servers",
+        "egress",
     }
     assert set(evidence["index"]) == {"files", "uploads", "exchanges"}
     assert set(evidence["run"]) == {
         "event", "run_id", "attempt", "triggered", "decision", "result", "jobs", "artifacts",
         "wheels", "sdists", "actions", "unsupported", "replaced", "workflow", "stand_ins",
-        "seconds", "act", "log", "failures",
+        "seconds", "act", "log", "failures", "limits",
     }  # fmt: skip
     assert set(evidence["run"]["event"]) == {
         "name", "type", "tag", "ref", "inputs", "by_workflow", "annotated", "sha", "object",

@@ -173,6 +173,7 @@ def test_testbed_failure_is_the_outcome_with_the_causes_of_the_files(
         "cause": "machine-lost",
         "where": "act",
         "observed": "no job",
+        "facts": {},
     }
 
 

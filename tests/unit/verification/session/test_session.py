@@ -52,8 +52,15 @@ def with_database(fields: Fields) -> None:
         fields["on_disk"] = {"data.db": base64.b64encode(database.serialize()).decode()}
 
 
+def with_libraries(fields: Fields) -> None:
+    """Add the libraries that the probe reads during the step `mapped`."""
+    libraries = fields["exercise"]["steps"]["mapped"]["value"]
+    fields["exercise"]["maps"] = {"libraries": libraries, "error": ""}
+
+
 def probe_testbed(*changes: Change) -> FakeTestbed:
-    return FakeTestbed.with_probe_results(probe_output(with_database, *changes), requests=REQUESTS)
+    output = probe_output(with_database, with_libraries, *changes)
+    return FakeTestbed.with_probe_results(output, requests=REQUESTS)
 
 
 def crash_at_import(fields: Fields) -> None:

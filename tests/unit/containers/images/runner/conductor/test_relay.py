@@ -96,10 +96,11 @@ def test_access_to_the_host_is_refused_and_reported(
 
 
 def test_options_without_access_to_the_host_are_allowed(relay: Any) -> None:
-    host = {"Binds": ["data:/data"], "CapAdd": ["CHOWN"], "PidMode": "", "Privileged": False}
-    request: dict[str, Any] = {"HostConfig": {"NetworkMode": "closed", **host}}
+    host = {"Binds": ["data:/data"], "PidMode": "", "Privileged": False}
+    request: dict[str, Any] = {"HostConfig": {"NetworkMode": "closed", "CapAdd": ["CHOWN"], **host}}
     relay._change_creation(request)
     assert host.items() <= request["HostConfig"].items()
+    assert "CHOWN" in request["HostConfig"]["CapAdd"]
 
 
 @pytest.mark.parametrize(("content", "has_identity"), [("identity", True), ("", False)])
@@ -318,11 +319,11 @@ def test_only_a_killed_docker_action_is_reported(
 
 
 def test_container_gets_the_limits_and_keeps_the_capabilities_of_its_options(relay: Any) -> None:
-    request = {"HostConfig": {"Memory": 0, "CapAdd": ["SYS_TIME"], "Binds": ["/a:/a"]}}
+    request = {"HostConfig": {"Memory": 0, "CapAdd": ["SYS_TIME"], "Binds": ["a:/a"]}}
     relay._change_creation(request)
     host = request["HostConfig"]
     assert (host["Memory"], host["Init"], host["CapDrop"]) == (5, True, ["ALL"])
-    assert (host["CapAdd"], host["Binds"]) == (["KILL", "SYS_TIME"], ["/a:/a"])
+    assert (host["CapAdd"], host["Binds"]) == (["KILL", "SYS_TIME"], ["a:/a"])
 
 
 @pytest.mark.parametrize(
