@@ -11,12 +11,11 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-import docker.errors
-import requests
 from testcontainers.core.container import DockerContainer
 
-from containers.commands import execute, remove
+from containers.commands import execute, read_state, remove
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from containers.network import ClosedNetwork, new_container, new_network
 from verification.models.base import DataError, parse_json
 from verification.models.errors import TestbedFailure
@@ -88,8 +87,11 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
                     pool.submit(_observe, canary, address, "closed"),
                 )
                 control, observed = (observation.result() for observation in observations)
-        except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-            raise TestbedFailure("machine-lost", "canary", " ".join(str(error).split())) from error
+        except (*ENGINE_ERRORS, OSError) as error:
+            raise engine_failure(error, "machine-lost", "canary") from error
+        beacon_failure = read_state(beacon.get_wrapped_container()).failure
+    if beacon_failure:
+        raise TestbedFailure("machine-lost", "canary", f"the beacon: {beacon_failure}")
     if not control.reached:
         raise TestbedFailure(
             "egress-open",

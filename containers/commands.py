@@ -8,22 +8,23 @@ import io
 import socket
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import docker.errors
-import requests
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from verification.models.errors import TestbedFailure
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from verification.models.testbed import ContainerState
 
 _READY_SECONDS = 30
+_EXIT_SECONDS = 5
+_POLL_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,21 +52,31 @@ def execute(
     """Run ``command`` in ``container`` and wait for it.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine or the container is
-            gone.
+        ENGINE_ERRORS: the engine or the container is gone, or the connection broke while the
+            command ran.
     """
-    result: Any = container.exec_run(  # the library's type does not cover demux
-        list(command), user=user, workdir=folder, environment=environment or {}, demux=True
-    )
-    code, (stdout, stderr) = result
-    return CommandResult(-1 if code is None else code, _text(stdout), _text(stderr))
+    assert container.client is not None  # noqa: S101  (the library sets it)
+    api = container.client.api
+    process = api.exec_create(
+        container.id, list(command), user=user, workdir=folder, environment=environment or {}
+    )["Id"]
+    output: Any = api.exec_start(process, demux=True)  # the library's type does not cover demux
+    # A broken connection looks like the end of the output. The engine can report the end of a
+    # command later than the end of its output.
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while (code := api.exec_inspect(process)["ExitCode"]) is None:
+        if time.monotonic() > deadline:
+            raise ConnectionError("the connection to the engine broke before the command ended")
+        time.sleep(_POLL_SECONDS)
+    stdout, stderr = output
+    return CommandResult(code, _text(stdout), _text(stderr))
 
 
 def read_state(container: Container) -> ContainerState:
     """Return the state of a container. The state is *gone* also if the engine does not answer."""
     try:
         container.reload()
-    except (docker.errors.DockerException, requests.RequestException):
+    except ENGINE_ERRORS:
         return ContainerState(status="gone")
     state = container.attrs["State"]
     return ContainerState(
@@ -79,8 +90,7 @@ def send(container: Container, data: bytes) -> None:
     """Write ``data`` to the standard input of the program that ``container`` runs.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException, OSError: the engine or the
-            container is gone.
+        ENGINE_ERRORS, OSError: the engine or the container is gone.
     """
     attached: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
     connection = getattr(attached, "_sock", attached)  # the library may wrap the socket
@@ -113,8 +123,7 @@ def read_file(container: Container, path: str) -> bytes | None:
     """Return the content of a file in ``container``, or None if ``path`` is not a file.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine, the container or the
-            file is gone.
+        ENGINE_ERRORS: the engine, the container or the file is gone.
         KeyError: the engine returns an empty archive.
     """
     chunks, _ = container.get_archive(path)
@@ -131,8 +140,7 @@ def copy_from(
     ``members`` is the filter of ``tarfile`` for the copied files.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine, the container or the
-            path is gone.
+        ENGINE_ERRORS: the engine, the container or the path is gone.
     """
     chunks, _ = container.get_archive(path)
     with tempfile.TemporaryFile() as packed:
@@ -146,7 +154,7 @@ def copy_from(
 def ready_line() -> LogMessageWaitStrategy:
     """Return the strategy that waits until a server prints ``ready``."""
     strategy = LogMessageWaitStrategy("ready").with_startup_timeout(_READY_SECONDS)
-    return strategy.with_poll_interval(0.05)
+    return strategy.with_poll_interval(_POLL_SECONDS)
 
 
 def start(container: DockerContainer, cause: str, where: str) -> None:
@@ -160,23 +168,19 @@ def start(container: DockerContainer, cause: str, where: str) -> None:
         container.start()
     except BaseException as error:
         logs = ""
-        with contextlib.suppress(
-            ContainerStartException, docker.errors.DockerException, requests.RequestException
-        ):
+        with contextlib.suppress(*ENGINE_ERRORS):
             logs = _text(container.get_wrapped_container().logs(tail=3))
         remove(container)
-        if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
-            reason = " ".join(f"{error} {logs}".split())[:400]
-            raise TestbedFailure(cause, where, f"cannot start: {reason}") from error
+        # The library raises RuntimeError if the container ends before it is ready.
+        if isinstance(error, Exception):
+            raise engine_failure(f"cannot start: {error} {logs}", cause, where) from error
         raise
 
 
 def remove(container: DockerContainer) -> None:
     """Remove ``container`` with its volumes. It may be removed already, or may not have started."""
     # If the engine fails now, the sweep removes the container by its label.
-    with contextlib.suppress(
-        ContainerStartException, docker.errors.DockerException, requests.RequestException
-    ):
+    with contextlib.suppress(*ENGINE_ERRORS):
         container.get_wrapped_container().remove(force=True, v=True)
     container.get_docker_client().client.close()  # the library leaves its connection open
 

@@ -9,9 +9,9 @@ import re
 import socket
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from time import sleep
 from types import TracebackType
 from typing import Literal, Self
 
@@ -148,7 +148,7 @@ class EngineProxy:
             return
         method, path, _ = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
         rule, seconds = self._decide(method, path)
-        time.sleep(seconds)
+        sleep(seconds)
         if rule and rule.moment == "request":
             return
         engine.connect(str(self._engine))

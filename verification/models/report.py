@@ -590,6 +590,11 @@ class Report(Model):
     )
     engine: EngineRecord | None = None
     """The engine that ran the containers; null if the set-up failed before it."""
+    engine_retries: int = Field(
+        default=0,
+        ge=0,
+        description="How many requests to the engine the run repeated because a connection broke.",
+    )
     egress: EgressProof | None = Field(
         default=None, description="The proof that the machines have no egress."
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import JsonValue, TypeAdapter
 
 from containers.commands import CommandResult
+from containers.engine_client import count_retries, failing_as
 from containers.machine import Machine, MachineSetup
 from containers.progress import print_line
 from verification.models.base import Model
@@ -108,18 +109,20 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
-    try:
-        cell_evidence = _run_on_machine(request, running)
-        if crash := _installer_crash(cell, cell_evidence):
-            print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
-            cell_evidence = _run_on_machine(request, running) | {"retried": crash}
-        evidence |= cell_evidence
-    except TestbedFailure as failure:
-        evidence["testbed"] = {
-            "cause": failure.cause,
-            "where": failure.where,
-            "observed": failure.message,
-        }
+    with count_retries() as retries:
+        try:
+            cell_evidence = _run_on_machine(request, running)
+            if crash := _installer_crash(cell, cell_evidence):
+                print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
+                cell_evidence = _run_on_machine(request, running) | {"retried": crash}
+            evidence |= cell_evidence
+        except TestbedFailure as failure:
+            evidence["testbed"] = {
+                "cause": failure.cause,
+                "where": failure.where,
+                "observed": failure.message,
+            }
+    evidence["engine_retries"] = retries.value
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
     return parse_evidence(json.dumps(evidence), cell.id)
 
@@ -150,6 +153,7 @@ def _has_crashed(command: JsonValue) -> bool:
     return code == 139 or code & 0xFFFFFFFF >= 0xC0000000
 
 
+@failing_as("engine-unreachable", "engine")
 def _run_on_machine(request: CellRequest, running: list[Machine] | None) -> RawEvidence:
     cell, release = request.cell, request.prepared.release
     chosen = chosen_values.for_subject(request.subject, request.prepared.seed)

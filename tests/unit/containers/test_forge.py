@@ -108,11 +108,20 @@ class _Container:
             tar.add(self._host_path(path), "file")
         return [packed.getvalue()], {}
 
-    def exec_run(self, command: list[str], **_: Any) -> tuple[int, tuple[bytes, None]]:
+    def exec_create(self, _: str, command: list[str], **__: Any) -> dict[str, str]:
         self._fail()
         assert command[:2] == ["rm", "-f"]
         self._host_path(command[2]).unlink(missing_ok=True)
-        return 0, (b"", None)
+        return {"Id": "e1"}
+
+    @property
+    def client(self) -> Any:
+        api = SimpleNamespace(
+            exec_create=self.exec_create,
+            exec_start=lambda _, **__: (b"", None),
+            exec_inspect=lambda _: {"ExitCode": 0},
+        )
+        return SimpleNamespace(api=api)
 
     def _host_path(self, path: str) -> Path:
         assert path.startswith(f"{TOP}/")
@@ -141,6 +150,7 @@ def forge_and_container(
         return containers[0]
 
     monkeypatch.setattr(networks, "DockerContainer", new_container)
+    monkeypatch.setattr(networks, "_replace_client", lambda *_: None)
     image = Image(name="forge", tag="e2e/forge:1", id="sha256:1", created="2026")
     network: Any = SimpleNamespace(name="pipeline")
     closed = ClosedNetwork(ENGINE, RUN, network, ca)

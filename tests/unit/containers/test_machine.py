@@ -60,13 +60,19 @@ class _EngineContainer:
         if self.error:
             raise self.error
 
-    def exec_run(
-        self, command: list[str], *, demux: bool, **options: Any
-    ) -> tuple[int | None, tuple[bytes | None, bytes | None]]:
+    @property
+    def client(self) -> Any:
+        api = types.SimpleNamespace(
+            exec_create=self._create_command,
+            exec_start=lambda _, **__: self.result[1],
+            exec_inspect=lambda _: {"ExitCode": self.result[0]},
+        )
+        return types.SimpleNamespace(api=api)
+
+    def _create_command(self, _: str, command: list[str], **options: Any) -> dict[str, str]:
         self._fail()
-        assert demux
         self.commands.append((command, options))
-        return self.result
+        return {"Id": "e1"}
 
     def put_archive(self, _: str, data: bytes) -> None:
         self._fail()
@@ -152,6 +158,7 @@ def make_machine(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
             return containers[0]
 
         monkeypatch.setattr(network_module, "DockerContainer", new_container)
+        monkeypatch.setattr(network_module, "_replace_client", lambda *_: None)
         machine = Machine(
             spec,
             Image(name="debian", tag="e2e/debian:1", id="sha256:1", created="2024"),

@@ -72,7 +72,7 @@ def test_seed_decides(engine: EngineServer) -> None:
 
 def test_delays(engine: EngineServer, monkeypatch: pytest.MonkeyPatch) -> None:
     delays: list[float] = []
-    monkeypatch.setattr(engine_proxy.time, "sleep", delays.append)
+    monkeypatch.setattr(engine_proxy, "sleep", delays.append)
     with EngineProxy(socket_of(engine), delay=(0.2, 0.3)) as proxy, client(proxy) as connected:
         connected.version()
 
