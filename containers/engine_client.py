@@ -7,9 +7,9 @@ import dataclasses
 import re
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from time import sleep
 from typing import IO, Any, TypeVar
 
 import docker
@@ -150,7 +150,7 @@ def _repeat(call: Callable[[], _Result]) -> _Result:
         except _BROKEN:
             with _count_lock:
                 _count.get().value += 1
-            time.sleep(seconds)
+            sleep(seconds)
     return call()
 
 
