@@ -171,9 +171,11 @@ def test_machine_survives_broken_connections_to_the_engine(
                 assert machine.run(["sh", "-c", "echo out; exit 3"]) == CommandResult(3, "out\n")
                 number = machine.id
     assert retries.value == len(proxy.dropped) > 0
-    with contextlib.closing(container_engine.client()) as client:
-        with pytest.raises(docker.errors.NotFound):
-            client.containers.get(number)
+    with (
+        contextlib.closing(container_engine.client()) as client,
+        pytest.raises(docker.errors.NotFound),
+    ):
+        client.containers.get(number)
 
 
 def test_broken_connection_of_a_running_command_is_a_testbed_failure(
@@ -183,10 +185,12 @@ def test_broken_connection_of_a_running_command_is_a_testbed_failure(
     image = images.ensure(container_engine, "debian-13")
     with EngineProxy(socket) as proxy:
         engine = container_engine.model_copy(update={"url": proxy.docker_host})
-        with closed_network(engine, run) as network:
-            with Machine(machines.load()["debian-13"], image, network.handle()) as machine:
-                machine.wait()
-                proxy.rules = [Drop("POST", "/exec/.*/start", moment="body", times=1)]
-                with pytest.raises(TestbedFailure) as raised:
-                    machine.run(["sh", "-c", "echo out; sleep 60"])
+        with (
+            closed_network(engine, run) as network,
+            Machine(machines.load()["debian-13"], image, network.handle()) as machine,
+        ):
+            machine.wait()
+            proxy.rules = [Drop("POST", "/exec/.*/start", moment="body", times=1)]
+            with pytest.raises(TestbedFailure) as raised:
+                machine.run(["sh", "-c", "echo out; sleep 60"])
     assert raised.value.cause == "machine-lost"

@@ -118,7 +118,7 @@ class _Request(HTTPRequest):
     def read_request_line(self) -> bool:
         """Read the first line. cheroot raises an error for an address that is not valid."""
         try:
-            return bool(HTTPRequest.read_request_line(self))  # type: ignore[no-untyped-call]
+            return bool(HTTPRequest.read_request_line(self))
         except ValueError:
             self.simple_response("400 Bad Request", "The address of the request is not valid.")
             return False
@@ -126,7 +126,7 @@ class _Request(HTTPRequest):
     def read_request_headers(self) -> bool:
         """Read the headers. Refuse a body of unknown length, whose end would be a guess."""
         try:
-            if not HTTPRequest.read_request_headers(self):  # type: ignore[no-untyped-call]
+            if not HTTPRequest.read_request_headers(self):
                 return False
         except UnboundLocalError:  # of cheroot, at the continuation of a header that does not exist
             self.simple_response("400 Bad Request", "The first header has no name.")
