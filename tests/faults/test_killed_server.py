@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
 from docker.models.containers import Container
+from testcontainers.core.docker_client import DockerClient
 
 from containers import images
 from containers.commands import CommandResult
@@ -121,33 +120,22 @@ def test_forge_that_is_killed_during_the_workflow_is_a_testbed_failure(
 
 
 def test_index_that_ends_before_it_is_ready_is_a_testbed_failure(
-    container_engine: Engine, client: docker.DockerClient
+    container_engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run.new()
     image = images.ensure(container_engine, "index")
     hosts = IndexHosts(index="index.invalid", files="files.invalid", upload="upload.invalid")
-    killed = threading.Event()
 
-    def kill() -> None:
-        while not killed.wait(0.01):
-            for container in client.containers.list(filters=filters, ignore_removed=True):
-                with contextlib.suppress(docker.errors.APIError):
-                    container.kill()
-                    killed.set()
+    def start(_: DockerClient, container: Container) -> None:
+        container.start()
+        container.kill()
 
-    labels = [f"{name}={value}" for name, value in run.labels().items()]
-    filters: dict[str, str | list[str] | bool] = {"label": labels}
-    with closed_network(container_engine, run) as network, ThreadPoolExecutor(1) as pool:
-        killing = pool.submit(kill)
-        try:
-            with (
-                pytest.raises(TestbedFailure) as raised,
-                Index(image, network, hosts, IndexContents(project="x")),
-            ):
-                killed.wait(60)
-        finally:
-            killed.set()
-        killing.result()
+    monkeypatch.setattr(DockerClient, "start", start)
+    with (
+        closed_network(container_engine, run) as network,
+        pytest.raises(TestbedFailure) as raised,
+        Index(image, network, hosts, IndexContents(project="x")),
+    ):
+        pass
     assert (raised.value.cause, raised.value.where) == ("index-unreachable", "index")
 
 
