@@ -28,12 +28,12 @@ from urllib.parse import urlsplit
 
 import docker
 import docker.errors
-import requests
 from docker.models.containers import Container
 
 from containers import builder, images, limits
 from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS
 from containers.progress import print_line, step
 from containers.runner.act_log import (
     ActLine,
@@ -406,7 +406,7 @@ class _Attempt:
                 self._collect_artifacts(conductor)
         except TestbedFailure as failure:
             self.failures.append(failure)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             if not self.hung:
                 message = " ".join(str(error).split())[:400]
                 self.failures.append(TestbedFailure("machine-lost", "runner", message))
@@ -685,7 +685,7 @@ class _Attempt:
     def _read_states(self) -> None:
         """Record the states of the containers before they are removed at the time limit."""
         with (
-            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.suppress(*ENGINE_ERRORS),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
             for container in self._containers(client):
@@ -709,7 +709,7 @@ class _Attempt:
         What the engine does not remove now is removed by the next sweep.
         """
         with (
-            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.suppress(*ENGINE_ERRORS),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
             # The conductor is first, because it can start other containers.
@@ -739,7 +739,7 @@ def _image_id(engine: Engine, name: str) -> str | None:
             return str(client.images.get(name).id)
     except docker.errors.ImageNotFound:
         return None
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", f"image {name}", str(error)) from error
 
 

@@ -54,7 +54,7 @@ class _EngineContainer:
         self.files: dict[str, bytes] = {}
         self.owners: set[int] = set()
         self.result: Result = (0, (None, None))
-        self.client = ExecClient(self.exec_run)
+        self.client = ExecClient(self.exec_run, lambda path: self.get_archive(path))
         self.output = b""
         self.error: Exception | None = None
         self.removals = 0
@@ -152,6 +152,7 @@ def make_machine(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
             return containers[0]
 
         monkeypatch.setattr(network_module, "DockerContainer", new_container)
+        monkeypatch.setattr(network_module, "_replace_client", lambda *_: None)
         machine = Machine(
             spec,
             Image(name="debian", tag="e2e/debian:1", id="sha256:1", created="2024"),
