@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from containers import limits
 from containers.commands import CommandResult, ManagedContainer, execute, read_file, start
 from containers.engine import Engine, Run
-from containers.engine_client import ENGINE_ERRORS
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from containers.images import tar_of
 from containers.network import new_container
 from verification.models.errors import TestbedFailure
@@ -88,7 +88,7 @@ class Browser(ManagedContainer):
             container = self._container.get_wrapped_container()
             content = None if result.code else read_file(container, target)
         except ENGINE_ERRORS as error:
-            raise TestbedFailure("machine-lost", "browser", " ".join(str(error).split())) from error
+            raise engine_failure(error, "machine-lost", "browser") from error
         if not content:
             message = f"exit code {result.code}: {' '.join(result.output.split())[-300:]}"
             raise TestbedFailure("machine-lost", "browser", message)

@@ -15,7 +15,7 @@ from testcontainers.core.network import Network
 
 from containers import limits
 from containers.engine import Engine, Run
-from containers.engine_client import ENGINE_ERRORS
+from containers.engine_client import ENGINE_ERRORS, failing_as
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
@@ -167,11 +167,8 @@ def closed_network(
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
-    try:
-        with contextlib.closing(engine.client()) as client:
-            options = without_host(client.version())
-    except ENGINE_ERRORS as error:
-        raise TestbedFailure("machine-lost", "network", str(error)) from error
+    with failing_as("machine-lost", "network"), contextlib.closing(engine.client()) as client:
+        options = without_host(client.version())
     used = options if internal and hide_host else {}
     with new_network(engine, run, internal=internal, options=used) as network:
         ca = trustme.CA(organization_name="Local")

@@ -190,24 +190,15 @@ class Runner:
 
     def _check_images(self) -> None:
         """Check that the engine has the images of the jobs and of their services."""
-        needed = [
-            (running, name)
-            for running in self.workflow.running_jobs
-            for name in running.job.containers
-        ]
-        if not needed:
-            return
-        with contextlib.closing(self.engine.client()) as client:
-            for running, name in needed:
-                try:
-                    client.images.get(name)
-                except docker.errors.DockerException:
+        for running in self.workflow.running_jobs:
+            for name in running.job.containers:
+                if _image_id(self.engine, name) is None:
                     raise TestbedFailure(
                         "runner-unavailable",
                         running.workflow.location(running.job.line),
                         f"job {running.job.id} needs the image {name}, which the engine does not "
                         "have. Pull it before the run",
-                    ) from None
+                    )
 
     def hosted_runners(self, event: RunEvent) -> tuple[HostedRunner, ...]:
         """Return the runners of all jobs.

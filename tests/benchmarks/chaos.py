@@ -326,9 +326,11 @@ def _report(folder: Path) -> Report | None:
 
 def _recorded(folder: Path) -> tuple[Report, ...]:
     try:
-        return tuple(run.report for run in History(folder / "history.sqlite3").runs().runs)
+        history = History(folder / "history.sqlite3")
+        recorded = history.read(summary.id for summary in history.summaries())
     except HistoryError:
         return ()
+    return tuple(run.report for run in recorded.runs)
 
 
 def _is_swept(path: Path) -> bool:

@@ -156,3 +156,9 @@ def test_error_of_the_engine_is_a_testbed_failure(error: Exception) -> None:
 def test_other_error_stays() -> None:
     with pytest.raises(ZeroDivisionError), failing_as("machine-lost", "publisher"):
         raise ZeroDivisionError
+
+
+def test_archive_ends_after_a_size(client: EngineClient) -> None:
+    whole, _ = client.api.get_archive("c1", "/f")
+    part, _ = client.api.get_archive("c1", "/f", chunk_size=4, max_bytes=5)
+    assert b"".join(part) == b"".join(whole)[:8]
