@@ -155,7 +155,7 @@ def test_machine_survives_broken_connections_to_the_engine(
             spec = machines.load()["debian-13"]
             with Machine(spec, image, network.handle()) as machine:
                 machine.put({"file": b"content"})
-                assert machine.get("/e2e/file") == b"content"
+                assert machine.get(spec.layout.path("file")) == b"content"
                 assert machine.run(["sh", "-c", "echo out; exit 3"]) == CommandResult(3, "out\n")
                 number = machine.id
     assert retries.value == len(proxy.dropped) > 0
