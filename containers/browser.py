@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
-import docker.errors
-import requests
-
 from containers import limits
 from containers.commands import CommandResult, ManagedContainer, execute, read_file, start
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from containers.images import tar_of
 from containers.network import new_container
 from verification.models.errors import TestbedFailure
@@ -70,8 +68,7 @@ class Browser(ManagedContainer):
         """Copy files into the user's folder, and run a command there for at most two minutes.
 
         Raises:
-            docker.errors.DockerException, requests.RequestException: the engine or the container is
-                gone.
+            ENGINE_ERRORS: the engine or the container is gone.
         """
         container = self._container.get_wrapped_container()
         container.put_archive("/", tar_of(dict(files), _FOLDER, owner=1000))
@@ -90,8 +87,8 @@ class Browser(ManagedContainer):
             result = self.execute(files, ["python", "-c", _PICTURE, *arguments])
             container = self._container.get_wrapped_container()
             content = None if result.code else read_file(container, target)
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise TestbedFailure("machine-lost", "browser", " ".join(str(error).split())) from error
+        except ENGINE_ERRORS as error:
+            raise engine_failure(error, "machine-lost", "browser") from error
         if not content:
             message = f"exit code {result.code}: {' '.join(result.output.split())[-300:]}"
             raise TestbedFailure("machine-lost", "browser", message)

@@ -26,13 +26,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import docker
-import docker.errors
 import pydantic
-import requests
 
 from containers import cache, commands, images, limits
 from containers import engine as engines
+from containers.engine_client import ENGINE_ERRORS
 from containers.progress import print_line, step
 from containers.recipe import load as load_recipe
 from containers.state import state_folder
@@ -330,7 +328,7 @@ class _BuildJob:
         """Remove the containers of the build that still exist."""
         # If the engine fails now, the sweep of the next run removes them.
         with (
-            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.suppress(*ENGINE_ERRORS),
             contextlib.closing(self.engine.client(timeout_seconds=60)) as client,
         ):
             for container in client.containers.list(
@@ -513,7 +511,7 @@ def _build_windows(job: _BuildJob) -> None:
         if code:
             raise job.failure(code, output)
         commands.copy_from(container, "/output/.", job.output)
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("machine-lost", job.title, " ".join(str(error).split())) from error
     finally:
         client.close()

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker.errors
-import requests
 from pydantic import Field
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.network import Network
 
-from containers.commands import remove, split_lines
+from containers.commands import read_state, remove, split_lines
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from containers.network import ClosedNetwork, gateways, new_container, new_network
 from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
@@ -142,24 +142,29 @@ def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
     If the engine refuses what the proof needs, the result says why egress is not proved.
 
     Raises:
-        TestbedFailure: ``egress-open``: the network has an egress. ``machine-lost``: the canary
-            failed.
+        TestbedFailure: ``egress-open``: the network has an egress. ``machine-lost``: the canary or
+            its beacon failed.
     """
     engine, run = network.engine, network.run
     try:
         with contextlib.ExitStack() as stack:
             outside = stack.enter_context(new_network(engine, run, internal=False))
-            beacon = _start_beacon(stack, engine, run, image)
+            container = _container(engine, run, image, _BEACON, network=None, network_mode="host")
+            stack.callback(remove, container)
+            beacon = _start_beacon(container)
             with ThreadPoolExecutor(2) as pool:
                 observations = (
                     pool.submit(_observe, engine, run, image, outside, beacon, "not asked"),
                     pool.submit(_observe, engine, run, image, network.network, beacon, "closed"),
                 )
                 control, observed = (observation.result() for observation in observations)
+            failure = read_state(container.get_wrapped_container()).failure
     except _Refused as reason:
         return EgressProof(not_proved=str(reason))
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
-        raise TestbedFailure("machine-lost", "canary", " ".join(str(error).split())) from error
+    except (*ENGINE_ERRORS, OSError) as error:
+        raise engine_failure(error, "machine-lost", "canary") from error
+    if failure:
+        raise TestbedFailure("machine-lost", "canary", f"the beacon: {failure}")
     return judge(control, observed, hides_host=network.hides_host)
 
 
@@ -190,23 +195,21 @@ def judge(
     )
 
 
-def _start_beacon(stack: contextlib.ExitStack, engine: Engine, run: Run, image: Image) -> Beacon:
-    """Start the beacon. Closing ``stack`` removes it.
+def _start_beacon(container: DockerContainer) -> Beacon:
+    """Start the beacon.
 
     Raises:
         _Refused: the engine does not start it on the network of the host, or it prints no address.
     """
-    beacon = _container(engine, run, image, _BEACON, network=None, network_mode="host")
-    stack.callback(remove, beacon)
     try:
-        beacon.start()
+        container.start()
     except docker.errors.NotFound:
         raise  # the image is missing
     except docker.errors.APIError as error:
         reason = " ".join(str(error.explanation or error).split())
         message = f"the engine refuses a container on the network of its host: {reason}"
         raise _Refused(message) from error
-    lines = split_lines(beacon.get_wrapped_container().logs(stream=True, follow=True))
+    lines = split_lines(container.get_wrapped_container().logs(stream=True, follow=True))
     line = next(lines, b"").decode("utf-8", "replace")
     try:
         return parse_json(Beacon, line, "beacon")

@@ -9,19 +9,18 @@ import io
 import socket
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import docker.errors
-import requests
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.exceptions import ContainerStartException
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-from verification.models.errors import TestbedFailure
+from containers.engine_client import ENGINE_ERRORS, engine_failure
 from verification.models.testbed import ContainerState
 
 _READY_SECONDS = 30
@@ -29,6 +28,8 @@ _HEADER_BYTES = 10_240
 """More than the headers of one file have in a tar archive."""
 MAX_OUTPUT_BYTES = 64 << 20
 """The size of the output of a command that is kept, for each of its two streams."""
+_EXIT_SECONDS = 5
+_POLL_SECONDS = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,20 +57,26 @@ def execute(
     """Run ``command`` in ``container`` and wait for it. Keep the end of a long output.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine or the container is
-            gone.
+        ENGINE_ERRORS: the engine or the container is gone, or the connection broke while the
+            command ran.
     """
     # The library's types do not cover demux, and `exec_run` keeps the complete output.
     api: Any = container.client.api if container.client else None
-    program = api.exec_create(
+    process = api.exec_create(
         container.id, list(command), user=user, workdir=folder, environment=environment or {}
     )["Id"]
     stdout, stderr = _Tail(), _Tail()
-    for chunks in api.exec_start(program, stream=True, demux=True):
+    for chunks in api.exec_start(process, stream=True, demux=True):
         for tail, chunk in zip((stdout, stderr), chunks, strict=True):
             tail.add(chunk or b"")
-    code = api.exec_inspect(program)["ExitCode"]
-    return CommandResult(-1 if code is None else code, _text(stdout.read()), _text(stderr.read()))
+    # A broken connection looks like the end of the output. The engine can report the end of a
+    # command later than the end of its output.
+    deadline = time.monotonic() + _EXIT_SECONDS
+    while (code := api.exec_inspect(process)["ExitCode"]) is None:
+        if time.monotonic() > deadline:
+            raise ConnectionError("the connection to the engine broke before the command ended")
+        time.sleep(_POLL_SECONDS)
+    return CommandResult(code, _text(stdout.read()), _text(stderr.read()))
 
 
 class _Tail:
@@ -93,7 +100,7 @@ def read_state(container: Container) -> ContainerState:
     """Return the state of a container. The state is *gone* also if the engine does not answer."""
     try:
         container.reload()
-    except (docker.errors.DockerException, requests.RequestException):
+    except ENGINE_ERRORS:
         return ContainerState(status="gone")
     state = container.attrs["State"]
     return ContainerState(
@@ -107,8 +114,7 @@ def send(container: Container, data: bytes) -> None:
     """Write ``data`` to the standard input of the program that ``container`` runs.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException, OSError: the engine or the
-            container is gone.
+        ENGINE_ERRORS, OSError: the engine or the container is gone.
     """
     attached: Any = container.attach_socket(params={"stdin": 1, "stream": 1})
     connection = getattr(attached, "_sock", attached)  # the library may wrap the socket
@@ -143,22 +149,20 @@ def read_file(container: Container, path: str, limit: int | None = None) -> byte
     ``limit`` is the largest number of bytes that are read.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine, the container or the
-            file is gone, or the file is larger than about ``max_bytes``.
+        ENGINE_ERRORS: the engine, the container or the file is gone.
         KeyError: the engine returns an empty archive.
     """
-    chunks, _ = container.get_archive(path)
-    archive = bytearray()
-    for chunk in chunks:
-        archive += chunk
-        if limit is not None and len(archive) > limit + _HEADER_BYTES:
-            break
+    # The library's method of containers has no limit.
+    api: Any = container.client.api if container.client else None
+    max_bytes = None if limit is None else limit + _HEADER_BYTES
+    chunks, _ = api.get_archive(container.id, path, max_bytes=max_bytes)
+    archive = b"".join(chunks)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         member = tar.next()
     if member is None:
         raise KeyError(path)
     content = archive[member.offset_data :][: member.size][:limit]
-    return bytes(content) if member.isreg() else None
+    return content if member.isreg() else None
 
 
 def copy_from(
@@ -169,8 +173,7 @@ def copy_from(
     ``members`` is the filter of ``tarfile`` for the copied files.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine, the container or the
-            path is gone.
+        ENGINE_ERRORS: the engine, the container or the path is gone.
     """
     chunks, _ = container.get_archive(path)
     with tempfile.TemporaryFile() as packed:
@@ -184,7 +187,7 @@ def copy_from(
 def ready_line() -> LogMessageWaitStrategy:
     """Return the strategy that waits until a server prints ``ready``."""
     strategy = LogMessageWaitStrategy("ready").with_startup_timeout(_READY_SECONDS)
-    return strategy.with_poll_interval(0.05)
+    return strategy.with_poll_interval(_POLL_SECONDS)
 
 
 def start(container: DockerContainer, cause: str, where: str) -> None:
@@ -198,23 +201,19 @@ def start(container: DockerContainer, cause: str, where: str) -> None:
         container.start()
     except BaseException as error:
         logs = ""
-        with contextlib.suppress(
-            ContainerStartException, docker.errors.DockerException, requests.RequestException
-        ):
+        with contextlib.suppress(*ENGINE_ERRORS):
             logs = _text(container.get_wrapped_container().logs(tail=3))
         remove(container)
-        if isinstance(error, (docker.errors.DockerException, requests.RequestException, OSError)):
-            reason = " ".join(f"{error} {logs}".split())[:400]
-            raise TestbedFailure(cause, where, f"cannot start: {reason}") from error
+        # The library raises RuntimeError if the container ends before it is ready.
+        if isinstance(error, Exception):
+            raise engine_failure(f"cannot start: {error} {logs}", cause, where) from error
         raise
 
 
 def remove(container: DockerContainer) -> None:
     """Remove ``container`` with its volumes. It may be removed already, or may not have started."""
     # If the engine fails now, the sweep removes the container by its label.
-    with contextlib.suppress(
-        ContainerStartException, docker.errors.DockerException, requests.RequestException
-    ):
+    with contextlib.suppress(*ENGINE_ERRORS):
         container.get_wrapped_container().remove(force=True, v=True)
     container.get_docker_client().client.close()  # the library leaves its connection open
 

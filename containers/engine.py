@@ -17,11 +17,12 @@ from pathlib import Path
 
 import docker
 import docker.errors
-import requests
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.utils.config import find_config_file
 
+from containers.engine_client import ENGINE_ERRORS, EngineClient
 from containers.owner import identity, is_dead
 from containers.progress import print_line, step
 from containers.state import locked, state_folder
@@ -68,20 +69,25 @@ class Engine(Model):
     os: str
     """``linux`` or ``windows``: the kind of containers that it runs."""
 
-    def client(self, timeout_seconds: int = 600) -> docker.DockerClient:
+    def client(self, timeout_seconds: int = 600) -> EngineClient:
         """Return a new client for this engine."""
-        return docker.DockerClient(base_url=self.url, timeout=timeout_seconds)
+        return EngineClient(self.url, timeout_seconds)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make other programs use this engine."""
         return {"DOCKER_HOST": self.url}
 
-    def library_arguments(self) -> dict[str, bool | dict[str, str]]:
+    def library_arguments(self) -> dict[str, bool | str | dict[str, str]]:
         """Return the `docker_client_kw` that make testcontainers use this engine.
 
-        Without them the library uses the environment and the current Docker context.
+        Without them the library uses the environment and the current Docker context. With a version
+        it sends no request: `containers.network` replaces its client.
         """
-        return {"environment": self.environment(), "use_context": False}
+        return {
+            "environment": self.environment(),
+            "use_context": False,
+            "version": DEFAULT_DOCKER_API_VERSION,
+        }
 
 
 def endpoints() -> Iterator[Endpoint]:
@@ -146,8 +152,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
         finally:
             client.close()
     except (
-        docker.errors.DockerException,
-        requests.RequestException,
+        *ENGINE_ERRORS,
         OSError,
         ValueError,  # the address is malformed
     ) as error:
@@ -494,7 +499,7 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
         for image in client.api.images(filters={"label": label}):
             if is_due((time.time() - image["Created"]) / 3600, image["Labels"]):
                 removed += _remove(functools.partial(client.images.remove, image["Id"], force=True))
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
     return removed
 
@@ -521,7 +526,7 @@ def remove_kept(client: docker.DockerClient) -> int:
         for run in runs:
             for network in client.networks.list(filters={"label": f"{LABEL_RUN}={run}"}):
                 removed += _remove(network.remove)
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", "clean", str(error)) from error
     return removed
 

@@ -17,13 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-import docker.errors
 import pydantic
-import requests
 from pydantic import JsonValue
 
 from containers.builder import owned_by_root
 from containers.commands import execute, read_file, ready_line, start
+from containers.engine_client import ENGINE_ERRORS
 from containers.images import tar_of
 from containers.limits import LimitedContainer
 from containers.network import ClosedNetwork
@@ -167,7 +166,7 @@ class Forge(LimitedContainer):
         try:
             client = self._container.get_docker_client().client
             client.networks.get(network).connect(self.id, aliases=list(HOSTS))
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise _unreachable(error) from error
 
     def register(self, address: str, identity: JobIdentity) -> None:
@@ -277,26 +276,26 @@ class Forge(LimitedContainer):
             packed.seek(0)
             try:
                 self._container.get_wrapped_container().put_archive("/", packed)
-            except (docker.errors.DockerException, requests.RequestException) as error:
+            except ENGINE_ERRORS as error:
                 self.close()
                 raise _unreachable(error) from error
 
     def _put(self, files: dict[str, bytes], folder: str) -> None:
         try:
             self._container.get_wrapped_container().put_archive("/", tar_of(files, folder))
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise _unreachable(error) from error
 
     def _get(self, path: str) -> bytes:
         try:
             return read_file(self._container.get_wrapped_container(), path) or b""
-        except (docker.errors.DockerException, requests.RequestException, KeyError) as error:
+        except (*ENGINE_ERRORS, KeyError) as error:
             raise _unreachable(error) from error
 
     def _run(self, command: list[str]) -> None:
         try:
             result = execute(self._container.get_wrapped_container(), command)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise _unreachable(error) from error
         if result.code:
             raise _unreachable(

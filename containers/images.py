@@ -22,10 +22,10 @@ from pathlib import Path, PurePosixPath
 import docker
 import docker.errors
 import filelock
-import requests
 
 from containers import cache, node_packages, temporary
 from containers import engine as engines
+from containers.engine_client import ENGINE_ERRORS
 from containers.progress import PROGRESS, print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
@@ -63,7 +63,7 @@ def missing_images(engine: engines.Engine | None, names: Iterable[str]) -> set[s
                 return _find(client, recipe.name, recipe.tag()) is not None
 
             return _needed_images(names, engine.os, exists)
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", "images", str(error)) from error
 
 
@@ -107,7 +107,7 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         if image is None:
             raise _failed(name, "the engine reported success, but does not have the image")
         return image
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (*ENGINE_ERRORS, OSError) as error:
         raise _failed(name, str(error)) from error
     finally:
         client.close()
@@ -160,7 +160,7 @@ def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, 
 def _pull(client: docker.DockerClient, reference: str) -> str:
     try:
         return str(client.images.pull(reference).id)
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
         reason = " ".join(str(explanation or error).split())
         raise ImageUnavailable(f"{reference} cannot be pulled: {reason[:200]}") from error

@@ -24,10 +24,8 @@ from urllib.parse import urlsplit
 
 import docker
 import docker.errors
-import requests
 from docker.types import LogConfig
 from pydantic import Field
-from testcontainers.core.exceptions import ContainerStartException
 
 from containers.commands import (
     CommandResult,
@@ -39,6 +37,7 @@ from containers.commands import (
     start,
 )
 from containers.engine import Engine, is_kept
+from containers.engine_client import ENGINE_ERRORS, failing_as
 from containers.limits import LimitedContainer, checked_state
 from containers.network import ClosedNetwork
 from verification.models.base import DataError, Model, parse_json
@@ -138,7 +137,8 @@ class UploadMachine(ManagedContainer):
         """Return the host names of the default index, as set in pip and twine.
 
         Raises:
-            TestbedFailure: ``image-build-failed``: pip or twine cannot be read.
+            TestbedFailure: ``image-build-failed``: pip or twine cannot be read. ``machine-lost``:
+                the machine ended.
         """
         script = f"import sys; sys.path.append('{_PIP_FOLDER}'); {_PRINT_DEFAULT_HOSTS}"
         result = self._run(["python", "-c", script])
@@ -151,6 +151,8 @@ class UploadMachine(ManagedContainer):
                 urlsplit(url).hostname or "" for url in json.loads(result.output)
             )
         except (ValueError, TypeError):
+            if failure := self.state().failure:
+                raise TestbedFailure("machine-lost", "publisher", failure) from None
             raise TestbedFailure(
                 "image-build-failed",
                 "publisher",
@@ -163,8 +165,9 @@ class UploadMachine(ManagedContainer):
         """Upload ``files`` with ``twine upload``, without an option for the index.
 
         On the network of the run, the default name of twine is the index of the run."""
-        for path in files:
-            self._container.copy_into_container(path, f"/dist/{path.name}")
+        with failing_as("machine-lost", "publisher"):
+            for path in files:
+                self._container.copy_into_container(path, f"/dist/{path.name}")
         command = ["twine", "upload", "--non-interactive", "--disable-progress-bar", "--verbose"]
         command += [f"/dist/{path.name}" for path in files]
         environment = {
@@ -182,12 +185,10 @@ class UploadMachine(ManagedContainer):
         )
 
     def _run(self, command: list[str], environment: dict[str, str] | None = None) -> CommandResult:
-        try:
+        with failing_as("machine-lost", "publisher"):
             return execute(
                 self._container.get_wrapped_container(), command, environment=environment
             )
-        except (docker.errors.DockerException, requests.RequestException) as error:
-            raise TestbedFailure("machine-lost", "publisher", str(error)) from error
 
 
 def publish(
@@ -310,9 +311,7 @@ class Index(LimitedContainer):
 
     def close(self) -> None:
         """Remove the container, unless it is kept. It may be removed already."""
-        with contextlib.suppress(
-            ContainerStartException, docker.errors.DockerException, requests.RequestException
-        ):
+        with contextlib.suppress(*ENGINE_ERRORS):
             wrapped = self._container.get_wrapped_container()
             wrapped.reload()
             if is_kept(wrapped.name):
@@ -337,7 +336,7 @@ def read_files(engine: Engine, index: str, project: str) -> dict[str, bytes]:
                 for member in tar
                 if (file := tar.extractfile(member)) is not None
             }
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     finally:
         client.close()
@@ -376,7 +375,7 @@ def read_log(
             if time.monotonic() > deadline:
                 raise TestbedFailure("index-unreachable", "index", f"no log after {_LOG_SECONDS} s")
             time.sleep(0.005)
-    except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+    except (*ENGINE_ERRORS, OSError) as error:
         raise TestbedFailure("index-unreachable", "index", str(error)) from error
     try:
         log = [

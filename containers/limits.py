@@ -19,7 +19,6 @@ from typing import Any, Literal, Self
 
 import docker
 import docker.errors
-import requests
 from docker.models.containers import Container
 from docker.types import HostConfig, LogConfig
 from pydantic import TypeAdapter
@@ -27,6 +26,7 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers.commands import ManagedContainer, execute, read_state
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS
 from verification.models.base import Model
 from verification.models.limits import MIB, LimitRecord, Limits, LimitsInForce, LimitUsage
 from verification.models.testbed import ContainerState
@@ -52,7 +52,7 @@ _COUNTERS = (
     *("memory.peak", "memory.events", "pids.events"),
     *("memory/memory.max_usage_in_bytes", "memory/memory.oom_control", "pids/pids.events"),
 )
-_ENGINE_ERRORS = (docker.errors.DockerException, requests.RequestException, OSError)
+_ERRORS = (*ENGINE_ERRORS, OSError)
 
 
 class _KindSettings(Limits):
@@ -108,7 +108,7 @@ def support(engine: Engine, image: str) -> EngineSupport:
                 cpus=info.get("NCPU", 0) if info.get("CpuCfsQuota", True) else 0,
                 disk=_may_limit_disk(info) and _limits_disk(client, image),
             )
-    except _ENGINE_ERRORS:
+    except _ERRORS:
         return EngineSupport()  # the start of the container reports the failure
 
 
@@ -263,7 +263,7 @@ class Watchdog:
 
         If the engine fails, nothing is measured. Other calls report the failure.
         """
-        with contextlib.suppress(*_ENGINE_ERRORS, KeyError):
+        with contextlib.suppress(*_ERRORS, KeyError):
             self._client = self._client or self._engine.client(timeout_seconds=60)
             for entry in self._client.api.containers(all=True, size=True, filters=self._filters):
                 container, size = entry["Id"], int(entry.get("SizeRw") or 0)
@@ -358,8 +358,7 @@ def read_usage(container: Container) -> LimitUsage:
     If no program can start in the container, only the engine is asked.
 
     Raises:
-        docker.errors.DockerException, requests.RequestException: the engine or the container is
-            gone.
+        ENGINE_ERRORS: the engine or the container is gone.
     """
     container.reload()
     state = container.attrs["State"]
@@ -409,7 +408,7 @@ def checked_state(container: Container) -> ContainerState:
         return state
     try:
         usage = read_usage(container)
-    except _ENGINE_ERRORS:
+    except _ERRORS:
         return state
     return state.model_copy(
         update={
@@ -474,7 +473,7 @@ def recorded(
             try:
                 yield
             finally:
-                with contextlib.suppress(*_ENGINE_ERRORS):
+                with contextlib.suppress(*_ERRORS):
                     usage = read_usage(container)
     finally:
         disk = {

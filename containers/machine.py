@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import docker
 import docker.errors
-import requests
 from pydantic import Field
 
 from containers import limits, processors
@@ -22,6 +21,7 @@ from containers.commands import (
     execute,
     read_file,
 )
+from containers.engine_client import ENGINE_ERRORS
 from containers.images import tar_of
 from containers.network import NetworkHandle, new_container
 from verification.models.base import Model
@@ -134,7 +134,7 @@ class Machine(ManagedContainer):
                 self._trust_ca()
         except BaseException as error:
             self.close()
-            if isinstance(error, (docker.errors.DockerException, requests.RequestException)):
+            if isinstance(error, (*ENGINE_ERRORS, OSError)):
                 raise self._lost(error) from error
             raise
         return self
@@ -180,7 +180,7 @@ class Machine(ManagedContainer):
         container = self._container.get_wrapped_container()
         try:
             container.reload()
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise self._lost(error) from error
         return limits.recorded(self._network.engine, self._network.run, "machine", container, keep)
 
@@ -193,10 +193,10 @@ class Machine(ManagedContainer):
         wrapped = self._container.get_wrapped_container()
         try:
             wrapped.reload()
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise self._lost(error) from error
         networks = wrapped.attrs["NetworkSettings"]["Networks"]
-        address = str(networks[self._network.name]["IPAddress"])
+        address = str(networks.get(self._network.name, {}).get("IPAddress", ""))
         if not address:
             raise self._lost(f"the machine has no address: {self._output()}")
         return address, datetime.datetime.fromisoformat(wrapped.attrs["State"]["StartedAt"])
@@ -247,7 +247,7 @@ class Machine(ManagedContainer):
         archive = tar_of(files, path, mode=mode, owner=_USER_ID if folder else 0)
         try:
             self._container.get_wrapped_container().put_archive("/", archive)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise self._lost(error) from error
 
     def get(self, path: str, limit: int = MAX_OUTPUT_BYTES) -> bytes | None:
@@ -263,7 +263,7 @@ class Machine(ManagedContainer):
             return read_file(container, path, limit)
         except docker.errors.NotFound:
             return None
-        except (docker.errors.DockerException, requests.RequestException, KeyError) as error:
+        except (*ENGINE_ERRORS, KeyError) as error:
             raise self._lost(error) from error
 
     def run(
@@ -296,7 +296,7 @@ class Machine(ManagedContainer):
                 environment=environment,
             )
             wrapped.reload()
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             raise self._lost(f"{error}: {self._output()}") from error
         if wrapped.status != "running":
             raise self._lost(f"the machine ended during `{command_line[:80]}`: {self._output()}")
@@ -307,6 +307,6 @@ class Machine(ManagedContainer):
         """Return the last lines of the output of the machine's start script."""
         try:
             output = self._container.get_wrapped_container().logs(tail=3)
-        except (docker.errors.DockerException, requests.RequestException):
+        except ENGINE_ERRORS:
             return "the engine does not return the machine's output"
         return output.decode("utf-8", "replace") or "no output"

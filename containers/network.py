@@ -7,21 +7,23 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import docker.errors
-import requests
 import trustme
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
 from testcontainers.core.network import Network
 
 from containers import limits
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS, failing_as
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
 # The image of the library's reaper may be unavailable. The labels and the sweep replace it.
 testcontainers_config.ryuk_disabled = True
+_SECONDS = 60
+"""The time limit for a response of the engine; the default of the library."""
 
 _ISOLATED_API = (1, 48)
 """The API version of Docker 28.0, the first one with the gateway mode ``isolated``."""
@@ -82,7 +84,15 @@ class ClosedNetwork:
 
 def new_container(engine: Engine, image: Image) -> DockerContainer:
     """Return a new container of ``image`` on ``engine``, not yet started."""
-    return DockerContainer(image.tag, docker_client_kw=engine.library_arguments())
+    container = DockerContainer(image.tag, docker_client_kw=engine.library_arguments())
+    _replace_client(container.get_docker_client(), engine)
+    return container
+
+
+def _replace_client(library: DockerClient, engine: Engine) -> None:
+    """Make an object of testcontainers use the client that repeats requests."""
+    library.client.close()
+    library.client = engine.client(_SECONDS)
 
 
 def without_host(version: Mapping[str, Any]) -> Mapping[str, str]:
@@ -133,14 +143,15 @@ def new_network(
                 "options": dict(options or {}),
             },
         )
+        _replace_client(network._docker, engine)
         network.create()
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("machine-lost", "network", str(error)) from error
     try:
         yield network
     finally:
         # If the engine fails now, the sweep removes the network by its label.
-        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        with contextlib.suppress(*ENGINE_ERRORS):
             network.remove()
         network._docker.client.close()  # the library leaves its connection open
 
@@ -157,11 +168,8 @@ def closed_network(
     Raises:
         TestbedFailure: ``machine-lost``: the engine cannot create the network.
     """
-    try:
-        with contextlib.closing(engine.client()) as client:
-            options = without_host(client.version())
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise TestbedFailure("machine-lost", "network", str(error)) from error
+    with failing_as("machine-lost", "network"), contextlib.closing(engine.client()) as client:
+        options = without_host(client.version())
     used = options if internal and hide_host else {}
     with new_network(engine, run, internal=internal, options=used) as network:
         ca = trustme.CA(organization_name="Local")

@@ -13,10 +13,8 @@ import os
 import random
 from collections.abc import Iterator
 
-import docker.errors
-import requests
-
 from containers.engine import Engine
+from containers.engine_client import ENGINE_ERRORS
 from containers.state import try_lock
 
 
@@ -43,7 +41,7 @@ def _assignable_processors(engine: Engine) -> tuple[int, ...]:
     client = engine.client()
     try:
         info = client.info()
-    except (docker.errors.DockerException, requests.RequestException):
+    except ENGINE_ERRORS:
         return ()  # the start of the machine reports the failure
     finally:
         client.close()

@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-import docker.errors
-import requests
 from docker.models.containers import Container
 
 from containers import builder, commands, images
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS
 from containers.runner.hosted_runners import HostedRunner, builds_on
 from containers.runner.tar_archive import archive_of
 from verification.models.base import Model
@@ -102,11 +101,11 @@ class BuildQueue:
             try:
                 container = client.containers.get(request.container)
                 answer, files = self._answer(container, request, runner)
-            except (docker.errors.DockerException, requests.RequestException, OSError) as error:
+            except (*ENGINE_ERRORS, OSError) as error:
                 if not self._ending.is_set():
                     self.failures.append(TestbedFailure("machine-lost", "runner", str(error)))
                 return
-            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            with contextlib.suppress(*ENGINE_ERRORS):
                 # The answer is last. When it exists, the other files are complete.
                 for batch in (files, {"done.json": answer.model_dump_json().encode()}):
                     container.put_archive(request.results_folder, archive_of(batch))

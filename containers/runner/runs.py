@@ -28,12 +28,12 @@ from urllib.parse import urlsplit
 
 import docker
 import docker.errors
-import requests
 from docker.models.containers import Container
 
 from containers import builder, images, limits
 from containers.commands import execute, read_state, split_lines
 from containers.engine import Engine, Run
+from containers.engine_client import ENGINE_ERRORS
 from containers.progress import print_line, step
 from containers.runner.act_log import (
     ActLine,
@@ -190,24 +190,15 @@ class Runner:
 
     def _check_images(self) -> None:
         """Check that the engine has the images of the jobs and of their services."""
-        needed = [
-            (running, name)
-            for running in self.workflow.running_jobs
-            for name in running.job.containers
-        ]
-        if not needed:
-            return
-        with contextlib.closing(self.engine.client()) as client:
-            for running, name in needed:
-                try:
-                    client.images.get(name)
-                except docker.errors.DockerException:
+        for running in self.workflow.running_jobs:
+            for name in running.job.containers:
+                if _image_id(self.engine, name) is None:
                     raise TestbedFailure(
                         "runner-unavailable",
                         running.workflow.location(running.job.line),
                         f"job {running.job.id} needs the image {name}, which the engine does not "
                         "have. Pull it before the run",
-                    ) from None
+                    )
 
     def hosted_runners(self, event: RunEvent) -> tuple[HostedRunner, ...]:
         """Return the runners of all jobs.
@@ -406,7 +397,7 @@ class _Attempt:
                 self._collect_artifacts(conductor)
         except TestbedFailure as failure:
             self.failures.append(failure)
-        except (docker.errors.DockerException, requests.RequestException) as error:
+        except ENGINE_ERRORS as error:
             if not self.hung:
                 message = " ".join(str(error).split())[:400]
                 self.failures.append(TestbedFailure("machine-lost", "runner", message))
@@ -685,7 +676,7 @@ class _Attempt:
     def _read_states(self) -> None:
         """Record the states of the containers before they are removed at the time limit."""
         with (
-            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.suppress(*ENGINE_ERRORS),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
             for container in self._containers(client):
@@ -709,7 +700,7 @@ class _Attempt:
         What the engine does not remove now is removed by the next sweep.
         """
         with (
-            contextlib.suppress(docker.errors.DockerException, requests.RequestException),
+            contextlib.suppress(*ENGINE_ERRORS),
             contextlib.closing(self.runner.engine.client(timeout_seconds=60)) as client,
         ):
             # The conductor is first, because it can start other containers.
@@ -739,7 +730,7 @@ def _image_id(engine: Engine, name: str) -> str | None:
             return str(client.images.get(name).id)
     except docker.errors.ImageNotFound:
         return None
-    except (docker.errors.DockerException, requests.RequestException) as error:
+    except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", f"image {name}", str(error)) from error
 
 

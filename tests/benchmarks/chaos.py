@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import docker
 
@@ -35,7 +36,7 @@ from tests.benchmarks import chaos_faults, chaos_judge
 from tests.benchmarks.chaos_faults import MARKER, Fault, Scene
 from tests.benchmarks.chaos_judge import Observed, Truth
 from tests.helpers import wheel_builder
-from tests.helpers.engine_proxy import EngineProxy, engine_proxy
+from tests.helpers.engine_proxy import Drop, EngineProxy, Moment
 from verification.commands.exit_codes import interruptible
 from verification.history.store import History, HistoryError
 from verification.models.base import DataError
@@ -199,19 +200,21 @@ class Chaos:
                 stack.enter_context(disk)
             proxy = None
             if fault and fault.needs_proxy:
-                proxy = stack.enter_context(self._proxy(folder, planned.seed, fault))
+                proxy = stack.enter_context(self._proxy(planned.seed, fault))
             variables = _variables(folder, marker, proxy)
             row = self._observe(planned, folder, variables, proxy, rng)
             swept = self._sweep(folder, variables)
         observed = dataclasses.replace(row.observed, leftovers=row.observed.leftovers + swept)
         return dataclasses.replace(row, observed=observed)
 
-    def _proxy(
-        self, folder: Path, seed: str, fault: Fault
-    ) -> contextlib.AbstractContextManager[EngineProxy]:
-        target = self.engine.url.removeprefix("unix://")
-        path = folder / "engine"
-        return engine_proxy(path, target, seed, slow=fault.slow, dropped=fault.dropped)
+    def _proxy(self, seed: str, fault: Fault) -> EngineProxy:
+        moments: tuple[Moment, ...] = get_args(Moment)
+        return EngineProxy(
+            Path(self.engine.url.removeprefix("unix://")),
+            drop=[Drop(moment=m, probability=fault.dropped / len(moments)) for m in moments],
+            delay=(0.0, fault.delay),
+            seed=seed,
+        )
 
     def _observe(
         self,
@@ -264,7 +267,7 @@ def _variables(folder: Path, marker: str, proxy: EngineProxy | None) -> dict[str
         "TMPDIR": str(folder / "temporary"),
         MARKER: marker,
     }
-    return kept | changes | ({"DOCKER_HOST": proxy.url} if proxy else {})
+    return kept | changes | ({"DOCKER_HOST": proxy.docker_host} if proxy else {})
 
 
 @contextlib.contextmanager
@@ -323,9 +326,11 @@ def _report(folder: Path) -> Report | None:
 
 def _recorded(folder: Path) -> tuple[Report, ...]:
     try:
-        return tuple(run.report for run in History(folder / "history.sqlite3").runs().runs)
+        history = History(folder / "history.sqlite3")
+        recorded = history.read(summary.id for summary in history.summaries())
     except HistoryError:
         return ()
+    return tuple(run.report for run in recorded.runs)
 
 
 def _is_swept(path: Path) -> bool:

@@ -98,14 +98,15 @@ class Fault:
     """True if the run verifies a release workflow instead of a wheel."""
     full_disk: str = ""
     """The folder on a small disk: `report` or `temporary`."""
-    slow: float = 0.0
+    delay: float = 0.0
+    """The longest random delay of a request to the engine, in seconds."""
     dropped: float = 0.0
-    """The shares of the engine's connections that are slow and dropped."""
+    """The share of the requests to the engine whose connection is dropped."""
 
     @property
     def needs_proxy(self) -> bool:
         """True if the run must use the proxy."""
-        return bool(self.slow or self.dropped or self.name == "engine disconnected")
+        return bool(self.delay or self.dropped or self.name == "engine disconnected")
 
 
 def _send(*numbers: signal.Signals, to: Callable[[Scene], Iterator[int]]) -> Act:
@@ -207,8 +208,8 @@ FAULTS = (
     Fault("runner paused", _on(RUNNER, _pause), in_workflow=True),
     Fault("report's disk full", full_disk="report"),
     Fault("temporary disk full", full_disk="temporary"),
-    Fault("slow engine", slow=0.3),
-    Fault("dropping engine", slow=0.1, dropped=0.03),
+    Fault("slow engine", delay=0.5),
+    Fault("dropping engine", delay=0.1, dropped=0.03),
     Fault("engine disconnected", _stop_proxy),
 )
 

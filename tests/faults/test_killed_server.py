@@ -1,4 +1,4 @@
-"""A gate whose index or forge is killed ends with a testbed failure."""
+"""A killed index or forge, or a broken connection to the engine, is a testbed failure."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import docker.errors
 import pytest
 from docker.models.containers import Container
+from testcontainers.core.docker_client import DockerClient
 
 from containers import images
-from containers.engine import LABEL_RUN, Engine
+from containers.commands import CommandResult
+from containers.engine import LABEL_RUN, Engine, Run
+from containers.engine_client import count_retries
+from containers.index import Index, IndexContents
+from containers.machine import Machine
+from containers.network import closed_network
 from tests.faults.commands import ROOT, environment, read_report
 from tests.faults.engine_objects import call_when_running, runs_of_process
+from tests.helpers.engine_proxy import Drop, EngineProxy
 from tests.helpers.sample_wheels import linux_wheel
 from verification.models.cause import Severity
-from verification.models.errors import ExitCode
+from verification.models.errors import ExitCode, TestbedFailure
 from verification.models.report import Report
+from verification.models.testbed import IndexHosts
+from verification.scenarios import machines
 
 pytestmark = pytest.mark.long
 
@@ -107,3 +117,68 @@ def test_forge_that_is_killed_during_the_workflow_is_a_testbed_failure(
     causes = severities(read_report(report))
     assert causes["forge-unreachable"] is Severity.TESTBED
     assert Severity.BROKEN not in causes.values()
+
+
+def test_index_that_ends_before_it_is_ready_is_a_testbed_failure(
+    container_engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = images.ensure(container_engine, "index")
+    hosts = IndexHosts(index="index.invalid", files="files.invalid", upload="upload.invalid")
+
+    def start(_: DockerClient, container: Container) -> None:
+        container.start()
+        container.kill()
+
+    monkeypatch.setattr(DockerClient, "start", start)
+    with (
+        closed_network(container_engine, run) as network,
+        pytest.raises(TestbedFailure) as raised,
+        Index(image, network, hosts, IndexContents(project="x")),
+    ):
+        pass
+    assert (raised.value.cause, raised.value.where) == ("index-unreachable", "index")
+
+
+def test_machine_survives_broken_connections_to_the_engine(
+    container_engine: Engine, run: Run
+) -> None:
+    socket = Path(container_engine.url.removeprefix("unix://"))
+    if not socket.is_socket():
+        pytest.skip("the engine has no Unix socket: run the test with a local engine")
+    image = images.ensure(container_engine, "debian-13")
+    with (
+        EngineProxy(socket, drop=[Drop("GET|PUT|DELETE", probability=0.3)], seed=1) as proxy,
+        count_retries() as retries,
+    ):
+        engine = container_engine.model_copy(update={"url": proxy.docker_host})
+        with closed_network(engine, run) as network:
+            spec = machines.load()["debian-13"]
+            with Machine(spec, image, network.handle()) as machine:
+                machine.put({"file": b"content"})
+                assert machine.get(spec.layout.path("file")) == b"content"
+                assert machine.run(["sh", "-c", "echo out; exit 3"]) == CommandResult(3, "out\n")
+                number = machine.id
+    assert retries.value == len(proxy.dropped) > 0
+    with (
+        contextlib.closing(container_engine.client()) as client,
+        pytest.raises(docker.errors.NotFound),
+    ):
+        client.containers.get(number)
+
+
+def test_broken_connection_of_a_running_command_is_a_testbed_failure(
+    container_engine: Engine, run: Run
+) -> None:
+    socket = Path(container_engine.url.removeprefix("unix://"))
+    image = images.ensure(container_engine, "debian-13")
+    with EngineProxy(socket) as proxy:
+        engine = container_engine.model_copy(update={"url": proxy.docker_host})
+        with (
+            closed_network(engine, run) as network,
+            Machine(machines.load()["debian-13"], image, network.handle()) as machine,
+        ):
+            machine.wait()
+            proxy.rules = [Drop("POST", "/exec/.*/start", moment="body", times=1)]
+            with pytest.raises(TestbedFailure) as raised:
+                machine.run(["sh", "-c", "echo out; sleep 60"])
+    assert raised.value.cause == "machine-lost"

@@ -8,19 +8,25 @@ import http.server
 import json
 import re
 import socketserver
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "27.1", "Os": "linux"}
+_STATE = {"Status": "running", "Running": True}
 _ANSWERS = (
     ("GET", r"/version", _VERSION),
     ("GET", r"/images/.*/json", {"Id": "sha256:1", "RepoTags": []}),
-    ("GET", r"/containers/[^/]+/json", {"Id": "c1", "Name": "/c1", "State": {}, "Config": {}}),
+    ("GET", r"/containers/[^/]+/json", {"Id": "c1", "Name": "/c1", "State": _STATE, "Config": {}}),
     ("POST", r"/networks/create", {"Id": "n1"}),
     ("GET", r"/networks/[^/]+", {"Id": "n1", "Name": "n1"}),
     ("POST", r"/containers/create", {"Id": "c1"}),
+    ("GET", r"/containers/[^/]+/archive", ["the archive"]),
+    ("POST", r"/containers/[^/]+/wait", {"StatusCode": 0}),
+    ("POST", r"/containers/[^/]+/exec", {"Id": "e1"}),
 )
 
 
@@ -46,6 +52,13 @@ class EngineServer(socketserver.ThreadingUnixStreamServer):
 
     def __init__(self, socket: Path) -> None:
         self.requests: list[Request] = []
+        self.exit_codes: list[int | None] = []
+        """The exit codes that it reports for the command, one for each request; the last one also
+        for later requests. None: the command runs."""
+        self.output = b""
+        """What the command writes to its standard output."""
+        self.removal_counts = False
+        """Whether a second removal of a container is answered with 404."""
         self.url = f"unix://{socket}"
         super().__init__(str(socket), _Handler)
 
@@ -72,16 +85,37 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if method == self.command and re.fullmatch(pattern, path)
         )
         answer = next(answers, None)
+        status = 204 if answer is None else 200
         data = b"" if answer is None else json.dumps(answer).encode()
-        is_refused = self.server.refused and self.server.refused in body.decode()
-        if is_refused:
-            data = json.dumps({"message": self.server.refusal}).encode()
-        self.send_response(self.server.status if is_refused else 200 if data else 204)
+        if path == "/exec/e1/json":
+            codes = self.server.exit_codes
+            code = codes.pop(0) if len(codes) > 1 else next(iter(codes), 0)
+            status, data = 200, json.dumps({"ExitCode": code}).encode()
+        elif path == "/exec/e1/start":
+            self._run_command()
+            return
+        elif self.command == "DELETE" and self.server.removal_counts:
+            if self.server.paths("DELETE").count(path) > 1:
+                status, data = 404, b'{"message": "no such container"}'
+        if self.server.refused and self.server.refused in body.decode():
+            status, data = self.server.status, json.dumps({"message": self.server.refusal}).encode()
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         if data:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _run_command(self) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.flush()
+        time.sleep(0.1)  # the client loses output that arrives together with the headers
+        if output := self.server.output:
+            # The header of a frame: the stream, three zeros and the length (Docker Engine API,
+            # "attach to a container").
+            self.wfile.write(struct.pack(">BxxxL", 1, len(output)) + output)
 
     do_POST = do_DELETE = do_PUT = do_GET  # noqa: N815  (the names of the base class)
 

@@ -1,22 +1,28 @@
-"""A fake of the docker library's client, for the programs that run in a fake container."""
+"""A fake of the docker library's client, for the programs and files of a fake container."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 Output = tuple[bytes | None, bytes | None]
 """A part of the standard output and of the standard error."""
 Result = tuple[int | None, Output]
 """The exit code of a program, and its output."""
+Archive = tuple[Iterable[bytes], dict[str, Any]]
 
 
 class ExecClient:
-    """Runs each program with ``run``, which gets the command and the options."""
+    """Runs each program with ``run``, which gets the command and the options.
 
-    def __init__(self, run: Callable[..., Result]) -> None:
+    ``read`` gets a path, and returns the archive of a file and its attributes.
+    """
+
+    def __init__(
+        self, run: Callable[..., Result], read: Callable[[str], Archive] | None = None
+    ) -> None:
         self.api = self
-        self._run = run
+        self._run, self._read = run, read
         self._result: Result = (0, (None, None))
 
     def exec_create(self, _: str, command: Sequence[str], **options: Any) -> dict[str, str]:
@@ -33,3 +39,8 @@ class ExecClient:
     def exec_inspect(self, _: str) -> dict[str, int | None]:
         """Return the exit code."""
         return {"ExitCode": self._result[0]}
+
+    def get_archive(self, _: str, path: str, **__: int | None) -> Archive:
+        """Return the archive of a file. A limit has no effect."""
+        assert self._read
+        return self._read(path)

@@ -53,7 +53,7 @@ def test_an_option_has_its_value_and_its_choices() -> None:
 def test_the_options_of_a_command_are_those_of_its_parser() -> None:
     assert [option.names for option in reference.command_options("clean")] == [("--kept",)]
     usages = [option.usage for option in reference.command_options("compare")]
-    assert usages == ["RUN", "--list", "--subject FILE"]
+    assert usages == ["RUN", "--list", "--prune N", "--subject FILE"]
 
 
 def test_all_causes_are_on_the_page(pages: dict[str, str]) -> None:

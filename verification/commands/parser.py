@@ -343,6 +343,12 @@ def _add_nothing(_parser: argparse.ArgumentParser) -> None:
     pass
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: write a whole number above 0")
+    return int(text)
+
+
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
@@ -353,6 +359,13 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "--list",
         action="store_true",
         help="list the runs of the history (default: compare two of them)",
+    )
+    parser.add_argument(
+        "--prune",
+        metavar="N",
+        type=_positive,
+        help="remove all runs of the history except the newest N of each kind (default: remove "
+        "none)",
     )
     _add_subject(parser, "runs of all packages")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import docker.errors
-import requests
 
 from containers import images, testbed
 from containers.engine import Engine
+from containers.engine_client import ENGINE_ERRORS
 from containers.progress import step
 from verification.commands import common
 from verification.commands.common import Unverified
@@ -161,7 +161,7 @@ class RecordedImages:
                 image = client.images.get(recorded.id)
             except docker.errors.ImageNotFound:
                 return None
-            except (docker.errors.DockerException, requests.RequestException) as error:
+            except ENGINE_ERRORS as error:
                 raise TestbedFailure("engine-unreachable", "engine", str(error)) from error
         return recorded.tag if recorded.tag in image.tags else recorded.id
 

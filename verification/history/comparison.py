@@ -231,7 +231,7 @@ def _first_bad_run(now: CellResult, new: RecordedRun, earlier: Sequence[Recorded
                 f"{', '.join(changes) or 'none'}"
             )
         bad_run, bad_cell = run, cell
-    return f"first bad run {bad_run.name}, no good run before it"
+    return f"first bad run {bad_run.name}, no good run among the last {len(earlier)} before it"
 
 
 def _changed_inputs(before: Inputs, now: Inputs) -> Iterator[str]:

@@ -1,15 +1,17 @@
 """The history: the reports of all finished gates, in one SQLite file.
 
 Each run is one transaction. A run is stored completely or not at all, even if another process
-writes at the same time or the process is killed.
+writes at the same time or the process is killed. The table ``summaries`` is the index: it has the
+values by which runs are listed and chosen, so that only the reports that are compared are read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +23,8 @@ SCHEMA_VERSION = RESULTS_SCHEMA
 TIMED_RUNS = 5
 """The number of last runs that show how long a cell takes."""
 SIMILAR_RUNS = 20
-"""The number of last runs of the same kind with which a gate compares itself."""
-_TABLE = """
+"""The number of last runs of the same kind with which a run is compared."""
+_RUNS = """
 CREATE TABLE IF NOT EXISTS runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     started TEXT NOT NULL,
@@ -30,6 +32,44 @@ CREATE TABLE IF NOT EXISTS runs (
     kind TEXT NOT NULL,
     results TEXT NOT NULL
 ) STRICT
+"""
+# With an index, the runs are counted without their reports.
+_RUNS_BY_START = "CREATE INDEX IF NOT EXISTS runs_by_start ON runs (started)"
+_SUMMARIES = """
+CREATE TABLE IF NOT EXISTS summaries (
+    id INTEGER PRIMARY KEY,
+    started TEXT NOT NULL,
+    package TEXT NOT NULL,
+    version TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    schema INTEGER NOT NULL
+) STRICT
+"""
+_SUMMARIES_BY_KIND = "CREATE INDEX IF NOT EXISTS summaries_by_kind ON summaries (kind)"
+_SUMMARIZE = """
+INSERT INTO summaries (id, started, package, version, verdict, kind, schema)
+SELECT id, started,
+    coalesce(json_extract(valid, '$.selection.subject'), ''),
+    coalesce(json_extract(valid, '$.version'), ''),
+    verdict, kind,
+    coalesce(json_extract(valid, '$.schema'), 0)
+FROM (
+    SELECT id, started, verdict, kind, iif(json_valid(results), results, '{}') AS valid
+    FROM runs WHERE id = ? OR (? IS NULL AND id NOT IN (SELECT id FROM summaries))
+)
+"""
+"""Summarize one run, or with NULL all runs without a summary."""
+_IS_SUMMARIZED = """
+SELECT (SELECT count(*) FROM runs) = (SELECT count(*) FROM summaries)
+    AND (SELECT total(id) FROM runs) = (SELECT total(id) FROM summaries)
+"""
+_PRUNE = """
+DELETE FROM runs WHERE id NOT IN (
+    SELECT id FROM (
+        SELECT id, row_number() OVER (PARTITION BY kind ORDER BY id DESC) AS place FROM summaries
+    ) WHERE place <= ?
+)
 """
 
 
@@ -49,17 +89,42 @@ class RecordedRun:
     def title(self) -> str:
         """The run in words: its name, start, package and version."""
         report = self.report
-        version = f"{report.selection.subject} {report.version or '?'}"
-        return f"{self.name} ({report.started}, {version})"
+        return _title(self.name, report.started, report.selection.subject, report.version or "")
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What the history lists of a run without reading its report."""
+
+    id: int
+    """The number of the run."""
+    started: str
+    package: str
+    version: str
+    """Empty if the run did not get as far as a version."""
+    verdict: str
+    kind: str
+    """The `comparison_key` of its report."""
+    schema: int
+    """The schema version of its report; 0 if it has none."""
+
+    @property
+    def title(self) -> str:
+        """The run in words: its name, start, package and version."""
+        return _title(str(self.id), self.started, self.package, self.version)
+
+
+def _title(name: str, started: str, package: str, version: str) -> str:
+    return f"{name} ({started}, {package} {version or '?'})"
 
 
 @dataclass(frozen=True)
 class RecordedRuns:
-    """The runs of the history, the oldest first."""
+    """Runs of the history, the oldest first."""
 
     runs: tuple[RecordedRun, ...]
     ignored: int = 0
-    """The number of further runs, which have an older schema."""
+    """The number of further runs, whose reports cannot be read: they have an older schema."""
 
 
 def run_kind(report: Report) -> dict[str, str]:
@@ -118,17 +183,34 @@ class History:
             added = database.execute(
                 "INSERT INTO runs (started, verdict, kind, results) VALUES (?, ?, ?, ?)",
                 (report.started, str(report.verdict), comparison_key(report), text),
-            )
+            ).lastrowid
+            database.execute(_SUMMARIZE, (added, added))
             database.execute("COMMIT")
-            return int(added.lastrowid or 0)
+            return int(added or 0)
 
-    def runs(self) -> RecordedRuns:
-        """Return all runs.
+    def summaries(self, package: str | None = None) -> tuple[RunSummary, ...]:
+        """Return the summaries of all runs, or of the runs of a package, the oldest first.
 
         Raises:
             HistoryError: the file cannot be read.
         """
-        return self._read("SELECT id, results FROM runs ORDER BY id")
+        if not self.file.exists():
+            return ()
+        columns = ", ".join(field.name for field in dataclasses.fields(RunSummary))
+        query = f"SELECT {columns} FROM summaries WHERE ? IN (package, '') ORDER BY id"  # noqa: S608
+        with self._open() as database:
+            return tuple(RunSummary(*row) for row in database.execute(query, (package or "",)))
+
+    def read(self, numbers: Iterable[int]) -> RecordedRuns:
+        """Return the runs with these numbers, the oldest first.
+
+        Raises:
+            HistoryError: the file cannot be read.
+        """
+        query = (
+            "SELECT id, results FROM runs WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"
+        )
+        return self._read(query, json.dumps(list(numbers)))
 
     def runs_like(self, report: Report) -> RecordedRuns:
         """Return the last runs of the same kind as a report.
@@ -136,9 +218,11 @@ class History:
         Raises:
             HistoryError: the file cannot be read.
         """
-        query = "SELECT id, results FROM runs WHERE kind = ? ORDER BY id DESC LIMIT ?"
-        last = self._read(query, comparison_key(report), SIMILAR_RUNS)
-        return RecordedRuns(last.runs[::-1], last.ignored)
+        query = (
+            "SELECT id, results FROM runs WHERE id IN "
+            "(SELECT id FROM summaries WHERE kind = ? ORDER BY id DESC LIMIT ?) ORDER BY id"
+        )
+        return self._read(query, comparison_key(report), SIMILAR_RUNS)
 
     def seconds(self) -> dict[str, float]:
         """Return the newest duration of each cell in seconds, by its id.
@@ -151,6 +235,26 @@ class History:
         last = self._read("SELECT id, results FROM runs ORDER BY id DESC LIMIT ?", TIMED_RUNS)
         cells = [cell for run in reversed(last.runs) for cell in run.report.cells]
         return {cell.id: cell.seconds for cell in cells if cell.seconds}
+
+    def prune(self, kept: int) -> int:
+        """Remove all runs except the newest ``kept`` of each kind. Return how many are removed.
+
+        The removed runs leave free space in the file, which later runs use. If no other program
+        uses the file, it becomes smaller.
+
+        Raises:
+            HistoryError: the file cannot be written.
+        """
+        if not self.file.exists():
+            return 0
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            removed = database.execute(_PRUNE, (kept,)).rowcount
+            database.execute("DELETE FROM summaries WHERE id NOT IN (SELECT id FROM runs)")
+            database.execute("COMMIT")
+            with contextlib.suppress(sqlite3.OperationalError):  # another program uses the file
+                database.execute("VACUUM")
+        return removed
 
     def _read(self, query: str, *values: int | str) -> RecordedRuns:
         if not self.file.exists():
@@ -185,6 +289,21 @@ class History:
                 f"{SCHEMA_VERSION}; use a newer version of the suite"
             )
         database.execute("BEGIN IMMEDIATE")
-        database.execute(_TABLE)
+        database.execute(_RUNS)
+        database.execute(_RUNS_BY_START)
         database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._summarize(database)
         database.execute("COMMIT")
+
+    def _summarize(self, database: sqlite3.Connection) -> None:
+        """Make the summaries complete. They are made again if they are missing or damaged."""
+        database.execute(_SUMMARIES)
+        columns = [row[1] for row in database.execute("PRAGMA table_info(summaries)")]
+        if columns == [field.name for field in dataclasses.fields(RunSummary)]:
+            database.execute(_SUMMARIES_BY_KIND)
+            if database.execute(_IS_SUMMARIZED).fetchone()[0]:
+                return
+        database.execute("DROP TABLE summaries")
+        database.execute(_SUMMARIES)
+        database.execute(_SUMMARIES_BY_KIND)
+        database.execute(_SUMMARIZE, (None, None))

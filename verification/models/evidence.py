@@ -598,6 +598,11 @@ class CellEvidence(Model):
     """How the probe is isolated from the user's processes; null if not recorded."""
     retried: Retry | None = None
     """The first run, if the cell ran twice. This happens only under Wine."""
+    engine_retries: int = Field(
+        default=0,
+        ge=0,
+        description="How many requests to the engine the cell repeated because a connection broke.",
+    )
 
     python: str = Field(default="", description="The version of the Python that runs the probe.")
     abiflags: str = Field(default="", description="`t` for a free-threaded Python, else empty.")

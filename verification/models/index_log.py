@@ -80,6 +80,8 @@ class LoggedRequest(Model):
     """The sha256 of the body that was sent, for a file."""
     error: str = ""
     """The server's exception, if it failed to respond."""
+    cut: tuple[str, ...] = ()
+    """The names of the values of which the server logged only the first 2,000 characters."""
 
     @property
     def failure(self) -> str:

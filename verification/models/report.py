@@ -628,6 +628,11 @@ class Report(Model):
     limits: tuple[LimitsInForce, ...] = Field(
         default=(), description="The limits that were in force, for each kind of container."
     )
+    engine_retries: int = Field(
+        default=0,
+        ge=0,
+        description="How many requests to the engine the run repeated because a connection broke.",
+    )
     egress: EgressProof | None = Field(
         default=None, description="The proof that the machines have no egress."
     )

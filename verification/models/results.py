@@ -140,6 +140,11 @@ class CellResult(Model):
     evidence: str = Field(default="", description="The sha256 of the file with its evidence.")
     summary: CellSummary | None = None
     """A summary of the evidence; null if the cell did not run."""
+    engine_retries: int = Field(
+        default=0,
+        ge=0,
+        description="How many requests to the engine the cell repeated because a connection broke.",
+    )
 
 
 class ItemResult(Model):

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
-import requests
 
 from containers.engine import KEPT_HOURS, KEPT_PREFIX
+from containers.engine_client import ENGINE_ERRORS
 from containers.machine import Machine
 from containers.testbed import Testbed
 from verification.models.base import read_json
@@ -35,9 +35,7 @@ def keep(report: Path, testbed: Testbed, cell_run: CellRun, running: list[Machin
     folder = report / FOLDER
     failed = cell_run.result.verdict is Verdict.FAILED and bool(running)
     if failed and len(list(folder.glob("*.json"))) < MAX_MACHINES:
-        with contextlib.suppress(
-            TestbedFailure, docker.errors.DockerException, requests.RequestException
-        ):
+        with contextlib.suppress(TestbedFailure, *ENGINE_ERRORS):
             kept = _keep(testbed, cell_run, running[-1])
             results_json.write_model(folder / f"{cell_run.result.id}.json", kept)
     for machine in running[: -1 if kept else None]:

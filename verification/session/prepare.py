@@ -18,6 +18,7 @@ from pydantic import Field
 from containers import engine as engines
 from containers import images, testbed, upstream_releases, wheelhouse
 from containers.engine import Engine, Run
+from containers.engine_client import failing_as
 from containers.index import IndexContents
 from containers.progress import PROGRESS, print_line, step
 from verification.models.base import Model
@@ -220,6 +221,7 @@ def open_host(
     return Host(engine, run)
 
 
+@failing_as("engine-unreachable", "set-up")
 def prepare(
     selection: Selection,
     subject: Subject,
@@ -282,6 +284,7 @@ def prepare(
     return RunSetup(prepared, inspection, parts.pipeline)
 
 
+@failing_as("engine-unreachable", "set-up")
 def run_workflow(
     selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> PipelineOutcome:
@@ -301,6 +304,7 @@ def run_workflow(
     return outcome
 
 
+@failing_as("engine-unreachable", "set-up")
 def prepare_files(
     selection: Selection, subject: Subject, stack: contextlib.ExitStack
 ) -> tuple[Release, ReleaseInspection]:

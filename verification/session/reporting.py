@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
+from containers.engine_client import PROCESS_RETRIES
 from verification import suite
 from verification.models import printable
 from verification.models.cause import Cause, Severity
@@ -110,6 +111,8 @@ def with_basis(report: Report, release: Release | None) -> Report:
             "checkout": suite.checkout(),
             "basis": basis(report, release),
             "files": file_results(report, release) if release else (),
+            "engine_retries": PROCESS_RETRIES.value
+            + sum(cell.engine_retries for cell in report.cells),
         }
     )
     # A package chooses many texts of a report. The evidence has them as they are.

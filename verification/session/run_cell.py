@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pydantic import JsonValue, TypeAdapter
 
 from containers.commands import CommandResult
+from containers.engine_client import count_retries, failing_as
 from containers.machine import Machine, MachineSetup
 from containers.progress import print_line
 from verification.models.base import DataError, Model
@@ -123,18 +124,21 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     limits: list[LimitRecord] = []
-    try:
-        cell_evidence = _run_on_machine(request, running, limits.append)
-        if crash := _installer_crash(cell, cell_evidence):
-            print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
-            cell_evidence = _run_on_machine(request, running, limits.append) | {"retried": crash}
-        evidence |= cell_evidence
-    except TestbedFailure as failure:
-        evidence["testbed"] = {
-            "cause": failure.cause,
-            "where": failure.where,
-            "observed": failure.message,
-        }
+    with count_retries() as retries:
+        try:
+            cell_evidence = _run_on_machine(request, running, limits.append)
+            if crash := _installer_crash(cell, cell_evidence):
+                print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
+                again = _run_on_machine(request, running, limits.append)
+                cell_evidence = again | {"retried": crash}
+            evidence |= cell_evidence
+        except TestbedFailure as failure:
+            evidence["testbed"] = {
+                "cause": failure.cause,
+                "where": failure.where,
+                "observed": failure.message,
+            }
+    evidence["engine_retries"] = retries.value
     if limits:
         evidence["limits"] = limits[-1].model_dump(mode="json")
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
@@ -172,6 +176,7 @@ def _has_crashed(command: JsonValue) -> bool:
     return code == 139 or code & 0xFFFFFFFF >= 0xC0000000
 
 
+@failing_as("engine-unreachable", "engine")
 def _run_on_machine(
     request: CellRequest,
     running: list[Machine] | None,

@@ -114,4 +114,5 @@ class Session:
             mapped=install_paths.mapped_files(evidence),
             evidence=digest,
             summary=cell_summary.summarize(evidence),
+            engine_retries=evidence.engine_retries,
         )

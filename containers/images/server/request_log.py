@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .json_reader import JsonObject
+from .json_reader import Json, JsonObject
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -31,6 +31,8 @@ NOTES = "server.notes"
 """The WSGI environment key of the notes: values that handlers add to the log line."""
 # How many seconds a log marker waits for active requests. A planted fault can keep a request open.
 _MARKER_SECONDS = 2
+_MAX_TEXT_LENGTH = 2000
+"""The number of characters that the log keeps of a text. A client selects the length of a path."""
 
 
 class RequestLog:
@@ -106,7 +108,15 @@ class RequestLog:
         return not handshakes and not self._active_of(client)
 
     def _write(self, line: JsonObject) -> None:
-        """Append a line. If that fails, print the error and store it in ``failure``."""
+        """Append a line. If that fails, print the error and store it in ``failure``.
+
+        Long texts, such as the path of a request, are cut. ``cut`` then has the names of the values
+        with a cut text.
+        """
+        short: JsonObject = {name: _shortened(value) for name, value in line.items()}
+        if cut := [name for name in line if short[name] != line[name]]:
+            short["cut"] = list(cut)
+        line = short
         data = json.dumps(line, ensure_ascii=True).encode() + b"\n"
         try:
             if os.write(self._file, data) == len(data):
@@ -169,6 +179,17 @@ class ActiveRequest:
             "seconds": round(time.monotonic() - self._start, 4),
         }
         self._log.end(self, {**self.line, **outcome, **self.notes})
+
+
+def _shortened(value: Json) -> Json:
+    """Return a value without the ends of long texts."""
+    if isinstance(value, str):
+        return value[:_MAX_TEXT_LENGTH]
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    if isinstance(value, dict):
+        return {key[:_MAX_TEXT_LENGTH]: _shortened(item) for key, item in value.items()}
+    return value
 
 
 def utc_now() -> str:

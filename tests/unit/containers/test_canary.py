@@ -20,7 +20,7 @@ from tests.helpers import engine_server
 from tests.helpers.engine_server import EngineServer
 from verification.models.base import parse_json
 from verification.models.errors import TestbedFailure
-from verification.models.testbed import EgressProof, Image, NetworkObservation
+from verification.models.testbed import ContainerState, EgressProof, Image, NetworkObservation
 
 RUN = Run(id="0123456789", owner="a:b:c:d")
 IMAGE = Image(name="publisher", tag="e2e/publisher:1", id="sha256:1", created="2026")
@@ -203,6 +203,17 @@ def test_canary_without_an_observation_is_a_testbed_failure(
     network: ClosedNetwork, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     plant_outputs(monkeypatch, BEACON, output, output)
+    with pytest.raises(TestbedFailure) as raised:
+        canary.prove_closed(network, IMAGE)
+    assert (raised.value.cause, raised.value.where) == ("machine-lost", "canary")
+
+
+def test_beacon_that_ends_during_the_observation_is_a_testbed_failure(
+    network: ClosedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_outputs(monkeypatch, BEACON, OPEN.model_dump_json(), CLOSED.model_dump_json())
+    ended = ContainerState(status="exited", exit_code=1)
+    monkeypatch.setattr(canary, "read_state", lambda _: ended)
     with pytest.raises(TestbedFailure) as raised:
         canary.prove_closed(network, IMAGE)
     assert (raised.value.cause, raised.value.where) == ("machine-lost", "canary")

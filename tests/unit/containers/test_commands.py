@@ -1,19 +1,28 @@
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import tarfile
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import docker.errors
 import pytest
 import requests
+from docker.models.containers import Container
 from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from containers.engine_client import ENGINE_ERRORS, EngineClient
+from tests.helpers import engine_server
+from tests.helpers.engine_proxy import EngineProxy
+from tests.helpers.engine_server import EngineServer
 from tests.helpers.exec_client import ExecClient, Result
+from verification.models.errors import TestbedFailure
 from verification.models.testbed import ContainerState
 
 
@@ -38,6 +47,9 @@ class _Container:
     def attach_socket(self, params: dict[str, int]) -> Any:
         assert params == {"stdin": 1, "stream": 1}
         return self._connection
+
+    def logs(self, **_: int) -> bytes:
+        return b""
 
     def remove(self, **options: Any) -> None:
         self.removals.append(options)
@@ -81,7 +93,6 @@ def execute(result: Result) -> CommandResult:
     [
         ((0, (b"out", b"err")), CommandResult(0, "out", "err")),
         ((3, (None, None)), CommandResult(3, "", "")),
-        ((None, (b"out", None)), CommandResult(-1, "out", "")),
         ((0, (b"caf\xe9", b"\xff")), CommandResult(0, "caf\ufffd", "\ufffd")),
     ],
 )
@@ -127,9 +138,77 @@ def test_large_file_is_read_up_to_a_limit() -> None:
         member.size = 5000
         tar.addfile(member, io.BytesIO(bytes(5000)))
     archive = packed.getvalue()
-    container: Any = SimpleNamespace(get_archive=lambda _: (iter([archive]), {}))
+    client = ExecClient(_Container().exec_run, lambda _: (iter([archive]), {}))
+    container: Any = SimpleNamespace(id="c1", client=client)
     assert commands.read_file(container, "/a") == bytes(5000)
     assert commands.read_file(container, "/a", 500) == bytes(500)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[EngineServer]:
+    with engine_server.running(tmp_path / "engine.sock") as server:
+        yield server
+
+
+@pytest.fixture
+def container(engine: EngineServer) -> Iterator[Container]:
+    with EngineProxy(Path(engine.url.removeprefix("unix://"))) as proxy:
+        client = EngineClient(proxy.docker_host, timeout_seconds=20)
+        with contextlib.closing(client):
+            yield client.containers.get("c1")
+
+
+def test_exit_code_can_come_later_than_the_output(
+    engine: EngineServer, container: Container
+) -> None:
+    engine.output, engine.exit_codes = b"out", [None, None, 7]
+    assert commands.execute(container, ["true"]) == CommandResult(7, "out")
+
+
+def test_output_that_breaks_while_the_command_runs_is_an_error(
+    engine: EngineServer, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_EXIT_SECONDS", 0)
+    engine.output, engine.exit_codes = b"out", [None]
+    with pytest.raises(ENGINE_ERRORS):
+        commands.execute(container, ["true"])
+    assert engine.paths("POST").count("/exec/e1/start") == 1
+
+
+# ---- the start of a container ----
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("the container exited before it was ready"),  # of testcontainers
+        TimeoutError("not ready"),
+        docker.errors.APIError("cannot start"),
+        requests.ConnectionError("broken"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "its output is no text"),
+    ],
+)
+def test_container_that_ends_before_it_is_ready_is_a_testbed_failure(error: Exception) -> None:
+    def start() -> None:
+        raise error
+
+    library: Any = _Library()
+    library.start = start
+    with pytest.raises(TestbedFailure) as raised:
+        commands.start(library, "index-unreachable", "index")
+    assert (raised.value.cause, raised.value.where) == ("index-unreachable", "index")
+    assert len(library.container.removals) == 1
+
+
+def test_interrupt_during_the_start_removes_the_container() -> None:
+    def start() -> None:
+        raise KeyboardInterrupt
+
+    library: Any = _Library()
+    library.start = start
+    with pytest.raises(KeyboardInterrupt):
+        commands.start(library, "index-unreachable", "index")
+    assert len(library.container.removals) == 1
 
 
 # ---- the standard input ----

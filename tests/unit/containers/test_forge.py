@@ -111,13 +111,13 @@ class _Container:
 
     @property
     def client(self) -> ExecClient:
-        return ExecClient(self._run_program)
+        return ExecClient(self._run_program, self.get_archive)
 
     def _run_program(self, command: list[str], **_: Any) -> Result:
         self._fail()
         assert command[:2] == ["rm", "-f"]
         self._host_path(command[2]).unlink(missing_ok=True)
-        return 0, (b"", None)
+        return 0, (None, None)
 
     def _host_path(self, path: str) -> Path:
         assert path.startswith(f"{TOP}/")
@@ -146,6 +146,7 @@ def forge_and_container(
         return containers[0]
 
     monkeypatch.setattr(networks, "DockerContainer", new_container)
+    monkeypatch.setattr(networks, "_replace_client", lambda *_: None)
     image = Image(name="forge", tag="e2e/forge:1", id="sha256:1", created="2026")
     network: Any = SimpleNamespace(name="pipeline")
     closed = ClosedNetwork(ENGINE, RUN, network, ca)

@@ -272,6 +272,7 @@ def test_hosts_are_read_again_if_the_engine_loses_the_output(
     answers = [CommandResult(0, "", "")] * lost
     answers.append(CommandResult(0, json.dumps([f"https://{name}/" for name in names]), ""))
     monkeypatch.setattr(UploadMachine, "_run", lambda *_: answers.pop(0))
+    monkeypatch.setattr(UploadMachine, "state", lambda _: ContainerState(status="running"))
     machine = UploadMachine.__new__(UploadMachine)
     if is_read:
         assert set(machine.hosts().all()) == set(names)

@@ -17,9 +17,9 @@ import pytest
 import requests
 import trustme
 
+from containers import commands, processors
 from containers import machine as machine_module
 from containers import network as network_module
-from containers import processors
 from containers.engine import Engine, Run
 from containers.images import tar_of
 from containers.machine import Machine, MachineSetup
@@ -54,7 +54,7 @@ class _EngineContainer:
         self.files: dict[str, bytes] = {}
         self.owners: set[int] = set()
         self.result: Result = (0, (None, None))
-        self.client = ExecClient(self.exec_run)
+        self.client = ExecClient(self.exec_run, lambda path: self.get_archive(path))
         self.output = b""
         self.error: Exception | None = None
         self.removals = 0
@@ -152,6 +152,7 @@ def make_machine(monkeypatch: pytest.MonkeyPatch) -> MakeMachine:
             return containers[0]
 
         monkeypatch.setattr(network_module, "DockerContainer", new_container)
+        monkeypatch.setattr(network_module, "_replace_client", lambda *_: None)
         machine = Machine(
             spec,
             Image(name="debian", tag="e2e/debian:1", id="sha256:1", created="2024"),
@@ -403,10 +404,13 @@ def test_command_with_a_time_limit_runs_under_timeout(make_machine: MakeMachine)
     assert command[-6:] == ["timeout", "-k", "5", "7", "pip", "list"]
 
 
-def test_command_without_an_exit_code_has_failed(make_machine: MakeMachine) -> None:
+def test_machine_with_a_command_without_an_exit_code_is_lost(
+    make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "_EXIT_SECONDS", 0)
     machine, container = make_machine()
     container.wrapped.result = (None, (None, None))
-    assert machine.run(["id"]).code == -1
+    _assert_lost(lambda: machine.run(["id"]))
 
 
 def test_machine_that_ended_during_a_command_is_lost(make_machine: MakeMachine) -> None:

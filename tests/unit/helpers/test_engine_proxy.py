@@ -2,65 +2,92 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import socketserver
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import docker
 import pytest
+import requests
 
-from tests.helpers.engine_proxy import engine_proxy
-
-ANSWER = b"x" * 1000
-
-
-class _Handler(socketserver.StreamRequestHandler):
-    def handle(self) -> None:
-        self.rfile.readline()
-        with contextlib.suppress(OSError):  # the proxy dropped the connection
-            self.wfile.write(ANSWER)
+from tests.helpers import engine_proxy, engine_server
+from tests.helpers.engine_proxy import Drop, EngineProxy, Moment
+from tests.helpers.engine_server import EngineServer
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Iterator[str]:
-    """Return the socket of a server that answers each line."""
-    path = str(tmp_path / "target.sock")
-    with socketserver.ThreadingUnixStreamServer(path, _Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield path
-        server.shutdown()
+def engine(tmp_path: Path) -> Iterator[EngineServer]:
+    with engine_server.running(tmp_path / "engine.sock") as server:
+        yield server
 
 
-def _ask(url: str) -> bytes:
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(url.removeprefix("unix://"))
-        client.sendall(b"GET\n")
-        return b"".join(iter(lambda: client.recv(4096), b""))
+def socket_of(engine: EngineServer) -> Path:
+    return Path(engine.url.removeprefix("unix://"))
 
 
-def test_proxy_forwards_both_directions(tmp_path: Path, target: str) -> None:
-    with engine_proxy(tmp_path / "proxy", target, "seed") as proxy:
-        assert [_ask(proxy.url) for _ in range(3)] == [ANSWER] * 3
+@contextlib.contextmanager
+def client(proxy: EngineProxy) -> Iterator[docker.APIClient]:
+    connected = docker.APIClient(base_url=proxy.docker_host, version="1.44", timeout=5)
+    with contextlib.closing(connected):
+        yield connected
 
 
-def test_seed_decides_which_connections_are_dropped(tmp_path: Path, target: str) -> None:
-    sizes = []
-    for _ in range(2):
-        with engine_proxy(tmp_path / "proxy", target, "seed", dropped=0.5) as proxy:
-            sizes.append([len(_ask(proxy.url)) for _ in range(10)])
-    assert sizes[0] == sizes[1]
-    assert len(ANSWER) in sizes[0]
-    assert min(sizes[0]) < len(ANSWER)
+def test_passes_requests(engine: EngineServer) -> None:
+    with EngineProxy(socket_of(engine)) as proxy, client(proxy) as connected:
+        assert [connected.inspect_container("c1")["Id"] for _ in range(3)] == ["c1"] * 3
+        connected.put_archive("c1", "/", b"x" * 300_000)
+
+    assert engine.requests[-1].body == b"x" * 300_000
+    assert [request.method for request in proxy.requests] == ["GET", "GET", "GET", "PUT"]
+    assert proxy.dropped == []
 
 
-def test_stopped_proxy_closes_its_connections(tmp_path: Path, target: str) -> None:
-    with engine_proxy(tmp_path / "proxy", target, "seed") as proxy:
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(proxy.url.removeprefix("unix://"))
-            client.sendall(b"no line")
-            proxy.stop()
-            with contextlib.suppress(ConnectionResetError):
-                assert client.recv(1) == b""
-        with pytest.raises(OSError, match="refused"):
-            _ask(proxy.url)
+@pytest.mark.parametrize(("moment", "received"), [("request", 0), ("response", 1), ("body", 1)])
+def test_drops_at_a_moment(engine: EngineServer, moment: Moment, received: int) -> None:
+    rule = Drop("GET", "/containers/", moment=moment, times=1)
+    with EngineProxy(socket_of(engine), drop=[rule]) as proxy, client(proxy) as connected:
+        assert connected.version()["Version"] == "27.1"
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            connected.inspect_container("c1")
+        assert len(engine.paths("GET")) == 1 + received
+        assert connected.inspect_container("c1")["Id"] == "c1"
+
+    assert [request.drop for request in proxy.dropped] == [rule]
+
+
+def outcomes(engine: EngineServer, seed: int) -> list[bool]:
+    """Return for each of 30 requests whether its connection was dropped."""
+    with EngineProxy(socket_of(engine), drop=0.5, seed=seed) as proxy, client(proxy) as connected:
+        for _ in range(30):
+            with contextlib.suppress(requests.ConnectionError):
+                connected.version()
+    return [request.drop is not None for request in proxy.requests]
+
+
+def test_seed_decides(engine: EngineServer) -> None:
+    first = outcomes(engine, 1)
+
+    assert {True, False} == set(first)
+    assert outcomes(engine, 1) == first
+    assert outcomes(engine, 2) != first
+
+
+def test_stopped_proxy_closes_its_connections(engine: EngineServer) -> None:
+    with EngineProxy(socket_of(engine)) as proxy, socket.socket(socket.AF_UNIX) as waiting:
+        address = proxy.docker_host.removeprefix("unix://")
+        waiting.connect(address)
+        waiting.sendall(b"GET /version")
+        proxy.stop()
+        with contextlib.suppress(ConnectionResetError):
+            assert waiting.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as later, pytest.raises(ConnectionRefusedError):
+            later.connect(address)
+
+
+def test_delays(engine: EngineServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    monkeypatch.setattr(engine_proxy, "sleep", delays.append)
+    with EngineProxy(socket_of(engine), delay=(0.2, 0.3)) as proxy, client(proxy) as connected:
+        connected.version()
+
+    (seconds,) = delays
+    assert 0.2 <= seconds <= 0.3

@@ -198,10 +198,11 @@ def test_image_of_a_job_must_be_on_the_engine(
     path.write_text(TEXT.replace("    needs: make\n", "    needs: make\n    container: py:3\n"))
     origin: Any = SimpleNamespace(tree=tmp_path)
 
-    def get(name: str) -> None:
+    def get(name: str) -> Any:
         assert name == "py:3"
         if not is_available:
             raise docker.errors.ImageNotFound(name)
+        return SimpleNamespace(id="sha256:1")
 
     client = SimpleNamespace(images=SimpleNamespace(get=get), close=lambda: None)
     monkeypatch.setattr(Engine, "client", lambda _: client)

@@ -8,6 +8,8 @@ from tests.helpers.sample_exercise import EMPTY_SMOKE
 from tests.helpers.sample_run import LINUX, WINDOWS, cell, crash, report
 from verification.commands import compare
 from verification.commands.__main__ import main
+from verification.history import store
+from verification.models.base import parse_json
 from verification.models.errors import WrongUse
 from verification.models.report import Report
 from verification.report import results_json
@@ -34,9 +36,9 @@ def _compare(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 def test_only_runs_with_the_same_input_are_compared() -> None:
     for run in (report(), _release(), report()):
         history().record(run)
-    base, new, comparable = compare.choose([], history().runs().runs)
+    base, new, earlier, _ = compare.choose([], history())
     assert [run.name for run in (base, new)] == ["1", "3"]
-    assert [run.name for run in comparable] == ["1", "3"]
+    assert [run.name for run in earlier] == ["1"]
 
 
 def test_runs_of_another_package_are_left_out(
@@ -71,11 +73,10 @@ def test_report_of_a_file_is_compared_with_the_run_before_it(tmp_path: Path) -> 
     file = tmp_path / "results.json"
     for number, run in enumerate(runs[1:], 1):
         results_json.write(file, run)
-        base, _, _ = compare.choose([str(file)], history().runs().runs)
-        assert base.name == str(number)
+        assert compare.choose([str(file)], history()).base.name == str(number)
     results_json.write(file, runs[0])
     with pytest.raises(WrongUse):
-        compare.choose([str(file)], history().runs().runs)
+        compare.choose([str(file)], history())
 
 
 def test_new_failure_in_the_last_run_is_printed_and_the_exit_code_is_1(
@@ -182,9 +183,63 @@ def test_runs_of_an_older_form_are_counted_in_one_line(
     history().record(report())
     with history()._open() as database:
         database.execute("UPDATE runs SET results = '{}' WHERE id = 1")
+        database.execute("DROP TABLE summaries")
     code, out, err = _compare(capsys, "--list")
     assert (code, len(out.splitlines()), len(err.splitlines())) == (0, 1, 1)
     assert " 1 " in err
+
+
+def test_run_whose_report_cannot_be_read_is_passed_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for _ in range(3):
+        history().record(report())
+    with history()._open() as database:
+        database.execute("UPDATE runs SET results = '{' WHERE id IN (2, 3)")
+    history().record(report())
+    code, out, err = _compare(capsys)
+    assert (code, out.partition(" ")[0]) == (0, "1")
+    assert " 2 " in err
+
+
+def test_only_the_reports_of_the_compared_runs_are_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for run in (*[report()] * 60, *[_release()] * 5, report()):
+        history().record(run)
+    numbers: list[str] = []
+
+    def parse(model: type[Report], text: str, where: str) -> Report:
+        numbers.append(where)
+        return parse_json(model, text, where)
+
+    monkeypatch.setattr(store, "parse_json", parse)
+    code, out, _ = _compare(capsys)
+    assert (code, out.partition(" ")[0]) == (0, "60")
+    assert sorted(set(numbers)) == sorted(numbers)
+    assert set(numbers) == {f"run {number}" for number in (*range(41, 61), 66)}
+
+    numbers.clear()
+    assert _compare(capsys, "--list")[0] == 0
+    assert numbers == []
+
+
+def test_pruned_history_keeps_the_newest_runs_of_each_kind(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for run in (report(), _release(), report(), report(), _release(), _bad()):
+        history().record(run)
+    assert _compare(capsys, "--prune", "2")[0] == 0
+    assert [summary.id for summary in history().summaries()] == [2, 4, 5, 6]
+    code, out, _ = _compare(capsys)
+    assert (code, out.partition(" ")[0]) == (1, "4")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x"])
+def test_number_of_kept_runs_is_above_0(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    history().record(report())
+    assert _compare(capsys, "--prune", number)[0] == 4
+    assert len(history().summaries()) == 1
 
 
 def test_runs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

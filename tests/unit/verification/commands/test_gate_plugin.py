@@ -54,7 +54,7 @@ class Gate(NamedTuple):
     @property
     def recorded_runs(self) -> int:
         """The number of runs in the history."""
-        return len(History(self.folder / "history.sqlite3").runs().runs)
+        return len(History(self.folder / "history.sqlite3").summaries())
 
     def outcomes(self) -> dict[str, Outcome]:
         return {cell.id: cell.outcome for cell in self.report.cells}

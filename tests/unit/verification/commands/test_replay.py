@@ -229,7 +229,7 @@ def test_replay_writes_no_report_and_adds_no_run_to_the_history(
     assert _run(LINUX, "--from", str(folder)) == ExitCode.VERIFIED
     assert [path.name for path in folder.iterdir()] == ["results.json"]
     assert (folder / "results.json").read_bytes() == content
-    assert history().runs().runs == ()
+    assert history().summaries() == ()
 
 
 def test_cells_that_did_not_run_are_not_replayed_and_need_no_engine(

@@ -37,13 +37,15 @@ def _selection(**changes: object) -> RunSelection:
 def test_recorded_runs_are_returned_unchanged(history: History) -> None:
     assert history.record(report()) == 1
     assert history.record(_failed()) == 2
-    recorded = history.runs()
+    recorded = history.read([2, 1])
     assert [run.report for run in recorded.runs] == [report(), _failed()]
     assert recorded.ignored == 0
 
 
 def test_reading_an_empty_history_creates_no_file(history: History) -> None:
-    assert history.runs().runs == ()
+    assert history.summaries() == ()
+    assert history.read([1]).runs == ()
+    assert history.prune(1) == 0
     assert history.seconds() == {}
     assert not history.file.exists()
 
@@ -56,7 +58,7 @@ def test_a_file_name_that_is_not_utf8_is_unchanged(history: History) -> None:
     name = b"caf\xe9".decode("utf-8", "surrogateescape")
     run = report(cell(LINUX, crash().model_copy(update={"where": name})))
     history.record(run)
-    assert history.runs().runs[0].report == run
+    assert history.read([1]).runs[0].report == run
 
 
 @pytest.mark.parametrize(
@@ -111,8 +113,9 @@ def test_runs_with_an_older_schema_are_ignored_and_counted(history: History) -> 
             ('{"schema": 1, "verdict": "verified", "cells": [], "items": []}',),
         )
     database.close()
-    recorded = history.runs()
+    recorded = history.read([1, 2])
     assert (len(recorded.runs), recorded.ignored) == (1, 1)
+    assert [summary.schema for summary in history.summaries()] == [store.SCHEMA_VERSION, 1]
     assert history.seconds() == {LINUX: 4.0, WINDOWS: 4.0}
 
 
@@ -131,7 +134,66 @@ def test_a_file_that_is_not_a_database_is_named(history: History) -> None:
     history.file.parent.mkdir(parents=True)
     history.file.write_bytes(b"no database" * 100)
     with pytest.raises(HistoryError, match=re.escape(str(history.file))):
-        history.runs()
+        history.summaries()
+
+
+# ---- the index ----
+
+_DAMAGES = {
+    "missing": "DROP TABLE summaries",
+    "without a run": "DELETE FROM summaries WHERE id = 2",
+    "with another run": "UPDATE summaries SET id = 9 WHERE id = 2",
+    "of another form": "ALTER TABLE summaries ADD COLUMN colour TEXT",
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_missing_or_damaged_index_is_made_again(history: History, damage: str) -> None:
+    for run in (report(), _failed(), report()):
+        history.record(run)
+    expected = history.summaries()
+    with sqlite3.connect(history.file) as database:
+        database.execute(_DAMAGES[damage])
+    database.close()
+    assert history.summaries() == expected
+    assert [run.name for run in history.runs_like(report()).runs] == ["1", "2", "3"]
+
+
+def test_index_has_the_values_of_the_report(history: History) -> None:
+    history.record(_failed())
+    (summary,) = history.summaries()
+    assert summary.title == store.RecordedRun("1", _failed()).title
+    assert summary.verdict == _failed().verdict
+    assert summary.kind == store.comparison_key(_failed())
+    assert history.summaries("other") == ()
+    assert history.summaries(_failed().selection.subject) == (summary,)
+
+
+def test_run_whose_report_is_no_json_is_in_the_index(history: History) -> None:
+    history.record(report())
+    with history._open() as database:
+        database.execute("INSERT INTO runs (started, verdict, kind, results) VALUES ('','','','{')")
+    assert [summary.schema for summary in history.summaries()] == [store.SCHEMA_VERSION, 0]
+
+
+def test_runs_recorded_while_the_history_is_pruned_stay(history: History) -> None:
+    barrier = threading.Barrier(2)
+
+    def record() -> list[int]:
+        barrier.wait(60)
+        return [history.record(report()) for _ in range(10)]
+
+    def prune() -> None:
+        barrier.wait(60)
+        for _ in range(5):
+            history.prune(10)
+
+    with ThreadPoolExecutor(2) as pool:
+        recorded, pruned = pool.submit(record), pool.submit(prune)
+        pruned.result()
+        numbers = recorded.result()
+    assert [summary.id for summary in history.summaries()] == numbers
+    assert [run.name for run in history.read(numbers).runs] == list(map(str, numbers))
 
 
 # ---- several writers, and a writer that is killed ----
@@ -161,7 +223,8 @@ def test_runs_that_end_at_the_same_time_are_all_recorded(history: History) -> No
     with ThreadPoolExecutor(writers) as pool:
         numbers = sorted(pool.map(record, range(writers)))
     assert numbers == list(range(1, writers + 1))
-    runs = history.runs().runs
+    runs = history.read(numbers).runs
+    assert [summary.id for summary in history.summaries()] == numbers
     assert [run.name for run in runs] == [str(number) for number in numbers]
     assert all(run.report == report() for run in runs)
 
@@ -177,5 +240,5 @@ def test_a_writer_that_is_killed_leaves_only_complete_runs(history: History) -> 
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    assert len(history.runs().runs) == 1
+    assert [summary.id for summary in history.summaries()] == [1]
     assert history.record(report()) == 2

@@ -61,7 +61,7 @@ def test_the_report_names_the_package_under_test(
         "  \n", "\n"
     )
     assert f"{name}: " in (tmp_path / "summary.md").read_text("utf-8").splitlines()[0]
-    assert history.runs().runs[-1].title.endswith(f"{name})")
+    assert history.summaries()[-1].title.endswith(f"{name})")
 
 
 def test_all_formats_of_a_finished_run_are_written(tmp_path: Path, history: History) -> None:
@@ -71,7 +71,7 @@ def test_all_formats_of_a_finished_run_are_written(tmp_path: Path, history: Hist
     assert writer.write(folder, run, history=history) == ()
     assert {path.name for path in folder.iterdir()} == {*writer.FILES, "evidence"}
     assert results_json.read(folder / results_json.NAME) == run
-    assert [recorded.report for recorded in history.runs().runs] == [run]
+    assert [recorded.report for recorded in history.read([1]).runs] == [run]
     assert "Successfully installed" in (folder / "index.html").read_text("utf-8")
 
 
@@ -82,7 +82,7 @@ def test_all_formats_show_that_a_run_was_interrupted(tmp_path: Path, history: Hi
         assert text != complete[name], name
         assert LINUX in text, name
         assert "reason of the cell" in text, name
-    assert history.runs().runs == ()
+    assert history.summaries() == ()
 
 
 def test_all_formats_show_that_a_run_did_not_finish(tmp_path: Path, history: History) -> None:
@@ -92,7 +92,7 @@ def test_all_formats_show_that_a_run_did_not_finish(tmp_path: Path, history: His
     assert "**Status:** unverified" in unfinished["VERIFICATION.md"]
     errors = ElementTree.parse(tmp_path / "junit.xml").findall("testsuite/testcase/error")  # noqa: S314
     assert [error.get("type") for error in errors] == ["unfinished"]
-    assert history.runs().runs == ()
+    assert history.summaries() == ()
 
 
 def test_the_terminal_shows_that_a_run_did_not_finish_in_the_last_line() -> None:

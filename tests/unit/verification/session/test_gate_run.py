@@ -480,7 +480,7 @@ def test_run_that_is_killed_in_its_set_up_has_no_verdict(
     with pytest.raises(SystemExit):
         run.set_up()
     run.close()
-    assert len(history().runs().runs) == int(earlier_run)
+    assert len(history().summaries()) == int(earlier_run)
 
 
 def test_crash_of_the_suite_in_the_set_up_is_a_testbed_failure(
@@ -541,7 +541,7 @@ def test_report_has_the_verdict_and_the_stored_files(
     assert report.inputs == INPUTS
     assert results_json.read(tmp_path / "results.json") == report
     assert remarks
-    assert [run.report for run in history().runs().runs] == [report]
+    assert [run.report for run in history().read([1]).runs] == [report]
     run.close()
 
 
@@ -561,7 +561,7 @@ def test_report_has_the_changes_since_the_last_run_of_the_same_kind(
     assert second
     assert second.base.startswith("1 (")
     assert second.differences == ()
-    assert [run.report.changes for run in history().runs().runs] == [None, second]
+    assert [run.report.changes for run in history().read([1, 2]).runs] == [None, second]
 
 
 def test_report_has_command_basis_files_and_texts(
@@ -587,7 +587,7 @@ def test_interrupted_run_is_reported_and_not_stored_in_the_history(
     report, _ = run.write(interrupted=True)
     assert (report.verdict, report.interrupted) == (Verdict.UNVERIFIED, True)
     assert [cell.outcome for cell in report.cells] == [Outcome.UNVERIFIED] * 2
-    assert history().runs().runs == ()
+    assert history().summaries() == ()
     run.close()
 
 

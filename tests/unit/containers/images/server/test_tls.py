@@ -6,7 +6,6 @@ import http.client
 import os
 import socket
 import ssl
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -90,18 +89,6 @@ def test_unread_chunked_body_is_not_the_next_request(
     assert response.status == 200
     assert (connection.sock is first_socket) == stays_open
     connection.close()
-
-
-def test_clients_without_a_handshake_do_not_delay_others(front: Front) -> None:
-    silent = [socket.create_connection((INDEX_HOST, front.port)) for _ in range(10)]
-    try:
-        start = time.monotonic()
-        with front.session() as session:
-            assert session.get(f"{front.index}/_/health", timeout=20).status_code == 200
-        assert time.monotonic() - start < 2
-    finally:
-        for connection in silent:
-            connection.close()
 
 
 def test_forge_refuses_a_client_without_the_ca(forge: Forge) -> None:
