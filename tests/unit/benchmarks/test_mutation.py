@@ -69,7 +69,7 @@ def test_a_mutant_is_printed_in_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("verification/verdict.py", "tests/unit/verification/test_verdict.py"),
         ("verification/wheel/elf.py", "tests/unit/verification/wheel/test_elf.py"),
-        ("verification/wheel/errors.py", "tests/unit/verification/wheel"),
+        ("verification/models/diagnosis.py", "tests/unit/verification/models"),
     ],
 )
 def test_a_module_is_tested_by_its_mirrored_test_file(module: str, tests: str) -> None:
