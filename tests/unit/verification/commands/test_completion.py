@@ -43,7 +43,7 @@ def complete(*words: str) -> list[str]:
     ("words", "expected"),
     [
         (("rep",), {"replay", "reproduce"}),
-        (("gate", "--pro"), {"--profile"}),
+        (("gate", "--pro"), {"--processes", "--profile"}),
         (("gate", "--machine", "ubuntu-2"), {"ubuntu-22.04", "ubuntu-24.04", "ubuntu-26.04"}),
         (("gate", "--machine", "=", "alma"), {"almalinux-8"}),
         (("gate", "--strict", "--profile", "="), set(profiles.load())),

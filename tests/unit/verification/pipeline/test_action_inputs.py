@@ -17,6 +17,10 @@ PUBLISHED = "packages-dir: dist"
 
 # The change of the file, and the name of the only cause.
 MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "a misspelled action": (
+        "similar-action",
+        lambda: edited("uses: actions/checkout@", "uses: actions/chekout@"),
+    ),
     "another folder by the older name": (
         "artifact-lost",
         lambda: edited(PUBLISHED, "packages_dir: wheels"),
