@@ -81,7 +81,7 @@ def failing_as(cause: str, where: str) -> Iterator[None]:
 
 
 class EngineClient(docker.DockerClient):
-    """A client whose idempotent requests survive broken connections.
+    """A client that repeats an idempotent request whose connection breaks.
 
     It raises the error of a connection at once for a request that may have an effect twice, such as
     the creation of a container or the start of a command.
@@ -143,7 +143,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _repeat(call: Callable[[], _Result]) -> _Result:
-    """Call until the connection does not break, and return the result.
+    """Call, up to five times, until the connection does not break. Return the result.
 
     Raises:
         requests.RequestException: the connection broke at each attempt, or the time limit expired.

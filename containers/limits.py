@@ -41,7 +41,7 @@ _API_VERSION = "1.41"
 """A version of the engine's API that has all settings of `host_config`."""
 _WATCH_SECONDS = 2.0
 _MAX_LOAD = 0.1
-"""The greatest part of the time in which the watchdog measures."""
+"""The largest share of the time in which the watchdog measures."""
 _BLOCK_BYTES = 512
 """The unit of ``st_blocks`` (stat(2))."""
 _EXEC_PROCESSES = 2
@@ -217,12 +217,11 @@ def in_force(kind: Kind, run: Run, attributes: Mapping[str, Any]) -> LimitsInFor
 
 
 class Watchdog:
-    """Measures the containers of a filter while its ``with`` block runs; stops one that is too big.
+    """Measures containers while its ``with`` block runs, and stops those that met their limit.
 
     ``filters`` are filters of the engine, such as the id of a container or a label. A measurement
     counts the files in the layer of the container and its open files without a name, not its
-    volumes. Between two measurements a
-    container can write more than the limit.
+    volumes. Between two measurements a container can write more than the limit.
     """
 
     def __init__(self, engine: Engine, limit_mib: int, filters: Mapping[str, str]) -> None:
@@ -259,7 +258,7 @@ class Watchdog:
             pause = max(_WATCH_SECONDS, (time.monotonic() - started_at) / _MAX_LOAD)
 
     def _measure(self) -> None:
-        """Measure the containers once. Stop those that are too big.
+        """Measure the containers once. Stop those that met their limit.
 
         If the engine fails, nothing is measured. Other calls report the failure.
         """

@@ -1,4 +1,4 @@
-"""The process that owns something which it starts or creates, so that a sweep knows its end."""
+"""The owner of a container, network, volume or folder: the process that made it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def identity(pid: int) -> str:
     Raises:
         OSError: there is no such process.
     """
-    # The system reuses process numbers. Together with the boot, the pid namespace and the start
-    # time a number is unique. The start time is field 22 of stat (proc(5)). The name of the program
+    # The system reuses process ids. Together with the boot, the pid namespace and the start
+    # time an id is unique. The start time is field 22 of stat (proc(5)). The name of the program
     # in parentheses comes before it.
     boot = Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -27,8 +27,8 @@ def identity(pid: int) -> str:
 def is_dead(owner: str, age_hours: float) -> bool:
     """Return True if the process that owns a container, network, volume or folder has ended.
 
-    ``owner`` is the label of `identity`. A process of another boot or pid namespace
-    is not visible. It counts as ended if the owned object is older than 12 hours; ``age_hours`` is
+    ``owner`` is the label of `identity`. A process of another boot or pid namespace is not
+    visible. It counts as ended if the owned object is older than 12 hours; ``age_hours`` is
     the age of the object.
     """
     current = identity(os.getpid()).split(":")

@@ -1,4 +1,4 @@
-"""The folder of a process for its temporary files, which the next command removes if it is killed.
+"""The folder of a process for its temporary files. The next command removes that of a killed one.
 
 All temporary files of a command are in it, also those of libraries and of other programs: a key, a
 password for an upload, copies of sources. Only the user can read it.
@@ -28,7 +28,7 @@ def shared_folder() -> Path:
 
 
 def user_folder() -> Path:
-    """Return the folder of the temporary folders of this user's commands."""
+    """Return the folder in which each command of this user has its temporary folder."""
     return shared_folder() / f"quiverdb-e2e-{os.getuid()}"
 
 

@@ -282,7 +282,7 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
 def _disturb(
     planned: PlannedRun, scene: Scene, process: subprocess.Popen[bytes], began: float
 ) -> float | None:
-    """Wait for the moment of the fault, let it happen, and return its moment."""
+    """Wait for the moment of the fault, cause it, and return its moment."""
     if planned.fault is None or planned.fault.act is None:
         return 0.0
     while time.monotonic() - began < planned.moment:
@@ -334,7 +334,7 @@ def _recorded(folder: Path) -> tuple[Report, ...]:
 
 
 def _is_swept(path: Path) -> bool:
-    """Return True if this is the folder of the user's temporary folders, without one."""
+    """Return True if this is the empty folder for the temporary folders of the user's commands."""
     return path.name == f"quiverdb-e2e-{os.getuid()}" and not any(path.iterdir())
 
 

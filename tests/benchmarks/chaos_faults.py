@@ -1,4 +1,4 @@
-"""The faults of the chaos command, and the scene on which they happen."""
+"""The faults of the chaos command, and the gate that they disturb."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MAX_PAUSE_SECONDS = 20
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A running gate, as a fault finds it."""
+    """A running gate, with what a fault needs to disturb it."""
 
     launcher: int
     """The process id of ``./e2e``."""

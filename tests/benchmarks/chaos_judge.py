@@ -11,7 +11,7 @@ from verification.models.report import Report
 from verification.models.verdict import EXIT_CODES, Verdict
 
 LIMIT_SECONDS = 600
-"""The limit of a disturbed run. An undisturbed one takes about a minute."""
+"""The time limit of a disturbed run. An undisturbed one takes about a minute."""
 _ABOUT_THE_PACKAGE = (Severity.BROKEN, Severity.FLAWED)
 
 
@@ -20,7 +20,7 @@ class Truth:
     """What is true of a wheel or a workflow."""
 
     subject: str
-    """What it is, for the table."""
+    """Its description in the table."""
     works: bool
     causes: frozenset[str] = frozenset()
     """The names of the true causes. Each is about the package."""
@@ -31,7 +31,7 @@ class Observed:
     """What is known about a run after its end and after the sweep of the next one."""
 
     code: int | None
-    """The exit code; None if the fault killed the program that has it."""
+    """The exit code; None if the fault killed the launcher."""
     report: Report | None
     """Its report; None if there is none, or if it is not readable."""
     recorded: tuple[Report, ...] = ()

@@ -1,4 +1,4 @@
-"""Changed valid files: each reader of a stranger's file raises only the errors that it declares.
+"""Changed valid files: each reader of an untrusted file raises only the errors that it declares.
 
 The default profile has few examples, the same in each run. `-m long` has many new ones.
 """

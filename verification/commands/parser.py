@@ -28,7 +28,7 @@ LIMIT_OPTIONS = (
     ("--memory", "MIB", "memory_mib", "the memory with swap, in MiB,"),
     ("--processes", "N", "processes", "the number of processes and threads"),
     ("--cpus", "N", "cpus", "the number of processors"),
-    ("--disk", "MIB", "disk_mib", "the written files, in MiB,"),
+    ("--disk", "MIB", "disk_mib", "the size of the written files, in MiB,"),
 )
 """The options for the limits: the name, the metavar, the key in limits.toml and the meaning."""
 SHELLS = ("bash", "zsh")

@@ -21,7 +21,7 @@ class Limits(Model):
     cpus: float
     """The number of processors."""
     disk_mib: int
-    """The written files, in MiB."""
+    """The size of the written files, in MiB."""
 
 
 class LimitOptions(Model):
@@ -48,7 +48,7 @@ class LimitsInForce(Model):
     cpus: float | None = Field(description="The number of processors; null if it is not limited.")
     disk_mib: int | None = Field(description="In MiB; null if the disk is not limited.")
     disk_by: Literal["storage driver", "watchdog", "nothing"]
-    """What limits the disk. The watchdog measures a container each second and stops it."""
+    """What limits the disk. The watchdog measures every two seconds, or less often."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -69,11 +69,11 @@ class LimitUsage(Model):
     memory_kills: int = 0
     """The number of processes that the kernel killed because memory ran out."""
     memory_peak_mib: int | None = None
-    """The most memory that was in use, in MiB, with the file cache; null if unknown."""
+    """The most memory that was in use, in MiB, including the file cache; null if unknown."""
     refused_processes: int = 0
     """The number of processes and threads that the kernel refused to start."""
     disk_mib: int | None = None
-    """The most measured size of the written files, in MiB; null if not measured."""
+    """The largest measured size of the written files, in MiB; null if not measured."""
     stopped: bool = False
     """True if the watchdog stopped the container."""
 

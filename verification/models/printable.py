@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal and in the log of GitHub Actions.
+"""Untrusted text on a terminal and in the log of GitHub Actions.
 
 A package, a server or a workflow chooses many texts that the suite prints. A control character can
 hide or move text on a terminal. A line that begins with ``::``, or that contains ``##[``, is a
@@ -58,7 +58,7 @@ def _escape(match: re.Match[str]) -> str:
 class PrintableStream:
     """A text stream that writes no workflow command and no control character except colours.
 
-    `trusted` is the stream below, for the suite's own commands and cursor movements.
+    `trusted` is the underlying stream, for the suite's own commands and cursor movements.
     """
 
     def __init__(self, trusted: TextIO) -> None:
@@ -89,7 +89,7 @@ def printable(stream: TextIO) -> TextIO:
 
 
 def trusted(stream: TextIO) -> TextIO:
-    """Return the stream below a printable one, or the stream itself."""
+    """Return the underlying stream of a printable one, or the stream itself."""
     return stream.trusted if isinstance(stream, PrintableStream) else stream
 
 

@@ -146,7 +146,7 @@ def _accesses(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _at_start(name: str, running: RunningJob) -> str:
-    """Return the secret of the repository that a job of a called workflow gets with a name.
+    """Return the secret of the repository that a job of a called workflow gets as ``name``.
 
     It is empty if a calling job does not pass it on.
     """

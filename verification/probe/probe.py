@@ -49,7 +49,7 @@ _TICK = 100_000_000
 _STALL_SECONDS = 5.0
 """A one-second wait that takes this long shows a stalled machine, not only a busy one."""
 _COUNTERS = ("Tcp:ActiveOpens", "Udp:OutDatagrams", "Ip:OutNoRoutes")
-"""The counters of the kernel that show a contact with another host."""
+"""The counters of the kernel that show an attempt to reach another host."""
 _DATABASE_BYTES = 4_000_000
 """More than the exercise can write."""
 _CLAIM_BYTES = 16_000_000
@@ -157,7 +157,7 @@ class Account:
             os.setegid(group)
 
     def processes(self) -> Set[int]:
-        """Return the numbers of the user's processes, without this one (proc(5), status)."""
+        """Return the ids of the user's processes, without this one (proc(5), status)."""
         numbers = set()
         for name in os.listdir("/proc"):
             if name.isdigit() and int(name) != os.getpid():
@@ -527,7 +527,7 @@ def which(command: Sequence[str], env: Environment) -> List[str]:
 class LibraryReader:
     """A thread that reads the libraries of a process when the process asks for it; Linux only.
 
-    All processes of the user are stopped meanwhile. The process writes its number into a FIFO and
+    All processes of the user are stopped meanwhile. The process writes its id into a FIFO and
     waits until the other FIFO has an answer (fifo(7)).
     """
 
@@ -545,7 +545,7 @@ class LibraryReader:
         with self._account.rights():
             with contextlib.suppress(OSError):
                 os.mkfifo(path, 0o600)
-            # Open for both directions, it does not wait for the other side.
+            # A FIFO that is open for both directions does not wait for the other side.
             return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
 
     def start(self, session: int) -> None:
@@ -593,7 +593,7 @@ def mapped_libraries(path: str) -> List[str]:
 def processes(account: Account) -> List[str]:
     """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
 
-    On Windows, return the path of the program and the number of each process.
+    On Windows, return the path of the program and the id of each process.
     """
     if sys.platform == "win32":
         return windows_processes()

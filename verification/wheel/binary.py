@@ -1,4 +1,4 @@
-"""Read native code in any format: ELF, PE or Mach-O."""
+"""Read native code of each known format: ELF, PE and Mach-O."""
 
 from __future__ import annotations
 

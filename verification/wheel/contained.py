@@ -1,4 +1,4 @@
-"""Read files of strangers in a child process with limits, so that they cannot end or fill the run.
+"""Read untrusted files in a child process with limits, so that they cannot end the run.
 
 A child of `fork` needs no imports. It gets one path after the other, and answers with JSON.
 """
@@ -192,7 +192,7 @@ def _restrict(limits: Limits) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Other than RLIMIT_AS, this limit does not count the files that are mapped to be read.
+    # Unlike RLIMIT_AS, this limit does not count the files that are mapped to be read.
     data_pages = int(Path("/proc/self/statm").read_text("ascii").split()[5])
     memory = data_pages * os.sysconf("SC_PAGE_SIZE") + limits.memory
     resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

@@ -1,4 +1,4 @@
-"""The limits for what a wheel unpacks to. They are found before anything is unpacked.
+"""The limits for what a wheel unpacks to. They are checked before anything is unpacked.
 
 They are far above what wheels need: those of torch for CUDA unpack to several GB, in some ten
 thousand files, by a ratio below 10.
@@ -32,7 +32,7 @@ _ENTRIES, _SIZE = 4, 5
 
 
 class Excess(NamedTuple):
-    """A limit that a wheel meets."""
+    """A limit that a wheel exceeds."""
 
     limit: str
     """The name of the limit: members, total, ratio, overlap, or the name of a metadata file."""
@@ -59,7 +59,7 @@ def directory_excess(stream: IO[bytes]) -> Iterator[Excess]:
 
 
 def excesses(members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[Excess]:
-    """Yield the limits that a wheel of ``size`` bytes meets, by its central directory."""
+    """Yield the limits that a wheel of ``size`` bytes exceeds, by its central directory."""
     if (count := len(members)) > MAX_MEMBERS:
         yield Excess("members", count, MAX_MEMBERS, f"has {count:,} members")
     total = sum(member.file_size for member in members)
@@ -77,7 +77,7 @@ def excesses(members: Sequence[zipfile.ZipInfo], size: int) -> Iterator[Excess]:
 
 
 def _overlaps(members: Sequence[zipfile.ZipInfo]) -> Iterator[Excess]:
-    """Yield two members that share bytes, with which a small archive unpacks to much."""
+    """Yield members that share bytes. With them a small archive unpacks to a large size."""
     in_order = sorted(members, key=lambda member: member.header_offset)
     for member, following in itertools.pairwise(in_order):
         end = member.header_offset + _LOCAL_HEADER + member.compress_size

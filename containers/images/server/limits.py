@@ -19,7 +19,7 @@ class ClientLimits(Generic[_Connection]):
 
     Args:
         connections: how many connections a client can have.
-        active: how many of them can use a worker at the same time. Further ones wait for their
+        active: how many of them can use a thread at the same time. Further ones wait for their
             turn.
     """
 
@@ -45,7 +45,7 @@ class ClientLimits(Generic[_Connection]):
             self._connections[client] -= 1
 
     def begin(self, client: str, connection: _Connection) -> bool:
-        """Return True if a worker can serve a connection now. Otherwise the connection waits."""
+        """Return True if a thread can serve a connection now. Otherwise the connection waits."""
         with self._lock:
             if self._active[client] >= self._max_active:
                 self._waiting[client].append(connection)
@@ -54,7 +54,7 @@ class ClientLimits(Generic[_Connection]):
             return True
 
     def end(self, client: str) -> _Connection | None:
-        """Count the end of a worker's turn. Return the connection whose turn is next, if any."""
+        """Count the end of a thread's turn. Return the connection whose turn is next, if any."""
         with self._lock:
             if waiting := self._waiting[client]:
                 return waiting.popleft()
@@ -92,7 +92,7 @@ class Deadlines:
                 for connection in expired:
                     del self._ends[connection]
             for connection in expired:
-                # The worker that reads the connection gets the end of the data. The method of an
+                # The thread that reads the connection gets the end of the data. The method of an
                 # SSL socket would also remove the encryption.
                 with contextlib.suppress(OSError):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)

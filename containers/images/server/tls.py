@@ -1,9 +1,9 @@
 """The server: cheroot with TLS, in which no client can delay another one.
 
 cheroot does the TLS handshake in the thread that accepts connections, so a client that connects
-and sends nothing stops all others. Here the worker thread of the connection does the handshake. A
-connection gets a worker when its client has sent data. Each client has a limit of connections and
-of workers, and a time limit for a request. A malformed request gets a status of 400 or above, or
+and sends nothing stops all others. Here the thread of the connection does the handshake. A
+connection gets a thread when its client has sent data. Each client has a limit of connections and
+of threads, and a time limit for a request. A malformed request gets a status of 400 or above, or
 the end of its connection.
 """
 
@@ -79,7 +79,7 @@ class Server(CherootServer):
         self.deadlines.start()
 
     def process_conn(self, conn: _Connection) -> None:
-        """Give a connection to a worker. A new connection first waits for data of its client."""
+        """Give a connection to a thread. A new connection first waits for data of its client."""
         if not conn.is_counted:
             conn.is_counted = self.limits.add(conn.remote_addr)
             if conn.is_counted:
@@ -90,7 +90,7 @@ class Server(CherootServer):
             super().process_conn(conn)
 
     def end_turn(self, client: str) -> None:
-        """Give the worker's turn to the next connection of the client."""
+        """Give the thread's turn to the next connection of the client."""
         if waiting := self.limits.end(client):
             super().process_conn(waiting)
 
@@ -184,7 +184,7 @@ class _ChunkedBody:
 
 
 class _Connection(HTTPConnection):
-    """A connection that does the handshake in the worker thread."""
+    """A connection that does the handshake in its thread."""
 
     RequestHandlerClass = _Request
     server: Server

@@ -39,7 +39,7 @@ class _Refused(Exception):
 
 
 class SigningApi:
-    """Issues certificates for identity tokens, and logs what they sign.
+    """Issues certificates for identity tokens, and logs the statements that were signed with them.
 
     Raises:
         ConfigError: the CA certificate of an issuer is not usable.

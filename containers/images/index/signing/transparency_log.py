@@ -1,4 +1,4 @@
-"""The transparency log: it accepts a signed statement and proves that it has it.
+"""The transparency log: it stores a signed statement and proves that it has stored it.
 
 The entries and the responses are those of sigstore's Rekor, version 1, for the type `dsse` 0.0.1.
 The proof is that of RFC 6962, section 2.1. The checkpoint is a signed note (C2SP, tlog-checkpoint).

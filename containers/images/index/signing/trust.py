@@ -1,4 +1,4 @@
-"""The files that tell sigstore's clients what to trust and where to sign.
+"""The files with the trusted keys and the signing servers, which sigstore's clients read.
 
 Their formats are those of sigstore's protobuf-specs: TrustedRoot and ClientTrustConfig.
 """
