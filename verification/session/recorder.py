@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from verification.models.base import Model, parse_json
-from verification.models.cause import Cause
+from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
 from verification.models.run import (
     FailedTest,
@@ -123,9 +123,17 @@ class Recorder:
         return self._cells
 
     def run_result(self, *, interrupted: bool = False, finished: bool = True) -> RunResult:
-        """Return the input of the verdict."""
+        """Return the input of the verdict.
+
+        An interrupt also breaks what the testbed is doing. A failure of its set-up then says
+        nothing.
+        """
+        failure = self._run_plan.setup_failure
+        if interrupted and failure and failure.severity is Severity.TESTBED:
+            failure = None
         return self._run_plan.model_copy(
             update={
+                "setup_failure": failure,
                 "finished": finished,
                 "interrupted": interrupted,
                 "planned": self.selected(),

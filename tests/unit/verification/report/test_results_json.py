@@ -14,7 +14,7 @@ from verification.report import results_json
 
 CELL_KEYS = {
     "id", "machine", "installer", "scenario", "expectation", "outcome", "verdict", "causes",
-    "seconds", "reason", "wheel", "mapped", "evidence", "summary",
+    "seconds", "reason", "wheel", "mapped", "evidence", "summary", "engine_retries",
 }  # fmt: skip
 
 
@@ -66,6 +66,7 @@ def test_a_cell_has_the_documented_keys(tmp_path: Path) -> None:
         "wheel": "",
         "mapped": [],
         "evidence": "",
+        "engine_retries": 0,
     }
 
 

@@ -235,6 +235,7 @@ def test_failed_set_up_is_the_verdict() -> None:
         update={"setup_failure": failure, "prepared": False}
     )
     assert recorder.judge().verdict is Verdict.TESTBED
+    assert recorder.judge(interrupted=True).verdict is Verdict.UNVERIFIED
     recorder.set_run_plan(RUN_PLAN)
     assert recorder.run_plan == RUN_PLAN
 
