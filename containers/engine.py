@@ -22,6 +22,7 @@ from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 from docker.utils.config import find_config_file
 
+from containers import temporary
 from containers.engine_client import ENGINE_ERRORS, EngineClient
 from containers.owner import identity, is_dead
 from containers.progress import print_line, step
@@ -391,6 +392,8 @@ def _start_daemon() -> None:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # The daemon outlives the temporary folder of this program.
+                env={**os.environ, "TMPDIR": str(temporary.shared_folder())},
             )
         (state_folder() / "dockerd.pid").write_text(str(process.pid), "utf-8")
     deadline = time.monotonic() + _START_SECONDS

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ import docker.errors
 import pytest
 import requests
 
-from containers import engine
+from containers import engine, temporary
 from containers.engine import LABEL_IMAGE, LABEL_OWNER, LABEL_RUN, Endpoint, Engine, Run
 from verification.models.errors import TestbedFailure, WrongUse
 
@@ -601,6 +602,24 @@ def test_started_daemon_is_in_a_new_session_and_causes_no_resource_warning(
         os.waitpid(process_id, 0)
     messages = [str(warning.message) for warning in caught]
     assert [message for message in messages if "subprocess" in message] == []
+
+
+def test_temporary_files_of_the_started_daemon_stay_after_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment: dict[str, str] = {}
+
+    class Daemon(_Daemon):
+        def __call__(self, *words: object, stdout: Any, **options: Any) -> _Daemon:
+            environment.update(options["env"])
+            return super().__call__(*words, stdout=stdout)
+
+    monkeypatch.setattr(subprocess, "Popen", Daemon(None))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary.process_folder() as folder:
+        _start_daemon(monkeypatch, ENGINE)
+    assert not folder.exists()
+    assert Path(environment["TMPDIR"]) == tmp_path
 
 
 @pytest.mark.parametrize(
