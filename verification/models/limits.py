@@ -47,7 +47,7 @@ class LimitsInForce(Model):
     )
     cpus: float | None = Field(description="The number of processors; null if it is not limited.")
     disk_mib: int | None = Field(description="In MiB; null if the disk is not limited.")
-    disk_by: Literal["storage driver", "watchdog", "nothing"]
+    disk_by: Literal["storage driver", "watchdog"]
     """What limits the disk. The watchdog measures every two seconds, or less often."""
 
     @property

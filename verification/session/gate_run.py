@@ -180,19 +180,13 @@ class GateRun:
             if self._before:
                 self._before.restore()
             raise
-        except TestbedFailure as error:
-            self.recorder.fail_setup(
-                catalogue().cause(
-                    error.cause, error.where, error.message, risk=False, **error.facts
-                )
-            )
-        except _NotPublished as error:
-            self.recorder.fail_setup(error.cause)
-        except BuildFailed as error:
+        except (TestbedFailure, BuildFailed) as error:
             cause = catalogue().cause(
                 error.cause, error.where, error.message, risk=False, **error.facts
             )
             self.recorder.fail_setup(cause)
+        except _NotPublished as error:
+            self.recorder.fail_setup(error.cause)
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
