@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from verification.commands import exit_codes, parser
 from verification.models import printable
 from verification.models.errors import WrongUse
+from verification.parent import die_with_parent
 
 
 def main(words: Sequence[str]) -> int:
     """Run the command, confirm its exit code to the launcher and return it."""
     confirm = exit_codes.confirmation()
     if "TOX_ENV_NAME" in os.environ:  # tox sets it, also in the environments of the launcher
-        exit_codes.die_with_parent(signal.SIGTERM)
+        die_with_parent(signal.SIGTERM)
 
     def run() -> int:
         options, pytest_words = parser.parse(words)

@@ -6,7 +6,6 @@ The module needs only the standard library, so that a damaged environment also g
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -21,8 +20,6 @@ from verification.session import crash
 CONFIRM = "QUIVERDB_E2E_CONFIRM"
 """The environment variable with the file descriptor and the inode of the launcher's pipe."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_PR_SET_PDEATHSIG = 1
-"""The option of prctl(2) that sets the signal for the death of the parent."""
 _INTERRUPT = threading.Event()
 """Set by the first signal, because the KeyboardInterrupt of a signal can be lost.
 
@@ -136,12 +133,3 @@ def _launcher_pipe() -> int | None:
         return int(number) if os.fstat(int(number)).st_ino == int(inode) else None
     except (OSError, ValueError):
         return None
-
-
-def die_with_parent(number: signal.Signals) -> None:
-    """Let the kernel send this signal to this process when its parent dies (prctl(2)).
-
-    The launcher sets this for its commands itself.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # only Linux has prctl
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number))

@@ -35,6 +35,7 @@ from verification.models.pipeline import PipelineResult
 from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
+from verification.parent import die_with_parent
 from verification.report import terminal, writer
 from verification.scenarios import profiles
 from verification.session import crash, kept_machines, reporting
@@ -312,7 +313,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Controller(request, config), CONTROLLER)
     else:
         # The interrupt ends the cell. If it does not, pytest-xdist ends the worker after 15 s.
-        exit_codes.die_with_parent(signal.SIGINT)
+        die_with_parent(signal.SIGINT)
     if worker and HANDOVER_KEY in worker:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover

@@ -5,7 +5,6 @@ A child of `fork` needs no imports. It gets one path after the other, and answer
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import multiprocessing
 import os
@@ -22,11 +21,11 @@ import pydantic
 
 from verification.models.base import Model, parse_json
 from verification.models.cause import FactValue
+from verification.parent import die_with_parent
 from verification.wheel.errors import BadWheel, WheelTooLarge
 
 _MAX_ANSWER = 512 << 20
 """The maximum size of one answer in bytes."""
-_PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).parents[2]
 _Result = TypeVar("_Result", bound=Model)
 
@@ -190,7 +189,7 @@ def _restrict(limits: Limits) -> None:
     faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    die_with_parent(signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # Unlike RLIMIT_AS, this limit does not count the files that are mapped to be read.
     data_pages = int(Path("/proc/self/statm").read_text("ascii").split()[5])

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -80,39 +79,6 @@ def test_interrupt_counts_also_if_its_exception_is_lost() -> None:
         return 0
 
     assert exit_codes.exit_code_of(command) == 5
-
-
-PARENT = """
-import subprocess, sys
-print(subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.DEVNULL).pid)
-sys.stdout.flush()
-sys.stdin.read()
-"""
-CHILD = """
-import signal, time
-from verification.commands import exit_codes
-exit_codes.die_with_parent(signal.SIGKILL)
-time.sleep(600)
-"""
-
-
-def test_process_ends_with_its_parent() -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, CHILD],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert parent.stdout
-    child = int(parent.stdout.readline())
-    path = Path(f"/proc/{child}")
-    while "sleep" not in (path / "wchan").read_text("ascii"):  # it has called the function
-        time.sleep(0.01)
-    parent.kill()
-    parent.communicate()
-    while path.exists() and "State:\tZ" not in (path / "status").read_text("utf-8"):
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
