@@ -27,7 +27,9 @@ _SET_UP = ("--setup-job", "--complete-job")
 _NOT_IN_CONTAINER_NAME = re.compile(r"[^a-zA-Z0-9]")
 _MAX_NAME_LENGTH = 63 - len("act-")
 """The maximum length of a job's name in the name of its container, before the hash."""
-_EXIT_CODE = re.compile(r"\W*(?:exitcode '(\d+)': failure|exit with `FAILURE`: (\d+))")
+_EXIT_CODE = re.compile(
+    r"\W*(?:exitcode '(\d+)': (?:failure|command not found)|exit with `FAILURE`: (\d+))"
+)
 """The line that act prints after a command of a step, or the program of a Docker action, failed."""
 _UNKNOWN_ACTION = re.compile(
     r"LocalRepositoryCache not matched https?://[^/ ]+/(\S+) with Ref (\S+)"

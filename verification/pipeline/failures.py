@@ -39,6 +39,13 @@ _TASKS: dict[Task, str] = {
 _UNREACHABLE: dict[ServerName, str] = {"forge": "forge-unreachable", "index": "index-unreachable"}
 _KILLED = 137
 """The exit code of a command that SIGKILL ended, for example because memory ran out."""
+_NOT_FOUND = 127
+"""The exit code of a shell that does not find a program."""
+_MISSING_PROGRAM = re.compile(
+    r"(?:^|[\s:])([\w.+-]+): (?:command )?not found$"  # bash and dash
+    r"|^env: .?([\w.+-]+?)['\u2019]?: No such file",
+    re.MULTILINE,
+)
 _UNRESOLVED = re.compile(
     r"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) (\S+)"  # node
     r"|Could not resolve host: ([^\s;]+)"  # curl and git
@@ -175,7 +182,23 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
         if match := _UNRESOLVED.search("\n".join(job.failed_step.log if job.failed_step else ())):
             host = next(filter(None, match.groups()), "a host")
             yield _Fault("stand-in-limited", f"{host} is not on the closed network: {match[0]}")
+        yield from _missing_program(job)
         yield from _lost_machine(job)
+
+
+def _missing_program(job: JobRun) -> Iterator[_Fault]:
+    """Yield a fault if the machine of the job lacks a program that the step starts.
+
+    A hosted runner can have the program. If it does not, the workflow is wrong, but only a hosted
+    runner shows that.
+    """
+    step = job.failed_step
+    log = "\n".join(step.log) if step else ""
+    if step and (step.exit_code == _NOT_FOUND or f"Error {_NOT_FOUND}" in log):
+        match = _MISSING_PROGRAM.search(log)
+        program = next(filter(None, match.groups()), "") if match else "a program"
+        message = f"the testbed's runner does not have {program}: {_reason(step, job)}"
+        yield _Fault("stand-in-limited", message)
 
 
 def _lost_machine(job: JobRun) -> Iterator[_Fault]:

@@ -306,15 +306,25 @@ def test_failure_of_a_stand_in_belongs_to_its_job(workflow: Workflow) -> None:
     assert failure.observed == "no answer"
 
 
-def test_failing_docker_action_has_the_exit_code_of_its_program(workflow: Workflow) -> None:
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("exit with `FAILURE`: 7", 7),
+        ("exitcode '2': failure", 2),
+        ("exitcode '127': command not found, please refer to https://example.com", 127),
+    ],
+)
+def test_failed_step_has_the_exit_code_of_its_program(
+    workflow: Workflow, text: str, code: int
+) -> None:
     step = {"jobID": "after", "job": "Small/after", "stepID": ["0"], "stage": "Main"}
-    texts = ("exit with `FAILURE`: 7", "Failure - Main x")
+    texts = (text, "Failure - Main x")
     lines = [{"at": 1.0, "act": {**step, "msg": f"  \u274c  {text}"}} for text in texts]
     lines.append({"at": 2.0, "act": {**step, "stepResult": "failure"}})
     lines.append({"at": 3.0, "act": {**step, "jobResult": "failure"}})
     failed = read(lines).jobs(workflow)[-1].failed_step
     assert failed is not None
-    assert failed.exit_code == 7
+    assert failed.exit_code == code
 
 
 def test_action_that_act_cannot_download_is_a_failure_of_its_job(workflow: Workflow) -> None:

@@ -256,6 +256,31 @@ def test_step_that_needs_another_host_is_not_a_failure_of_the_workflow(
     assert passed.severity is Severity.BROKEN
 
 
+@pytest.mark.parametrize(
+    ("lines", "code", "program"),
+    [
+        (("/e2e/1.sh: line 2: cmake: command not found",), 127, "cmake"),
+        (("/e2e/1.sh: 2: cmake: not found",), 127, "cmake"),
+        (("/bin/sh: 1: cmake: not found", "make: *** [Makefile:2: all] Error 127"), 2, "cmake"),
+        (("env: \u2018cmake\u2019: No such file or directory",), 127, "cmake"),
+        (("no reason",), 127, "a program"),
+    ],
+)
+def test_program_that_the_runner_lacks_is_not_a_failure_of_the_workflow(
+    lines: tuple[str, ...], code: int, program: str
+) -> None:
+    run = with_failed(evidence(), "validate", *lines, exit_code=code)
+    reported = failure(run, "validate")
+    assert (reported.name, reported.severity) == ("stand-in-limited", Severity.TESTBED)
+    assert f"not have {program}:" in reported.message
+
+
+def test_missing_program_that_did_not_end_the_step_is_not_its_failure() -> None:
+    lines = ("/e2e/1.sh: line 2: cmake: command not found", "the version is wrong")
+    reported = failure(with_failed(evidence(), "validate", *lines), "validate")
+    assert reported.severity is Severity.BROKEN
+
+
 def test_failed_request_of_a_passed_job_is_not_a_failure() -> None:
     lost = FailedRequest(client=ADDRESS, observed="GET /x was not answered")
     run = with_server(evidence(), "index", failed_requests=(lost,))
