@@ -13,6 +13,7 @@ from verification.models.evidence import read_evidence
 from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.verdict import Verdict
+from verification.report import results_json
 
 FLAWS = {"stray-top-level", "duplicate-library"}
 
@@ -79,6 +80,34 @@ def test_0_1_0_can_be_imported_and_has_no_native_library(tmp_path: Path) -> None
     assert _cause_names(report) == {"incomplete-release", "missing-bundled-library"}
     (cell,) = (cell for cell in report.cells if cell.id == "debian-13-pip-venv")
     assert _import_code(tmp_path, cell) == 0
+
+
+@pytest.mark.long
+def test_published_files_are_compared_with_those_of_an_earlier_gate(tmp_path: Path) -> None:
+    verified, second, third = (tmp_path / name for name in ("verified", "second", "third"))
+    options = ("--release=0.13.5", "--machine=debian-13")
+    assert gate(verified, *options).code == ExitCode.VERIFIED
+    finished = gate(second, *options, f"--published-by={verified}")
+    assert finished.code == ExitCode.VERIFIED, finished.output
+    published = read_report(second).published
+    assert published
+    digests = read_report(verified).wheels
+    assert {name: published.files[name] for name in digests} == digests
+    assert published.live
+    assert published.live.causes == ()
+
+    # The earlier gate verified another wheel under one of the names.
+    name = sorted(digests)[0]
+    report = read_report(verified)
+    results_json.write_model(
+        verified / results_json.NAME,
+        report.model_copy(update={"wheels": {**digests, name: "0" * 64}}),
+    )
+    finished = gate(third, *options, f"--published-by={verified}")
+    assert finished.code == ExitCode.PACKAGE_FAILED, finished.output
+    (item,) = (item for item in read_report(third).items if item.verdict is Verdict.FAILED)
+    (mismatch,) = (cause for cause in item.causes if cause.name == "hash-mismatch")
+    assert name in mismatch.where
 
 
 def _import_code(report: Path, cell: CellResult) -> int | None:
