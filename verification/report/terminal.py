@@ -18,6 +18,8 @@ from verification.report import cause_groups, signs
 from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
 from verification.report.signs import OutcomeSign
 
+_MAX_NAMES = 12
+"""How many cells or files one line of the terminal names."""
 _SEVERITY_STYLES = {
     Severity.BROKEN: "bold red",
     Severity.FLAWED: "bold dark_orange",
@@ -111,7 +113,13 @@ def _cause_table(group: CauseGroup, cells: Mapping[str, CellResult]) -> Table:
 
 def _locations(entry: CauseEntry) -> str:
     """Return the cells or files of an entry in one line, with the step."""
-    return ", ".join(entry.locations) + (f": {entry.step}" if entry.step else "")
+    return _listed(entry.locations) + (f": {entry.step}" if entry.step else "")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first names and the number of the others. The report page has all of them."""
+    others = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {others} more" if others > 0 else "")
 
 
 def _notes(report: Report) -> Iterator[str]:
@@ -172,9 +180,9 @@ def _files(report: Report, named: Container[str]) -> Iterator[str]:
             words = f"{signs.FILE_COVERAGE[file.coverage]}{reason}"
             names_by_reason.setdefault(words, []).append(file.name)
     for words, names in names_by_reason.items():
-        yield f"{words}: {', '.join(names)}"
+        yield f"{words}: {_listed(names)}"
     if report.not_installed and not report.files:
-        yield f"inspected but not installed on a machine: {', '.join(report.not_installed)}"
+        yield f"inspected but not installed on a machine: {_listed(report.not_installed)}"
 
 
 def _out_of_scope_lines(report: Report) -> Iterator[str]:
@@ -187,7 +195,7 @@ def _out_of_scope_lines(report: Report) -> Iterator[str]:
         else:
             ids_by_reason.setdefault(entry.reason, []).append(entry.id)
     for reason, ids in ids_by_reason.items():
-        yield f"out of scope: {', '.join(ids)}: {reason}"
+        yield f"out of scope: {_listed(ids)}: {reason}"
     if others:
         yield f"out of scope: {others} machines that only other profiles have"
 

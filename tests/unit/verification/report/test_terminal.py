@@ -94,6 +94,15 @@ def test_equal_causes_of_several_cells_are_one_entry_with_the_list_of_cells() ->
     assert text.count("Remedy of missing-runtime-library.") == 1
 
 
+def test_many_files_of_a_cause_are_counted_after_the_first() -> None:
+    files = [f"file-{number}.whl" for number in range(90)]
+    causes = [STRAY.model_copy(update={"where": file}) for file in files]
+    text = _words(_text(_report(_item(*causes))))
+    named = [file for file in files if file in text]
+    assert 0 < len(named) < 20
+    assert f"and {90 - len(named)} more" in text
+
+
 def test_a_cause_of_several_items_is_shown_once_and_the_most_severe_comes_first() -> None:
     text = _words(_text(_report(_item(STRAY), _item(STRAY, CRASH))))
     assert text.count(STRAY.remedy) == text.count(CRASH.remedy) == 1
