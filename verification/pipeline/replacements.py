@@ -48,6 +48,21 @@ _BUILD_TOOLS = re.compile(
 """A requirement that only a build needs."""
 
 
+_SET_UP_ACTIONS = frozenset(
+    {
+        *("actions/cache", "swatinem/rust-cache", "mozilla-actions/sccache-action"),
+        *("docker/setup-qemu-action", "docker/setup-buildx-action"),
+        *(
+            "actions-rs/toolchain",
+            "dtolnay/rust-toolchain",
+            "actions-rust-lang/setup-rust-toolchain",
+        ),
+        *("ilammy/msvc-dev-cmd", "microsoft/setup-msbuild", "maxim-lobanov/setup-xcode"),
+    }
+)
+"""The actions that only prepare a build on a runner."""
+
+
 class Replacements(NamedTuple):
     """The workflow files with replaced steps, and these steps."""
 
@@ -64,7 +79,7 @@ class _Build(NamedTuple):
 def replace_builds(workflow: Workflow, root: Path) -> Replacements:
     """Replace the build steps of a workflow and of the local workflows that it calls.
 
-    A step that only installs build tools, in a job with a replaced step, is left out too.
+    A step that only prepares the build, in a job that builds, is left out too.
     """
     texts: dict[str, str] = {}
     replaced: list[ReplacedStep] = []
@@ -90,10 +105,9 @@ def replace_builds(workflow: Workflow, root: Path) -> Replacements:
 
 
 def _replaced_steps(job: WorkflowJob) -> Iterator[tuple[WorkflowStep, _Build | None]]:
-    builds = [(step, build) for step in job.steps if (build := _build(step, job.env))]
-    if builds:
-        yield from builds
-        yield from ((step, None) for step in job.steps if _installs_build_tools(step))
+    yield from ((step, build) for step in job.steps if (build := _build(step, job.env)))
+    if any("build" in step_tasks(step, job.env) for step in job.steps):
+        yield from ((step, None) for step in job.steps if _prepares_build(step))
 
 
 def _build(step: WorkflowStep, env: Mapping[str, str]) -> _Build | None:
@@ -153,10 +167,10 @@ def _kinds(words: tuple[str, ...]) -> tuple[str, ...]:
     return ("wheel", "sdist")
 
 
-def _installs_build_tools(step: WorkflowStep) -> bool:
-    """Return True if a script only installs build tools."""
+def _prepares_build(step: WorkflowStep) -> bool:
+    """Return True if a step only prepares a build. With an id, other steps can use its outputs."""
     if step.run is None:
-        return False
+        return (step.action or "").lower() in _SET_UP_ACTIONS and not step.id
     all_commands = list(commands(step.run, step.shell))
     return bool(all_commands) and all(map(_is_install, all_commands))
 

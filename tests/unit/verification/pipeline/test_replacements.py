@@ -99,6 +99,29 @@ def test_action_of_maturin_is_replaced(tmp_path: Path) -> None:
     assert steps_of(workflow)[1].uses is None
 
 
+@pytest.mark.parametrize(
+    ("steps", "left_out"),
+    [
+        ("      - uses: docker/setup-qemu-action@v4\n      - uses: pypa/cibuildwheel@v4\n", [1]),
+        ("      - uses: Swatinem/rust-cache@v2\n      - run: python -m build\n", [1, 2]),
+        (
+            "      - {uses: docker/setup-qemu-action@v4, id: qemu}\n      - run: python -m build\n",
+            [2],
+        ),
+        ("      - uses: docker/setup-qemu-action@v4\n      - run: docker run x\n", []),
+        ("      - uses: other/setup-qemu-action@v4\n      - run: python -m build\n", [2]),
+    ],
+    ids=["cibuildwheel", "script", "with-outputs", "no-build", "other-action"],
+)
+def test_action_that_only_prepares_the_build_is_left_out(
+    tmp_path: Path, steps: str, left_out: list[int]
+) -> None:
+    _, result, workflow = replaced(tmp_path, steps)
+    scripts = [(n, step.run) for n, step in enumerate(steps_of(workflow)) if step.run]
+    assert [n for n, script in scripts if script != "docker run x"] == left_out
+    assert len(result.steps) == len(left_out)
+
+
 def test_installation_of_build_tools_is_left_out(tmp_path: Path) -> None:
     steps = """\
       - run: python -m pip install --upgrade pip build
