@@ -37,7 +37,7 @@ from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
 from verification.parent import die_with_parent
 from verification.report import terminal, writer
-from verification.scenarios import profiles
+from verification.scenarios import profiles, shards
 from verification.session import crash, kept_machines, reporting
 from verification.session.checkout import (
     EVENT_KINDS,
@@ -289,6 +289,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--input", action="append", metavar="NAME=VALUE")
     group.addoption("--release", metavar="VERSION")
     group.addoption("--wait", metavar="MINUTES")
+    group.addoption("--shard", metavar="K/N")
     for name, metavar, *_ in LIMIT_OPTIONS:
         group.addoption(name, metavar=metavar)
     group.addoption("--machine", action="append", metavar="NAME")
@@ -358,6 +359,7 @@ def request_of(config: pytest.Config) -> GateRequest:
         limits=common.limit_words(vars(config.option)),
         strict=config.getoption("strict_verdict"),
         provision=not config.getoption("no_provision"),
+        shard=config.getoption("shard"),
         keyword=keyword,
         deselected=tuple(config.getoption("deselect") or ()),
     )
@@ -509,12 +511,7 @@ def start_order(cells: Iterable[Cell], worker_count: int) -> list[Cell]:
     pytest-xdist assigns two tests at once to each worker. These are a slow and a quick cell, so
     that no slow cell waits behind another slow one while a worker is idle.
     """
-
-    def start_key(cell: Cell) -> tuple[bool, bool, bool]:
-        on_wine, by_pip = cell.machine.runs_on == "wine", "pip" in cell.installer.name
-        return not (cell.runs_tests or (on_wine and by_pip)), not on_wine, not by_pip
-
-    ordered = sorted(cells, key=start_key)
+    ordered = sorted(cells, key=lambda c: (-shards.seconds(c), "pip" not in c.installer.name))
     if len(ordered) < 2 * worker_count:
         return ordered
     pairs = zip(ordered[:worker_count], reversed(ordered[-worker_count:]), strict=True)

@@ -145,6 +145,11 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         "(default: 10)",
     )
     add(
+        "--shard",
+        metavar="K/N",
+        help="run only part K of N of the cells, for ./e2e merge (default: run all cells)",
+    )
+    add(
         "--keep-failed",
         action="store_true",
         help="keep the machines of failed cells running for 24 hours (default: remove them)",
@@ -219,6 +224,15 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
         type=_one_of("machine", machines),
         action="append",
         help="use only this machine; may be repeated (default: all machines of the profile)",
+    )
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "shards", metavar="REPORT", nargs="+", help="the folder of the report of a shard"
+    )
+    parser.add_argument(
+        "--report", metavar="DIR", help=f"the folder of the merged report (default: {_REPORT})"
     )
 
 
@@ -520,6 +534,14 @@ COMMANDS: Mapping[str, _Command] = {
         f"machines, and give a verdict. {_PYTEST}",
         _add_gate,
     ),
+    "merge": _Command(
+        "REPORT ...",
+        "make one report from those of the shards of a run",
+        "Merge the reports of all shards of one run into one report, with the verdict of the whole "
+        "run. The shards must have the same suite, wheels, options and images, and each cell must "
+        "belong to one of them. A report that was changed after its run is refused.",
+        _add_merge,
+    ),
     "survey": _Command(
         "FILE",
         "verify each release of a list and print one table",
@@ -678,7 +700,7 @@ def _epilog(command: str) -> str | None:
         lines += [f"machines: {', '.join(_names(_MACHINES))}", ""]
     if command in ("gate", "survey"):
         lines += [f"profiles: {', '.join(_names(_PROFILES))}", ""]
-    if command in (*PYTEST_COMMANDS, "survey"):
+    if command in (*PYTEST_COMMANDS, "survey", "merge"):
         lines += EXIT_CODES.splitlines()
     return "\n".join(lines) or None
 

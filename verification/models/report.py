@@ -53,6 +53,9 @@ class RunSelection(Model):
         description="The options that select a part of the profile; empty for the whole profile."
     )
     strict: bool = Field(description="True if flawed causes fail the run.")
+    shard: str | None = Field(
+        default=None, description="The part of the cells, such as 2/3; null for all cells."
+    )
     limits: LimitOptions | None = Field(
         default=None, description="The limits of machines and jobs; null for the default ones."
     )

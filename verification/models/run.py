@@ -125,6 +125,36 @@ class RunResult(Model):
     failed_tests: tuple[FailedTest, ...] = ()
 
 
+class Shard(Model):
+    """One part of the cells of a run."""
+
+    number: int
+    """Its number, from 1."""
+    total: int
+    """The number of shards of the run."""
+
+    def __str__(self) -> str:
+        """Return the value of the option, such as ``2/3``."""
+        return f"{self.number}/{self.total}"
+
+    @property
+    def has_workflow(self) -> bool:
+        """True if this shard runs the release workflow."""
+        return self.number == 1
+
+
+class ShardRecord(Model):
+    """What `./e2e merge` needs of the run of a shard."""
+
+    shard: Shard
+    results: str
+    """The sha256 of ``results.json``."""
+    cells: tuple[PlannedCell, ...]
+    """The cells of all shards."""
+    run: RunResult
+    """The input of the verdict of this shard."""
+
+
 class RunVerdict(Model):
     """The verdict on a run and on each of its parts."""
 

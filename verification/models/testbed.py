@@ -30,6 +30,10 @@ class ImageRecord(Model):
     created: str
     """When it was made (ISO 8601)."""
 
+    def is_equal(self, other: ImageRecord) -> bool:
+        """Return True if both are the same image. Two builds of one recipe can differ."""
+        return (self.tag, self.id) == (other.tag, other.id)
+
 
 class TestbedFailureRecord(Model):
     """A failure of the testbed. ``cause`` is a name in `causes.toml`."""

@@ -103,7 +103,7 @@ def _remove_empty(folders: Iterable[Path]) -> None:
 
 _FILES = {
     *("results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json", "reply.md"),
-    "contents.json",
+    *("contents.json", "shard.json"),
 }
 _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 """The parts of a report. A new report replaces them."""

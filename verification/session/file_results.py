@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from verification.models.inspection import WheelInspection
 from verification.models.release import Release
 from verification.models.report import FileCoverage, FileResult, Report
 from verification.models.results import Coverage
@@ -25,22 +24,24 @@ def file_results(report: Report, release: Release) -> tuple[FileResult, ...]:
     """Return each file of the release, sorted by name. ``report`` has the cells and inspections."""
     inspections = {wheel.file: wheel for wheel in report.static.wheels}
     results = {result.name: result for result in _not_read(release)}
-    results |= {
-        wheel.name: _wheel(
-            report,
-            wheel.name,
-            inspections.get(wheel.name),
-            published=release.origin == "release",
-        )
-        for wheel in release.wheels
-    }
+    published = release.origin == "release"
+    for wheel in release.wheels:
+        inspection = inspections.get(wheel.name)
+        checks = check_names(inspection, published=published) if inspection else ()
+        results[wheel.name] = _wheel(report, wheel.name, checks)
     return tuple(results[name] for name in sorted(results))
 
 
-def _wheel(
-    report: Report, name: str, inspection: WheelInspection | None, *, published: bool
-) -> FileResult:
-    """Return the result of a wheel. `inspection` is None if the report does not have it."""
+def with_cells(report: Report) -> tuple[FileResult, ...]:
+    """Return the files of a report, with what its cells say about them."""
+    return tuple(
+        file if file.coverage is FileCoverage.NOT_READ else _wheel(report, file.name, file.checks)
+        for file in report.files
+    )
+
+
+def _wheel(report: Report, name: str, checks: tuple[str, ...]) -> FileResult:
+    """Return the result of a wheel. `checks` are the names of the checks of its inspection."""
     cells = [cell for cell in report.cells if cell.wheel == name]
     verdicts = {cell.verdict for cell in cells}
     coverage, reason = FileCoverage.INSPECTED, _reason(report, name)
@@ -54,7 +55,7 @@ def _wheel(
         name=name,
         coverage=coverage,
         machines=tuple(dict.fromkeys(cell.machine for cell in cells)),
-        checks=check_names(inspection, published=published) if inspection else (),
+        checks=checks,
         reason=reason,
     )
 

@@ -19,11 +19,14 @@ from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.inspection import BundledLibraries
 from verification.models.pipeline import PipelineOutcome
+from verification.models.release import file_sha256
 from verification.models.report import PublishedPart, ReplayInputs, Report
+from verification.models.run import ShardRecord
 from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
+from verification.scenarios import shards
 from verification.session import (
     crash,
     kept_machines,
@@ -43,8 +46,10 @@ from verification.subjects import report_template
 from verification.wheel.windows import has_libraries_outside
 
 _REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
-_PIPELINE = "pipeline.json"
-_CONTENTS = "contents.json"
+PIPELINE = "pipeline.json"
+CONTENTS = "contents.json"
+SHARD = "shard.json"
+"""The file of a shard with what `./e2e merge` needs."""
 
 
 class GateRequest:
@@ -63,13 +68,22 @@ class GateRequest:
         self.subject = subject
         self.report = report
         self.cells: tuple[Cell, ...]
+        """The cells of this run: those of its shard, or `all_cells`."""
+        self.all_cells: tuple[Cell, ...]
         """The cells of the selected machines that can run with the selected files."""
+        self._shards: Mapping[str, int] = {}
+        """The shard of each cell that is known before the set-up, by the id of the cell."""
         self.without_tests: tuple[Cell, ...]
         """The cells that do not run because there are no own tests."""
         self.not_offered: Mapping[str, str]
         """The reasons why cells have nothing to try with the subject, by the name of the cell."""
         self.plan_cells()
-        if selection.tests_named and not any(cell.runs_tests for cell in self.cells):
+        needed = {cell.machine.name for cell in self.cells}
+        idle = frozenset(
+            cell.machine.name for cell in self.all_cells if cell.machine.name not in needed
+        )
+        self.selection = selection.model_copy(update={"idle": idle})
+        if selection.tests_named and not any(cell.runs_tests for cell in self.all_cells):
             raise WrongUse(
                 "--tests: no cell of this profile on these machines runs the package's own tests; "
                 "remove --tests or select another profile or machine"
@@ -96,15 +110,36 @@ class GateRequest:
             )
             if self.selection.history != "none" or not cell.scenario.needs_previous
         )
-        self.cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
-        self.without_tests = tuple(cell for cell in possible if cell not in self.cells)
+        self.all_cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
+        self.cells = self._cells_of_shard()
+        self.without_tests = tuple(cell for cell in possible if cell not in self.all_cells)
         self.not_offered = plan.not_offered(
             self.selection.machines, self.subject, self.selection.profile, bundled=bundled
+        )
+
+    def _cells_of_shard(self) -> tuple[Cell, ...]:
+        shard = self.selection.shard
+        if shard is None:
+            return self.all_cells
+        if not self._shards:
+            has_workflow = self.selection.source is not None
+            self._shards = shards.assign(self.all_cells, shard.total, workflow=has_workflow)
+        # A cell that is added after the set-up runs where its machine is prepared.
+        by_machine: dict[str, int] = {}
+        for cell in self.all_cells:
+            if number := self._shards.get(cell.id):
+                by_machine.setdefault(cell.machine.name, number)
+        return tuple(
+            cell
+            for cell in self.all_cells
+            if shard.number
+            == (self._shards.get(cell.id) or by_machine.get(cell.machine.name, shard.total))
         )
 
     def expect_release(self, prepared: PreparedRun) -> None:
         """Give each cell the expectation that follows from the wheels of the release."""
         self.cells = tuple(map(prepared.with_expectation, self.cells))
+        self.all_cells = tuple(map(prepared.with_expectation, self.all_cells))
 
 
 class _NotPublished(Exception):
@@ -215,7 +250,7 @@ class GateRun:
 
     def _keep_outcome(self, outcome: PipelineOutcome) -> None:
         self.recorder.set_run_plan(run_plan.after_workflow(self.request, outcome))
-        results_json.write_model(self.request.report / _PIPELINE, outcome)
+        results_json.write_model(self.request.report / PIPELINE, outcome)
 
     def _keep(self, setup: RunSetup) -> None:
         self._outside_libraries = has_libraries_outside(
@@ -226,9 +261,9 @@ class GateRun:
         )
         self.request.expect_release(setup.prepared)
         self.recorder.set_run_plan(run_plan.after_setup(self.request, setup))
-        results_json.write_model(self.request.report / _CONTENTS, setup.inspection.contents)
+        results_json.write_model(self.request.report / CONTENTS, setup.inspection.contents)
         if setup.pipeline:
-            results_json.write_model(self.request.report / _PIPELINE, setup.pipeline)
+            results_json.write_model(self.request.report / PIPELINE, setup.pipeline)
         try:
             self._inputs = replay_inputs.keep(
                 setup.prepared.release, self.request.subject, setup.prepared.seed
@@ -243,7 +278,7 @@ class GateRun:
         report = self.request.report
         for name in _REPORT_FOLDERS:
             shutil.rmtree(report / name, ignore_errors=True)
-        for name in (_PIPELINE, _CONTENTS):
+        for name in (PIPELINE, CONTENTS, SHARD):
             (report / name).unlink(missing_ok=True)
 
     def handover(self) -> Handover | None:
@@ -276,8 +311,26 @@ class GateRun:
         if history and not interrupted:
             report = report.model_copy(update={"changes": changes_since(history, report)})
         write_errors = writer.write(self.request.report, report, history=history)
+        if self.request.selection.shard:
+            self._write_shard(interrupted=interrupted)
         remarks = reporting.remarks(self.setup, report)
         return report, (*remarks, *self._remarks, *write_errors)
+
+    def _write_shard(self, *, interrupted: bool) -> None:
+        """Write what `./e2e merge` needs of this shard.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        request = self.request
+        assert request.selection.shard is not None
+        record = ShardRecord(
+            shard=request.selection.shard,
+            results=file_sha256(request.report / results_json.NAME),
+            cells=tuple(run_plan.planned(request.all_cells, request.subject)),
+            run=self.recorder.run_result(interrupted=interrupted),
+        )
+        results_json.write_model(request.report / SHARD, record)
 
     def fail(self, where: str, message: str) -> Cause:
         """Record that the suite failed outside the cells, and return the cause."""

@@ -275,7 +275,9 @@ def prepare(
         infrastructure=(parts.index, parts.publisher),
         bundled=bundled_libraries(inspection, subject),
         modules=top_level_names(inspection),
-        seed=chosen_values.new_seed(),
+        seed=chosen_values.shared_seed(release.digests())
+        if selection.shard
+        else chosen_values.new_seed(),
         no_history=no_history,
         additional_machines=required_files.additional_machines(
             release, inspection, subject, selection
@@ -393,7 +395,7 @@ def _expect_steps(engine: Engine | None, selection: Selection) -> None:
 
     Without an engine, all images are expected, because it is not known which ones exist.
     """
-    needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.machines)]
+    needed = [*INFRASTRUCTURE, *(spec.image for spec in selection.prepared_machines)]
     if selection.source or selection.checkout:
         needed += origin.required_recipes(selection)
         if selection.pipeline:
@@ -412,7 +414,7 @@ def _make(
     stack: contextlib.ExitStack,
 ) -> _RunParts:
     """Make all images, and at the same time the wheels if there is no `release`."""
-    machine_images = [spec.image for spec in selection.machines]
+    machine_images = [spec.image for spec in selection.prepared_machines]
     with ThreadPoolExecutor(4) as pool:
         try:
             future = None
@@ -422,7 +424,7 @@ def _make(
                 name: pool.submit(images.ensure, host.engine, name)
                 for name in dict.fromkeys((*INFRASTRUCTURE, *machine_images))
             }
-            machines, unavailable = _machine_images(selection.machines, futures)
+            machines, unavailable = _machine_images(selection.prepared_machines, futures)
             index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
             network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
             pipeline = None

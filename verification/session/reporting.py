@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, get_args
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
     from verification.session.gate_run import GateRequest
 
 
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+OTHER_SHARD = "another shard of the run has this cell"
+NO_CELL = "none of the machine's cells is selected"
+NO_TESTS_CELL = "no selected cell runs them"
+
+
 class RunSpan(NamedTuple):
     """The start and the end of a run, in seconds since 1970, and how it ended."""
 
@@ -58,7 +65,13 @@ class RunSpan(NamedTuple):
 
 def timestamp(seconds: float) -> str:
     """Return a time in the format of the report, in UTC. ``seconds``: since 1970."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return time.strftime(_TIME_FORMAT, time.gmtime(seconds))
+
+
+def span_of(report: Report) -> RunSpan:
+    """Return the start and the end of the run of a report."""
+    began = calendar.timegm(time.strptime(report.started, _TIME_FORMAT))
+    return RunSpan(began, began + report.seconds)
 
 
 def build_report(
@@ -258,7 +271,7 @@ def _own_tests_not_run(request: GateRequest, judged: RunVerdict) -> str:
     selected = {cell.id for cell in judged.cells}
     if any(cell.runs_tests and cell.id in selected for cell in request.cells):
         return "no cell that runs them got as far as the tests"
-    return "no selected cell runs them"
+    return NO_TESTS_CELL
 
 
 def _out_of_scope(
@@ -288,9 +301,17 @@ def _out_of_scope(
         reason = f"only in the profile {' or '.join(spec.profiles)}"
         yield OutOfScope(id=spec.name, reason=reason)
     for name in judged.not_selected:
-        yield OutOfScope(id=name, reason="none of the machine's cells is selected")
+        yield OutOfScope(id=name, reason=NO_CELL)
+    yield from _cells_out_of_scope(request)
+
+
+def _cells_out_of_scope(request: GateRequest) -> Iterator[OutOfScope]:
+    in_this_shard = {cell.id for cell in request.cells}
+    for cell in request.all_cells:
+        if cell.id not in in_this_shard:
+            yield OutOfScope(id=cell.id, reason=OTHER_SHARD)
     for cell in request.without_tests:
-        yield OutOfScope(id=cell.id, reason=selection.no_tests_reason)
+        yield OutOfScope(id=cell.id, reason=request.selection.no_tests_reason)
     for name, reason in request.not_offered.items():
         yield OutOfScope(id=name, reason=reason)
 

@@ -13,8 +13,9 @@ from verification.models.errors import WrongUse
 from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
+from verification.models.run import Shard
 from verification.models.subject import Platform
-from verification.scenarios import machines, profiles
+from verification.scenarios import machines, profiles, shards
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
 from verification.session import own_tests
 from verification.session.checkout import Checkout
@@ -47,6 +48,8 @@ class Options(Model):
     """The values of the options for limits, as typed, by the key of the limit."""
     strict: bool = False
     provision: bool = True
+    shard: str | None = None
+    """The value of ``--shard``."""
     keyword: str = ""
     """The value of ``-k``, which narrows the verdict."""
     deselected: tuple[str, ...] = ()
@@ -72,6 +75,10 @@ class Selection(Model):
     provision: bool
     limits: LimitOptions | None = None
     """The limits of machines and jobs; None for the default ones."""
+    shard: Shard | None = None
+    """The part of the cells that the run has; None for all cells."""
+    idle: frozenset[str] = frozenset()
+    """The names of the machines whose cells are all in other shards."""
     profile: Profile
     history: EarlierReleasesChoice
     """Which earlier releases the index has."""
@@ -104,6 +111,11 @@ class Selection(Model):
         return self.checkout is not None and not self.subject
 
     @property
+    def prepared_machines(self) -> tuple[MachineSpec, ...]:
+        """The machines whose images the run needs."""
+        return tuple(spec for spec in self.machines if spec.name not in self.idle)
+
+    @property
     def systems(self) -> tuple[OperatingSystem, ...]:
         """The operating systems of the selected machines: ``linux``, ``windows``."""
         return tuple(sorted({spec.os for spec in self.machines}))
@@ -123,6 +135,7 @@ class Selection(Model):
             machines=tuple(spec.name for spec in self.machines),
             narrowed=(*self.narrowed, *narrowed),
             strict=self.strict,
+            shard=str(self.shard) if self.shard else None,
             limits=self.limits,
             pipeline=self.pipeline,
             actions_from=str(self.actions_from) if self.actions_from else None,
@@ -158,8 +171,9 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
     if options.checkout and not options.subject:
         selected = ()
     _check_builds(options, selected)
+    shard = _shard(options)
     not_selected = tuple(spec for spec in of_profile if spec not in selected)
-    no_pipeline_reason = _no_pipeline_reason(options, source)
+    no_pipeline_reason = _no_pipeline_reason(options, source, shard)
     tests, no_tests_reason = _tests(options, source)
     return Selection(
         source=source,
@@ -172,6 +186,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         other_profiles=tuple(s for s in specs.values() if s not in (*of_profile, *selected)),
         checkout=options.checkout,
         strict=options.strict,
+        shard=shard,
         provision=options.provision,
         limits=_limits(options),
         profile=profile,
@@ -269,7 +284,7 @@ def _named_machines(options: Options, specs: Mapping[str, MachineSpec]) -> tuple
     return tuple(specs[name] for name in dict.fromkeys(options.machines))
 
 
-def _no_pipeline_reason(options: Options, source: Path | None) -> str:
+def _no_pipeline_reason(options: Options, source: Path | None, shard: Shard | None) -> str:
     """Return why the release workflow does not run, or an empty string."""
     reason = ""
     if options.checkout:
@@ -284,6 +299,8 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
         reason = "the profile quick leaves it out"
     elif options.machines:
         reason = f"the run is narrowed to {', '.join(dict.fromkeys(options.machines))}"
+    elif shard and not shard.has_workflow:
+        reason = f"shard 1/{shard.total} runs it"
     if options.actions_from and reason:
         raise WrongUse(
             f"--actions-from: the release workflow does not run: {reason}; remove this option"
@@ -293,6 +310,23 @@ def _no_pipeline_reason(options: Options, source: Path | None) -> str:
             f"--actions-from {options.actions_from}: this folder does not exist; correct the path"
         )
     return reason
+
+
+def _shard(options: Options) -> Shard | None:
+    """Return the shard of the run; None for all cells.
+
+    Raises:
+        WrongUse: the value is not a shard, or it cannot be combined with another option.
+    """
+    if options.shard is None:
+        return None
+    if options.keyword or options.deselected:
+        raise WrongUse("--shard and -k cannot be combined; select cells with --machine")
+    if options.checkout:
+        raise WrongUse(
+            "--shard and --repository cannot be combined; verify the workflow in a separate run"
+        )
+    return shards.parse(options.shard)
 
 
 def _limits(options: Options) -> LimitOptions | None:
@@ -359,6 +393,7 @@ def _narrowed(
 ) -> tuple[str, ...]:
     return (
         *(f"--machine {spec.name}" for spec in named),
+        *([f"--shard {options.shard}"] if options.shard else []),
         *(["--history none"] if options.history == "none" != profile.history else []),
         *([f"-k {options.keyword}"] if options.keyword else []),
         *(f"without {path}" for path in options.deselected),

@@ -7,6 +7,8 @@ package that returns constants, or returns its input without storing it, therefo
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import math
 import random
 import secrets
@@ -19,6 +21,8 @@ from verification.models.base import DataError, read_tables
 from verification.models.chosen_values import ChosenValues, TableForm, TableRows, ValueKind
 from verification.models.subject import Subject
 
+_SEED_BYTES = 6
+"""The size of a seed. JSON readers keep at most 53 bits of a number."""
 _Choice = Callable[[random.Random], JsonValue]
 _CHILDREN = (3, 0, 1, 4, 2)
 """The numbers of child rows for successive parent rows; the numbers repeat."""
@@ -103,7 +107,16 @@ def for_subject(subject: Subject, seed: int) -> ChosenValues | None:
 
 def new_seed() -> int:
     """Return an unpredictable seed."""
-    return secrets.randbits(48)  # JSON readers keep at most 53 bits
+    return secrets.randbits(_SEED_BYTES * 8)
+
+
+def shared_seed(digests: Mapping[str, str]) -> int:
+    """Return the seed of all shards of a run, from the sha256 of each wheel by file name.
+
+    A wheel does not know its own hash.
+    """
+    text = json.dumps(sorted(digests.items()))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:_SEED_BYTES])
 
 
 def choose(forms: Mapping[str, TableForm], seed: int) -> ChosenValues:

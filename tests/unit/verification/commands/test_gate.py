@@ -85,7 +85,7 @@ def test_value_of_an_option_is_never_a_separate_word(monkeypatch: pytest.MonkeyP
 
 USAGE = """\
 usage: pytest.main() [options] [file_or_dir] [file_or_dir] [...]
-pytest.main(): error: unrecognized arguments: --bad
+pytest.main(): error: unrecognized arguments: --xyzzy
   inifile: /x/pyproject.toml
   rootdir: /x
 """
@@ -101,9 +101,9 @@ def _raise(error: Exception) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (pytest.UsageError(USAGE), "gate: unrecognized arguments: --bad"),
+        (pytest.UsageError(USAGE), "gate: unrecognized arguments: --xyzzy"),
         (
-            pytest.UsageError(USAGE.replace("--bad", "--stric")),
+            pytest.UsageError(USAGE.replace("--xyzzy", "--stric")),
             "gate: unrecognized arguments: --stric; did you mean --strict?",
         ),
         (pytest.UsageError("-k x:\n not valid"), "-k x: not valid"),

@@ -27,7 +27,7 @@ from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
 from verification.report.folder import REPORT_MARKER
 from verification.scenarios import cells as plan
-from verification.scenarios import machines, profiles
+from verification.scenarios import machines, profiles, shards
 from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]
@@ -84,8 +84,8 @@ def test_each_worker_starts_with_a_slow_cell_and_a_quick_one() -> None:
     ordered = start_order(cells, 3)
     assert sorted(cell.id for cell in ordered) == sorted(cell.id for cell in cells)
     slow, quick = ordered[:6:2], ordered[1:6:2]
-    assert {(cell.machine.runs_on, cell.installer.name) for cell in slow} == {("wine", "pip")}
-    assert not any(cell.runs_tests for cell in quick)
+    assert min(map(shards.seconds, slow)) > max(map(shards.seconds, quick))
+    assert slow[0].runs_tests
     assert quick[0].id == "debian-13-uv-venv"
 
 
