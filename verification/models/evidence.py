@@ -689,12 +689,17 @@ class CellEvidence(Model):
         default=(), description="The missing libraries and symbols that Wine's loader reported."
     )
     requests: tuple[IndexRequest, ...] = ()
-    """The requests of the machine to the index."""
+    """The requests of the machine to the index, also of a machine that was lost."""
 
     @property
     def steps(self) -> Steps:
         """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
+
+    @property
+    def has_requests(self) -> bool:
+        """True if the requests of the machine were recorded, even if there are none."""
+        return "requests" in self.model_fields_set
 
     @property
     def mapped(self) -> tuple[str, ...] | None:
