@@ -45,7 +45,7 @@ def check_egress(proof: EgressProof | None) -> None:
         Unverified: it does not show this.
     """
     if proof and proof.not_proved:
-        raise Unverified(f"egress not proved: {proof.not_proved}")
+        raise Unverified(f"network closure not proved: {proof.not_proved}")
 
 
 def path_of(name: str | None) -> Path | None:

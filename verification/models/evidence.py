@@ -601,7 +601,7 @@ class CellEvidence(Model):
     engine_retries: int = Field(
         default=0,
         ge=0,
-        description="How many requests to the engine the cell repeated because a connection broke.",
+        description="How often the cell retried an engine request because a connection broke.",
     )
 
     python: str = Field(default="", description="The version of the Python that runs the probe.")
@@ -689,12 +689,17 @@ class CellEvidence(Model):
         default=(), description="The missing libraries and symbols that Wine's loader reported."
     )
     requests: tuple[IndexRequest, ...] = ()
-    """The requests of the machine to the index."""
+    """The requests of the machine to the index, also of a machine that was lost."""
 
     @property
     def steps(self) -> Steps:
         """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
+
+    @property
+    def has_requests(self) -> bool:
+        """True if the requests of the machine were recorded, even if there are none."""
+        return "requests" in self.model_fields_set
 
     @property
     def mapped(self) -> tuple[str, ...] | None:

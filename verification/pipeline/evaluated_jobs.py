@@ -288,12 +288,12 @@ def _with_needs(
 def _of_call(context: Context, job: WorkflowJob, called: Workflow) -> Context:
     """Return the context of a workflow that a job calls, with the inputs of the call."""
     declared = called.on["workflow_call"].inputs if "workflow_call" in called.on else {}
-    given = {name.lower(): text for name, text in job.with_.items()}
+    passed = {name.lower(): text for name, text in job.with_.items()}
     chosen: dict[str, str] = {}
     unknown: set[str] = set()
     for name, item in declared.items():
         try:
-            chosen[name] = fill(given.get(name.lower(), item.default_text), context)
+            chosen[name] = fill(passed.get(name.lower(), item.default_text), context)
         except (BadExpression, UnknownValue):
             unknown.add(name)
     inputs = typed_inputs(declared, chosen)

@@ -35,12 +35,12 @@ _dumps = json.dumps
 _FOLDER = os.path.dirname(sys._getframe().f_code.co_filename)  # ``python -c`` sets no __file__
 _SHARED = os.path.join(_FOLDER, "data")
 """The folder that all processes of the user can write."""
-_IS_SECOND = bool(globals().get("second"))
-_DATA = os.path.join(_SHARED, "second") if _IS_SECOND else _SHARED
+_IS_OBSERVATION = bool(globals().get("second"))
+_DATA = os.path.join(_SHARED, "second") if _IS_OBSERVATION else _SHARED
 _STEPS = open(os.path.join(_DATA, "steps.jsonl"), "a", encoding="utf-8")  # noqa: SIM115  (to the end)
 _TRACE = open(os.path.join(_DATA, "trace.txt"), "w", encoding="utf-8")  # noqa: SIM115
 _LOADED = open(os.path.join(_DATA, "loaded.txt"), "a", encoding="utf-8")  # noqa: SIM115
-_QUESTION, _ANSWER = os.path.join(_DATA, "question"), os.path.join(_DATA, "answer")
+_REQUEST_FIFO, _REPLY_FIFO = os.path.join(_DATA, "question"), os.path.join(_DATA, "answer")
 """The FIFOs with which the probe is asked to read the libraries; only Linux has them."""
 
 _START_SECONDS = time.process_time()
@@ -386,11 +386,11 @@ def mapped_when_read() -> List[str]:
 
     The probe stops all processes of the user meanwhile. On Windows it does not read them.
     """
-    if os.path.exists(_QUESTION):
-        with open(_QUESTION, "w", encoding="ascii") as question:
-            question.write(str(os.getpid()))
-        with open(_ANSWER, "rb", buffering=0) as answer:
-            answer.read(1)
+    if os.path.exists(_REQUEST_FIFO):
+        with open(_REQUEST_FIFO, "w", encoding="ascii") as request:
+            request.write(str(os.getpid()))
+        with open(_REPLY_FIFO, "rb", buffering=0) as reply:
+            reply.read(1)
     return mapped()
 
 
@@ -865,7 +865,7 @@ def observed_steps() -> None:
 def main() -> None:
     """Run the steps within the time limit, in the main thread or in another one."""
     sys.addaudithook(record_loading)
-    if _IS_SECOND:
+    if _IS_OBSERVATION:
         run_steps = observed_steps
     else:
         run_steps = steps

@@ -55,9 +55,9 @@ _DATABASE_BYTES = 4_000_000
 _CLAIM_BYTES = 16_000_000
 """More than the lines of the exercise and of the package's own tests have."""
 _STOP_SECONDS = 2.0
-_DATA, _SECOND = "data", "second"
+_DATA, _OBSERVATION_FOLDER = "data", "second"
 """The folder in which the user's processes write, and the folder of the observation inside it."""
-_QUESTION, _ANSWER = "question", "answer"
+_REQUEST_FIFO, _REPLY_FIFO = "question", "answer"
 """The FIFOs with which the exercise asks for the reading of its libraries."""
 
 
@@ -130,16 +130,16 @@ class Account:
         self.options: Dict[str, Any] = {}
         """The arguments of subprocess.Popen for a process of the user."""
         if sys.platform == "win32":
-            self.user = self._group = 0
+            self.uid = self._gid = 0
             return
-        self.user, self._group = os.getuid(), os.getgid()
+        self.uid, self._gid = os.getuid(), os.getgid()
         if name:
             import pwd
 
             entry = pwd.getpwnam(name)
-            self.user, self._group = entry.pw_uid, entry.pw_gid
-            groups = os.getgrouplist(name, self._group)
-            self.options = {"user": self.user, "group": self._group, "extra_groups": groups}
+            self.uid, self._gid = entry.pw_uid, entry.pw_gid
+            groups = os.getgrouplist(name, self._gid)
+            self.options = {"user": self.uid, "group": self._gid, "extra_groups": groups}
 
     @contextlib.contextmanager
     def rights(self) -> Iterator[None]:
@@ -148,8 +148,8 @@ class Account:
             yield
             return
         user, group = os.geteuid(), os.getegid()
-        os.setegid(self._group)
-        os.seteuid(self.user)
+        os.setegid(self._gid)
+        os.seteuid(self.uid)
         try:
             yield
         finally:
@@ -164,7 +164,7 @@ class Account:
                 with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
                     lines = (line.split() for line in file if line.startswith(b"Uid:"))
                     # A process that forbids to read it belongs to root in /proc, but not here.
-                    if any(int(user) == self.user for user in next(lines, [])[1:]):
+                    if any(int(user) == self.uid for user in next(lines, [])[1:]):
                         numbers.add(int(name))
         return numbers
 
@@ -536,7 +536,7 @@ class LibraryReader:
         self.reading: Dict[str, Union[str, List[str]]] = {}
         """The ``libraries``, or an ``error``; empty if the process has not asked."""
         self._account = account
-        self._question, self._answer = (self._fifo(folder, n) for n in (_QUESTION, _ANSWER))
+        self._request, self._reply = (self._fifo(folder, n) for n in (_REQUEST_FIFO, _REPLY_FIFO))
         self._end, self._stop = os.pipe()
         self._thread: Optional[threading.Thread] = None
 
@@ -549,7 +549,7 @@ class LibraryReader:
             return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
 
     def start(self, session: int) -> None:
-        """Wait for the question of a process in this session."""
+        """Wait for the request of a process in this session."""
         self._thread = threading.Thread(target=self._wait, args=(session,), daemon=True)
         self._thread.start()
 
@@ -558,21 +558,21 @@ class LibraryReader:
         os.write(self._stop, b"x")
         if self._thread:
             self._thread.join()
-        for number in (self._question, self._answer, self._end, self._stop):
+        for number in (self._request, self._reply, self._end, self._stop):
             os.close(number)
 
     def _wait(self, session: int) -> None:
-        ready, _, _ = select.select([self._question, self._end], [], [])
-        if self._question not in ready:
+        ready, _, _ = select.select([self._request, self._end], [], [])
+        if self._request not in ready:
             return
         try:
-            self.reading = {"libraries": self._read(os.read(self._question, 20), session)}
+            self.reading = {"libraries": self._read(os.read(self._request, 20), session)}
         except (OSError, ValueError) as error:
             self.reading = {"error": f"{type(error).__name__}: {error}"}
-        os.write(self._answer, b"x")
+        os.write(self._reply, b"x")
 
-    def _read(self, question: bytes, session: int) -> List[str]:
-        number = int(question)
+    def _read(self, request: bytes, session: int) -> List[str]:
+        number = int(request)
         if os.getsid(number) != session:
             raise OSError(f"process {number} does not belong to the command")
         with self._account.stopped(), self._account.rights():
@@ -784,7 +784,9 @@ def exercise(
     With ``observe``, the exercise only imports the package and makes the first native call, and
     records what these two change.
     """
-    folder = os.path.join(instructions["folder"], _DATA, *([_SECOND] if observe else []))
+    folder = os.path.join(
+        instructions["folder"], _DATA, *([_OBSERVATION_FOLDER] if observe else [])
+    )
     with account.rights():
         os.makedirs(folder, exist_ok=True)
     is_read = sys.platform != "win32" and not observe
@@ -866,18 +868,18 @@ class ProbeRun:
             os.umask(instructions["umask"])
         self._commands("setup", instructions["setup"])
         skipped = (*instructions["skipped"], instructions["cwd"])  # the user's project can change
-        before = FilesystemSnapshot(instructions["roots"], skipped, account.user)
+        before = FilesystemSnapshot(instructions["roots"], skipped, account.uid)
         registry = RegistrySnapshot(instructions["skipped_keys"])
         self._time("first-look")
         self._commands("first", instructions["first"])
         install = self._command("install", instructions["install"])
-        installed = FilesystemSnapshot(instructions["roots"], skipped, account.user, before)
+        installed = FilesystemSnapshot(instructions["roots"], skipped, account.uid, before)
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
             if instructions["reinstall"]:
                 self._reinstall(installed, skipped)
             self._use(before_processes)
-        after = FilesystemSnapshot(instructions["roots"], skipped, account.user, installed)
+        after = FilesystemSnapshot(instructions["roots"], skipped, account.uid, installed)
         self.evidence["left"] = difference(before.tree, after.tree)
         self.evidence["since_installed"] = difference(installed.tree, after.tree)
         registry_after = RegistrySnapshot(instructions["skipped_keys"], registry)
@@ -926,7 +928,7 @@ class ProbeRun:
 
     def _reinstall(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
         result = self._run(self.instructions["install"], "install")
-        roots, user = self.instructions["roots"], self.account.user
+        roots, user = self.instructions["roots"], self.account.uid
         after = FilesystemSnapshot(roots, skipped, user, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 

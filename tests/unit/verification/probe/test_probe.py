@@ -321,7 +321,7 @@ def test_only_the_processes_of_an_account_belong_to_it(sleeper: int) -> None:
     assert sleeper in SAME.processes()
     assert os.getpid() not in SAME.processes()
     nobody = Account("")
-    nobody.user = 2**31 - 5
+    nobody.uid = 2**31 - 5
     assert nobody.processes() == set()
 
 
