@@ -220,14 +220,28 @@ ATTACKS: dict[str, Attack] = {
     # virtual environment.
     "sitecustomize": Attack(forged_at_start("sitecustomize"), NO_LIBRARY, AT_START),
     "usercustomize": Attack(forged_at_start("usercustomize"), NO_LIBRARY, AT_START),
-    "path-file": Attack(forged_at_start("quiver_start", "quiver.pth"), {}, AT_START),
+    "path-file": Attack(
+        forged_at_start("quiver_start", "quiver.pth"), {"wrong-library-loaded": BROKEN}, AT_START
+    ),
     "pip-module": Attack(
         with_file("pip/__main__.py", "print('done')\n"),
         {"dependency-overwritten": BROKEN, "machine-changed": BROKEN},
         OVERWRITTEN,
     ),
-    "pip-command": Attack(with_script("pip", NOTHING), {}, OVERWRITTEN),
-    "python-command": Attack(with_script("python", NOTHING), {}, OVERWRITTEN),
+    "pip-command": Attack(
+        with_script("pip", NOTHING),
+        {
+            "dependency-overwritten": BROKEN,
+            "machine-changed": BROKEN,
+            "uninstall-leftover": FLAWED,
+        },
+        OVERWRITTEN,
+    ),
+    "python-command": Attack(
+        with_script("python", NOTHING),
+        {"unclassified": BROKEN, "machine-changed": BROKEN},
+        OVERWRITTEN,
+    ),
     "uv-command": Attack(
         with_script("uv", NOTHING), {"uninstall-leftover": FLAWED}, installer="uv"
     ),

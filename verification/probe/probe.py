@@ -433,62 +433,74 @@ def run(
     seconds: float,
     account: Account,
     reader: Optional[LibraryReader] = None,
-    *,
-    must_start: bool = False,
 ) -> CommandRun:
     """Run one command as the user types it; kill its whole process group after ``seconds``.
 
     Its output goes to files. With a pipe, reading would wait for a child that keeps running.
-    ``reader`` answers the command while it runs. A command that cannot start has the exit code 127,
-    as in a shell: an installed package can remove its program, or the folder of the user.
+    ``reader`` answers the command while it runs.
 
     Raises:
-        OSError: with ``must_start``, the command cannot start.
+        OSError: the command cannot start.
     """
     start, start_time = time.perf_counter(), time.time()
     with contextlib.ExitStack() as stack:
-        with account.rights():
-            out_file, err_file = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         if reader:
             stack.callback(reader.close)
-        result: CommandRun = {
-            "command": command,
-            "code": _NOT_STARTED,
-            "stdout": "",
-            "stderr": "",
-            "began": round(start_time, 3),
-            "seconds": 0.0,
-            "timed_out": False,
-            "stalled": 0.0,
-        }
-        try:
-            process = subprocess.Popen(
-                command,
-                env=env,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=out_file,
-                stderr=err_file,
-                start_new_session=True,
-                **account.options,
-            )
-        except OSError as error:
-            if must_start:
-                raise
-            return {**result, "stderr": f"{type(error).__name__}: {error}"}
+        with account.rights():
+            out_file, err_file = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=out_file,
+            stderr=err_file,
+            start_new_session=True,
+            **account.options,
+        )
         watch = ProcessWatch(process, seconds)
         if reader:
             reader.start(process.pid)
         process.wait()
         watch.close()  # it may still be killing the children of the process
+        out, err = (_tail(file) for file in (out_file, err_file))
+    return {
+        "command": command,
+        "code": process.returncode,
+        "stdout": out,
+        "stderr": err,
+        "began": round(start_time, 3),
+        "seconds": round(time.perf_counter() - start, 3),
+        "timed_out": watch.late,
+        "stalled": round(watch.stalled, 1),
+    }
+
+
+def run_after_install(
+    command: Sequence[str],
+    env: Environment,
+    cwd: str,
+    seconds: float,
+    account: Account,
+    reader: Optional[LibraryReader] = None,
+) -> CommandRun:
+    """Run one command like `run`. If it cannot start, it has the exit code 127, as in a shell.
+
+    The installed package can remove the program of the command, or the folder of the user.
+    """
+    start_time = time.time()
+    try:
+        return run(command, env, cwd, seconds, account, reader)
+    except OSError as error:
         return {
-            **result,
-            "code": process.returncode,
-            "stdout": _tail(out_file),
-            "stderr": _tail(err_file),
-            "seconds": round(time.perf_counter() - start, 3),
-            "timed_out": watch.late,
-            "stalled": round(watch.stalled, 1),
+            "command": command,
+            "code": _NOT_STARTED,
+            "stdout": "",
+            "stderr": f"{type(error).__name__}: {error}",
+            "began": round(start_time, 3),
+            "seconds": 0.0,
+            "timed_out": False,
+            "stalled": 0.0,
         }
 
 
@@ -880,7 +892,7 @@ def exercise(
     environment = {**env, **instructions["exercise_env"]}
     limit = instructions["seconds"]["exercise"] + 10
     command = which(exercise_command(instructions, observe=observe), env)
-    result = run(command, environment, cwd, limit, account, reader)
+    result = run_after_install(command, environment, cwd, limit, account, reader)
     trace, loaded, steps = (
         read_text(os.path.join(folder, name), account)
         for name in ("trace.txt", "loaded.txt", "steps.jsonl")
@@ -911,7 +923,8 @@ def own_tests(
 ) -> Evidence:
     """Install pytest, and run the package's own tests on the installed package."""
     limits = instructions["seconds"]
-    tool = run(which(tests_instructions["tool"], env), env, cwd, limits["install"], account)
+    command = which(tests_instructions["tool"], env)
+    tool = run_after_install(command, env, cwd, limits["install"], account)
     if tool["code"]:
         return {"tool": tool, "test_events": "", "trace": ""}
     with account.rights():
@@ -920,7 +933,7 @@ def own_tests(
             shutil.copytree(tests_instructions["source"], tests_instructions["root"])
         os.makedirs(tests_instructions["tests"], exist_ok=True)
     environment = {**env, **tests_instructions["env"]}
-    result = run(
+    result = run_after_install(
         which(tests_instructions["command"], environment),
         environment,
         tests_instructions["folder"],
@@ -1003,14 +1016,8 @@ class ProbeRun:
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
         seconds = self.instructions["seconds"][limit]
         cwd = self.instructions["cwd"]
-        return run(
-            which(command, self.env),
-            self.env,
-            cwd,
-            seconds,
-            self.account,
-            must_start="installed" not in self.evidence,
-        )
+        run_command = run_after_install if "installed" in self.evidence else run
+        return run_command(which(command, self.env), self.env, cwd, seconds, self.account)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
         result = self._run(command, "install")

@@ -298,11 +298,11 @@ def test_process_without_a_command_line_has_the_name_of_its_program(
 
 def test_command_that_cannot_start_has_an_exit_code(tmp_path: Path) -> None:
     for command, folder in ((["no-such-command"], tmp_path), (["true"], tmp_path / "none")):
-        result = probe.run(command, os.environ, str(folder), 20, SAME)
+        result = probe.run_after_install(command, os.environ, str(folder), 20, SAME)
         assert (result["code"], result["timed_out"]) == (127, False)
         assert result["stderr"].startswith("FileNotFoundError: ")
     with pytest.raises(FileNotFoundError):
-        probe.run(["no-such-command"], os.environ, str(tmp_path), 20, SAME, must_start=True)
+        probe.run(["no-such-command"], os.environ, str(tmp_path), 20, SAME)
 
 
 def test_names_of_a_difference_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
