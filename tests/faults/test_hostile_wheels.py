@@ -6,6 +6,7 @@ An attack that a healthy package resembles has a harmless sibling, which has no 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.faults import edits
-from tests.faults.commands import gate
+from tests.faults.commands import run_to_end
 from tests.faults.conftest import Judge
 from tests.helpers import sample_run
 from tests.helpers import wheel_builder as wheels
@@ -298,7 +299,8 @@ TEXT = (
     "\x1b[2J\x1b]0;verified\x07\r::error::planted\u202e\u2066planted\n::add-mask::planted\n"
     "##[group]planted\n::set-output name=planted::x\n\x9b31m\u200f::stop-commands::planted"
 )
-LINE = TEXT.replace("\n", " ")
+LINE = TEXT.replace("\n", " ").replace("\r", "")
+"""The text in one line, as in metadata and names of files."""
 RAISE = f"raise RuntimeError({TEXT!r})"
 # The first native call prints on the streams of the process, as native code does.
 PRINT_AT_IMPORT = f"print({TEXT!r}); open({TEXT.replace('/', '')!r}, 'w').close()"
@@ -312,21 +314,20 @@ def with_texts(wheel: Path) -> dict[str, Any]:
     info = edits.dist_info(wheel)
     return {
         "edit": {
-            f"{info}METADATA": edits.replaced(
-                b"\nSummary: ", f"\nKeywords: {LINE}\nSummary: {LINE} ".encode(), 1
-            ),
+            f"{info}METADATA": edits.replaced(b"\nSummary: ", f"\nSummary: {LINE} ".encode(), 1),
             edits.INIT: lambda data: data + f"\nimport os\n{PRINT_AT_IMPORT}\n".encode(),
         },
         "add": {
-            f"quiverdb/{LINE}.py": "not Python\n",
+            # An index refuses a file name with control characters.
+            "quiverdb/::error::planted ##[group]planted.py": "not Python\n",
             f"{info}entry_points.txt": "[console_scripts]\n::error::planted = quiverdb:planted\n",
         },
     }
 
 
 TEXTS: dict[str, Attack] = {
-    "exception": Attack(at_first_use(RAISE), {}),
-    "output": Attack(at_first_use(PRINT_AT_USE), {}),
+    "exception": Attack(at_first_use(RAISE), {"unclassified": BROKEN}),
+    "output": Attack(at_first_use(PRINT_AT_USE), {"output-at-call": FLAWED}),
     "names": Attack(with_texts, {}),
 }
 
@@ -355,7 +356,8 @@ def test_texts_of_a_hostile_wheel_are_printable(
 
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    cell = sample_run.cell(sample_run.LINUX, *judged.static, *judged.dynamic)
+    causes = [c for c in (*judged.static, *judged.dynamic) if c.severity != "note"]
+    cell = sample_run.cell(sample_run.LINUX, *causes)
     report = with_basis(sample_run.report(cell), None)
     folder = tmp_path / "report"
     folder.mkdir()
@@ -377,7 +379,8 @@ def test_gate_prints_no_text_of_a_hostile_wheel_unchanged(good_wheel: Path, tmp_
     planted.mkdir()
     wheels.mutate(good_wheel, planted, **with_texts(good_wheel))
     options = (f"--wheels={planted}", "--machine=debian-13", "-k", "pip-venv")
-    finished = gate(tmp_path / "report", *options, GITHUB_ACTIONS="true")
+    command = [sys.executable, "-m", "verification.commands", "gate", "--no-provision", *options]
+    finished = run_to_end([*command, f"--report={tmp_path / 'report'}"], GITHUB_ACTIONS="true")
     assert finished.code == ExitCode.PACKAGE_FAILED, finished.output
     assert "planted" in finished.output
     assert_harmless(finished.output)

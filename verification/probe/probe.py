@@ -700,10 +700,14 @@ class OtherProcess:
         """Start it, if the user has an account of its own."""
         self._process: Optional[subprocess.Popen[bytes]] = None
         if account.is_separate:
-            streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            command = ["sleep", "infinity"]
             self._process = subprocess.Popen(
-                command, cwd="/", start_new_session=True, **streams, **account.options
+                ["sleep", "infinity"],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **account.options,
             )
 
     def state(self) -> Optional[str]:
