@@ -387,6 +387,8 @@ class Steps(Model):
     """What the first native call changed; recorded in the observation only."""
     end: ExerciseStep[EndValue] | None = None
     """The interpreter at the end."""
+    exit: ExerciseStep[None] | None = None
+    """The end of the last function that Python runs at its exit."""
     garbled: ExerciseStep[None] | None = None
     """A line of the file with the steps that is not JSON."""
 
@@ -402,7 +404,7 @@ class Steps(Model):
             *(self.closed_file, self.failing_calls),
             *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
             *(self.written_files, self.contacts, self.import_effects, self.call_effects),
-            *(self.end, self.garbled),
+            *(self.end, self.exit, self.garbled),
         )
         return {step.step: step for step in (*known, *self.uses.values()) if step}
 
@@ -663,6 +665,9 @@ class CellEvidence(Model):
     processes: tuple[str, ...] = Field(
         default=(), description="The processes that still run two seconds after use."
     )
+    other_process: Literal["running", "stopped", "ended"] | None = None
+    """The state after use of a process of the user that has nothing to do with the package; None if
+    there was none."""
     tests: OwnTests | None = None
     """The package's own tests."""
     before_uninstall: tuple[CommandRun, ...] = ()

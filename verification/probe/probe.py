@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from typing import (
     IO,
     Any,
@@ -46,6 +47,8 @@ _OUTPUT_CHARACTERS = 20_000
 _COMMAND_CHARACTERS = 300  # the command line of the machine's first process contains a whole script
 _TICK = 100_000_000
 """More than a tick of the kernel's clock, in nanoseconds."""
+_ENDED = (b"Z", b"X")
+"""The states of a process that has ended (proc(5), stat)."""
 _STALL_SECONDS = 5.0
 """A one-second wait that takes this long shows a stalled machine, not only a busy one."""
 _COUNTERS = ("Tcp:ActiveOpens", "Udp:OutDatagrams", "Ip:OutNoRoutes")
@@ -54,7 +57,11 @@ _DATABASE_BYTES = 4_000_000
 """More than the exercise can write."""
 _CLAIM_BYTES = 16_000_000
 """More than the lines of the exercise and of the package's own tests have."""
+_NAME_CHARACTERS = 4_000_000
+"""More than the names of an installation have. The evidence has several lists of names."""
 _STOP_SECONDS = 2.0
+_NOT_STARTED = 127
+"""The exit code of a shell for a command that does not exist."""
 _DATA, _OBSERVATION_FOLDER = "data", "second"
 """The folder in which the user's processes write, and the folder of the observation inside it."""
 _REQUEST_FIFO, _REPLY_FIFO = "question", "answer"
@@ -205,7 +212,7 @@ def _is_running(process: int) -> bool:
         threads = os.listdir(folder)
     for thread in threads:
         with contextlib.suppress(OSError), open(f"{folder}/{thread}/stat", "rb") as file:
-            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X"):
+            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", *_ENDED):
                 return True
     return False
 
@@ -394,12 +401,26 @@ class RegistrySnapshot:
 def difference(
     before: Mapping[str, Union[List[int], str]], after: Mapping[str, Union[List[int], str]]
 ) -> Dict[str, List[str]]:
-    """Return sorted names by the kind of change: ``added``, ``removed`` and ``changed``."""
+    """Return sorted names by the kind of change: ``added``, ``removed`` and ``changed``.
+
+    The package can make more names than the evidence can have, so there is a limit.
+    """
     return {
-        "added": sorted(set(after) - set(before)),
-        "removed": sorted(set(before) - set(after)),
-        "changed": sorted(p for p in set(before) & set(after) if before[p] != after[p]),
+        "added": _first(sorted(set(after) - set(before))),
+        "removed": _first(sorted(set(before) - set(after))),
+        "changed": _first(sorted(p for p in set(before) & set(after) if before[p] != after[p])),
     }
+
+
+def _first(names: Sequence[str]) -> List[str]:
+    """Return the first names, with at most ``_NAME_CHARACTERS`` in total."""
+    total, first = 0, []
+    for name in names:
+        total += len(name)
+        if total > _NAME_CHARACTERS:
+            break
+        first.append(name)
+    return first
 
 
 # ---- commands ----
@@ -417,9 +438,14 @@ def run(
 
     Its output goes to files. With a pipe, reading would wait for a child that keeps running.
     ``reader`` answers the command while it runs.
+
+    Raises:
+        OSError: the command cannot start.
     """
     start, start_time = time.perf_counter(), time.time()
     with contextlib.ExitStack() as stack:
+        if reader:
+            stack.callback(reader.close)
         with account.rights():
             out_file, err_file = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         process = subprocess.Popen(
@@ -436,8 +462,6 @@ def run(
         if reader:
             reader.start(process.pid)
         process.wait()
-        if reader:
-            reader.close()
         watch.close()  # it may still be killing the children of the process
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
@@ -450,6 +474,34 @@ def run(
         "timed_out": watch.late,
         "stalled": round(watch.stalled, 1),
     }
+
+
+def run_after_install(
+    command: Sequence[str],
+    env: Environment,
+    cwd: str,
+    seconds: float,
+    account: Account,
+    reader: Optional[LibraryReader] = None,
+) -> CommandRun:
+    """Run one command like `run`. If it cannot start, it has the exit code 127, as in a shell.
+
+    The installed package can remove the program of the command, or the folder of the user.
+    """
+    start_time = time.time()
+    try:
+        return run(command, env, cwd, seconds, account, reader)
+    except OSError as error:
+        return {
+            "command": command,
+            "code": _NOT_STARTED,
+            "stdout": "",
+            "stderr": f"{type(error).__name__}: {error}",
+            "began": round(start_time, 3),
+            "seconds": 0.0,
+            "timed_out": False,
+            "stalled": 0.0,
+        }
 
 
 class ProcessWatch:
@@ -514,6 +566,14 @@ def _read(path: str) -> str:
             return file.read()
     except FileNotFoundError:
         return ""
+
+
+def names_in(folder: str) -> Set[str]:
+    """Return the names in a folder of the user; empty if it does not exist any more."""
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
 
 
 def which(command: Sequence[str], env: Environment) -> List[str]:
@@ -593,7 +653,8 @@ def mapped_libraries(path: str) -> List[str]:
 def processes(account: Account) -> List[str]:
     """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
 
-    On Windows, return the path of the program and the id of each process.
+    A process can erase its command line. It then has the name of its program in brackets. On
+    Windows, return the path of the program and the id of each process.
     """
     if sys.platform == "win32":
         return windows_processes()
@@ -601,10 +662,16 @@ def processes(account: Account) -> List[str]:
     for number in account.processes():
         try:
             with open(f"/proc/{number}/cmdline", "rb") as file:
-                lines.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
+                line = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            with open(f"/proc/{number}/stat", "rb") as file:
+                head, _, fields = file.read().rpartition(b")")
         except OSError:
             continue  # it has ended
-    return sorted(line.strip()[:_COMMAND_CHARACTERS] for line in lines if line.strip())
+        if line:
+            lines.append(line)
+        elif fields.split()[0] not in _ENDED:
+            lines.append(f"[{head.partition(b'(')[2].decode('utf-8', 'replace')}]")
+    return sorted(line[:_COMMAND_CHARACTERS] for line in lines)
 
 
 def new_processes(before: Sequence[str], account: Account) -> List[str]:
@@ -614,11 +681,48 @@ def new_processes(before: Sequence[str], account: Account) -> List[str]:
     """
     running: List[str] = []
     for _ in range(20):
-        running = sorted(set(processes(account)) - set(before))
+        # A process can give itself the command line of another one, so their number counts.
+        running = sorted((Counter(processes(account)) - Counter(before)).elements())
         if not running:
             break
         time.sleep(0.1)
     return running
+
+
+class OtherProcess:
+    """A process of the user that has nothing to do with the package; Linux only.
+
+    The machine has no other process of the user, so a package that kills all of them would meet
+    none.
+    """
+
+    def __init__(self, account: Account) -> None:
+        """Start it, if the user has an account of its own."""
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        if account.is_separate:
+            self._process = subprocess.Popen(
+                ["sleep", "infinity"],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **account.options,
+            )
+
+    def state(self) -> Optional[str]:
+        """Return ``running``, ``stopped`` or ``ended``; None if it was not started."""
+        if self._process is None:
+            return None
+        if self._process.poll() is not None:
+            return "ended"
+        return "running" if _is_running(self._process.pid) else "stopped"
+
+    def end(self) -> None:
+        """End it."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
 
 def windows_processes() -> List[str]:
@@ -794,7 +898,7 @@ def exercise(
     environment = {**env, **instructions["exercise_env"]}
     limit = instructions["seconds"]["exercise"] + 10
     command = which(exercise_command(instructions, observe=observe), env)
-    result = run(command, environment, cwd, limit, account, reader)
+    result = run_after_install(command, environment, cwd, limit, account, reader)
     trace, loaded, steps = (
         read_text(os.path.join(folder, name), account)
         for name in ("trace.txt", "loaded.txt", "steps.jsonl")
@@ -825,7 +929,8 @@ def own_tests(
 ) -> Evidence:
     """Install pytest, and run the package's own tests on the installed package."""
     limits = instructions["seconds"]
-    tool = run(which(tests_instructions["tool"], env), env, cwd, limits["install"], account)
+    command = which(tests_instructions["tool"], env)
+    tool = run_after_install(command, env, cwd, limits["install"], account)
     if tool["code"]:
         return {"tool": tool, "test_events": "", "trace": ""}
     with account.rights():
@@ -834,7 +939,7 @@ def own_tests(
             shutil.copytree(tests_instructions["source"], tests_instructions["root"])
         os.makedirs(tests_instructions["tests"], exist_ok=True)
     environment = {**env, **tests_instructions["env"]}
-    result = run(
+    result = run_after_install(
         which(tests_instructions["command"], environment),
         environment,
         tests_instructions["folder"],
@@ -862,6 +967,7 @@ class ProbeRun:
         instructions, account = self.instructions, self.account
         with account.rights():
             os.makedirs(instructions["cwd"], exist_ok=True)
+        other = OtherProcess(account)
         before_processes = processes(account)
         self._describe(before_processes)
         if instructions["umask"] >= 0:
@@ -878,7 +984,13 @@ class ProbeRun:
         if install["code"] == 0:
             if instructions["reinstall"]:
                 self._reinstall(installed, skipped)
-            self._use(before_processes)
+            try:
+                self._use(before_processes, other)
+            except OSError as error:  # the package can replace each file that its user can write
+                observed = f"{type(error).__name__}: {error}"
+                failure = {"cause": "evidence-refused", "where": "use", "observed": observed}
+                self.evidence["testbed"] = failure
+        other.end()
         after = FilesystemSnapshot(instructions["roots"], skipped, account.uid, installed)
         self.evidence["left"] = difference(before.tree, after.tree)
         self.evidence["since_installed"] = difference(installed.tree, after.tree)
@@ -910,7 +1022,8 @@ class ProbeRun:
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
         seconds = self.instructions["seconds"][limit]
         cwd = self.instructions["cwd"]
-        return run(which(command, self.env), self.env, cwd, seconds, self.account)
+        run_command = run_after_install if "installed" in self.evidence else run
+        return run_command(which(command, self.env), self.env, cwd, seconds, self.account)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
         result = self._run(command, "install")
@@ -934,14 +1047,14 @@ class ProbeRun:
 
     def _import(self) -> None:
         instructions, cwd = self.instructions, self.instructions["cwd"]
-        files, counters = set(os.listdir(cwd)), network_counters()
+        files, counters = names_in(cwd), network_counters()
         command = [*instructions["python"], "-c", instructions["import_statement"]]
         result = self._run(command, "import")
         sent = grown(counters, network_counters())
-        made = sorted(set(os.listdir(cwd)) - files)
+        made = _first(sorted(names_in(cwd) - files))
         self.evidence["import"] = {**result, "made": made, "sent": sent}
 
-    def _use(self, running: Sequence[str]) -> None:
+    def _use(self, running: Sequence[str], other: OtherProcess) -> None:
         """Import, exercise, test and uninstall the package.
 
         ``running`` are the processes that ran before the installation.
@@ -953,7 +1066,8 @@ class ProbeRun:
         self.evidence["exercise"] = exercise_run
         if sys.platform != "win32":  # there, the host reads the files
             self.evidence["on_disk"] = database_files(cwd, account)
-        self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
+        if os.path.isdir(cwd):
+            self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         # Code before the import can change the process and close its streams.
         if exercise_run["code"] == 0 and not instructions["prelude"]:
             counters = network_counters()
@@ -961,6 +1075,7 @@ class ProbeRun:
             sent = grown(counters, network_counters())
             self.evidence["observation"] = {**observation, "sent": sent}
         self.evidence["processes"] = new_processes(running, account)
+        self.evidence["other_process"] = other.state()
         if "tests" in instructions and exercise_run["code"] == 0:
             tests = instructions["tests"]
             self.evidence["tests"] = own_tests(instructions, tests, self.env, cwd, account)
