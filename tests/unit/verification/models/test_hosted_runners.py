@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
 from verification.models.hosted_runners import (
     HostedRunner,
@@ -85,8 +86,9 @@ VERSIONS = ("latest", "slim", "11", "12", "13", "14", "15", "26", "22.04", "24.0
 @pytest.mark.parametrize("system", ["ubuntu", "windows", "macos", "MacOS"])
 def test_expressions_have_the_values_of_the_label(system: str, version: str, kind: str) -> None:
     label = f"{system}-{version}{kind}"
-    for value in (label, [label]):
+    values: tuple[JsonValue, ...] = (label, [label])
+    for value in values:
         context = Context(values={"matrix": {"os": value}})
         expressions = context_expressions("matrix.os")
-        values = {name: evaluate(text, context) for name, text in expressions.items()}
-        assert values == runner(label).context
+        found = {name: evaluate(text, context) for name, text in expressions.items()}
+        assert found == runner(label).context
