@@ -129,6 +129,12 @@ def test_each_key_and_step_keeps_its_line_and_the_other_values(tmp_path: Path) -
     assert list(values.texts) == [str(FOLDER / "publish.yml")]
 
 
+def test_text_that_yaml_cannot_show_plainly_stays(tmp_path: Path) -> None:
+    name = "\N{HAMMER}: \u2028 #{}, ''"
+    label = "runs-on: windows-latest\n    name: \"\N{HAMMER}: \\u2028 #{}, ''\""
+    assert job_of(with_values(tmp_path, label)[1]).name == name
+
+
 def test_file_with_only_the_values_of_the_container_stays(tmp_path: Path) -> None:
     assert with_values(tmp_path, "runs-on: ubuntu-latest")[0] == ({}, ())
 
