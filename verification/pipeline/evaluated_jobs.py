@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from verification.models.base import Model
+from verification.models.hosted_runners import hosted_runner
 from verification.models.workflow import (
     BadWorkflow,
     Combination,
@@ -34,9 +35,6 @@ from verification.pipeline.expressions import (
     with_env,
 )
 from verification.pipeline.workflow_causes import step_location
-
-_SYSTEMS = {"ubuntu": "Linux", "windows": "Windows", "macos": "macOS"}
-"""The value of `runner.os` by the first part of a label of GitHub's runners."""
 
 
 class Condition(Model):
@@ -310,8 +308,8 @@ def _with_runner(job: WorkflowJob, number: int, context: Context) -> Context:
         label = runner_labels(job, number, context)
     except (BadExpression, UnknownValue):
         return context
-    system = next((name for start, name in _SYSTEMS.items() if label.startswith(start)), None)
-    return context.extended(("runner",), runner={"os": system} if system else {})
+    runner = hosted_runner(label)
+    return context.extended(("runner",), runner={**runner.context} if runner else {})
 
 
 def _with_step(context: Context, id_: str, decided: Decided) -> Context:
