@@ -7,7 +7,7 @@ the machines it must get none.
 
 Beacon and canary run without any capability, as an account without rights. The beacon uses the
 network of the host, because the addresses of the host exist only there. If the engine refuses this,
-egress is not proved.
+it is not proved that the network is closed.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class _Refused(Exception):
 def prove_closed(network: ClosedNetwork, image: Image) -> EgressProof:
     """Prove that machines on ``network`` have no egress. Return the observations as evidence.
 
-    If the engine refuses what the proof needs, the result says why egress is not proved.
+    If the engine refuses what the proof needs, the result says why the closure is not proved.
 
     Raises:
         TestbedFailure: ``egress-open``: the network has an egress. ``machine-lost``: the canary or

@@ -1,4 +1,4 @@
-"""The client of the engine. It repeats an idempotent request whose connection breaks."""
+"""The client of the engine. It retries an idempotent request whose connection breaks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ENGINE_ERRORS = (
 """The errors of a call to the engine, if the engine, its connection or the container is gone."""
 _BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 _PAUSES = (0.1, 0.3, 1.0, 3.0)
-"""The seconds before each repetition of a request."""
-_REPEATABLE_POST = re.compile(r"/containers/[^/]+/(wait|exec|attach)$|/images/.+/tag$")
+"""The seconds before each retry of a request."""
+_RETRIABLE_POST = re.compile(r"/containers/[^/]+/(wait|exec|attach)$|/images/.+/tag$")
 """The paths of POST requests that have the same result if the engine gets them twice. ``exec``
 creates a command without starting it."""
 _MESSAGE_LENGTH = 400
@@ -40,20 +40,20 @@ _Result = TypeVar("_Result")
 
 @dataclasses.dataclass
 class RetryCount:
-    """A number of requests that were repeated."""
+    """A number of retries of requests."""
 
     value: int = 0
 
 
 PROCESS_RETRIES = RetryCount()
-"""The repeated requests of this process outside of `count_retries`."""
+"""The retries of this process outside of `count_retries`."""
 _count: ContextVar[RetryCount] = ContextVar("retries", default=PROCESS_RETRIES)
 _count_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def count_retries() -> Iterator[RetryCount]:
-    """Count the repeated requests of this thread in the block separately."""
+    """Count the retries of this thread in the block separately."""
     token = _count.set(RetryCount())
     try:
         yield _count.get()
@@ -81,7 +81,7 @@ def failing_as(cause: str, where: str) -> Iterator[None]:
 
 
 class EngineClient(docker.DockerClient):
-    """A client that repeats an idempotent request whose connection breaks.
+    """A client that retries an idempotent request whose connection breaks.
 
     It raises the error of a connection at once for a request that may have an effect twice, such as
     the creation of a container or the start of a command.
@@ -107,7 +107,7 @@ class _ApiClient(docker.APIClient):
                 file.seek(position)
             return super(_ApiClient, self).send(request, **options)
 
-        response = _repeat(attempt)
+        response = _retry(attempt)
         if attempts > 1 and request.method == "DELETE" and response.status_code == 404:
             response.status_code = 204  # an earlier attempt removed it
         return response
@@ -131,7 +131,7 @@ class _ApiClient(docker.APIClient):
                 stack.pop_all()
             return file, stat
 
-        file, stat = _repeat(read)
+        file, stat = _retry(read)
         return _chunks(file), stat
 
 
@@ -142,7 +142,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _repeat(call: Callable[[], _Result]) -> _Result:
+def _retry(call: Callable[[], _Result]) -> _Result:
     """Call, up to five times, until the connection does not break. Return the result.
 
     Raises:
@@ -170,5 +170,5 @@ def _is_idempotent(request: requests.PreparedRequest) -> bool:
     if not (body is None or isinstance(body, str | bytes) or _is_file(body)):
         return False
     if request.method == "POST":
-        return bool(_REPEATABLE_POST.search(request.path_url.partition("?")[0]))
+        return bool(_RETRIABLE_POST.search(request.path_url.partition("?")[0]))
     return request.method in ("GET", "HEAD", "PUT", "DELETE")

@@ -96,7 +96,7 @@ class Forge(LimitedContainer):
         *,
         registration_timeout_seconds: float = 5.0,
     ) -> None:
-        self._kind, self._of_run, self._engine = "forge", network.run, network.engine
+        self._kind, self._owning_run, self._engine = "forge", network.run, network.engine
         self.repository = repository
         contents = contents or ForgeContents()
         self._bare = contents.bare

@@ -229,7 +229,7 @@ class Index(LimitedContainer):
         trusted_publishing: TrustedPublishing | None = None,
     ) -> None:
         self.hosts = hosts
-        self._kind, self._of_run, self._engine = "index", network.run, network.engine
+        self._kind, self._owning_run, self._engine = "index", network.run, network.engine
         self.password = f"pypi-{secrets.token_urlsafe(96)}"
         """A token in the form of the live index. It is valid for the project of the contents."""
         trusted = trusted_publishing or TrustedPublishing()

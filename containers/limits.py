@@ -32,7 +32,7 @@ from verification.models.limits import MIB, LimitRecord, Limits, LimitsInForce, 
 from verification.models.testbed import ContainerState
 
 Kind = Literal["machine", "index", "forge", "publisher", "conductor", "job", "builder", "browser"]
-_OF_OPTIONS: tuple[Kind, ...] = ("machine", "job")
+_LIMITED_BY_OPTIONS: tuple[Kind, ...] = ("machine", "job")
 """The kinds whose limits the options of a run set: these containers run the package's code."""
 _FILE = Path(__file__).with_name("limits.toml")
 _LOG_SIZE = "16m"
@@ -77,7 +77,7 @@ def default_limits(kind: Kind = "machine") -> Limits:
 def limits_of(kind: Kind, run: Run) -> Limits:
     """Return the limits of a kind of containers in a run."""
     limits = default_limits(kind)
-    if run.limits is None or kind not in _OF_OPTIONS:
+    if run.limits is None or kind not in _LIMITED_BY_OPTIONS:
         return limits
     return limits.model_copy(update=run.limits.model_dump(exclude_none=True))
 
@@ -421,13 +421,13 @@ class LimitedContainer(ManagedContainer):
     """A container of the testbed that is watched, and that reports the limits that it met."""
 
     _kind: Kind
-    _of_run: Run
+    _owning_run: Run
     _engine: Engine
     _watchdog: Watchdog | None = None
 
     def watch(self) -> None:
         """Start the watchdog. The container must run."""
-        limit_mib = limits_of(self._kind, self._of_run).disk_mib
+        limit_mib = limits_of(self._kind, self._owning_run).disk_mib
         self._watchdog = Watchdog(self._engine, limit_mib, {"id": self.id})
         self._watchdog.__enter__()  # closed with the container
 
@@ -452,7 +452,7 @@ class LimitedContainer(ManagedContainer):
 
     def limits(self) -> LimitsInForce:
         """Return the limits that are in force. The container must have started."""
-        return in_force(self._kind, self._of_run, self._container.get_wrapped_container().attrs)
+        return in_force(self._kind, self._owning_run, self._container.get_wrapped_container().attrs)
 
 
 @contextlib.contextmanager

@@ -90,7 +90,7 @@ def new_container(engine: Engine, image: Image) -> DockerContainer:
 
 
 def _replace_client(library: DockerClient, engine: Engine) -> None:
-    """Make an object of testcontainers use the client that repeats requests."""
+    """Make an object of testcontainers use the client that retries requests."""
     library.client.close()
     library.client = engine.client(_SECONDS)
 

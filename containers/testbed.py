@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from containers.index import Index, IndexContents, UploadMachine, publish, read_
 from containers.machine import Machine, MachineSetup
 from containers.network import ClosedNetwork, NetworkHandle, closed_network
 from verification.models.base import Model
+from verification.models.errors import TestbedFailure
 from verification.models.index_log import IndexRequest
 from verification.models.limits import LimitsInForce
 from verification.models.machine import MachineSpec
@@ -52,11 +53,25 @@ class Testbed(Model):
         """Return a clean machine on this testbed's network, not yet started."""
         return Machine(spec, image, self.network, setup)
 
-    def requests(self, machine: Machine) -> list[IndexRequest]:
-        """Return the requests of a running machine to the index, oldest first."""
-        # Another machine may have had this address before.
+    @contextlib.contextmanager
+    def recorded_requests(
+        self, machine: Machine, keep: Callable[[list[IndexRequest]], None]
+    ) -> Iterator[None]:
+        """Pass the requests of a running machine to ``keep`` at the end, oldest first.
+
+        They are also recorded if the block raises `TestbedFailure`, because the machine is lost.
+
+        Raises:
+            TestbedFailure: ``machine-lost``; ``index-unreachable``.
+        """
+        # A machine that has ended has no address. Another one may have had the address before.
         address, start_time = machine.address_and_start_time()
-        return read_log(machine.client, self.index, start_time, address)
+        try:
+            yield
+        except TestbedFailure:
+            keep(read_log(machine.client, self.index, start_time, address))
+            raise
+        keep(read_log(machine.client, self.index, start_time, address))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -244,14 +244,14 @@ def _setup_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
         yield run.setup_failure
 
 
-def _egress_not_proved(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
+def _closure_not_proved(run: RunResult, spec: ItemSpec) -> Iterator[RuleResult]:
     # The jobs and the machines have different networks.
     reasons = (
-        [run.egress_not_proved]
+        [run.closure_not_proved]
         if spec.kind == "install"
-        else [summary.egress_not_proved for summary in _pipelines(run)]
+        else [summary.closure_not_proved for summary in _pipelines(run)]
     )
-    yield from (Unverified(f"egress not proved: {reason}") for reason in reasons if reason)
+    yield from (Unverified(f"network closure not proved: {reason}") for reason in reasons if reason)
 
 
 def _build_failure(run: RunResult, _spec: ItemSpec) -> Iterator[RuleResult]:
@@ -396,7 +396,7 @@ Rule = Callable[[RunResult, ItemSpec], Iterator[RuleResult]]
 RULES: tuple[tuple[Rule, tuple[str, ...]], ...] = (
     # rule, kinds of items that it applies to
     (_setup_failure, ("install", "pipeline", "publisher")),
-    (_egress_not_proved, ("install", "pipeline", "publisher")),
+    (_closure_not_proved, ("install", "pipeline", "publisher")),
     (_published_files, ("published",)),
     (_build_failure, ("build",)),
     (_workflow_not_run, ("pipeline", "publisher")),

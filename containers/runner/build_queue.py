@@ -22,10 +22,10 @@ from docker.models.containers import Container
 from containers import builder, commands, images
 from containers.engine import Engine, Run
 from containers.engine_client import ENGINE_ERRORS
-from containers.runner.hosted_runners import HostedRunner, builds_on
 from containers.runner.tar_archive import archive_of
 from verification.models.base import Model
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.hosted_runners import HostedRunner, builds_on
 from verification.models.machine import OperatingSystem
 from verification.models.pipeline import BuiltWheel
 

@@ -49,12 +49,13 @@ from containers.runner.build_queue import BuildQueue, BuildRequest
 from containers.runner.environment import BOT, RunnerEnvironment, StartedRun
 from containers.runner.event_payloads import ACTOR, BRANCH
 from containers.runner.git_repository import GitRepository
-from containers.runner.hosted_runners import HostedRunner, hosted_runner
 from containers.runner.network_limits import network_limits, replacement_limits
+from containers.runner.runner_values import with_runner_values
 from containers.runner.tar_archive import add_file, archive_of
 from verification.models.base import Model
 from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.forge import ForgeRelease
+from verification.models.hosted_runners import HostedRunner, hosted_runner
 from verification.models.limits import LimitsInForce
 from verification.models.pipeline import (
     JobRun,
@@ -90,8 +91,9 @@ _COMMON_LABELS = ("ubuntu-latest", "windows-latest", "macos-latest")
 """The labels for a job whose label is unknown before the run."""
 
 _STAND_INS = (
-    "every runner is a Debian 13 container, also for Windows, macOS and ARM: there, runner.os is "
-    "Linux, and a step without `shell` runs in bash, not in PowerShell",
+    "every runner is a Debian 13 container, also for Windows, macOS and ARM: `runner.os` and "
+    "`runner.arch` are those of the label, and a step without `shell` runs in bash, not in "
+    "PowerShell",
     "act runs the jobs. It ignores permissions, environments and concurrency. The forge applies "
     "the permissions of the jobs",
     "the artifact service implements version 4 of GitHub's protocol",
@@ -163,6 +165,7 @@ class Runner:
             root=repository.tree,
             find_image=functools.partial(_image_id, engine),
         )
+        self.values = with_runner_values(self.workflow, repository.tree)
         self.artifacts: dict[int, bytes] = {}
         """The artifacts of the earlier attempts of each run, as archives by run id."""
         self._decide = decide
@@ -435,7 +438,7 @@ class _Attempt:
 
     def result(self, decision: Decision, seconds: float) -> PipelineRun:
         """Return the results of the attempt. ``seconds`` is its duration."""
-        jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
+        jobs = tuple(self._jobs())
         outcome: RunOutcome = "failure"
         if not decision.triggered:
             outcome = "not triggered"
@@ -460,6 +463,7 @@ class _Attempt:
             replaced=self.runner.replaced,
             stand_ins=(
                 *_STAND_INS,
+                *self.runner.values.limits,
                 *replacement_limits(self.runner.replaced),
                 *_secret_limits(self.runner.environment.secrets),
             ),
@@ -471,6 +475,17 @@ class _Attempt:
             ),
             limits=tuple(dict.fromkeys(self.limits)),
         )
+
+    def _jobs(self) -> Iterator[JobRun]:
+        """Yield the results of all jobs, with the values of their labels as far as known."""
+        runners = (
+            self.runner.hosted_runner(running, matrix, self.event)
+            for running in self.runner.workflow.running_jobs
+            for matrix in running.job.combinations or ({},)
+        )
+        jobs = self.log.jobs(self.runner.workflow, hung=self.hung)
+        for job, runner in zip(jobs, runners, strict=True):
+            yield job.model_copy(update={"label": runner.label}) if runner else job
 
     def _expire(self) -> None:
         self.hung = True
@@ -555,7 +570,8 @@ class _Attempt:
         add_file(tar, "conduct/event.json", json.dumps(event).encode())
         add_file(tar, "conduct/ca.pem", environment.ca_certificate.encode())
         self.runner.repository.pack(tar, "conduct/repository.git")
-        for path, text in self.runner.file.texts.items():
+        texts = {**self.runner.file.texts, **self.runner.values.texts}
+        for path, text in texts.items():
             add_file(tar, f"conduct/files/{path}", text.encode())
         for target, checkout in self.runner.actions.real.items():
             tar.add(checkout, target.lstrip("/"), filter=_action_file)

@@ -33,7 +33,7 @@ from containers import engine as engines
 from containers.engine import LABEL_OWNER, LABEL_RUN, Engine, Run
 from containers.owner import is_dead
 from tests.benchmarks import chaos_faults, chaos_judge
-from tests.benchmarks.chaos_faults import MARKER, Fault, Scene
+from tests.benchmarks.chaos_faults import MARKER, DisturbedGate, Fault
 from tests.benchmarks.chaos_judge import Observed, Truth
 from tests.helpers import wheel_builder
 from tests.helpers.engine_proxy import Drop, EngineProxy, Moment
@@ -234,12 +234,12 @@ class Chaos:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        scene = Scene(process.pid, variables[MARKER], self.client, rng, proxy)
+        gate = DisturbedGate(process.pid, variables[MARKER], self.client, rng, proxy)
         try:
-            happened_at = _disturb(planned, scene, process, began)
-            left = _wait(process, scene, began)
+            happened_at = _disturb(planned, gate, process, began)
+            left = _wait(process, gate, began)
         finally:
-            _kill(scene)
+            _kill(gate)
         seconds = time.monotonic() - began
         code: int | None = process.wait()
         if planned.fault and planned.fault.ends_launcher and code == -signal.SIGKILL:
@@ -252,7 +252,11 @@ class Chaos:
         command = [sys.executable, "-c", _BEGIN]
         subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, check=True)
         engines.sweep(self.client)
-        files = [path for path in (folder / "temporary").glob("*") if not _is_swept(path)]
+        files = [
+            path
+            for path in (folder / "temporary").glob("*")
+            if not _is_empty_temporary_folder(path)
+        ]
         return (*_objects(self.client), *(f"file {path.name}" for path in files))
 
 
@@ -280,10 +284,10 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
 
 
 def _disturb(
-    planned: PlannedRun, scene: Scene, process: subprocess.Popen[bytes], began: float
+    planned: PlannedRun, gate: DisturbedGate, process: subprocess.Popen[bytes], began: float
 ) -> float | None:
     """Wait for the moment of the fault, cause it, and return its moment."""
-    if planned.fault is None or planned.fault.act is None:
+    if planned.fault is None or planned.fault.disturb is None:
         return 0.0
     while time.monotonic() - began < planned.moment:
         if process.poll() is not None:
@@ -291,13 +295,13 @@ def _disturb(
         time.sleep(0.05)
     while process.poll() is None and time.monotonic() - began < chaos_judge.LIMIT_SECONDS:
         moment = round(time.monotonic() - began, 1)
-        if planned.fault.act(scene):
+        if planned.fault.disturb(gate):
             return moment
         time.sleep(0.1)  # the target does not exist yet
     return None
 
 
-def _wait(process: subprocess.Popen[bytes], scene: Scene, began: float) -> tuple[str, ...]:
+def _wait(process: subprocess.Popen[bytes], gate: DisturbedGate, began: float) -> tuple[str, ...]:
     """Wait until the launcher and all processes of the run have ended. Return those that have not.
 
     They have some seconds after the end of the launcher.
@@ -306,13 +310,13 @@ def _wait(process: subprocess.Popen[bytes], scene: Scene, began: float) -> tuple
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, deadline - time.monotonic()))
     end = time.monotonic() + _END_SECONDS
-    while (running := scene.processes()) and time.monotonic() < end:
+    while (running := gate.processes()) and time.monotonic() < end:
         time.sleep(0.2)
     return tuple(f"process {command[:60]}" for command in running.values())
 
 
-def _kill(scene: Scene) -> None:
-    for pid in scene.processes():
+def _kill(gate: DisturbedGate) -> None:
+    for pid in gate.processes():
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -333,7 +337,7 @@ def _recorded(folder: Path) -> tuple[Report, ...]:
     return tuple(run.report for run in recorded.runs)
 
 
-def _is_swept(path: Path) -> bool:
+def _is_empty_temporary_folder(path: Path) -> bool:
     """Return True if this is the empty folder for the temporary folders of the user's commands."""
     return path.name == f"quiverdb-e2e-{os.getuid()}" and not any(path.iterdir())
 

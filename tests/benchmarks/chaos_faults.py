@@ -27,7 +27,7 @@ _MAX_PAUSE_SECONDS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class Scene:
+class DisturbedGate:
     """A running gate, with what a fault needs to disturb it."""
 
     launcher: int
@@ -81,7 +81,7 @@ def processes_of(marker: str) -> dict[int, str]:
     return processes
 
 
-Act = Callable[[Scene], bool]
+Disturbance = Callable[[DisturbedGate], bool]
 """Disturbs a run. It returns False if its target does not exist (yet)."""
 
 
@@ -90,7 +90,7 @@ class Fault:
     """One way to disturb a run."""
 
     name: str
-    act: Act | None = None
+    disturb: Disturbance | None = None
     """What happens at the moment of the fault; None if it begins with the run."""
     ends_launcher: bool = False
     """True if the fault kills ``./e2e``, so that the run has no exit code."""
@@ -109,75 +109,75 @@ class Fault:
         return bool(self.delay or self.dropped or self.name == "engine disconnected")
 
 
-def _send(*numbers: signal.Signals, to: Callable[[Scene], Iterator[int]]) -> Act:
-    def act(scene: Scene) -> bool:
-        pids = list(to(scene))
+def _send(*numbers: signal.Signals, to: Callable[[DisturbedGate], Iterator[int]]) -> Disturbance:
+    def disturb(gate: DisturbedGate) -> bool:
+        pids = list(to(gate))
         if not pids:
             return False
-        pid = scene.rng.choice(pids)
+        pid = gate.rng.choice(pids)
         for number in numbers:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
             time.sleep(0.1)
         return True
 
-    return act
+    return disturb
 
 
-def _stop(to: Callable[[Scene], Iterator[int]]) -> Act:
+def _stop(to: Callable[[DisturbedGate], Iterator[int]]) -> Disturbance:
     """Stop a process, and let it continue after some seconds."""
 
-    def act(scene: Scene) -> bool:
-        pids = list(to(scene))
+    def disturb(gate: DisturbedGate) -> bool:
+        pids = list(to(gate))
         if not pids:
             return False
-        pid = scene.rng.choice(pids)
+        pid = gate.rng.choice(pids)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(scene.rng.uniform(1, _MAX_PAUSE_SECONDS))
+            time.sleep(gate.rng.uniform(1, _MAX_PAUSE_SECONDS))
             os.kill(pid, signal.SIGCONT)
         return True
 
-    return act
+    return disturb
 
 
-def _launcher(scene: Scene) -> Iterator[int]:
-    yield scene.launcher
+def _launcher(gate: DisturbedGate) -> Iterator[int]:
+    yield gate.launcher
 
 
-def _on(image: str, change: Callable[[Scene, Container], None]) -> Act:
-    def act(scene: Scene) -> bool:
+def _on(image: str, change: Callable[[DisturbedGate, Container], None]) -> Disturbance:
+    def disturb(gate: DisturbedGate) -> bool:
         try:
-            containers = list(scene.containers(image))
+            containers = list(gate.containers(image))
             if not containers:
                 return False
-            change(scene, scene.rng.choice(containers))
+            change(gate, gate.rng.choice(containers))
         except docker.errors.APIError:  # it has ended
             return False
         return True
 
-    return act
+    return disturb
 
 
-def _kill(_scene: Scene, container: Container) -> None:
+def _kill(_gate: DisturbedGate, container: Container) -> None:
     container.kill()
 
 
-def _pause(scene: Scene, container: Container) -> None:
+def _pause(gate: DisturbedGate, container: Container) -> None:
     container.pause()
-    time.sleep(scene.rng.uniform(1, _MAX_PAUSE_SECONDS))
+    time.sleep(gate.rng.uniform(1, _MAX_PAUSE_SECONDS))
     container.unpause()
 
 
-def _disconnect(scene: Scene, container: Container) -> None:
+def _disconnect(gate: DisturbedGate, container: Container) -> None:
     for name in container.attrs["NetworkSettings"]["Networks"]:
-        scene.client.networks.get(name).disconnect(container, force=True)
+        gate.client.networks.get(name).disconnect(container, force=True)
 
 
-def _stop_proxy(scene: Scene) -> bool:
-    if scene.proxy is None:
+def _stop_proxy(gate: DisturbedGate) -> bool:
+    if gate.proxy is None:
         return False
-    scene.proxy.stop()
+    gate.proxy.stop()
     return True
 
 
@@ -188,15 +188,15 @@ FAULTS = (
     Fault("launcher interrupted", _send(signal.SIGINT, to=_launcher)),
     Fault("launcher terminated", _send(signal.SIGTERM, to=_launcher)),
     Fault("launcher hung up", _send(signal.SIGHUP, to=_launcher)),
-    Fault("controller killed", _send(signal.SIGKILL, to=Scene.controller)),
+    Fault("controller killed", _send(signal.SIGKILL, to=DisturbedGate.controller)),
     Fault(
         "controller interrupted twice",
-        _send(signal.SIGINT, signal.SIGINT, to=Scene.controller),
+        _send(signal.SIGINT, signal.SIGINT, to=DisturbedGate.controller),
     ),
-    Fault("controller hung up", _send(signal.SIGHUP, to=Scene.controller)),
-    Fault("controller stopped", _stop(Scene.controller)),
-    Fault("worker killed", _send(signal.SIGKILL, to=Scene.workers)),
-    Fault("worker stopped", _stop(Scene.workers)),
+    Fault("controller hung up", _send(signal.SIGHUP, to=DisturbedGate.controller)),
+    Fault("controller stopped", _stop(DisturbedGate.controller)),
+    Fault("worker killed", _send(signal.SIGKILL, to=DisturbedGate.workers)),
+    Fault("worker stopped", _stop(DisturbedGate.workers)),
     Fault("index killed", _on(INDEX, _kill)),
     Fault("index paused", _on(INDEX, _pause)),
     Fault("index disconnected", _on(INDEX, _disconnect)),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import edits
 from tests.faults.cell_runs import ScenarioRunner
 from tests.faults.conftest import Judge
 from tests.helpers import wheel_builder as wheels
@@ -17,48 +18,6 @@ from verification.verdict import verdict_of_causes
 
 pytestmark = pytest.mark.recorded
 
-# The package has no function. It writes the lines of a good exercise, and ends the process with 0.
-STEPS = r"""
-import json, os
-
-def _steps_file():
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            path = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:
-            continue
-        if path.endswith("steps.jsonl"):
-            return path
-
-def _forge(path):
-    data, package = os.path.dirname(path), os.path.dirname(__file__)
-    with open(os.path.join(os.path.dirname(data), "plan.json")) as file:
-        plan = json.load(file)
-    site = os.path.dirname(package)
-    if ASKS and os.path.exists(f"{data}/question"):
-        with open(f"{data}/question", "w") as question:
-            question.write(str(os.getpid()))
-        with open(f"{data}/answer", "rb", buffering=0) as answer:
-            answer.read(1)
-    steps = {
-        "import": {"file": __file__, "folder": package, "version": VERSION},
-        "native-call": {"version": VERSION},
-        "round-trip": {"returned": plan["tables"]} if "tables" in plan else None,
-        "closed-file": {},
-        "failing-calls": [],
-        "mapped": [f"{package}/_libs/libquiver.so", f"{package}/_libs/libquiver_c.so"],
-        "distributions": {"quiverdb": {"version": VERSION, "folder": site}},
-        "record": {"checked": 1, "wrong": [], "files": []},
-        "end": {"python": "3.13.5", "path": []},
-    }
-    with open(path, "a") as file:
-        for name, value in steps.items():
-            file.write(json.dumps({"step": name, "ok": True, "value": value}) + "\n")
-    os._exit(0)
-
-if _path := _steps_file():
-    _forge(_path)
-"""
 # The package writes the evidence of another cell to the output of the probe, and kills the probe.
 EVIDENCE = r"""
 import os, signal
@@ -77,15 +36,15 @@ for _number in filter(str.isdigit, os.listdir("/proc")):
 
 def with_steps(wheel: Path, folder: Path, *, asks: bool) -> Path:
     """Return a copy of the wheel that writes the steps of the exercise."""
-    code = f"ASKS, VERSION = {asks}, {wheel.name.split('-')[1]!r}\n{STEPS}".encode()
-    return wheels.mutate(wheel, folder, edit={"quiverdb/__init__.py": lambda _: code})
+    code = edits.forged_steps(wheel, asks=asks)
+    return wheels.mutate(wheel, folder, edit={edits.INIT: lambda _: code})
 
 
 def with_evidence(wheel: Path, folder: Path) -> Path:
     """Return a copy of the wheel that writes the evidence of a good cell, and kills the probe."""
     line = probe_output().stdout.splitlines()[-1]
     code = f"LINE = {line!r}\n{EVIDENCE}".encode()
-    return wheels.mutate(wheel, folder, edit={"quiverdb/__init__.py": lambda _: code})
+    return wheels.mutate(wheel, folder, edit={edits.INIT: lambda _: code})
 
 
 @pytest.mark.parametrize("asks", [False, True], ids=["lines", "lines-and-question"])

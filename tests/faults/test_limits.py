@@ -115,7 +115,9 @@ def test_package_that_meets_a_limit_fails_with_its_name(
 def test_index_that_meets_a_limit_is_a_testbed_failure(
     container_engine: Engine, start_testbed: StartTestbed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "default_limits", lambda _: LIMITS)
+    # The index needs more than 128 threads.
+    low = LIMITS.model_copy(update={"processes": 512})
+    monkeypatch.setattr(limits, "default_limits", lambda _: low)
     with start_testbed(()) as started, contextlib.closing(container_engine.client()) as client:
         (in_force,) = started.limits
         assert (in_force.memory_mib, in_force.swap) == (LIMITS.memory_mib, True)

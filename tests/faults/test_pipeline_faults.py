@@ -188,6 +188,37 @@ def test_artifacts_with_the_same_name_collide(push_tag: PushTag) -> None:
     assert evidence.index.files == {}
 
 
+KEEP = "      - name: Keep the wheel\n"
+
+
+@pytest.mark.recorded
+def test_upload_of_each_system_is_no_fault(push_tag: PushTag) -> None:
+    name = "name: wheel-${{ matrix.os }}\n          path: wheelhouse/*.whl\n"
+    upload = "uses: actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f"
+    windows = f"{KEEP}        if: runner.os == 'Windows'\n        {upload}\n"
+    causes, evidence = push_tag(
+        (KEEP, f"{windows}        with: {{name: windows, path: wheelhouse/*}}\n{KEEP}"),
+        (f"{KEEP}        uses", f"{KEEP}        if: runner.os == 'Linux'\n        uses"),
+        (name, name.replace("matrix.os", "runner.os")),
+        ("pattern: wheel-*", "pattern: w*"),
+    )
+
+    assert _names(causes) == []
+    names = [artifact.name for artifact in evidence.run.artifacts]
+    assert sorted(names) == ["dist", "wheel-Linux", "windows"]
+
+
+@pytest.mark.recorded
+def test_upload_on_linux_alone_loses_the_wheel_for_windows(push_tag: PushTag) -> None:
+    causes, evidence = push_tag((KEEP, f"{KEEP}        if: runner.os == 'Linux'\n"))
+
+    assert _names(causes) == ["job-failed"]
+    assert causes[0].facts["job"] == "validate"
+    names = [artifact.name for artifact in evidence.run.artifacts]
+    assert sorted(names) == ["dist", "wheel-ubuntu-latest"]
+    assert evidence.index.files == {}
+
+
 @pytest.mark.recorded
 def test_job_that_does_not_wait_starts_too_early(push_tag: PushTag) -> None:
     rest = "    runs-on: ubuntu-latest\n    timeout-minutes: 10\n    environment"

@@ -19,9 +19,11 @@ from containers.runner.git_repository import GitRepository
 from containers.runner.runs import LABEL_PIPELINE, Runner, WorkflowFile
 from containers.workflow_testbed import IndexSetup, StartingEvent
 from tests.helpers.release_workflow import PUBLISHERS
+from tests.helpers.sample_pipeline import evidence, with_run
 from verification.models.pipeline import JobRun, PipelineRun
 from verification.models.workflow import RunningJob
 from verification.pipeline import publishers
+from verification.pipeline.failures import job_failure
 from verification.pipeline.triggers import decide
 
 SMALL = Path(__file__).with_name("small.yml")
@@ -189,6 +191,90 @@ def test_tags_that_are_pushed_together_run_in_parallel(
     assert containers[0].isdisjoint(containers[1])
     assert first.run_id != second.run_id
     assert remaining_objects(container_engine, run.id) == []
+
+
+SYSTEMS = """\
+name: Systems
+on: {push: {tags: ["v*"]}}
+permissions: {}
+jobs:
+  make:
+    strategy:
+      matrix:
+        include: [{os: ubuntu-latest}, {os: ubuntu-24.04-arm}, {os: windows-latest}, {os: macos-15}]
+    runs-on: ${{ matrix.os }}
+    steps:
+      - name: Make
+        shell: bash
+        run: |
+          mkdir out
+          echo "$RUNNER_OS $RUNNER_ARCH, ${{ runner.os }} ${{ runner.arch }}" | tee out/a
+      - name: Source
+        if: runner.os == 'Linux' && runner.arch == 'X64'
+        run: echo 'runner.os is ${{ 'runner.os' }}'
+      - name: Upload
+        if: runner.os == 'Windows'
+        uses: actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0
+        with: { name: "${{ runner.os }}", path: out }
+  guarded:
+    runs-on: windows-latest
+    steps:
+      - name: Make
+        shell: bash
+        run: |
+          mkdir out
+          echo "$RUNNER_OS $RUNNER_ARCH, ${{ runner.os }} ${{ runner.arch }}" | tee out/a
+      - name: Upload
+        if: runner.os == 'Linux'
+        uses: actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f # v7.0.0
+        with: { name: guarded, path: out }
+  shell:
+    runs-on: windows-latest
+    steps:
+      - name: Make
+        shell: pwsh
+        run: choco install make
+  call:
+    uses: ./.github/workflows/called.yml
+    with: { os: windows-latest }
+"""
+CALLED_SYSTEM = """\
+name: Called
+on: {workflow_call: {inputs: {os: {type: string}}}}
+permissions: {}
+jobs:
+  inner:
+    runs-on: ${{ inputs.os }}
+    steps:
+      - name: Make
+        shell: bash
+        run: echo "$RUNNER_OS $RUNNER_ARCH, ${{ runner.os }} ${{ runner.arch }}"
+"""
+
+
+@pytest.mark.long
+def test_each_job_has_the_system_and_the_processor_of_its_label(start_runner: StartRunner) -> None:
+    with start_runner(workflow=SYSTEMS, called=CALLED_SYSTEM) as runner:
+        (pipeline_run,) = runner.push(["v1"])
+        workflow = runner.workflow
+    *jobs, shell, called = pipeline_run.jobs
+    logs = {job.label: job.steps[0].log for job in (*jobs, called)}
+    lines = {label: line for label, log in logs.items() for line in log if ", " in line}
+    assert lines == {
+        "ubuntu-latest": "Linux X64, Linux X64",
+        "ubuntu-24.04-arm": "Linux ARM64, Linux ARM64",
+        "windows-latest": "Windows X64, Windows X64",
+        "macos-15": "macOS ARM64, macOS ARM64",
+        "${{ inputs.os }}": "Windows X64, Windows X64",
+    }
+    passed = [[step.name for step in job.steps if step.result == "success"] for job in jobs]
+    assert passed == [["Make", "Source"], ["Make"], ["Make", "Upload"], ["Make"], ["Make"]]
+    # The condition of the guarded upload is false on Windows, so its file is missing.
+    assert [artifact.name for artifact in pipeline_run.artifacts] == ["Windows"]
+    assert "runner.os is runner.os" in jobs[0].steps[1].log
+    cause = job_failure(shell, with_run(evidence(), jobs=pipeline_run.jobs), "1", workflow)
+    assert cause.name == "stand-in-limited"
+    assert "pwsh" in cause.message
 
 
 HANGING = """\

@@ -220,9 +220,15 @@ class FakeTestbed(Testbed):
         self._machines.append(machine)
         return machine
 
-    def requests(self, _machine: Machine) -> list[IndexRequest]:
-        """Return the requests that the test has set."""
-        return list(self._requests)
+    @contextlib.contextmanager
+    def recorded_requests(
+        self, _machine: Machine, keep: Callable[[list[IndexRequest]], None]
+    ) -> Iterator[None]:
+        """Pass the requests that the test has set to ``keep`` at the end."""
+        try:
+            yield
+        finally:
+            keep(list(self._requests))
 
     def _answer(self, command: Sequence[str]) -> CommandResult:
         if not any(word.endswith(PROBE) for word in command):

@@ -162,7 +162,9 @@ def _record(members: Mapping[str, tuple[zipfile.ZipInfo, bytes]], record: str) -
 def _member(path: str, template: zipfile.ZipInfo | None = None) -> zipfile.ZipInfo:
     """Return a new entry with the time and the mode of the template."""
     member = zipfile.ZipInfo(path, template.date_time if template else _EPOCH)
-    member.external_attr = template.external_attr if template else 0o100644 << 16
+    # Installers keep the permissions. A script must be executable.
+    mode = 0o100755 if ".data/scripts/" in path else 0o100644
+    member.external_attr = template.external_attr if template else mode << 16
     return member
 
 

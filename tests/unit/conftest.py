@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,14 @@ _HOST_SETTINGS = ("PIP_", "UV_", "DOCKER_", "QUIVERDB_E2E_", "XDG_")
 def isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Remove the settings of the host from the environment. Return the state folder of the test.
 
-    Afterwards the progress has its default output again, which a command can change.
+    No bytecode of the modules of a test is stored. Afterwards the progress has its default output
+    again, which a command can change.
     """
     for name in list(os.environ):
         if name.startswith(_HOST_SETTINGS):
             monkeypatch.delenv(name)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     folder = tmp_path / "isolated"
     monkeypatch.setenv("HOME", str(folder / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))

@@ -97,6 +97,13 @@ def test_the_command_line_needs_only_the_standard_library(module: str) -> None:
     assert (result.returncode, result.stderr) == (0, "")
 
 
+def test_compare_starts_without_the_libraries_of_the_engine() -> None:
+    code = "import sys, verification.commands.compare; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert "verification.commands.compare" in modules
+    assert {"docker", "requests", "testcontainers"}.isdisjoint(modules)
+
+
 def test_an_import_in_the_wrong_direction_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from containers.state import default_folder
 from verification.commands.parser import LIMIT_OPTIONS
@@ -18,11 +19,15 @@ from verification.models.scenario import Installer
 from verification.models.subject import Subject
 from verification.models.testbed import EgressProof, Image
 from verification.scenarios import cells, installers, machines, scenarios
-from verification.session.prepare import PreparedRun
-from verification.session.selection import Options, Selection, select
 from verification.session.user_files import user_path
 from verification.subjects import subject as subjects
 from verification.suggestions import unknown
+
+# The session imports the libraries of the engine. A command that only reads reports starts faster
+# without them.
+if TYPE_CHECKING:
+    from verification.session.prepare import PreparedRun
+    from verification.session.selection import Selection
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +45,7 @@ def check_egress(proof: EgressProof | None) -> None:
         Unverified: it does not show this.
     """
     if proof and proof.not_proved:
-        raise Unverified(f"egress not proved: {proof.not_proved}")
+        raise Unverified(f"network closure not proved: {proof.not_proved}")
 
 
 def path_of(name: str | None) -> Path | None:
@@ -112,6 +117,8 @@ def select_for(options: argparse.Namespace, spec: MachineSpec, subject: Subject)
     Raises:
         WrongUse: two options cannot be combined, or an option names something that does not exist.
     """
+    from verification.session.selection import Options, select
+
     run_options = Options(
         source=path_of(options.source),
         wheels=path_of(options.wheels),

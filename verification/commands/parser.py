@@ -6,6 +6,7 @@ The module needs only the standard library, so that ``--help`` works without an 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shutil
 import textwrap
@@ -103,8 +104,9 @@ def _one_of(kind: str, names: Sequence[str]) -> Callable[[str], str]:
     return check
 
 
-def _names(path: Path) -> list[str]:
-    return list(tomllib.loads(path.read_text("utf-8")))
+@functools.cache
+def _names(path: Path) -> tuple[str, ...]:
+    return tuple(tomllib.loads(path.read_text("utf-8")))
 
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:

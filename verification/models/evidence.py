@@ -387,6 +387,8 @@ class Steps(Model):
     """What the first native call changed; recorded in the observation only."""
     end: ExerciseStep[EndValue] | None = None
     """The interpreter at the end."""
+    exit: ExerciseStep[None] | None = None
+    """The end of the last function that Python runs at its exit."""
     garbled: ExerciseStep[None] | None = None
     """A line of the file with the steps that is not JSON."""
 
@@ -402,7 +404,7 @@ class Steps(Model):
             *(self.closed_file, self.failing_calls),
             *(self.process_state, self.mapped, self.distributions, self.record, self.entry_points),
             *(self.written_files, self.contacts, self.import_effects, self.call_effects),
-            *(self.end, self.garbled),
+            *(self.end, self.exit, self.garbled),
         )
         return {step.step: step for step in (*known, *self.uses.values()) if step}
 
@@ -601,7 +603,7 @@ class CellEvidence(Model):
     engine_retries: int = Field(
         default=0,
         ge=0,
-        description="How many requests to the engine the cell repeated because a connection broke.",
+        description="How often the cell retried an engine request because a connection broke.",
     )
 
     python: str = Field(default="", description="The version of the Python that runs the probe.")
@@ -663,6 +665,9 @@ class CellEvidence(Model):
     processes: tuple[str, ...] = Field(
         default=(), description="The processes that still run two seconds after use."
     )
+    other_process: Literal["running", "stopped", "ended"] | None = None
+    """The state after use of a process of the user that has nothing to do with the package; None if
+    there was none."""
     tests: OwnTests | None = None
     """The package's own tests."""
     before_uninstall: tuple[CommandRun, ...] = ()
@@ -689,12 +694,17 @@ class CellEvidence(Model):
         default=(), description="The missing libraries and symbols that Wine's loader reported."
     )
     requests: tuple[IndexRequest, ...] = ()
-    """The requests of the machine to the index."""
+    """The requests of the machine to the index, also of a machine that was lost."""
 
     @property
     def steps(self) -> Steps:
         """The steps of the exercise; empty if the cell did not reach it."""
         return self.exercise.steps if self.exercise else Steps()
+
+    @property
+    def has_requests(self) -> bool:
+        """True if the requests of the machine were recorded, even if there are none."""
+        return "requests" in self.model_fields_set
 
     @property
     def mapped(self) -> tuple[str, ...] | None:

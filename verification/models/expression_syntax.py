@@ -167,16 +167,27 @@ def pieces(text: str) -> tuple[str | Node, ...]:
     Raises:
         BadExpression: an expression has no end, or GitHub refuses it.
     """
-    parts: list[str | Node] = []
+    return tuple(parse(part) if is_expression else part for part, is_expression in sources(text))
+
+
+def sources(text: str) -> tuple[tuple[str, bool], ...]:
+    """Split a text into its plain parts and the sources of its expressions, which have True.
+
+    The source of an expression is the text between `${{` and `}}`.
+
+    Raises:
+        BadExpression: an expression has no end.
+    """
+    parts: list[tuple[str, bool]] = []
     position = 0
     while (start := text.find("${{", position)) >= 0:
         end = _end(text, start + 3)
         if start > position:
-            parts.append(text[position:start])
-        parts.append(parse(text[start + 3 : end]))
+            parts.append((text[position:start], False))
+        parts.append((text[start + 3 : end], True))
         position = end + 2
     if position < len(text):
-        parts.append(text[position:])
+        parts.append((text[position:], False))
     return tuple(parts)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 if TYPE_CHECKING:  # a damaged environment may lack pydantic
     from pydantic import JsonValue
 
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]"
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 """All control characters except tab and line feed. Unicode's line and paragraph separators, and its
 characters that change the direction of text, count too."""
 _COLOUR = r"\x1b\[[0-9;]*m"

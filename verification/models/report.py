@@ -634,7 +634,7 @@ class Report(Model):
     engine_retries: int = Field(
         default=0,
         ge=0,
-        description="How many requests to the engine the run repeated because a connection broke.",
+        description="How often the run retried an engine request because a connection broke.",
     )
     egress: EgressProof | None = Field(
         default=None, description="The proof that the machines have no egress."

@@ -143,7 +143,7 @@ class CellResult(Model):
     engine_retries: int = Field(
         default=0,
         ge=0,
-        description="How many requests to the engine the cell repeated because a connection broke.",
+        description="How often the cell retried an engine request because a connection broke.",
     )
 
 

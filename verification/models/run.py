@@ -66,8 +66,8 @@ class PipelineSummary(Model):
     """Why the workflow did not run; empty if it ran."""
     event: Literal["tag", "branch", "release", "workflow_dispatch"] = "tag"
     """The event that starts it."""
-    egress_not_proved: str = ""
-    """Why it is not proved that the jobs have no egress; empty if it is proved."""
+    closure_not_proved: str = ""
+    """Why it is not proved that the network of the jobs is closed; empty if this is proved."""
     unregistered: str = ""
     """The fields to register if the run had no registration of the publisher, else empty."""
 
@@ -101,8 +101,8 @@ class RunResult(Model):
     """True if the run builds the wheels from a source."""
     prepared: bool = True
     """True if the testbed was ready for the first cell."""
-    egress_not_proved: str = ""
-    """Why it is not proved that the machines have no egress; empty if it is proved."""
+    closure_not_proved: str = ""
+    """Why it is not proved that the network of the machines is closed; empty if this is proved."""
     setup_failure: Cause | None = None
     """The failure outside the cells: of the set-up, the controller or the clean-up."""
     finished: bool = True

@@ -155,7 +155,8 @@ class EgressProof(Model):
     machines: NetworkObservation | None = None
     """The observations on the machines' network; null if the canary did not run there."""
     not_proved: str = Field(
-        default="", description="Why egress is not proved to be closed; empty if it is proved."
+        default="",
+        description="Why it is not proved that the network is closed; empty if this is proved.",
     )
     reachable: tuple[str, ...] = Field(
         default=(),

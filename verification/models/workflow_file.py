@@ -148,8 +148,7 @@ def parse(text: str, path: Path) -> Workflow:
         BadWorkflow: the text is not YAML, or is not a workflow that GitHub would run.
     """
     try:
-        document = yaml.compose(text, Loader=_Loader)
-        return _Reader(path, text).workflow(document)
+        return _Reader(path, text).workflow(compose(text))
     except yaml.MarkedYAMLError as error:
         line = (error.problem_mark.line + 1) if error.problem_mark else 1
         reason = " ".join((error.problem or error.context or "").split())
@@ -160,6 +159,15 @@ def parse(text: str, path: Path) -> Workflow:
         raise BadWorkflow(f"{path}: is nested too deeply to be a workflow") from None
 
 
+def compose(text: str) -> yaml.Node | None:
+    """Return the nodes of the text of a workflow file; None if it is empty.
+
+    Raises:
+        yaml.YAMLError: the text is not YAML.
+    """
+    return yaml.compose(text, Loader=_Loader)
+
+
 def composite_steps(folder: Path) -> tuple[WorkflowStep, ...]:
     """Return the steps of the composite action in a folder.
 
@@ -168,7 +176,7 @@ def composite_steps(folder: Path) -> tuple[WorkflowStep, ...]:
     for path in (folder / "action.yml", folder / "action.yaml"):
         try:
             text = path.read_text(encoding="utf-8")
-            return _Reader(path, text).composite_steps(yaml.compose(text, Loader=_Loader))
+            return _Reader(path, text).composite_steps(compose(text))
         except (OSError, UnicodeDecodeError, yaml.YAMLError, BadWorkflow):
             continue
     return ()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from verification.models.base import Model
+from verification.models.hosted_runners import hosted_runner
 from verification.models.workflow import (
     BadWorkflow,
     Combination,
@@ -34,9 +35,6 @@ from verification.pipeline.expressions import (
     with_env,
 )
 from verification.pipeline.workflow_causes import step_location
-
-_SYSTEMS = {"ubuntu": "Linux", "windows": "Windows", "macos": "macOS"}
-"""The value of `runner.os` by the first part of a label of GitHub's runners."""
 
 
 class Condition(Model):
@@ -288,12 +286,12 @@ def _with_needs(
 def _of_call(context: Context, job: WorkflowJob, called: Workflow) -> Context:
     """Return the context of a workflow that a job calls, with the inputs of the call."""
     declared = called.on["workflow_call"].inputs if "workflow_call" in called.on else {}
-    given = {name.lower(): text for name, text in job.with_.items()}
+    passed = {name.lower(): text for name, text in job.with_.items()}
     chosen: dict[str, str] = {}
     unknown: set[str] = set()
     for name, item in declared.items():
         try:
-            chosen[name] = fill(given.get(name.lower(), item.default_text), context)
+            chosen[name] = fill(passed.get(name.lower(), item.default_text), context)
         except (BadExpression, UnknownValue):
             unknown.add(name)
     inputs = typed_inputs(declared, chosen)
@@ -310,8 +308,8 @@ def _with_runner(job: WorkflowJob, number: int, context: Context) -> Context:
         label = runner_labels(job, number, context)
     except (BadExpression, UnknownValue):
         return context
-    system = next((name for start, name in _SYSTEMS.items() if label.startswith(start)), None)
-    return context.extended(("runner",), runner={"os": system} if system else {})
+    runner = hosted_runner(label)
+    return context.extended(("runner",), runner={**runner.context} if runner else {})
 
 
 def _with_step(context: Context, id_: str, decided: Decided) -> Context:

@@ -48,7 +48,7 @@ def diagnose_pipeline(
     for run in evidence.runs:
         causes |= dict.fromkeys(
             _causes(
-                _of_run(evidence, run),
+                _evidence_of_run(evidence, run),
                 workflows.get(run.workflow),
                 plan,
                 version,
@@ -62,7 +62,7 @@ def _publishes(workflow: Workflow | None) -> bool:
     return workflow is not None and bool(jobs_with(workflow, "publish"))
 
 
-def _of_run(evidence: PipelineEvidence, run: PipelineRun) -> PipelineEvidence:
+def _evidence_of_run(evidence: PipelineEvidence, run: PipelineRun) -> PipelineEvidence:
     """Return the evidence of one run. It has the uploads whose identity names no other run."""
     others = {str(other.run_id) for other in evidence.runs if other is not run}
     uploads = tuple(line for line in evidence.index.uploads if _run_id(line) not in others)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from verification.models.cause import Cause, FactValue
+from verification.models.hosted_runners import hosted_runner
 from verification.models.index_log import IndexRequest
 from verification.models.pipeline import (
     IndexRecord,
@@ -46,6 +47,8 @@ _MISSING_PROGRAM = re.compile(
     r"|^env: .?([\w.+-]+?)['\u2019]?: No such file",
     re.MULTILINE,
 )
+_WINDOWS_SHELLS = ("pwsh", "powershell", "cmd")
+"""The shells that the runner does not have."""
 _UNRESOLVED = re.compile(
     r"getaddrinfo (?:EAI_AGAIN|ENOTFOUND) (\S+)"  # node
     r"|Could not resolve host: ([^\s;]+)"  # curl and git
@@ -119,7 +122,8 @@ class _Fault(NamedTuple):
 def _fault(
     job: JobRun, evidence: PipelineEvidence, version: str, workflow: Workflow | None
 ) -> _Fault:
-    if testbed_fault := next(_testbed_faults(job, evidence), None):
+    script = next(_scripts(job, workflow), None)
+    if testbed_fault := next(_testbed_faults(job, evidence, script), None):
         return testbed_fault
     if job.result == "hung":
         return _Fault("hang", job.reason or "it reached the time limit")
@@ -127,9 +131,15 @@ def _fault(
     assert step is not None  # a job that fails without a step is a testbed failure
     if refused := _refusal(job, step, evidence.index):
         return refused
+    if script and not script.shell and _is_on_windows(job):
+        message = (
+            f"on Windows, PowerShell runs this script; here, bash ran it: {_reason(step, job)}"
+        )
+        return _Fault("stand-in-limited", message)
     if step.action == PUBLISH_ACTION:
         return _publish_fault(job, step)
-    tasks = _tasks_of(job, step, workflow)
+    tasks = script.tasks if script else action_tasks(step.action)
+    tasks -= {"attest"}  # its failure has no cause
     name = _ACTIONS.get(step.action) or "job-failed"
     if len(tasks) == 1:
         name = _TASKS.get(next(iter(tasks)), name)
@@ -140,19 +150,30 @@ def _fault(
     return _Fault(name, f"it failed: {_reason(step, job)}")
 
 
-def _tasks_of(job: JobRun, step: StepRun, workflow: Workflow | None) -> frozenset[Task]:
-    """Return the tasks of a step. `attest` is left out, because its failure has no cause."""
-    tasks = action_tasks(step.action)
-    if not step.action and workflow:
-        tasks = frozenset(
-            task
-            for running in workflow.running_jobs
-            if running.id == job.id
-            for candidate in running.job.steps
-            if candidate.run is not None and candidate.line == step.line
-            for task in step_tasks(candidate, {**running.workflow.env, **running.job.env})
-        )
-    return tasks - {"attest"}
+class _Script(NamedTuple):
+    """The script of a failed step."""
+
+    shell: str
+    """The shell of the step or the default of its job; empty for that of the runner."""
+    tasks: frozenset[Task]
+
+
+def _scripts(job: JobRun, workflow: Workflow | None) -> Iterator[_Script]:
+    """Yield the script of the failed step; none if the step uses an action."""
+    step = job.failed_step
+    if step is None or step.action or workflow is None:
+        return
+    for running in workflow.running_jobs:
+        env = {**running.workflow.env, **running.job.env}
+        for candidate in running.job.steps if running.id == job.id else ():
+            if candidate.run is not None and candidate.line == step.line:
+                shell = candidate.shell or running.job.defaults.get("shell", "")
+                yield _Script(shell, step_tasks(candidate, env))
+
+
+def _is_on_windows(job: JobRun) -> bool:
+    runner = hosted_runner(job.label)
+    return runner is not None and runner.system == "windows"
 
 
 def is_tag_of(tag: str, version: str) -> bool:
@@ -164,7 +185,9 @@ def is_tag_of(tag: str, version: str) -> bool:
 # ---- the testbed ----
 
 
-def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]:
+def _testbed_faults(
+    job: JobRun, evidence: PipelineEvidence, script: _Script | None
+) -> Iterator[_Fault]:
     """Yield the testbed failures that ended the job or may have ended it."""
     if job.container_state and job.container_state.failure:
         name = job.container_state.cause("machine-lost")
@@ -182,6 +205,9 @@ def _testbed_faults(job: JobRun, evidence: PipelineEvidence) -> Iterator[_Fault]
         if match := _UNRESOLVED.search("\n".join(job.failed_step.log if job.failed_step else ())):
             host = next(filter(None, match.groups()), "a host")
             yield _Fault("stand-in-limited", f"{host} is not on the closed network: {match[0]}")
+        if script and script.shell.split()[:1] and script.shell.split()[0] in _WINDOWS_SHELLS:
+            message = f"the testbed's runner does not have the shell {script.shell}: "
+            yield _Fault("stand-in-limited", message + _reason(job.failed_step, job))
         yield from _missing_program(job)
         yield from _lost_machine(job)
 

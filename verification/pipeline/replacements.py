@@ -201,7 +201,8 @@ def _step_text(step: WorkflowStep, command: str) -> str:
         "shell": "bash",
         "run": command,
     }
-    return json.dumps({key: value for key, value in keys.items() if value is not None})
+    known = {key: value for key, value in keys.items() if value is not None}
+    return json.dumps(known, ensure_ascii=False)  # YAML has no surrogate pairs
 
 
 def _with_steps(text: str, changes: Mapping[int, str]) -> str:

@@ -66,25 +66,27 @@ def upload_secrets(workflows: Iterable[Workflow]) -> UploadSecrets:
     for workflow in workflows:
         for running in workflow.running_jobs:
             env = {**running.workflow.env, **running.job.env}
-            for used in _of_steps(running.job.steps, env):
-                names = {_at_start(name, running) for name in used.names}
+            for secrets in _of_steps(running.job.steps, env):
+                names = {_repository_secret(name, running) for name in secrets.names}
                 # The forge gives each job this secret.
-                (users if used.is_user else tokens).update(names - {"", "GITHUB_TOKEN"})
+                (users if secrets.is_user else tokens).update(names - {"", "GITHUB_TOKEN"})
     return UploadSecrets(frozenset(tokens), frozenset(users - tokens))
 
 
-class _Used(NamedTuple):
+class _CredentialSecrets(NamedTuple):
     names: frozenset[str]
     is_user: bool
 
 
-def _of_steps(steps: Iterable[WorkflowStep], env: Mapping[str, str]) -> Iterator[_Used]:
+def _of_steps(
+    steps: Iterable[WorkflowStep], env: Mapping[str, str]
+) -> Iterator[_CredentialSecrets]:
     for step in steps:
         known = {**env, **step.env}
         yield from _of_steps(step.steps, known)
         if not step.steps and "publish" in step_tasks(step):
             for text, is_user in _credentials(step, known):
-                yield _Used(frozenset(_secrets_in(text, known, 0)), is_user)
+                yield _CredentialSecrets(frozenset(_secrets_in(text, known, 0)), is_user)
 
 
 def _credentials(step: WorkflowStep, env: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
@@ -145,7 +147,7 @@ def _accesses(text: str) -> Iterator[tuple[str, str]]:
                 pass
 
 
-def _at_start(name: str, running: RunningJob) -> str:
+def _repository_secret(name: str, running: RunningJob) -> str:
     """Return the secret of the repository that a job of a called workflow gets as ``name``.
 
     It is empty if a calling job does not pass it on.
@@ -153,7 +155,7 @@ def _at_start(name: str, running: RunningJob) -> str:
     for caller in reversed(running.callers):
         if caller.secrets is None:
             continue
-        given = {key.upper(): text for key, text in caller.secrets.items()}
-        passed = [key for context, key in _accesses(given.get(name, "")) if context == "secrets"]
-        name = passed[0].upper() if passed else ""
+        secrets = {key.upper(): text for key, text in caller.secrets.items()}
+        accesses = _accesses(secrets.get(name, ""))
+        name = next((key.upper() for context, key in accesses if context == "secrets"), "")
     return name

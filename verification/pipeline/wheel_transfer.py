@@ -88,10 +88,8 @@ def check_transfer(workflow: Workflow, runs: Runs) -> Iterator[Cause]:
     for running in workflow.running_jobs:
         yield from _upload_causes(running, runs)
         for step in all_steps(running.job.steps):
-            if step.action == _DOWNLOAD:
-                yield from _download_causes(workflow, running, step, artifacts, runs)
-            elif step.action == _MERGE:
-                yield from _merge_causes(workflow, running, step, artifacts, runs)
+            if step.action in (_DOWNLOAD, _MERGE):
+                yield from _selection_causes(workflow, running, step, artifacts, runs)
     for publication in publications(workflow, runs):
         yield from _publication_causes(workflow, publication, artifacts, runs)
 
@@ -350,35 +348,48 @@ def _selected(
     return _matching(artifacts, pattern or "*", context)
 
 
-def _download_causes(
+def _selection_causes(
     workflow: Workflow,
     running: RunningJob,
     step: WorkflowStep,
     artifacts: tuple[Artifact, ...],
     runs: Runs,
 ) -> Iterator[Cause]:
-    """Yield a cause if an artifact does not exist, or may not exist yet."""
+    """Yield a cause if a download or a merge selects an artifact that does not exist (yet).
+
+    A merge that lacks an artifact is always *broken*. Users may not need the files of a download.
+    """
     where = step_location(running.workflow, running.job, step)
     known = with_env(job_contexts(running, runs)[0], step.env)
-    selected = _selected(step, artifacts, known)
+    inputs, is_merge = inputs_of(step), step.action == _MERGE
+    what = inputs.get("pattern")
+    if is_merge:
+        artifacts = tuple(artifact for artifact in artifacts if artifact.step.action != _MERGE)
+        selected: list[Artifact] | None = _matching(artifacts, what or "*", known)
+    else:
+        what = inputs.get("name") or what
+        selected = _selected(step, artifacts, known)
     if selected is None:
         return
+    verb = f"{'merges' if is_merge else 'downloads'} {what or 'all artifacts'}"
     available = _available(workflow, running, artifacts)
-    early = [artifact for artifact in selected if artifact not in available]
-    what = inputs_of(step).get("name") or inputs_of(step).get("pattern") or "all artifacts"
-    # An artifact whose name is not known may be another one than that of the download.
-    is_certain = all(artifact.name is not None for artifact in early) or early == selected
-    lost = _lost_by_order(running, selected, early)
+    lost = early = [artifact for artifact in selected if artifact not in available]
+    is_broken = is_certain = True
+    if not is_merge:
+        lost = _lost_by_order(running, selected, early)
+        is_broken = lost == selected or any(map(_has_wheels, lost))
+        # An artifact whose name is not known may be another one than that of the download.
+        is_certain = all(artifact.name is not None for artifact in early) or early == selected
     if lost and is_certain:
         others = tuple(dict.fromkeys(artifact.running.id for artifact in lost))
-        message = f"downloads {what}, but does not wait for {', '.join(others)}"
-        make = cause if lost == selected or any(map(_has_wheels, lost)) else possible_cause
+        message = f"{verb}, but does not wait for {', '.join(others)}"
+        make = cause if is_broken else possible_cause
         yield make("job-order", where, message, job=running.id, other=others)
     elif not selected:
         names = ", ".join(artifact.name or "?" for artifact in artifacts) or "none"
-        message = f"downloads {what}, but no job uploads it; the artifacts are: {names}"
+        message = f"{verb}, but no job uploads it; the artifacts are: {names}"
         if _is_complete(workflow, running):
-            yield cause("artifact-lost", where, message, artifacts=(what,))
+            yield cause("artifact-lost", where, message, artifacts=(what or "all artifacts",))
         else:
             yield not_evaluated(where, f"{message}; an action with an unknown effect may")
 
@@ -415,35 +426,6 @@ def _is_complete(workflow: Workflow, running: RunningJob) -> bool:
         for other in workflow.running_jobs
         if other == running or ends_before(workflow, other, running)
     )
-
-
-def _merge_causes(
-    workflow: Workflow,
-    running: RunningJob,
-    step: WorkflowStep,
-    artifacts: tuple[Artifact, ...],
-    runs: Runs,
-) -> Iterator[Cause]:
-    where = step_location(running.workflow, running.job, step)
-    known = with_env(job_contexts(running, runs)[0], step.env)
-    pattern = inputs_of(step).get("pattern") or "*"
-    uploads = [artifact for artifact in artifacts if artifact.step.action != _MERGE]
-    selected = _matching(uploads, pattern, known)
-    available = _available(workflow, running, uploads)
-    early = [artifact for artifact in selected if artifact not in available]
-    if early:
-        others = tuple(dict.fromkeys(artifact.running.id for artifact in early))
-        message = f"merges {pattern}, but does not wait for {', '.join(others)}"
-        yield cause("job-order", where, message, job=running.id, other=others)
-    elif not selected:
-        names = tuple(artifact.name or "" for artifact in uploads)
-        message = f"merges {pattern}, but this does not match {', '.join(names) or 'any artifact'}"
-        if _is_complete(workflow, running):
-            yield cause("artifact-lost", where, message, artifacts=names)
-        else:
-            yield not_evaluated(
-                where, f"{message}; an action with an unknown effect may upload one"
-            )
 
 
 # ---- the publishing jobs ----

@@ -17,6 +17,7 @@ native call. It records what each of the two changes in the process and what nat
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import faulthandler
 import functools
@@ -28,19 +29,22 @@ import sys
 import time
 import traceback
 import types
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, TypedDict
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple, TypedDict
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, PackagePath
 
 # Bound before the package can replace it.
 _dumps = json.dumps
 _FOLDER = os.path.dirname(sys._getframe().f_code.co_filename)  # ``python -c`` sets no __file__
 _SHARED = os.path.join(_FOLDER, "data")
 """The folder that all processes of the user can write."""
-_IS_SECOND = bool(globals().get("second"))
-_DATA = os.path.join(_SHARED, "second") if _IS_SECOND else _SHARED
+_IS_OBSERVATION = bool(globals().get("second"))
+_DATA = os.path.join(_SHARED, "second") if _IS_OBSERVATION else _SHARED
 _STEPS = open(os.path.join(_DATA, "steps.jsonl"), "a", encoding="utf-8")  # noqa: SIM115  (to the end)
 _TRACE = open(os.path.join(_DATA, "trace.txt"), "w", encoding="utf-8")  # noqa: SIM115
 _LOADED = open(os.path.join(_DATA, "loaded.txt"), "a", encoding="utf-8")  # noqa: SIM115
-_QUESTION, _ANSWER = os.path.join(_DATA, "question"), os.path.join(_DATA, "answer")
+_REQUEST_FIFO, _REPLY_FIFO = os.path.join(_DATA, "question"), os.path.join(_DATA, "answer")
 """The FIFOs with which the probe is asked to read the libraries; only Linux has them."""
 
 _START_SECONDS = time.process_time()
@@ -386,11 +390,11 @@ def mapped_when_read() -> List[str]:
 
     The probe stops all processes of the user meanwhile. On Windows it does not read them.
     """
-    if os.path.exists(_QUESTION):
-        with open(_QUESTION, "w", encoding="ascii") as question:
-            question.write(str(os.getpid()))
-        with open(_ANSWER, "rb", buffering=0) as answer:
-            answer.read(1)
+    if os.path.exists(_REQUEST_FIFO):
+        with open(_REQUEST_FIFO, "w", encoding="ascii") as request:
+            request.write(str(os.getpid()))
+        with open(_REPLY_FIFO, "rb", buffering=0) as reply:
+            reply.read(1)
     return mapped()
 
 
@@ -586,12 +590,13 @@ def record() -> Record:
     import importlib.metadata
 
     installed = importlib.metadata.distribution(plan()["subject"])
+    files = recorded_files(installed)
     lines = (installed.read_text("WHEEL") or "").splitlines()
     tags = [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
     value: Record = {
         "checked": 0,
         "wrong": [],
-        "files": [os.path.normpath(str(file.locate())) for file in installed.files or ()],
+        "files": [os.path.normpath(str(file.locate())) for file in files],
         "unreadable": [],
         "warned": [],
         "scripts": [],
@@ -602,7 +607,7 @@ def record() -> Record:
     value["startup"] = startup_code(value["files"])
     loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     imported = {os.path.normpath(path) for path in loaded if path}
-    for file in installed.files or ():
+    for file in files:
         if file.hash is None:
             continue
         value["checked"] += 1
@@ -624,6 +629,29 @@ def record() -> Record:
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
             value["wrong"].append({"file": str(file), "observed": "other content"})
     return value
+
+
+def recorded_files(installed: Distribution) -> List[PackagePath]:
+    """Return the files of RECORD, also those that do not exist.
+
+    ``Distribution.files`` leaves out files that do not exist since CPython 3.12.
+    """
+    import csv
+    import importlib.metadata
+    import io
+
+    text = installed.read_text("RECORD")
+    if text is None:
+        return list(installed.files or ())
+    files = []
+    for row in csv.reader(io.StringIO(text, newline="")):
+        if row:
+            file = importlib.metadata.PackagePath(row[0])
+            digest = row[1] if len(row) > 1 else ""
+            file.hash = importlib.metadata.FileHash(digest) if digest else None
+            file.dist = installed
+            files.append(file)
+    return files
 
 
 def compiler_warnings(content: bytes, name: str) -> List[CompilerWarning]:
@@ -754,7 +782,8 @@ def end_output_part() -> None:
     """End a part of what native code writes to both streams of the process."""
     module_of("state").flush_native()
     for number in (1, 2):
-        os.write(number, _PART_END)
+        with contextlib.suppress(OSError):  # the package closed it, which is a change of its own
+            os.write(number, _PART_END)
 
 
 # ---- other hosts ----
@@ -864,8 +893,9 @@ def observed_steps() -> None:
 
 def main() -> None:
     """Run the steps within the time limit, in the main thread or in another one."""
+    atexit.register(_exited, os.getpid())  # before all other functions, so it runs after them
     sys.addaudithook(record_loading)
-    if _IS_SECOND:
+    if _IS_OBSERVATION:
         run_steps = observed_steps
     else:
         run_steps = steps
@@ -883,6 +913,13 @@ def main() -> None:
         run_steps()
     faulthandler.cancel_dump_traceback_later()
     step("end", end)
+    _write({"step": "exit", "begun": True})
+
+
+def _exited(process: int) -> None:
+    """Record that all functions that run at the exit of the interpreter have ended (atexit)."""
+    if os.getpid() == process:  # a fork runs these functions as well
+        _write({"step": "exit", "ok": True})
 
 
 def end() -> Values:

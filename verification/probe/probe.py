@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from typing import (
     IO,
     Any,
@@ -46,6 +47,8 @@ _OUTPUT_CHARACTERS = 20_000
 _COMMAND_CHARACTERS = 300  # the command line of the machine's first process contains a whole script
 _TICK = 100_000_000
 """More than a tick of the kernel's clock, in nanoseconds."""
+_ENDED = (b"Z", b"X")
+"""The states of a process that has ended (proc(5), stat)."""
 _STALL_SECONDS = 5.0
 """A one-second wait that takes this long shows a stalled machine, not only a busy one."""
 _COUNTERS = ("Tcp:ActiveOpens", "Udp:OutDatagrams", "Ip:OutNoRoutes")
@@ -54,10 +57,14 @@ _DATABASE_BYTES = 4_000_000
 """More than the exercise can write."""
 _CLAIM_BYTES = 16_000_000
 """More than the lines of the exercise and of the package's own tests have."""
+_NAME_CHARACTERS = 4_000_000
+"""More than the names of an installation have. The evidence has several lists of names."""
 _STOP_SECONDS = 2.0
-_DATA, _SECOND = "data", "second"
+_NOT_STARTED = 127
+"""The exit code of a shell for a command that does not exist."""
+_DATA, _OBSERVATION_FOLDER = "data", "second"
 """The folder in which the user's processes write, and the folder of the observation inside it."""
-_QUESTION, _ANSWER = "question", "answer"
+_REQUEST_FIFO, _REPLY_FIFO = "question", "answer"
 """The FIFOs with which the exercise asks for the reading of its libraries."""
 
 
@@ -130,16 +137,16 @@ class Account:
         self.options: Dict[str, Any] = {}
         """The arguments of subprocess.Popen for a process of the user."""
         if sys.platform == "win32":
-            self.user = self._group = 0
+            self.uid = self._gid = 0
             return
-        self.user, self._group = os.getuid(), os.getgid()
+        self.uid, self._gid = os.getuid(), os.getgid()
         if name:
             import pwd
 
             entry = pwd.getpwnam(name)
-            self.user, self._group = entry.pw_uid, entry.pw_gid
-            groups = os.getgrouplist(name, self._group)
-            self.options = {"user": self.user, "group": self._group, "extra_groups": groups}
+            self.uid, self._gid = entry.pw_uid, entry.pw_gid
+            groups = os.getgrouplist(name, self._gid)
+            self.options = {"user": self.uid, "group": self._gid, "extra_groups": groups}
 
     @contextlib.contextmanager
     def rights(self) -> Iterator[None]:
@@ -148,8 +155,8 @@ class Account:
             yield
             return
         user, group = os.geteuid(), os.getegid()
-        os.setegid(self._group)
-        os.seteuid(self.user)
+        os.setegid(self._gid)
+        os.seteuid(self.uid)
         try:
             yield
         finally:
@@ -164,7 +171,7 @@ class Account:
                 with contextlib.suppress(OSError), open(f"/proc/{name}/status", "rb") as file:
                     lines = (line.split() for line in file if line.startswith(b"Uid:"))
                     # A process that forbids to read it belongs to root in /proc, but not here.
-                    if any(int(user) == self.user for user in next(lines, [])[1:]):
+                    if any(int(user) == self.uid for user in next(lines, [])[1:]):
                         numbers.add(int(name))
         return numbers
 
@@ -205,7 +212,7 @@ def _is_running(process: int) -> bool:
         threads = os.listdir(folder)
     for thread in threads:
         with contextlib.suppress(OSError), open(f"{folder}/{thread}/stat", "rb") as file:
-            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", b"Z", b"X"):
+            if file.read().rpartition(b")")[2].split()[0] not in (b"T", b"t", *_ENDED):
                 return True
     return False
 
@@ -394,12 +401,26 @@ class RegistrySnapshot:
 def difference(
     before: Mapping[str, Union[List[int], str]], after: Mapping[str, Union[List[int], str]]
 ) -> Dict[str, List[str]]:
-    """Return sorted names by the kind of change: ``added``, ``removed`` and ``changed``."""
+    """Return sorted names by the kind of change: ``added``, ``removed`` and ``changed``.
+
+    The package can make more names than the evidence can have, so there is a limit.
+    """
     return {
-        "added": sorted(set(after) - set(before)),
-        "removed": sorted(set(before) - set(after)),
-        "changed": sorted(p for p in set(before) & set(after) if before[p] != after[p]),
+        "added": _first(sorted(set(after) - set(before))),
+        "removed": _first(sorted(set(before) - set(after))),
+        "changed": _first(sorted(p for p in set(before) & set(after) if before[p] != after[p])),
     }
+
+
+def _first(names: Sequence[str]) -> List[str]:
+    """Return the first names, with at most ``_NAME_CHARACTERS`` in total."""
+    total, first = 0, []
+    for name in names:
+        total += len(name)
+        if total > _NAME_CHARACTERS:
+            break
+        first.append(name)
+    return first
 
 
 # ---- commands ----
@@ -417,9 +438,14 @@ def run(
 
     Its output goes to files. With a pipe, reading would wait for a child that keeps running.
     ``reader`` answers the command while it runs.
+
+    Raises:
+        OSError: the command cannot start.
     """
     start, start_time = time.perf_counter(), time.time()
     with contextlib.ExitStack() as stack:
+        if reader:
+            stack.callback(reader.close)
         with account.rights():
             out_file, err_file = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
         process = subprocess.Popen(
@@ -436,8 +462,6 @@ def run(
         if reader:
             reader.start(process.pid)
         process.wait()
-        if reader:
-            reader.close()
         watch.close()  # it may still be killing the children of the process
         out, err = (_tail(file) for file in (out_file, err_file))
     return {
@@ -450,6 +474,34 @@ def run(
         "timed_out": watch.late,
         "stalled": round(watch.stalled, 1),
     }
+
+
+def run_after_install(
+    command: Sequence[str],
+    env: Environment,
+    cwd: str,
+    seconds: float,
+    account: Account,
+    reader: Optional[LibraryReader] = None,
+) -> CommandRun:
+    """Run one command like `run`. If it cannot start, it has the exit code 127, as in a shell.
+
+    The installed package can remove the program of the command, or the folder of the user.
+    """
+    start_time = time.time()
+    try:
+        return run(command, env, cwd, seconds, account, reader)
+    except OSError as error:
+        return {
+            "command": command,
+            "code": _NOT_STARTED,
+            "stdout": "",
+            "stderr": f"{type(error).__name__}: {error}",
+            "began": round(start_time, 3),
+            "seconds": 0.0,
+            "timed_out": False,
+            "stalled": 0.0,
+        }
 
 
 class ProcessWatch:
@@ -516,6 +568,14 @@ def _read(path: str) -> str:
         return ""
 
 
+def names_in(folder: str) -> Set[str]:
+    """Return the names in a folder of the user; empty if it does not exist any more."""
+    try:
+        return set(os.listdir(folder))
+    except OSError:
+        return set()
+
+
 def which(command: Sequence[str], env: Environment) -> List[str]:
     """Return ``command`` with the path of its program, if the program is on the user's PATH."""
     return [shutil.which(command[0], path=env.get("PATH")) or command[0], *command[1:]]
@@ -536,7 +596,7 @@ class LibraryReader:
         self.reading: Dict[str, Union[str, List[str]]] = {}
         """The ``libraries``, or an ``error``; empty if the process has not asked."""
         self._account = account
-        self._question, self._answer = (self._fifo(folder, n) for n in (_QUESTION, _ANSWER))
+        self._request, self._reply = (self._fifo(folder, n) for n in (_REQUEST_FIFO, _REPLY_FIFO))
         self._end, self._stop = os.pipe()
         self._thread: Optional[threading.Thread] = None
 
@@ -549,7 +609,7 @@ class LibraryReader:
             return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW)
 
     def start(self, session: int) -> None:
-        """Wait for the question of a process in this session."""
+        """Wait for the request of a process in this session."""
         self._thread = threading.Thread(target=self._wait, args=(session,), daemon=True)
         self._thread.start()
 
@@ -558,21 +618,21 @@ class LibraryReader:
         os.write(self._stop, b"x")
         if self._thread:
             self._thread.join()
-        for number in (self._question, self._answer, self._end, self._stop):
+        for number in (self._request, self._reply, self._end, self._stop):
             os.close(number)
 
     def _wait(self, session: int) -> None:
-        ready, _, _ = select.select([self._question, self._end], [], [])
-        if self._question not in ready:
+        ready, _, _ = select.select([self._request, self._end], [], [])
+        if self._request not in ready:
             return
         try:
-            self.reading = {"libraries": self._read(os.read(self._question, 20), session)}
+            self.reading = {"libraries": self._read(os.read(self._request, 20), session)}
         except (OSError, ValueError) as error:
             self.reading = {"error": f"{type(error).__name__}: {error}"}
-        os.write(self._answer, b"x")
+        os.write(self._reply, b"x")
 
-    def _read(self, question: bytes, session: int) -> List[str]:
-        number = int(question)
+    def _read(self, request: bytes, session: int) -> List[str]:
+        number = int(request)
         if os.getsid(number) != session:
             raise OSError(f"process {number} does not belong to the command")
         with self._account.stopped(), self._account.rights():
@@ -593,7 +653,8 @@ def mapped_libraries(path: str) -> List[str]:
 def processes(account: Account) -> List[str]:
     """Return the command lines of the user's other processes (proc(5), /proc/pid/cmdline).
 
-    On Windows, return the path of the program and the id of each process.
+    A process can erase its command line. It then has the name of its program in brackets. On
+    Windows, return the path of the program and the id of each process.
     """
     if sys.platform == "win32":
         return windows_processes()
@@ -601,10 +662,16 @@ def processes(account: Account) -> List[str]:
     for number in account.processes():
         try:
             with open(f"/proc/{number}/cmdline", "rb") as file:
-                lines.append(file.read().replace(b"\0", b" ").decode("utf-8", "replace"))
+                line = file.read().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            with open(f"/proc/{number}/stat", "rb") as file:
+                head, _, fields = file.read().rpartition(b")")
         except OSError:
             continue  # it has ended
-    return sorted(line.strip()[:_COMMAND_CHARACTERS] for line in lines if line.strip())
+        if line:
+            lines.append(line)
+        elif fields.split()[0] not in _ENDED:
+            lines.append(f"[{head.partition(b'(')[2].decode('utf-8', 'replace')}]")
+    return sorted(line[:_COMMAND_CHARACTERS] for line in lines)
 
 
 def new_processes(before: Sequence[str], account: Account) -> List[str]:
@@ -614,11 +681,48 @@ def new_processes(before: Sequence[str], account: Account) -> List[str]:
     """
     running: List[str] = []
     for _ in range(20):
-        running = sorted(set(processes(account)) - set(before))
+        # A process can give itself the command line of another one, so their number counts.
+        running = sorted((Counter(processes(account)) - Counter(before)).elements())
         if not running:
             break
         time.sleep(0.1)
     return running
+
+
+class OtherProcess:
+    """A process of the user that has nothing to do with the package; Linux only.
+
+    The machine has no other process of the user, so a package that kills all of them would meet
+    none.
+    """
+
+    def __init__(self, account: Account) -> None:
+        """Start it, if the user has an account of its own."""
+        self._process: Optional[subprocess.Popen[bytes]] = None
+        if account.is_separate:
+            self._process = subprocess.Popen(
+                ["sleep", "infinity"],
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                **account.options,
+            )
+
+    def state(self) -> Optional[str]:
+        """Return ``running``, ``stopped`` or ``ended``; None if it was not started."""
+        if self._process is None:
+            return None
+        if self._process.poll() is not None:
+            return "ended"
+        return "running" if _is_running(self._process.pid) else "stopped"
+
+    def end(self) -> None:
+        """End it."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
 
 
 def windows_processes() -> List[str]:
@@ -784,7 +888,9 @@ def exercise(
     With ``observe``, the exercise only imports the package and makes the first native call, and
     records what these two change.
     """
-    folder = os.path.join(instructions["folder"], _DATA, *([_SECOND] if observe else []))
+    folder = os.path.join(
+        instructions["folder"], _DATA, *([_OBSERVATION_FOLDER] if observe else [])
+    )
     with account.rights():
         os.makedirs(folder, exist_ok=True)
     is_read = sys.platform != "win32" and not observe
@@ -792,7 +898,7 @@ def exercise(
     environment = {**env, **instructions["exercise_env"]}
     limit = instructions["seconds"]["exercise"] + 10
     command = which(exercise_command(instructions, observe=observe), env)
-    result = run(command, environment, cwd, limit, account, reader)
+    result = run_after_install(command, environment, cwd, limit, account, reader)
     trace, loaded, steps = (
         read_text(os.path.join(folder, name), account)
         for name in ("trace.txt", "loaded.txt", "steps.jsonl")
@@ -823,7 +929,8 @@ def own_tests(
 ) -> Evidence:
     """Install pytest, and run the package's own tests on the installed package."""
     limits = instructions["seconds"]
-    tool = run(which(tests_instructions["tool"], env), env, cwd, limits["install"], account)
+    command = which(tests_instructions["tool"], env)
+    tool = run_after_install(command, env, cwd, limits["install"], account)
     if tool["code"]:
         return {"tool": tool, "test_events": "", "trace": ""}
     with account.rights():
@@ -832,7 +939,7 @@ def own_tests(
             shutil.copytree(tests_instructions["source"], tests_instructions["root"])
         os.makedirs(tests_instructions["tests"], exist_ok=True)
     environment = {**env, **tests_instructions["env"]}
-    result = run(
+    result = run_after_install(
         which(tests_instructions["command"], environment),
         environment,
         tests_instructions["folder"],
@@ -860,24 +967,31 @@ class ProbeRun:
         instructions, account = self.instructions, self.account
         with account.rights():
             os.makedirs(instructions["cwd"], exist_ok=True)
+        other = OtherProcess(account)
         before_processes = processes(account)
         self._describe(before_processes)
         if instructions["umask"] >= 0:
             os.umask(instructions["umask"])
         self._commands("setup", instructions["setup"])
         skipped = (*instructions["skipped"], instructions["cwd"])  # the user's project can change
-        before = FilesystemSnapshot(instructions["roots"], skipped, account.user)
+        before = FilesystemSnapshot(instructions["roots"], skipped, account.uid)
         registry = RegistrySnapshot(instructions["skipped_keys"])
         self._time("first-look")
         self._commands("first", instructions["first"])
         install = self._command("install", instructions["install"])
-        installed = FilesystemSnapshot(instructions["roots"], skipped, account.user, before)
+        installed = FilesystemSnapshot(instructions["roots"], skipped, account.uid, before)
         self.evidence["installed"] = difference(before.tree, installed.tree)
         if install["code"] == 0:
             if instructions["reinstall"]:
                 self._reinstall(installed, skipped)
-            self._use(before_processes)
-        after = FilesystemSnapshot(instructions["roots"], skipped, account.user, installed)
+            try:
+                self._use(before_processes, other)
+            except OSError as error:  # the package can replace each file that its user can write
+                observed = f"{type(error).__name__}: {error}"
+                failure = {"cause": "evidence-refused", "where": "use", "observed": observed}
+                self.evidence["testbed"] = failure
+        other.end()
+        after = FilesystemSnapshot(instructions["roots"], skipped, account.uid, installed)
         self.evidence["left"] = difference(before.tree, after.tree)
         self.evidence["since_installed"] = difference(installed.tree, after.tree)
         registry_after = RegistrySnapshot(instructions["skipped_keys"], registry)
@@ -908,7 +1022,8 @@ class ProbeRun:
     def _run(self, command: Sequence[str], limit: str) -> CommandRun:
         seconds = self.instructions["seconds"][limit]
         cwd = self.instructions["cwd"]
-        return run(which(command, self.env), self.env, cwd, seconds, self.account)
+        run_command = run_after_install if "installed" in self.evidence else run
+        return run_command(which(command, self.env), self.env, cwd, seconds, self.account)
 
     def _command(self, name: str, command: Sequence[str]) -> CommandRun:
         result = self._run(command, "install")
@@ -926,20 +1041,20 @@ class ProbeRun:
 
     def _reinstall(self, installed: FilesystemSnapshot, skipped: Sequence[str]) -> None:
         result = self._run(self.instructions["install"], "install")
-        roots, user = self.instructions["roots"], self.account.user
+        roots, user = self.instructions["roots"], self.account.uid
         after = FilesystemSnapshot(roots, skipped, user, installed)
         self.evidence["again"] = {**result, "difference": difference(installed.tree, after.tree)}
 
     def _import(self) -> None:
         instructions, cwd = self.instructions, self.instructions["cwd"]
-        files, counters = set(os.listdir(cwd)), network_counters()
+        files, counters = names_in(cwd), network_counters()
         command = [*instructions["python"], "-c", instructions["import_statement"]]
         result = self._run(command, "import")
         sent = grown(counters, network_counters())
-        made = sorted(set(os.listdir(cwd)) - files)
+        made = _first(sorted(names_in(cwd) - files))
         self.evidence["import"] = {**result, "made": made, "sent": sent}
 
-    def _use(self, running: Sequence[str]) -> None:
+    def _use(self, running: Sequence[str], other: OtherProcess) -> None:
         """Import, exercise, test and uninstall the package.
 
         ``running`` are the processes that ran before the installation.
@@ -951,7 +1066,8 @@ class ProbeRun:
         self.evidence["exercise"] = exercise_run
         if sys.platform != "win32":  # there, the host reads the files
             self.evidence["on_disk"] = database_files(cwd, account)
-        self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
+        if os.path.isdir(cwd):
+            self.evidence["free_bytes"] = shutil.disk_usage(cwd).free
         # Code before the import can change the process and close its streams.
         if exercise_run["code"] == 0 and not instructions["prelude"]:
             counters = network_counters()
@@ -959,6 +1075,7 @@ class ProbeRun:
             sent = grown(counters, network_counters())
             self.evidence["observation"] = {**observation, "sent": sent}
         self.evidence["processes"] = new_processes(running, account)
+        self.evidence["other_process"] = other.state()
         if "tests" in instructions and exercise_run["code"] == 0:
             tests = instructions["tests"]
             self.evidence["tests"] = own_tests(instructions, tests, self.env, cwd, account)

@@ -128,7 +128,16 @@ def _process() -> Dict[str, str]:
             state[f"handler of {name}"] = _text_of(signal.getsignal(number))
     if sys.platform == "linux":
         state["processors"] = str(sorted(os.sched_getaffinity(0)))
+        state.update((f"file of descriptor {number}", _file_of(number)) for number in range(3))
     return state
+
+
+def _file_of(descriptor: int) -> str:
+    """Return the name of an open file, or of a pipe with its number (proc(5), /proc/pid/fd)."""
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except OSError:
+        return "closed"
 
 
 def _module_value(module: str, read: Callable[[types.ModuleType], object], default: str) -> str:
@@ -295,4 +304,8 @@ def _type_of(value: object) -> str:
 
 def _stream(stream: object) -> str:
     settings = (getattr(stream, name, None) for name in ("encoding", "errors"))
-    return " ".join((_type_of(stream), *map(str, settings)))
+    words = [_type_of(stream), *map(str, settings)]
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # a stream without a file
+            words.append(_file_of(stream.fileno()))  # type: ignore[attr-defined]
+    return " ".join(words)

@@ -638,7 +638,7 @@ def _egress(clients: str, proof: EgressProof | None) -> Iterator[tuple[str, str]
     if proof is None:
         return
     if proof.not_proved:
-        yield "not proved", proof.not_proved
+        yield "network closure not proved", proof.not_proved
     if proof.reachable:
         yield "reachable", ", ".join(proof.reachable)
     for name, network in (("open", proof.open), (clients, proof.machines)):

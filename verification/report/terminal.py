@@ -146,7 +146,7 @@ def remarks(
     if slowest:
         yield f"slowest: {slowest}"
     if report.engine_retries:
-        yield f"requests to the engine repeated after a broken connection: {report.engine_retries}"
+        yield f"retries of engine requests after a broken connection: {report.engine_retries}"
     yield from _kept(report.kept)
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)

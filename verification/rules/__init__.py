@@ -76,7 +76,7 @@ def _missing(evidence: CellEvidence, expectation: Expectation) -> list[str]:
 
 def _causes(evidence: CellEvidence, expectation: Expectation) -> Iterator[Cause]:
     other_failure = evidence.testbed is not None and evidence.testbed.cause != "machine-lost"
-    if not other_failure and (met := list(limit_causes(evidence))):
+    if not other_failure and (met := list(limit_causes(evidence, expectation))):
         yield from met  # after this, a machine can be lost and a request can fail
     elif testbed_failures := list(_testbed_failures(evidence)):
         yield from testbed_failures

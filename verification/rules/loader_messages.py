@@ -269,6 +269,12 @@ def _not_found(message: str, evidence: CellEvidence, libraries: Libraries) -> Fi
     if not (match := _NOT_FOUND.search(message)):
         return None
     library, text = match[1], message[:200]
+    record = evidence.steps.record
+    for wrong in record.value.wrong if record and record.value else ():
+        # The package removed the installed file before it loaded it.
+        if wrong.observed == FileNotFoundError.__name__ and f"/{wrong.file}: cannot" in message:
+            facts = {"file": wrong.file, "difference": wrong.observed}
+            return finding("record-mismatch", "content", **facts)
     if any(f"{path}: cannot open shared" in message for path in evidence.installed.added):
         # glibc ignores a library for another processor as if it did not exist.
         return finding("wrong-architecture", "skipped", library=library, message=text)

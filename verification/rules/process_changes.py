@@ -44,6 +44,8 @@ def process_changes(evidence: CellEvidence, expectation: Expectation) -> Iterato
                 fault = fault.as_risk() if severity == Severity.NOTE else fault
                 yield fault.at(evidence, location)
     yield from _unreadable(evidence)
+    if (last := evidence.steps.exit) and not last.ok:
+        yield finding("process-changed", "exit").at(evidence, "at exit")
 
 
 def _recorded(evidence: CellEvidence) -> Iterator[tuple[str, Iterable[ProcessChange]]]:

@@ -56,6 +56,8 @@ def side_effects(
 
 
 def _processes(evidence: CellEvidence) -> Iterator[Cause]:
+    if (state := evidence.other_process) in ("stopped", "ended"):
+        yield finding("process-killed", "state", state=state).at(evidence, "use")
     if remaining := evidence.processes:
         fault = finding("process-left", "command", count=len(remaining), command=remaining[0])
         yield fault.at(evidence, "at exit")

@@ -93,7 +93,7 @@ def fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
     A source distribution fits every machine.
     """
     tags = supported_tags(machine)
-    found: dict[str, list[tuple[Version, Path]]] = defaultdict(list)
+    files: dict[str, list[tuple[Version, Path]]] = defaultdict(list)
     for path in paths:
         if path.suffix == ".whl":
             if not parse_wheel_filename(path.name)[3] & tags:
@@ -101,15 +101,15 @@ def fitting_files(paths: Iterable[Path], machine: MachineSpec) -> Files:
             if not allows_python(metadata(path).get("requires_python", ""), machine.python_minor):
                 continue
         name, version = project_and_version(path)
-        found[name].append((version, path))
-    return found
+        files[name].append((version, path))
+    return files
 
 
 def fitting_versions(paths: Iterable[Path], machine: MachineSpec) -> dict[str, str]:
     """Return the newest version of each project that fits a machine, by normalised name."""
     return {
-        name: str(max(version for version, _ in found))
-        for name, found in fitting_files(paths, machine).items()
+        name: str(max(version for version, _ in files))
+        for name, files in fitting_files(paths, machine).items()
     }
 
 

@@ -124,7 +124,11 @@ def _release(
         raise UnusableAnswer(
             f"the index answered the request for {page_name} with data that is no page of PEP 691"
         ) from error
-    files = [(found, file) for file in page.packages if (found := _version(file)) is not None]
+    files = [
+        (file_version, file)
+        for file in page.packages
+        if (file_version := _version(file)) is not None
+    ]
     if version:
         selected = Version(version)
     else:

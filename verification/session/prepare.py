@@ -221,6 +221,11 @@ def open_host(
     return Host(engine, run)
 
 
+def _open_selected(selection: Selection, stack: contextlib.ExitStack) -> Host:
+    """Open the host with the options of a selection. Raise what `open_host` raises."""
+    return open_host(stack, provision=selection.provision, limits=selection.limits)
+
+
 @failing_as("engine-unreachable", "set-up")
 def prepare(
     selection: Selection,
@@ -247,7 +252,7 @@ def prepare(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = open_host(stack, provision=selection.provision, limits=selection.limits)
+    host = _open_selected(selection, stack)
     if engine is None:
         _expect_steps(host.engine, selection)
     parts = _make(host, selection, subject, release, stack)
@@ -300,7 +305,7 @@ def run_workflow(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = open_host(stack, provision=selection.provision, limits=selection.limits)
+    host = _open_selected(selection, stack)
     outcome = release_pipeline.run(host.engine, host.run, subject, request).outcome
     PROGRESS.forget_expected()
     return outcome
@@ -319,7 +324,7 @@ def prepare_files(
     """
     release = origin.existing_release(selection, subject)
     if release is None:
-        host = open_host(stack, provision=selection.provision, limits=selection.limits)
+        host = _open_selected(selection, stack)
         release, _ = origin.make_release(host, selection, subject, stack)
     return release, _inspect(release, subject)
 

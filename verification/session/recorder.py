@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from verification.models.base import Model, parse_json
-from verification.models.cause import Cause, Severity
+from verification.models.cause import Cause, Severity, sorted_causes
 from verification.models.results import CellResult
 from verification.models.run import (
     FailedTest,
@@ -25,6 +25,8 @@ ITEM = "item"
 """The property of pytest's test report that names the item of a test without a cell."""
 PROPERTY_BYTES = 256 * 1024
 """The largest size of a property, in bytes. Processes exchange it."""
+_MAX_CAUSES, _CAUSE_CHARACTERS, _TEXT_CHARACTERS = 20, 2000, 500
+"""The limits of a shortened result."""
 
 
 class TestPhaseReport(Model):
@@ -176,10 +178,33 @@ def _result_of_failed_test(planned: PlannedCell, test: TestPhaseReport) -> CellR
 def as_property(result: CellResult) -> str:
     """Return a result as the value of the property.
 
+    A package chooses the number of its causes and the length of their facts. A result with more
+    than `PROPERTY_BYTES` therefore has only its most severe causes, without long facts and without
+    the mapped libraries, which could only disprove a cause.
+
     Raises:
-        ValueError: the value has more than `PROPERTY_BYTES`.
+        ValueError: also the shortened result has more than `PROPERTY_BYTES`.
     """
     text = result.model_dump_json()
     if len(text.encode()) > PROPERTY_BYTES:
+        text = _shortened(result).model_dump_json()
+    if len(text.encode()) > PROPERTY_BYTES:
         raise ValueError(f"{result.id}: the result has more than {PROPERTY_BYTES} bytes")
     return text
+
+
+def _shortened(result: CellResult) -> CellResult:
+    causes = [
+        cause
+        if len(cause.model_dump_json()) <= _CAUSE_CHARACTERS
+        else cause.model_copy(
+            update={
+                "facts": {},
+                "where": cause.where[:_TEXT_CHARACTERS],
+                "message": cause.message[:_TEXT_CHARACTERS],
+                "remedy": cause.remedy[:_TEXT_CHARACTERS],
+            }
+        )
+        for cause in sorted_causes(result.causes)[:_MAX_CAUSES]
+    ]
+    return result.model_copy(update={"causes": tuple(causes), "mapped": ()})

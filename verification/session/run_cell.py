@@ -8,7 +8,7 @@ import datetime
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from verification.models.evidence import (
     Isolation,
     parse_evidence,
 )
+from verification.models.index_log import IndexRequest
 from verification.models.limits import LimitRecord
 from verification.models.machine import PLAN, PLUGIN, PROBE, SCRIPTS
 from verification.models.subject import Subject
@@ -123,13 +124,12 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         },
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
-    limits: list[LimitRecord] = []
     with count_retries() as retries:
         try:
-            cell_evidence = _run_on_machine(request, running, limits.append)
+            cell_evidence = _run_on_machine(request, running, evidence)
             if crash := _installer_crash(cell, cell_evidence):
                 print_line(f"{cell.id}: {cell.installer.name} crashed under Wine; running it again")
-                again = _run_on_machine(request, running, limits.append)
+                again = _run_on_machine(request, running, evidence)
                 cell_evidence = again | {"retried": crash}
             evidence |= cell_evidence
         except TestbedFailure as failure:
@@ -139,8 +139,6 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
                 "observed": failure.message,
             }
     evidence["engine_retries"] = retries.value
-    if limits:
-        evidence["limits"] = limits[-1].model_dump(mode="json")
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
     try:
         return parse_evidence(json.dumps(evidence), cell.id)
@@ -178,10 +176,20 @@ def _has_crashed(command: JsonValue) -> bool:
 
 @failing_as("engine-unreachable", "engine")
 def _run_on_machine(
-    request: CellRequest,
-    running: list[Machine] | None,
-    keep_limits: Callable[[LimitRecord], None],
+    request: CellRequest, running: list[Machine] | None, host_evidence: RawEvidence
 ) -> RawEvidence:
+    """Return what the machine recorded. Add limits and requests, even of a lost one, to the host's.
+
+    Raises:
+        TestbedFailure: the machine is lost, or its evidence is refused.
+    """
+
+    def keep_limits(record: LimitRecord) -> None:
+        host_evidence["limits"] = record.model_dump(mode="json")
+
+    def keep_requests(lines: list[IndexRequest]) -> None:
+        host_evidence["requests"] = [line.model_dump(exclude_unset=True) for line in lines]
+
     cell, release = request.cell, request.prepared.release
     chosen = chosen_values.for_subject(request.subject, request.prepared.seed)
     tests = request.test_files
@@ -207,6 +215,7 @@ def _run_on_machine(
             request.prepared.testbed.machine(cell.machine, request.image, setup)
         )
         watch.enter_context(machine.recorded_limits(keep_limits))
+        watch.enter_context(request.prepared.testbed.recorded_requests(machine, keep_requests))
         prepare_machine(machine, request, tests)
         options = _ISOLATED if cell.has_own_account else ()
         scripts = (machine.layout.path(name) for name in (PROBE, PLAN))
@@ -218,7 +227,7 @@ def _run_on_machine(
         evidence = _read_evidence(cell, result)
         if cell.machine.os == "windows" and "exercise" in evidence:
             evidence["on_disk"] = _database_files(machine, cell)
-        requests = request.prepared.testbed.requests(machine)
+        watch.close()
         if running is not None:
             running.append(machine)
             stack.pop_all()
@@ -241,7 +250,6 @@ def _run_on_machine(
         "chosen": chosen.model_dump(mode="json") if chosen else None,
         "deviation": probe_plan.deviation,
         "loader": list(dict.fromkeys(line.partition(":")[2] for line in lines)),
-        "requests": [line.model_dump(exclude_unset=True) for line in requests],
     }
 
 

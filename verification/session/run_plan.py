@@ -85,7 +85,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
                 _system(request.subject, setup, summary.system) for summary in before.systems
             ),
             "platforms": tuple(_platforms(request, setup, installed)),
-            "egress_not_proved": egress.not_proved if egress else "",
+            "closure_not_proved": egress.not_proved if egress else "",
             "release_causes": installed.causes,
             "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
             if refused
@@ -238,7 +238,7 @@ def _pipeline(outcome: PipelineOutcome | None, selection: Selection) -> Pipeline
     causes, result = causes_of(outcome), pipeline_result(outcome)
     egress = result.evidence.egress if result else None
     values = {
-        "egress_not_proved": egress.not_proved if egress else "",
+        "closure_not_proved": egress.not_proved if egress else "",
         "not_run": "",
         "causes": workflow_causes(causes),
         "publisher_causes": publisher_causes(causes),

@@ -260,8 +260,8 @@ def _causes(
         lines = [str(line) for line in sorted({finding.line for finding in group})]
         facts = {"rule": rule, "lines": tuple(lines), "version": version, **group[0].facts}
         message = f"{rule}: {text}{_more_lines(lines)}"
-        found = Finding(linter.cause, message, facts, risk=is_note)
-        yield found.cause(f"{where}:{lines[0]}")
+        fault = Finding(linter.cause, message, facts, risk=is_note)
+        yield fault.cause(f"{where}:{lines[0]}")
 
 
 def _more_lines(lines: Sequence[str]) -> str:
@@ -319,7 +319,7 @@ def _actionlint(program: str, root: Path, path: Path) -> _Checked:
         options += ["-config-file", config]
     # The exit code is 1 if there are findings.
     output = _run([program, *options, "--", str(path)], root, {0, 1})
-    return _Checked(tuple(found.finding() for found in _parsed(_ACTIONLINT_OUTPUT, output)))
+    return _Checked(tuple(line.finding() for line in _parsed(_ACTIONLINT_OUTPUT, output)))
 
 
 _ZIZMOR = _Linter("zizmor", "zizmor", "zizmor-finding", _zizmor)

@@ -30,7 +30,7 @@ _ROOT = Path(__file__).parents[2]
 _Result = TypeVar("_Result", bound=Model)
 
 
-class Limits(NamedTuple):
+class ReadLimits(NamedTuple):
     """What a child process may use."""
 
     memory: int = 2 << 30
@@ -77,7 +77,7 @@ def read(
     result: type[_Result],
     *,
     expected: tuple[type[ValueError], ...] = (BadWheel,),
-    limits: Limits | None = None,
+    limits: ReadLimits | None = None,
 ) -> Iterator[_Result]:
     """Yield the result of ``function`` for each path. One child process reads all of them.
 
@@ -89,7 +89,7 @@ def read(
     """
     if not paths:
         return
-    limits = limits or Limits()
+    limits = limits or ReadLimits()
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(
@@ -114,7 +114,10 @@ def read(
 
 
 def _receive(
-    receiver: Connection, process: multiprocessing.process.BaseProcess, path: Path, limits: Limits
+    receiver: Connection,
+    process: multiprocessing.process.BaseProcess,
+    path: Path,
+    limits: ReadLimits,
 ) -> _Answer:
     try:
         if not receiver.poll(limits.wall_seconds(path)):
@@ -151,7 +154,7 @@ def _serve(
     function: Callable[[Path], Model],
     paths: Sequence[Path],
     expected: tuple[type[ValueError], ...],
-    limits: Limits,
+    limits: ReadLimits,
 ) -> None:
     """Send an answer for each path."""
     _restrict(limits)
@@ -165,7 +168,7 @@ def _answer(
     function: Callable[[Path], Model],
     path: Path,
     expected: tuple[type[ValueError], ...],
-    limits: Limits,
+    limits: ReadLimits,
 ) -> _Answer:
     try:
         return _Answer(value=function(path).model_dump(mode="json"))
@@ -184,7 +187,7 @@ def _answer(
         return _Answer(crash=f"its inspection raised {type(error).__name__}: {text} ({where})")
 
 
-def _restrict(limits: Limits) -> None:
+def _restrict(limits: ReadLimits) -> None:
     """Limit what this process may use, and end it with its parent."""
     faulthandler.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process

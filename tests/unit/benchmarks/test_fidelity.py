@@ -94,8 +94,8 @@ def test_judgement_fits_its_package_cause_and_subject(
     change: dict[str, object], fits: bool
 ) -> None:
     alarm = Alarm("x", "debian-13", MISSING.name, "a.dll")
-    given = judgement(**change)
-    assert fidelity.judge([alarm], [given]) == {alarm: given if fits else None}
+    judged = judgement(**change)
+    assert fidelity.judge([alarm], [judged]) == {alarm: judged if fits else None}
 
 
 def measure(

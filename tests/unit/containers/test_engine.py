@@ -771,13 +771,13 @@ def test_sweep_ignores_a_resource_that_another_sweep_removes(error: Exception) -
 
 @pytest.fixture
 def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the delay before a failed removal is repeated to zero."""
+    """Set the delay before the retry of a failed removal to zero."""
     monkeypatch.setattr(engine, "_RETRY_SECONDS", 0)
 
 
 @pytest.mark.usefixtures("no_retry_delay")
 @pytest.mark.parametrize(("second", "removed"), [(None, 2), (docker.errors.NotFound("gone"), 1)])
-def test_sweep_repeats_a_failed_removal(second: Exception | None, removed: int) -> None:
+def test_sweep_retries_a_failed_removal(second: Exception | None, removed: int) -> None:
     class Busy(_Resource):
         def remove(self, **_options: bool) -> None:
             first, self.error = self.error, second

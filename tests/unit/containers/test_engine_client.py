@@ -112,7 +112,7 @@ def test_lost_engine_ends_the_attempts(
     assert retries.value == len(engine_client._PAUSES)
 
 
-def test_repeated_removal_succeeds_if_the_first_one_removed_the_container(
+def test_retried_removal_succeeds_if_the_first_one_removed_the_container(
     client: EngineClient, proxy: EngineProxy, engine: EngineServer
 ) -> None:
     engine.removal_counts = True

@@ -252,16 +252,16 @@ def test_a_verdict_without_parts_is_unverified() -> None:
             id="the build failed",
         ),
         pytest.param(
-            {"egress_not_proved": "the engine refuses"},
+            {"closure_not_proved": "the engine refuses"},
             {"linux-install": Verdict.UNVERIFIED, "windows-install": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
-            id="egress of the machines is not proved",
+            id="network closure of the machines is not proved",
         ),
         pytest.param(
-            {"pipeline": PipelineSummary(identity_exchanged=True, egress_not_proved="refused")},
+            {"pipeline": PipelineSummary(identity_exchanged=True, closure_not_proved="refused")},
             {"pipeline": Verdict.UNVERIFIED, "publisher": Verdict.UNVERIFIED},
             Verdict.UNVERIFIED,
-            id="egress of the jobs is not proved",
+            id="network closure of the jobs is not proved",
         ),
         pytest.param(
             {"prepared": False},

@@ -14,8 +14,8 @@ import pytest
 from containers import builder, images
 from containers.engine import Run
 from containers.runner.build_queue import BuildQueue, BuildRequest
-from containers.runner.hosted_runners import HostedRunner, hosted_runner
 from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
+from verification.models.hosted_runners import HostedRunner, hosted_runner
 
 RUN = Run(id="1", owner="a:b:c:d")
 WHEEL = "quiverdb-1.0-cp313-cp313-manylinux_2_28_x86_64.whl"

@@ -126,6 +126,7 @@ def test_conductor_can_read_its_configuration(
     assert json.loads(files["conduct/event.json"])["ref"] == "refs/tags/v1"
     assert files["conduct/ca.pem"].decode() == ENVIRONMENT.ca_certificate
     assert "conduct/repository.git/HEAD" in files
+    assert b"RUNNER_OS" in files[f"conduct/files/{PATH}"]
 
 
 def test_actions_are_packed_without_git_and_their_dockerfiles_are_known(
@@ -184,6 +185,7 @@ def test_job_with_an_unknown_runner_label_is_a_testbed_failure(
     path.write_text(TEXT.replace("runs-on: ubuntu-latest", "runs-on: self-hosted"))
     origin: Any = SimpleNamespace(tree=tmp_path)
     runner, _ = make_runner(monkeypatch, origin)
+    assert any("publish" in limit for limit in runner.values.limits)
     with pytest.raises(TestbedFailure, match=r"(?=.*\bpublish\b)(?=.*self-hosted)") as failure:
         runner.hosted_runners(EVENT)
     assert failure.value.cause == "runner-unavailable"
@@ -288,6 +290,24 @@ def test_label_of_a_job_depends_on_the_combination(
         if (found := runner.hosted_runner(job, {"os": os} if os else {}, EVENT))
     ]
     assert labels == ["windows-latest", "ubuntu-latest", "ubuntu-latest"]
+
+
+UNKNOWN = "${{ needs.make.result }}"
+
+
+@pytest.mark.parametrize("value", [UNKNOWN, "macos-15"])
+def test_job_of_a_run_has_the_value_of_its_label(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str
+) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_text(TEXT.replace("ubuntu-latest\n    perm", f"{UNKNOWN}\n    perm"))
+    origin: Any = SimpleNamespace(tree=tmp_path)
+    runner, _ = make_runner(monkeypatch, origin)
+    values = {"evaluate": lambda text, *_: text.replace(UNKNOWN, value)}
+    runner.file = runner.file.model_copy(update=values)
+    jobs = runs._Attempt(runner, EVENT, 7, 1).result(NO, 1.0).jobs
+    assert [job.label for job in jobs] == ["ubuntu-latest", "windows-latest", value]
 
 
 LINES: dict[str, dict[str, Any]] = {

@@ -182,7 +182,7 @@ def test_unknown_cell_is_answered_with_the_similar_one() -> None:
     assert "did you mean debian-13-pip-venv?" in str(raised.value)
 
 
-def test_run_whose_egress_is_not_proved_is_unverified() -> None:
+def test_run_whose_network_closure_is_not_proved_is_unverified() -> None:
     common.check_egress(None)
     common.check_egress(EgressProof())
     with pytest.raises(Unverified, match="the engine refuses") as raised:

@@ -30,8 +30,8 @@ def test_each_command_has_a_parser_with_a_description() -> None:
 def test_choices_are_the_names_of_the_machines_and_profiles() -> None:
     _, commands = parser.build_parsers()
     choices = {action.dest: action.choices for action in commands["gate"]._actions}
-    assert choices["machine"] == list(machines.load())
-    assert choices["profile"] == list(profiles.load())
+    assert choices["machine"] == tuple(machines.load())
+    assert choices["profile"] == tuple(profiles.load())
     assert all(name in commands["gate"].format_help() for name in profiles.load())
 
 

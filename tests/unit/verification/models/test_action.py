@@ -26,7 +26,7 @@ def action_folder(folder: Path, action: str, rules: str | None = None) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("given", "value"),
+    ("values", "value"),
     [
         ({}, "x"),
         ({"TO-DO": "a"}, "a"),
@@ -37,10 +37,10 @@ def action_folder(folder: Path, action: str, rules: str | None = None) -> Path:
         ({"to_do": " "}, ""),
     ],
 )
-def test_an_input_is_read_by_its_aliases_in_any_case(given: dict[str, str], value: str) -> None:
-    inputs = DEFINITION.read(given)
+def test_an_input_is_read_by_its_aliases_in_any_case(values: dict[str, str], value: str) -> None:
+    inputs = DEFINITION.read(values)
     assert inputs.get("to-do") == value
-    assert inputs.is_set("to-do") is bool(given)
+    assert inputs.is_set("to-do") is bool(values)
     assert not inputs.unknown
 
 

@@ -22,6 +22,7 @@ ESCAPE = "\x1b"
         (f"{ESCAPE}[2J{ESCAPE}]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
         ("overwritten\rverified", r"overwritten\rverified"),
         ("\x9b31m\u202e\u2028", r"\x9b31m\u202e\u2028"),
+        ("\u200e\u200f\u061c\u2066\u2069", r"\u200e\u200f\u061c\u2066\u2069"),
     ],
 )
 def test_control_characters_are_visible(value: str, expected: str) -> None:

@@ -163,7 +163,7 @@ jobs: {publish: {runs-on: a, steps: [{run: a}]}}
 
 
 @pytest.mark.parametrize(
-    ("given", "data"),
+    ("call", "data"),
     [
         ("", "version"),
         ("    with: {n: 1}\n", "version"),
@@ -171,10 +171,10 @@ jobs: {publish: {runs-on: a, steps: [{run: a}]}}
     ],
 )
 def test_a_call_with_missing_or_unknown_inputs_is_refused(
-    given: str, data: str, tmp_path: Path
+    call: str, data: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadWorkflow, match=rf"publish\.yml:4: .*upload\.yml, .*{data}"):
-        loaded(tmp_path, caller=CALLER + given, upload=INPUTS)
+        loaded(tmp_path, caller=CALLER + call, upload=INPUTS)
 
 
 def test_a_call_with_the_required_inputs_is_accepted(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ jobs:
 
 
 @pytest.mark.parametrize(
-    ("given", "result"),
+    ("call", "result"),
     [
         ("with: {live: true}", []),
         ("with: {live: '${{ github.ref_type == ''tag'' }}'}", []),
@@ -236,12 +236,12 @@ jobs:
     ],
 )
 def test_condition_of_a_called_workflow_uses_the_inputs_of_the_call(
-    given: str, result: list[tuple[str, str]], tmp_path: Path
+    call: str, result: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "upload.yml").write_text(CALLED, "utf-8")
-    caller = f"on: push\njobs:\n  call:\n    uses: ./.github/workflows/upload.yml\n    {given}\n"
+    caller = f"on: push\njobs:\n  call:\n    uses: ./.github/workflows/upload.yml\n    {call}\n"
     (folder / "release.yml").write_text(caller, "utf-8")
 
     called = with_called_workflows(load(folder / "release.yml"), tmp_path)

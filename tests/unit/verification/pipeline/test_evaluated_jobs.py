@@ -134,13 +134,18 @@ def test_steps_know_the_results_of_earlier_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "system"),
-    [("ubuntu-24.04-arm", "Linux"), ("windows-2025", "Windows"), ("macos-15", "macOS")],
+    ("label", "system", "processor"),
+    [
+        ("ubuntu-24.04-arm", "Linux", "ARM64"),
+        ("windows-2025", "Windows", "X64"),
+        ("macos-15", "macOS", "ARM64"),
+    ],
 )
-def test_runner_of_github_has_a_known_system(label: str, system: str) -> None:
+def test_runner_of_github_has_a_known_system(label: str, system: str, processor: str) -> None:
     (context,) = runs(f"a:, runs-on: {label}")["a"].combination_contexts()
 
     assert evaluate("runner.os", context) == system
+    assert evaluate("runner.arch", context) == processor
     with pytest.raises(UnknownValue):
         evaluate("runner.temp", context)
 

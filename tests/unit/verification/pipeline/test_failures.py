@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ from verification.models.cause import Cause, Severity
 from verification.models.index_log import ExchangeLog
 from verification.models.pipeline import FailedRequest, PipelineEvidence, ServerName
 from verification.models.testbed import ContainerState, TestbedFailureRecord
+from verification.models.workflow_file import parse
 from verification.pipeline.failures import (
     failures_of_testbed,
     is_failed,
@@ -279,6 +281,65 @@ def test_missing_program_that_did_not_end_the_step_is_not_its_failure() -> None:
     lines = ("/e2e/1.sh: line 2: cmake: command not found", "the version is wrong")
     reported = failure(with_failed(evidence(), "validate", *lines), "validate")
     assert reported.severity is Severity.BROKEN
+
+
+WINDOWS_SCRIPT = """\
+on: push
+DEFAULTS
+jobs:
+  validate:
+    runs-on: windows-latest
+    steps:
+      - SHELL
+        run: test
+"""
+
+
+def of_script(run: PipelineEvidence, shell: str, defaults: str, label: str) -> Cause:
+    """Return the cause of the job `validate`, whose step is a script."""
+    text = WINDOWS_SCRIPT.replace("SHELL", shell or "id: x").replace("DEFAULTS", defaults)
+    (failing,) = run.run.job_runs("validate")
+    changed_run = with_job(run, "validate", label=label)
+    (job_run,) = changed_run.run.job_runs("validate")
+    assert failing.failed_step
+    assert failing.failed_step.line == 7
+    return job_failure(job_run, changed_run, "1.2.0", parse(text, Path("publish.yml")))
+
+
+DEFAULT_SHELL = "defaults: {run: {shell: SHELL}}"
+
+
+@pytest.mark.parametrize(
+    ("shell", "defaults", "label", "name"),
+    [
+        ("", "", "windows-latest", "stand-in-limited"),
+        ("", "", "ubuntu-latest", "job-failed"),
+        ("", "", "${{ inputs.os }}", "job-failed"),
+        ("shell: bash", "", "windows-latest", "job-failed"),
+        ("", DEFAULT_SHELL.replace("SHELL", "bash"), "windows-latest", "job-failed"),
+        ("", DEFAULT_SHELL.replace("SHELL", "pwsh"), "windows-latest", "stand-in-limited"),
+        ("shell: pwsh", "", "ubuntu-latest", "stand-in-limited"),
+        ("shell: powershell", "", "windows-latest", "stand-in-limited"),
+        ("shell: cmd", "", "windows-latest", "stand-in-limited"),
+        ("shell: pwsh -File {0}", "", "windows-latest", "stand-in-limited"),
+    ],
+)
+def test_script_that_needs_windows_is_not_a_failure_of_the_workflow(
+    shell: str, defaults: str, label: str, name: str
+) -> None:
+    assert of_script(with_failed(evidence(), "validate"), shell, defaults, label).name == name
+
+
+def test_shell_that_the_runner_lacks_has_no_exit_code() -> None:
+    run = with_failed(evidence(), "validate", "executable file not found", exit_code=None)
+    reported = of_script(run, "shell: pwsh", "", "windows-latest")
+    assert reported.name == "stand-in-limited"
+    assert "pwsh" in reported.message
+
+
+def test_refused_upload_of_a_script_on_windows_is_a_failure_of_the_workflow() -> None:
+    run = with_failed(evidence(), "validate", INVALID)
+    assert of_script(run, "", "", "windows-latest").name == "upload-refused"
 
 
 def test_failed_request_of_a_passed_job_is_not_a_failure() -> None:

@@ -122,6 +122,12 @@ def test_action_that_only_prepares_the_build_is_left_out(
     assert len(result.steps) == len(left_out)
 
 
+def test_name_with_an_emoji_stays(tmp_path: Path) -> None:
+    name = "\N{HAMMER} B\u00fcild"
+    _, _, workflow = replaced(tmp_path, f"      - {{name: {name}, run: python -m build}}\n")
+    assert steps_of(workflow)[1].name == name
+
+
 def test_installation_of_build_tools_is_left_out(tmp_path: Path) -> None:
     steps = """\
       - run: python -m pip install --upgrade pip build

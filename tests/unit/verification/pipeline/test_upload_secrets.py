@@ -80,7 +80,7 @@ def test_user_name_of_a_publishing_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "tokens"),
+    ("passed", "tokens"),
     [
         ("inherit", {"INNER"}),
         ("{inner: '${{ secrets.OUTER }}'}", {"OUTER"}),
@@ -88,12 +88,12 @@ def test_user_name_of_a_publishing_step() -> None:
     ],
 )
 def test_called_workflow_gets_the_secrets_of_the_call(
-    tmp_path: Path, given: str, tokens: set[str]
+    tmp_path: Path, passed: str, tokens: set[str]
 ) -> None:
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
     (folder / "start.yml").write_text(
-        f"on: push\njobs: {{upload: {{uses: ./.github/workflows/called.yml, secrets: {given}}}}}\n"
+        f"on: push\njobs: {{upload: {{uses: ./.github/workflows/called.yml, secrets: {passed}}}}}\n"
     )
     (folder / "called.yml").write_text(
         textwrap.dedent("""

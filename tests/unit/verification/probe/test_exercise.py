@@ -49,7 +49,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Result:
 def test_all_steps_are_recorded_in_order(result: Result) -> None:
     assert result.code == 0
     started = [line["step"] for line in result.lines if line.get("begun")]
-    assert started == [*NAMES, "written-files", "contacts", "end"]
+    assert started == [*NAMES, "written-files", "contacts", "end", "exit"]
     assert [line["step"] for line in result.lines if "ok" in line] == started
     assert all(step.ok for step in result.steps.by_name().values())
 

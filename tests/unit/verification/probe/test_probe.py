@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -268,7 +271,78 @@ def test_running_processes_are_listed_by_their_command_lines() -> None:
         process.stdin.close()
 
 
+def test_process_with_the_command_line_of_another_one_is_recorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(probe, "processes", lambda _: ["init", "init"])
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert probe.new_processes(["init"], SAME) == ["init"]
+    assert probe.new_processes(["init", "init"], SAME) == []
+
+
+def test_process_without_a_command_line_has_the_name_of_its_program(
+    sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = open
+
+    def open_file(path: object, *arguments: Any, **options: Any) -> Any:
+        is_line = str(path).endswith("/cmdline")
+        return io.BytesIO(b"\0") if is_line else real(path, *arguments, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(builtins, "open", open_file)
+    assert probe.processes(OtherAccount(sleeper)) == ["[sleep]"]
+    os.kill(sleeper, signal.SIGKILL)
+    os.waitid(os.P_PID, sleeper, os.WEXITED | os.WNOWAIT)  # it stays, without a parent that waits
+    assert probe.processes(OtherAccount(sleeper)) == []
+
+
+def test_command_that_cannot_start_has_an_exit_code(tmp_path: Path) -> None:
+    for command, folder in ((["no-such-command"], tmp_path), (["true"], tmp_path / "none")):
+        result = probe.run_after_install(command, os.environ, str(folder), 20, SAME)
+        assert (result["code"], result["timed_out"]) == (127, False)
+        assert result["stderr"].startswith("FileNotFoundError: ")
+    with pytest.raises(FileNotFoundError):
+        probe.run(["no-such-command"], os.environ, str(tmp_path), 20, SAME)
+
+
+def test_names_of_a_difference_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "_NAME_CHARACTERS", 3)
+    after = {name: [0] for name in ("a", "bb", "c")}
+    assert probe.difference({}, after)["added"] == ["a", "bb"]
+
+
+@pytest.mark.parametrize("name", ["question", "second"])
+def test_evidence_of_a_package_that_replaces_files_of_the_suite_is_refused(
+    spec: Instructions, name: str
+) -> None:
+    (Path(spec["folder"]) / DATA_FOLDER / name).symlink_to("target")
+    evidence = _evidence(spec)
+    assert evidence["testbed"]["cause"] == "evidence-refused"
+    assert "left" in evidence
+
+
 # ---- the account of the user ----
+
+
+@pytest.mark.parametrize(
+    ("signals", "state"),
+    [([], "running"), ([signal.SIGSTOP], "stopped"), ([signal.SIGKILL], "ended")],
+    ids=["none", "stop", "kill"],
+)
+def test_signal_to_another_process_of_the_user_is_recorded(signals: list[int], state: str) -> None:
+    account = Account("")
+    account.is_separate = True
+    other = probe.OtherProcess(account)
+    process = other._process
+    assert process
+    for number in signals:
+        process.send_signal(number)
+    deadline = time.monotonic() + 10
+    while other.state() != state and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert other.state() == state
+    other.end()
+    assert probe.OtherProcess(SAME).state() is None
 
 
 @pytest.fixture
@@ -321,7 +395,7 @@ def test_only_the_processes_of_an_account_belong_to_it(sleeper: int) -> None:
     assert sleeper in SAME.processes()
     assert os.getpid() not in SAME.processes()
     nobody = Account("")
-    nobody.user = 2**31 - 5
+    nobody.uid = 2**31 - 5
     assert nobody.processes() == set()
 
 

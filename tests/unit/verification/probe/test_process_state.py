@@ -56,6 +56,25 @@ def test_long_value_is_cut_and_a_removed_value_is_none() -> None:
     assert changes["environment variable: HOME"] == ["/x", None]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux identifies open files")
+def test_file_of_a_standard_stream_belongs_to_the_state() -> None:
+    same = run("import os; os.dup2(os.dup(2), 2)")["whole"]
+    changed = run("import os; os.dup2(os.open('/dev/zero', os.O_RDWR), 2); os.close(0)")["whole"]
+    names = {f"process: file of descriptor {number}" for number in (0, 2)}
+    assert same == {}
+    assert set(changed) == names | {"process: sys.stderr"}
+    assert changed["process: file of descriptor 0"][1] == "closed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux identifies open files")
+def test_stream_of_the_same_type_with_another_file_is_a_change() -> None:
+    changed = run("import sys; sys.stderr = open('/dev/null', 'w', errors='backslashreplace')")
+    old, new = changed["whole"]["process: sys.stderr"]
+    assert (new or "").endswith(" /dev/null")
+    assert old != new
+    assert run("import io, sys; sys.stderr.flush()")["whole"] == {}
+
+
 def test_python_without_ctypes_reads_the_other_state() -> None:
     without = "import os, sys; sys.modules['ctypes'] = None\nwhole = state.whole()"
     code = f"{without}\nos.environ['X'] = '1'\nstate.flush_native()"

@@ -209,7 +209,12 @@ def command(folder: Path, site: Path, code: str) -> subprocess.CompletedProcess[
             f"exec(compile(open({source!r}).read(), {source!r}, 'exec')); {code}",
         ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": ""},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(site),
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": "",
+        },
         capture_output=True,
         text=True,
         timeout=60,

@@ -26,6 +26,7 @@ def written(folder: Path, smoke: str = "", uses: str = "", package: str = "") ->
         f"{start}def act():\n    {uses or 'pass'}\n",
         plan={"uses": ["act"]},
         PYTHONDONTWRITEBYTECODE="",
+        PYTHONPYCACHEPREFIX="",
     )
     assert result.steps.native_call
     assert result.steps.native_call.ok

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.sample_evidence import Change, Fields, evidence
+from tests.helpers.sample_evidence import WHEEL, Change, Fields, evidence, request
 from tests.helpers.sample_expectation import EXPECTATION, names
 from verification.models.verdict import Outcome
 from verification.rules import diagnose
@@ -86,6 +86,33 @@ def test_limit_that_is_met_before_the_installation_is_the_testbeds() -> None:
     assert [(cause.name, cause.facts["limit"]) for cause in diagnosis.causes] == [
         ("testbed-limit", "process-limit")
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [
+        ((), "testbed-limit"),
+        (("pip-26.3-py3-none-any.whl",), "testbed-limit"),
+        (("quiverdb-1.1.0-cp313-cp313-manylinux_2_28_x86_64.whl",), "testbed-limit"),
+        ((WHEEL,), "disk-limit"),
+        ((f"{WHEEL}.metadata",), "disk-limit"),
+        (None, "disk-limit"),
+    ],
+    ids=["no request", "installer", "earlier release", "wheel", "metadata", "no log"],
+)
+def test_limit_of_a_lost_machine_is_the_testbeds_until_it_requests_the_release(
+    files: tuple[str, ...] | None, name: str
+) -> None:
+    def requested(fields: Fields) -> None:
+        del fields["requests"]
+        if files is not None:
+            fields["requests"] = [request(f"/packages/{file}", file, "a" * 64) for file in files]
+
+    usage = limited(disk_mib=482, stopped=True)
+    diagnosis = diagnose(evidence(lost, requested, usage), EXPECTATION)
+    assert names(diagnosis.causes) == [name]
+    is_testbed = name == "testbed-limit"
+    assert diagnosis.outcome is (Outcome.TESTBED if is_testbed else Outcome.FAILS)
 
 
 def test_failure_of_the_index_outranks_a_limit() -> None:

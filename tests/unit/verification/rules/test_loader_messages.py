@@ -266,6 +266,16 @@ def test_installed_library_that_is_skipped_is_for_another_processor() -> None:
     assert explained(message) == ("wrong-architecture", facts)
 
 
+def test_installed_library_that_the_package_removed_differs_from_record() -> None:
+    def remove(fields: Fields) -> None:
+        wrong = {"file": CORE[CORE.index("quiverdb/_libs") :], "observed": "FileNotFoundError"}
+        fields["exercise"]["steps"]["record"]["value"]["wrong"] = [wrong]
+
+    fault = loader_messages.explain(f"{CORE}: {NO_FILE}", evidence(remove), ("libquiver.so",))
+    assert fault
+    assert (fault.name, fault.facts["difference"]) == ("record-mismatch", "FileNotFoundError")
+
+
 @pytest.mark.parametrize(
     ("library", "cause"),
     [

@@ -161,6 +161,15 @@ def test_process_that_could_not_be_observed_is_a_note(loses: Change) -> None:
     assert (cause.name, cause.severity) == ("process-changed", "note")
 
 
+def test_skipped_exit_handlers_are_a_fault() -> None:
+    begun = {"step": "exit", "begun": True}
+    (cause,) = causes_of(lambda fields: fields["exercise"]["steps"].update(exit=begun))
+    assert (cause.name, cause.severity) == ("process-changed", "flawed")
+    assert cause.where == f"{CELL}: at exit"
+    ended = {"step": "exit", "ok": True}
+    assert causes_of(lambda fields: fields["exercise"]["steps"].update(exit=ended)) == []
+
+
 def test_state_that_is_not_recorded_has_no_cause() -> None:
     assert (
         causes_of(

@@ -55,6 +55,14 @@ def test_remaining_processes_are_reported() -> None:
     )
 
 
+@pytest.mark.parametrize("state", ["stopped", "ended"])
+def test_signal_to_another_process_is_reported(state: str) -> None:
+    (cause,) = effects(lambda fields: fields.update(other_process=state))
+    assert (cause.name, cause.severity) == ("process-killed", "broken")
+    assert cause.facts == {"state": state}
+    assert effects(lambda fields: fields.update(other_process="running")) == []
+
+
 def enabled_gil(*tags: str, module: str = "quiverdb._fast") -> Change:
     """Return a change after which the import of a module enables the GIL."""
 

@@ -13,6 +13,7 @@ from verification.models.cause import Cause, Severity
 from verification.models.results import CellResult
 from verification.models.run import FailedTest, PlannedCell, RunResult, SystemSummary, WheelSummary
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
+from verification.rules.catalogue import catalogue
 from verification.session.recorder import (
     ITEM,
     PROPERTY_BYTES,
@@ -267,6 +268,18 @@ def test_text_and_properties_of_a_test_are_optional() -> None:
 def test_invalid_result_is_an_error_that_names_the_test_and_the_field(recorder: Recorder) -> None:
     with pytest.raises(DataError, match=r"test_cell\[one\]: machine: "):
         recorder.add(phase_report(properties={RESULT: '{"id": "one"}'}))
+
+
+def test_result_with_too_many_causes_keeps_the_most_severe_ones() -> None:
+    files = ("\u00e9" * 200,) * 100
+    many = [catalogue().cause("files-at-import", f"{n}", "x", files=files) for n in range(300)]
+    broken = catalogue().cause("crash", "import", "x")
+    result = works(FIRST_CELL).model_copy(update={"causes": (*many, broken), "mapped": ("a.so",)})
+    read = CellResult.model_validate_json(as_property(result))
+    assert read.causes[0] == broken
+    assert {cause.name for cause in read.causes} == {"crash", "files-at-import"}
+    assert len(read.causes) < len(result.causes)
+    assert (read.mapped, read.outcome) == ((), result.outcome)
 
 
 def test_too_large_result_is_an_error() -> None:

@@ -146,9 +146,13 @@ def test_subject_without_values_has_no_chosen_values() -> None:
 
 
 @pytest.mark.parametrize("probe", [probe_output(), LOST], ids=["ended", "lost"])
-def test_evidence_has_the_limits_of_the_machine(probe: CommandResult | TestbedFailure) -> None:
-    evidence = run(FakeTestbed.with_probe_results(probe), cell())
+def test_evidence_has_limits_and_requests_of_the_machine(
+    probe: CommandResult | TestbedFailure,
+) -> None:
+    line = IndexRequest(time="2026-03-01T10:00:00Z", client="10.0.0.2", path="/simple/")
+    evidence = run(FakeTestbed.with_probe_results(probe, requests=(line,)), cell())
     assert evidence.limits == LIMITS
+    assert evidence.requests == (line,)
 
 
 # ---- failures of the testbed ----
@@ -428,6 +432,7 @@ def test_scenario_changes_the_machine_as_root() -> None:
 def test_failed_change_is_a_lost_machine() -> None:
     testbed = FakeTestbed.with_probe_results(probe_output(), failing="install")
     evidence = run(testbed, cell(scenario="space-path"))
+    assert evidence.has_requests
     assert evidence.testbed is not None
     assert evidence.testbed.cause == "machine-lost"
     assert evidence.testbed.where == "debian-13-pip-space-path"

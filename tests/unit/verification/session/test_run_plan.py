@@ -134,16 +134,18 @@ def test_facts_after_the_set_up_have_the_wheel_of_each_system(request_: GateRequ
     assert result.release_causes == ()
     assert result.upload_refused is None
     assert result.planned == run_plan.before_setup(request_).planned
-    assert result.egress_not_proved == ""
+    assert result.closure_not_proved == ""
 
 
-def test_egress_that_is_not_proved_is_in_the_state_of_the_run(request_: GateRequest) -> None:
+def test_network_closure_that_is_not_proved_is_in_the_state_of_the_run(
+    request_: GateRequest,
+) -> None:
     setup = run_setup()
     proof = EgressProof(not_proved="the engine refuses")
     testbed = setup.prepared.testbed.model_copy(update={"egress": proof})
     prepared = setup.prepared.model_copy(update={"testbed": testbed})
     result = run_plan.after_setup(request_, setup._replace(prepared=prepared))
-    assert result.egress_not_proved == proof.not_proved
+    assert result.closure_not_proved == proof.not_proved
 
 
 def test_missing_wheel_is_a_cause_of_its_system(request_: GateRequest) -> None:
@@ -411,12 +413,12 @@ def test_workflow_without_an_exchange_exchanged_no_identity(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("reason", ["", "the engine refuses"])
-def test_workflow_has_the_reason_why_egress_of_its_jobs_is_not_proved(
+def test_workflow_has_the_reason_why_network_closure_of_its_jobs_is_not_proved(
     tmp_path: Path, reason: str
 ) -> None:
     proved = evidence().model_copy(update={"egress": EgressProof(not_proved=reason)})
     pipeline = _pipeline_summary(tmp_path, pipeline_result(evidence=proved))
-    assert pipeline.egress_not_proved == reason
+    assert pipeline.closure_not_proved == reason
 
 
 def test_publisher_has_only_the_causes_of_the_publisher(tmp_path: Path) -> None:

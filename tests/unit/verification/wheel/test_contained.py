@@ -18,7 +18,7 @@ import pytest
 from tests.helpers.sample_wheels import LINUX_CORE, linux_core, linux_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.base import Model
-from verification.wheel.contained import InspectionFailed, Limits, read
+from verification.wheel.contained import InspectionFailed, ReadLimits, read
 from verification.wheel.errors import BadWheel, WheelTooLarge
 
 _ROOT = Path(__file__).parents[4]
@@ -33,7 +33,7 @@ def answer(path: Path) -> Size:
     return Size(path=path, process=os.getpid())
 
 
-def failure(function: Callable[[Path], Size], limits: Limits | None = None) -> str:
+def failure(function: Callable[[Path], Size], limits: ReadLimits | None = None) -> str:
     """Return the reason for the failure of a function at the second of three files."""
     paths = [Path("a.whl"), Path("b.whl"), Path("c.whl")]
 
@@ -98,12 +98,12 @@ def test_one_process_reads_all_files() -> None:
     ],
 )
 def test_failure_of_a_reader_is_named(function: Callable[[Path], Size], reason: str) -> None:
-    limits = Limits(memory=256 << 20, processor_seconds=1)
+    limits = ReadLimits(memory=256 << 20, processor_seconds=1)
     assert reason in failure(function, limits)
 
 
 def test_reader_that_waits_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Limits, "wall_seconds", lambda *_: 1)
+    monkeypatch.setattr(ReadLimits, "wall_seconds", lambda *_: 1)
     assert "longer than 1 s" in failure(wait)
 
 
@@ -139,7 +139,7 @@ def test_larger_file_has_more_time(tmp_path: Path) -> None:
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(3_000_000_000)  # a sparse file
-    assert Limits().seconds(large) - Limits().seconds(tmp_path) == 3000
+    assert ReadLimits().seconds(large) - ReadLimits().seconds(tmp_path) == 3000
 
 
 # ---- the memory of an inspection ----

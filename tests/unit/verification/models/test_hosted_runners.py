@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 
-from containers.runner.hosted_runners import HostedRunner, builds_on, hosted_runner
+from verification.models.hosted_runners import (
+    HostedRunner,
+    builds_on,
+    context_expressions,
+    hosted_runner,
+)
+from verification.pipeline.expressions import Context, evaluate
 
 
 def runner(label: str) -> HostedRunner:
@@ -69,3 +76,19 @@ def test_wheel_belongs_to_the_runners_with_its_system(
 ) -> None:
     runners = tuple(map(runner, (label, *others)))
     assert {wheel for wheel in EVERY if builds_on(wheel, runner(label), runners)} == wheels
+
+
+VERSIONS = ("latest", "slim", "11", "12", "13", "14", "15", "26", "22.04", "24.04", "2022", "2025")
+
+
+@pytest.mark.parametrize("kind", ["", "-arm", "-large", "-xlarge", "-intel"])
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("system", ["ubuntu", "windows", "macos", "MacOS"])
+def test_expressions_have_the_values_of_the_label(system: str, version: str, kind: str) -> None:
+    label = f"{system}-{version}{kind}"
+    values: tuple[JsonValue, ...] = (label, [label])
+    for value in values:
+        context = Context(values={"matrix": {"os": value}})
+        expressions = context_expressions("matrix.os")
+        found = {name: evaluate(text, context) for name, text in expressions.items()}
+        assert found == runner(label).context
