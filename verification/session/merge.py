@@ -256,7 +256,7 @@ def _merged_run(first: ShardReport, shards: Sequence[ShardReport]) -> RunResult:
     return first.record.run.model_copy(
         update={
             "prepared": all(run.prepared for run in runs),
-            "egress_not_proved": next(filter(None, (run.egress_not_proved for run in runs)), ""),
+            "closure_not_proved": next(filter(None, (run.closure_not_proved for run in runs)), ""),
             "setup_failure": next(filter(None, (run.setup_failure for run in runs)), None),
             "interrupted": any(run.interrupted for run in runs),
             "planned": first.record.cells,
