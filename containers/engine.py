@@ -24,6 +24,7 @@ from docker.utils.config import find_config_file
 
 from containers import temporary
 from containers.engine_client import ENGINE_ERRORS, EngineClient
+from containers.image_registry import ImageRegistry
 from containers.owner import identity, is_dead
 from containers.progress import print_line, step
 from containers.state import locked, state_folder
@@ -69,6 +70,8 @@ class Engine(Model):
     version: str
     os: str
     """``linux`` or ``windows``: the kind of containers that it runs."""
+    registry: ImageRegistry | None = None
+    """The registry from which it pulls images; None if it builds them."""
 
     def client(self, timeout_seconds: int = 600) -> EngineClient:
         """Return a new client for this engine."""

@@ -23,7 +23,7 @@ import docker
 import docker.errors
 import filelock
 
-from containers import cache, node_packages, temporary
+from containers import cache, image_registry, node_packages, temporary
 from containers import engine as engines
 from containers.engine_client import ENGINE_ERRORS
 from containers.progress import PROGRESS, print_line, step
@@ -81,7 +81,7 @@ def _needed_images(names: Iterable[str], system: str, exists: Callable[[Recipe],
 
 
 def ensure(engine: engines.Engine, name: str) -> Image:
-    """Return the image of the recipe ``name``. Build it if the engine does not have it.
+    """Return the image of the recipe ``name``. Pull or build it if the engine does not have it.
 
     Raises:
         TestbedFailure: ``image-build-failed`` or ``disk-full``, with the last lines of the output.
@@ -97,12 +97,19 @@ def ensure(engine: engines.Engine, name: str) -> Image:
     tag = recipe.tag()
     client = engine.client(timeout_seconds=1800)
     try:
-        if image := _find(client, name, tag):
+        reference = engine.registry.reference(tag) if engine.registry else None
+        if engine.registry and reference is None:
+            print_line(f"image {name}: the list of the registry does not have this recipe")
+        if image := _find(client, name, tag, reference):
             return image
-        with step(f"image {name}: building"), locked(f"image-{name}"):
-            if image := _find(client, name, tag):
-                return image  # another run built it before it released the lock
-            _build(engine, client, recipe, tag)
+        verb = "pulling" if reference else "building"
+        with step(f"image {name}: {verb}"), locked(f"image-{name}"):
+            if image := _find(client, name, tag, reference):
+                return image  # another run made it before it released the lock
+            if reference:
+                image_registry.pull(client, reference, tag)
+            else:
+                _build(engine, client, recipe, tag)
         image = _find(client, name, tag)
         if image is None:
             raise _failed(name, "the engine reported success, but does not have the image")
@@ -113,10 +120,15 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         client.close()
 
 
-def _find(client: docker.DockerClient, name: str, tag: str) -> Image | None:
+def _find(
+    client: docker.DockerClient, name: str, tag: str, reference: str | None = None
+) -> Image | None:
+    """Return the image with this tag. With a reference, it must be the image of the registry."""
     try:
         image = client.images.get(tag)
     except docker.errors.ImageNotFound:
+        return None
+    if reference and not image_registry.has_digest(image, reference):
         return None
     return Image(name=name, tag=tag, id=str(image.id), created=str(image.attrs["Created"]))
 

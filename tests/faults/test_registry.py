@@ -20,7 +20,7 @@ import docker
 import docker.errors
 import pytest
 
-from containers import images
+from containers import image_registry, images
 from containers import recipe as recipes
 from containers.engine import Engine, Run
 from containers.images import ImageUnavailable
@@ -30,6 +30,7 @@ from tests.faults.cell_runs import (
     diagnose_cell,
     planted_release,
 )
+from verification.models.errors import TestbedFailure
 from verification.scenarios import cells as plan
 from verification.scenarios import machines
 from verification.subjects.subject import load as load_subject
@@ -167,6 +168,34 @@ def test_machine_from_a_registry_is_pulled_by_digest_and_judged(
                 assert {cause.name for cause in causes if cause.severity != "note"} == set()
                 assert result.evidence.install
                 assert bool(result.evidence.install.code) == bool(cell.refusal)
+
+
+def test_images_of_a_list_are_the_same_on_each_engine(
+    container_engine: Engine, client: docker.DockerClient, registry: str, tmp_path: Path
+) -> None:
+    name, location = "publisher", f"{registry}/team"
+    built = images.ensure(container_engine, name)
+    digest = image_registry.push(client, location, built.tag)
+    path = tmp_path / "images.toml"
+    key = built.tag.rpartition("/")[2]
+    image_registry.write(path, {key: digest})
+    listed = image_registry.load(location, path)
+    engine = container_engine.model_copy(update={"registry": listed})
+    reference = f"{location}/{name}@{digest}"
+    try:
+        # Another image has the tag, as on an engine that built the recipe itself.
+        other = images.ensure(container_engine, "index")
+        client.images.get(other.id).tag(built.tag)
+        assert images.ensure(engine, name).id == built.id
+        unlisted = listed.model_copy(update={"digests": {key: MISSING_DIGEST}})
+        with pytest.raises(TestbedFailure) as raised:
+            images.ensure(container_engine.model_copy(update={"registry": unlisted}), name)
+        assert MISSING_DIGEST in raised.value.message
+    finally:
+        client.images.get(built.id).tag(built.tag)
+        for leftover in (reference, f"{location}/{name}:{key.rpartition(':')[2]}"):
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                client.images.remove(leftover)
 
 
 def test_missing_digest_is_named(

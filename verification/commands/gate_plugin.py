@@ -56,7 +56,7 @@ from verification.suggestions import did_you_mean
 
 _PATHS = (
     *("source", "wheels", "subject", "tests", "actions-from", "report"),
-    *("repository", "publisher", "index-files", "published-by"),
+    *("repository", "publisher", "index-files", "published-by", "digests"),
 )
 """The options whose value is a path."""
 HANDOVER_KEY = "quiverdb_e2e"
@@ -290,6 +290,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--release", metavar="VERSION")
     group.addoption("--wait", metavar="MINUTES")
     group.addoption("--shard", metavar="K/N")
+    group.addoption("--registry", metavar="HOST/NAMESPACE")
     for name, metavar, *_ in LIMIT_OPTIONS:
         group.addoption(name, metavar=metavar)
     group.addoption("--machine", action="append", metavar="NAME")
@@ -360,6 +361,8 @@ def request_of(config: pytest.Config) -> GateRequest:
         strict=config.getoption("strict_verdict"),
         provision=not config.getoption("no_provision"),
         shard=config.getoption("shard"),
+        registry=config.getoption("registry"),
+        digests=_path(config, "digests"),
         keyword=keyword,
         deselected=tuple(config.getoption("deselect") or ()),
     )

@@ -152,6 +152,12 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
         help="run only part K of N of the cells, for ./e2e merge (default: run all cells)",
     )
     add(
+        "--registry",
+        metavar="HOST/NAMESPACE",
+        help="pull the images from this registry, by the digests in the list (default: build them)",
+    )
+    _add_digests(parser)
+    add(
         "--keep-failed",
         action="store_true",
         help="keep the machines of failed cells running for 24 hours (default: remove them)",
@@ -227,6 +233,26 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="use only this machine; may be repeated (default: all machines of the profile)",
     )
+
+
+def _add_digests(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--digests",
+        metavar="FILE",
+        help="the list with the digest of each image (default: containers/locks/images.toml)",
+    )
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--registry",
+        metavar="HOST/NAMESPACE",
+        required=True,
+        help="the registry to push to; Docker's configuration has the password",
+    )
+    _add_digests(parser)
+    _add_machines(parser)
+    _add_no_provision(parser)
 
 
 def _add_merge(parser: argparse.ArgumentParser) -> None:
@@ -535,6 +561,14 @@ COMMANDS: Mapping[str, _Command] = {
         "Build a release, publish it on the index of this run, install and use it on clean "
         f"machines, and give a verdict. {_PYTEST}",
         _add_gate,
+    ),
+    "images": _Command(
+        "--registry HOST/NAMESPACE",
+        "push the images to a registry, and list their digests",
+        "Build the images of a profile, push them to a registry, and write the list of their "
+        "digests. With this list, ./e2e gate --registry pulls the same images by digest and builds "
+        "none of them.",
+        _add_images,
     ),
     "merge": _Command(
         "REPORT ...",

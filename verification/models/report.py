@@ -56,6 +56,9 @@ class RunSelection(Model):
     shard: str | None = Field(
         default=None, description="The part of the cells, such as 2/3; null for all cells."
     )
+    registry: str | None = Field(
+        default=None, description="The registry of the images; null if they are built."
+    )
     limits: LimitOptions | None = Field(
         default=None, description="The limits of machines and jobs; null for the default ones."
     )

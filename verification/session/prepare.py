@@ -6,6 +6,7 @@ The controller prepares the run once. It passes the same values to its workers.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -223,7 +224,9 @@ def open_host(
 
 def _open_selected(selection: Selection, stack: contextlib.ExitStack) -> Host:
     """Open the host with the options of a selection. Raise what `open_host` raises."""
-    return open_host(stack, provision=selection.provision, limits=selection.limits)
+    host = open_host(stack, provision=selection.provision, limits=selection.limits)
+    engine = host.engine.model_copy(update={"registry": selection.registry})
+    return dataclasses.replace(host, engine=engine)
 
 
 @failing_as("engine-unreachable", "set-up")

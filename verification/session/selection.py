@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pydantic
 
+from containers import image_registry
+from containers.image_registry import ImageRegistry
 from verification.models.base import Model
 from verification.models.errors import WrongUse
 from verification.models.limits import LimitOptions
@@ -50,6 +52,10 @@ class Options(Model):
     provision: bool = True
     shard: str | None = None
     """The value of ``--shard``."""
+    registry: str | None = None
+    """The value of ``--registry``."""
+    digests: Path | None = None
+    """The file of ``--digests``."""
     keyword: str = ""
     """The value of ``-k``, which narrows the verdict."""
     deselected: tuple[str, ...] = ()
@@ -77,6 +83,8 @@ class Selection(Model):
     """The limits of machines and jobs; None for the default ones."""
     shard: Shard | None = None
     """The part of the cells that the run has; None for all cells."""
+    registry: ImageRegistry | None = None
+    """The registry of the images; None if they are built."""
     idle: frozenset[str] = frozenset()
     """The names of the machines whose cells are all in other shards."""
     profile: Profile
@@ -136,6 +144,7 @@ class Selection(Model):
             narrowed=(*self.narrowed, *narrowed),
             strict=self.strict,
             shard=str(self.shard) if self.shard else None,
+            registry=self.registry.location if self.registry else None,
             limits=self.limits,
             pipeline=self.pipeline,
             actions_from=str(self.actions_from) if self.actions_from else None,
@@ -187,6 +196,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         checkout=options.checkout,
         strict=options.strict,
         shard=shard,
+        registry=_registry(options),
         provision=options.provision,
         limits=_limits(options),
         profile=profile,
@@ -327,6 +337,19 @@ def _shard(options: Options) -> Shard | None:
             "--shard and --repository cannot be combined; verify the workflow in a separate run"
         )
     return shards.parse(options.shard)
+
+
+def _registry(options: Options) -> ImageRegistry | None:
+    """Return the registry of the images; None if they are built.
+
+    Raises:
+        WrongUse: the options do not name a registry and a list of its images.
+    """
+    if options.registry is None:
+        if options.digests:
+            raise WrongUse("--digests: name the registry with --registry")
+        return None
+    return image_registry.load(options.registry, options.digests or image_registry.DIGESTS)
 
 
 def _limits(options: Options) -> LimitOptions | None:

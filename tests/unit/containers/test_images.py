@@ -75,7 +75,9 @@ class _Client:
 
 
 def _engine(client: Any) -> Any:
-    return SimpleNamespace(client=lambda **_: client, os="linux", url="unix:///engine.sock")
+    return SimpleNamespace(
+        client=lambda **_: client, os="linux", url="unix:///engine.sock", registry=None
+    )
 
 
 def test_existing_image_is_not_built_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
