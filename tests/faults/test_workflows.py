@@ -48,9 +48,13 @@ def caller() -> str:
     permissions: {{contents: read}}
     uses: ./.github/workflows/gate.yml
     with:
-      {{artifact: wheels-{name}, subject: "{subject}", options: {OPTIONS}, report: report-{name}}}
+      {{artifact: wheels-{wheels}, subject: "{subject}", report: report-{name}, {options}}}
 """
-        for name, needs, subject in (("good", "build", SUBJECT), ("broken", "print", ""))
+        for name, needs, wheels, subject, options in (
+            ("good", "build", "good", SUBJECT, f"options: {OPTIONS}"),
+            ("divided", "good", "good", "", "shards: 2, options: --machine debian-13"),
+            ("broken", "[print, divided]", "broken", "", f"options: {OPTIONS}"),
+        )
     )
     return f"""
 name: Caller
@@ -122,6 +126,17 @@ def test_called_gate_judges_the_wheels_of_its_caller(called: FinishedWorkflow) -
     # act starts no job after a failed call. The outputs of the call itself are in its log.
     outputs = called.outputs("broken/")
     assert (outputs["verdict"], outputs["code"]) == ("failed", "1")
+
+
+@pytest.mark.long
+def test_divided_gate_has_one_report(called: FinishedWorkflow) -> None:
+    parts = [report_of(called, f"report-divided-shard-{number}") for number in (1, 2)]
+    merged = report_of(called, "report-divided")
+    assert merged.verdict == "verified"
+    cells = [cell.id for part in parts for cell in part.cells]
+    assert sorted(cells) == sorted(cell.id for cell in merged.cells)
+    assert len(cells) == 2
+    assert all(len(part.cells) == 1 for part in parts)
 
 
 @pytest.mark.long

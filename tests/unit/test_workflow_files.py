@@ -129,14 +129,16 @@ def test_a_planted_fault_in_a_workflow_is_reported(
 def test_the_gate_returns_the_verdict_to_its_caller() -> None:
     called = load_strings(text_of("gate.yml"))["on"]["workflow_call"]
     assert set(called["inputs"]) == {
-        *("artifact", "subject", "profile", "strict", "options", "report")
+        *("artifact", "subject", "profile", "strict", "options", "report", "shards", "registry")
     }
     assert all("default" in settings for settings in called["inputs"].values())
-    job = load(FOLDER / "gate.yml").jobs["gate"]
+    jobs = load(FOLDER / "gate.yml").jobs
     for name, output in called["outputs"].items():
-        assert output["value"] == f"${{{{ jobs.gate.outputs.{name} }}}}"
-        assert job.outputs[name] == f"${{{{ steps.gate.outputs.{name} }}}}"
-        assert f"{name}=" in str(step("gate.yml", "Verify").run)
+        value = f"${{{{ jobs.merge.outputs.{name} || jobs.gate.outputs.{name} }}}}"
+        assert output["value"] == value
+        for job, title in (("gate", "Verify"), ("merge", "Merge")):
+            assert jobs[job].outputs[name] == f"${{{{ steps.{job}.outputs.{name} }}}}"
+            assert f"{name}=" in str(step("gate.yml", title).run)
 
 
 def test_only_a_run_of_a_pull_request_is_cancelled_by_a_newer_one() -> None:
@@ -191,6 +193,52 @@ def run_script(
     )
 
 
+GATE = {
+    "PROFILE": "quick",
+    "SUBJECT": "",
+    "WHEELS": "--wheels wheels",
+    "STRICT": "",
+    "OPTIONS": "-n 1",
+    "SHARD": "1",
+    "SHARDS": "1",
+    "REGISTRY": "",
+}
+"""The environment of the step that runs the gate."""
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(0, 0), (1, 0), (3, 0), (5, 0), (4, 4), (2, 2), (137, 137)]
+)
+def test_a_shard_fails_only_without_a_report(folder: Path, code: int, expected: int) -> None:
+    write_program(folder / "e2e", f"#!/bin/bash\nprintf '%s\\n' \"$@\" >&2\nexit {code}\n")
+    values = {**GATE, "SHARD": "2", "SHARDS": "3", "REGISTRY": "example.com/team"}
+    result = run_script(folder, "Verify", "gate.yml", **values)
+    assert result.returncode == expected, result.stderr
+    words = ["--shard", "2/3", "--registry", "example.com/team"]
+    assert " ".join(words) in " ".join(result.stderr.splitlines())
+    assert not (folder / "output").exists(), "only the merge has a verdict"
+
+
+@pytest.mark.parametrize(("shards", "expected"), [("1", "[1]"), ("3", "[1,2,3]")])
+def test_shards_are_listed_for_the_matrix(folder: Path, shards: str, expected: str) -> None:
+    assert run_script(folder, "List", "gate.yml", SHARDS=shards).returncode == 0
+    assert (folder / "output").read_text() == f"shards={expected}\n"
+
+
+@pytest.mark.parametrize("code", [0, 1, 4])
+def test_merge_returns_the_verdict_and_the_code(folder: Path, code: int) -> None:
+    for number in (1, 2):
+        (folder / "shards" / f"report-shard-{number}").mkdir(parents=True)
+    (folder / "report").mkdir()
+    (folder / "report" / "results.json").write_text('{"verdict": "failed"}')
+    write_program(folder / "e2e", f"#!/bin/bash\nprintf '%s\\n' \"$@\" >&2\nexit {code}\n")
+    result = run_script(folder, "Merge", "gate.yml")
+    assert result.returncode == code
+    names = ["merge", "shards/report-shard-1", "shards/report-shard-2"]
+    assert result.stderr.splitlines() == names
+    assert (folder / "output").read_text() == f"verdict=failed\ncode={code}\n"
+
+
 @pytest.mark.parametrize(
     ("subject", "words"),
     [("", []), ("e2e/my package.toml", ["--subject", "caller/e2e/my package.toml"])],
@@ -201,8 +249,7 @@ def test_the_gate_uses_the_description_in_the_checkout_of_the_caller(
     (folder / "report").mkdir()
     (folder / "report" / "results.json").write_text('{"verdict": "verified"}')
     write_program(folder / "e2e", "#!/bin/bash\nprintf '%s\\n' \"$@\" >&2\n")
-    values = {"PROFILE": "quick", "WHEELS": "--wheels wheels", "STRICT": "", "OPTIONS": "-n 1"}
-    result = run_script(folder, "Verify", "gate.yml", SUBJECT=subject, **values)
+    result = run_script(folder, "Verify", "gate.yml", **{**GATE, "SUBJECT": subject})
     assert result.returncode == 0, result.stderr
     started = ["gate", "--profile", "quick", *words, "--wheels", "wheels", "-n", "1"]
     assert result.stderr.splitlines() == started
