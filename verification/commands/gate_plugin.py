@@ -37,8 +37,8 @@ from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
 from verification.parent import die_with_parent
 from verification.report import terminal, writer
-from verification.scenarios import profiles, shards
-from verification.session import crash, kept_machines, reporting
+from verification.scenarios import profiles
+from verification.session import crash, kept_machines, reporting, shards
 from verification.session.checkout import (
     EVENT_KINDS,
     Checkout,

@@ -248,7 +248,7 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
         "--registry",
         metavar="HOST/NAMESPACE",
         required=True,
-        help="the registry to push to; Docker's configuration has the password",
+        help="the registry to push to (default: none, it must be named)",
     )
     _add_digests(parser)
     _add_machines(parser)

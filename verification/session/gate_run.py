@@ -26,7 +26,6 @@ from verification.models.subject import Subject
 from verification.report import folder, results_json, writer
 from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
-from verification.scenarios import shards
 from verification.session import (
     crash,
     kept_machines,
@@ -34,6 +33,7 @@ from verification.session import (
     replay_inputs,
     reporting,
     run_plan,
+    shards,
 )
 from verification.session.prepare import PreparedRun, RunSetup, prepare, run_workflow
 from verification.session.published_by import VerifiedFiles

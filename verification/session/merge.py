@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import JsonValue
-
 from verification.models import printable
-from verification.models.base import DataError, Model, read_json
+from verification.models.base import AnyModel, DataError, read_json
 from verification.models.cause import Cause
 from verification.models.errors import WrongUse
 from verification.models.release import file_sha256
@@ -37,7 +35,7 @@ from verification.session.reporting import (
 from verification.session.session import EVIDENCE
 from verification.verdict import judge
 
-_Compared = Callable[["ShardReport"], JsonValue]
+_Compared = Callable[["ShardReport"], object]
 
 
 class ShardReport(NamedTuple):
@@ -75,13 +73,10 @@ def read(folder: Path) -> ShardReport:
     except DataError as error:
         raise WrongUse(f"merge: {folder}: {error}; run the shard again") from None
     judged = judge(record.run)
-    is_same = str(record.shard) == report.selection.shard and all(
-        _printable(new) == _printable(old)
-        for new, old in (
-            (judged.items, report.items),
-            (judged.cells, report.cells),
-            (judged.platforms, report.platforms),
-        )
+    is_same = str(record.shard) == report.selection.shard and (
+        _as_reported(judged.items) == list(report.items)
+        and _as_reported(judged.cells) == list(report.cells)
+        and _as_reported(judged.platforms) == list(report.platforms)
     )
     if record.results != file_sha256(path) or not is_same or judged.verdict is not report.verdict:
         raise WrongUse(
@@ -92,8 +87,12 @@ def read(folder: Path) -> ShardReport:
     return ShardReport(folder, report, record)
 
 
-def _printable(models: Iterable[Model]) -> list[JsonValue]:
-    return [printable.data(model.model_dump(mode="json", by_alias=True)) for model in models]
+def _as_reported(models: Iterable[AnyModel]) -> list[AnyModel]:
+    """Return models with printable texts, as a report has them."""
+    return [
+        type(model).model_validate(printable.data(model.model_dump(mode="json", by_alias=True)))
+        for model in models
+    ]
 
 
 def _check_evidence(folder: Path, cell: CellResult) -> None:
@@ -152,43 +151,42 @@ def _check_numbers(shards: Sequence[ShardReport]) -> None:
         raise WrongUse(f"merge: the report of shard {names} is missing; name all {total} reports")
 
 
-def _options(shard: ShardReport) -> JsonValue:
+def _options(shard: ShardReport) -> object:
     """Return the options that all shards must have. The wheels themselves are compared instead."""
-    differing = {"shard", "narrowed", "pipeline", "wheels", "source"}
     selection = shard.report.selection
     narrowed = [text for text in selection.narrowed if not text.startswith("--shard ")]
-    return {**selection.model_dump(mode="json", exclude=differing), "narrowed": list(narrowed)}
+    differing = {"shard", "narrowed", "pipeline", "wheels", "source"}
+    return {**selection.model_dump(exclude=differing), "narrowed": narrowed}
 
 
-def _suite(shard: ShardReport) -> JsonValue:
+def _suite(shard: ShardReport) -> object:
     report = shard.report
     code = report.inputs.suite if report.inputs else ""
     return {"version": report.suite_version, "commit": report.suite_commit, "code": code}
 
 
-def _release(shard: ShardReport) -> JsonValue:
-    report = shard.report
-    return {"version": report.version, **report.wheels}
-
-
-def _index(shard: ShardReport) -> JsonValue:
+def _index(shard: ShardReport) -> object:
     inputs = shard.report.inputs
-    kinds = ("dependencies", "earlier", "tools", "yanked", "description", "seed")
-    return inputs.model_dump(mode="json", include=set(kinds)) if inputs else None
+    kinds = {"dependencies", "earlier", "tools", "yanked", "description", "seed"}
+    return inputs.model_dump(include=kinds) if inputs else None
 
 
-def _inspection(shard: ShardReport) -> JsonValue:
-    names = {"systems", "platforms", "release_causes"}
-    return shard.record.run.model_dump(mode="json", include=names)
+def _inspection(shard: ShardReport) -> object:
+    run = shard.record.run
+    return {
+        "systems": run.systems,
+        "platforms": run.platforms,
+        "release": run.release_causes,
+    }
 
 
 _COMPARED: Mapping[str, _Compared] = {
     "suite": _suite,
     "options": _options,
-    "wheels": _release,
+    "wheels": lambda shard: {"version": shard.report.version, **shard.report.wheels},
     "other files on the index": _index,
     "inspection": _inspection,
-    "cells": lambda shard: [cell.model_dump(mode="json") for cell in shard.record.cells],
+    "cells": lambda shard: shard.record.cells,
 }
 """What all shards must have in common, with its name for a message."""
 
@@ -219,7 +217,7 @@ def _check_same(shards: Sequence[ShardReport]) -> None:
     _check_cells(shards)
 
 
-def _difference(mine: JsonValue, theirs: JsonValue) -> str:
+def _difference(mine: object, theirs: object) -> str:
     """Return the first key whose values differ, or an empty string."""
     if isinstance(mine, dict) and isinstance(theirs, dict):
         for key in sorted(mine.keys() | theirs.keys()):

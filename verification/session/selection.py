@@ -17,9 +17,9 @@ from verification.models.machine import MachineSpec, OperatingSystem
 from verification.models.report import RunSelection
 from verification.models.run import Shard
 from verification.models.subject import Platform
-from verification.scenarios import machines, profiles, shards
+from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
-from verification.session import own_tests
+from verification.session import own_tests, shards
 from verification.session.checkout import Checkout
 
 _WAIT_MINUTES, _MAX_WAIT_MINUTES = 10, 24 * 60

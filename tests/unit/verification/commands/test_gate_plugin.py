@@ -27,7 +27,8 @@ from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
 from verification.report.folder import REPORT_MARKER
 from verification.scenarios import cells as plan
-from verification.scenarios import machines, profiles, shards
+from verification.scenarios import machines, profiles
+from verification.session import shards
 from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]

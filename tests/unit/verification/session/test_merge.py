@@ -130,6 +130,18 @@ def test_order_of_the_reports_does_not_matter(run: Run) -> None:
     assert comparable(merge(folders)[0]) == comparable(merge(folders[::-1])[0])
 
 
+def test_sets_have_no_order(run: Run) -> None:
+    # Another process writes the names of libraries in another order.
+    folders = shards(run, 2)
+    for folder, names in zip(folders, (["a.so", "b.so"], ["b.so", "a.so"]), strict=True):
+        record = json.loads((folder / SHARD).read_text("utf-8"))
+        for system in record["run"]["systems"]:
+            for wheel in system["wheels"]:
+                wheel["libraries"] = names
+        (folder / SHARD).write_text(json.dumps(record), "utf-8")
+    assert merge(folders)[0].verdict is Verdict.VERIFIED
+
+
 def test_shard_whose_testbed_failed_makes_the_run_a_testbed_failure(run: Run) -> None:
     folders = [run("a", "1/2"), run("b", "2/2", fails=True)]
     merged, (first, second) = merge(folders)

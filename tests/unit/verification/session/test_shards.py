@@ -8,7 +8,8 @@ from verification.models.cell import Cell
 from verification.models.errors import WrongUse
 from verification.models.run import Shard
 from verification.scenarios import cells as plan
-from verification.scenarios import machines, profiles, shards
+from verification.scenarios import machines, profiles
+from verification.session import shards
 from verification.subjects.subject import load as load_subject
 
 
