@@ -103,13 +103,14 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         if image := _find(client, name, tag, reference):
             return image
         verb = "pulling" if reference else "building"
-        with step(f"image {name}: {verb}"), locked(f"image-{name}"):
+        with locked(f"image-{name}"):
             if image := _find(client, name, tag, reference):
-                return image  # another run made it before it released the lock
-            if reference:
-                image_registry.pull(client, reference, tag)
-            else:
-                _build(engine, client, recipe, tag)
+                return image  # another thread or run made it before it released the lock
+            with step(f"image {name}: {verb}"):
+                if reference:
+                    image_registry.pull(client, reference, tag)
+                else:
+                    _build(engine, client, recipe, tag)
         image = _find(client, name, tag)
         if image is None:
             raise _failed(name, "the engine reported success, but does not have the image")
