@@ -1051,6 +1051,12 @@ class ProbeRun:
         command = [*instructions["python"], "-c", instructions["import_statement"]]
         result = self._run(command, "import")
         sent = grown(counters, network_counters())
+        if sent and result["code"] == 0:
+            # The engine can answer a lookup of the installer after it ended, from this network.
+            before = network_counters()
+            self._run(command, "import")
+            again = grown(before, network_counters()) or {}
+            sent = {name: number for name, number in sent.items() if name in again}
         made = _first(sorted(names_in(cwd) - files))
         self.evidence["import"] = {**result, "made": made, "sent": sent}
 

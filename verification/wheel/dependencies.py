@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from packaging.markers import Marker
+from packaging.markers import Marker, UndefinedComparison
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -74,13 +74,14 @@ def requirements(
     for text in texts:
         try:
             requirement = Requirement(text)
-        except InvalidRequirement:
+            marker = requirement.marker
+            applies = marker is None or any(
+                _applies(marker, {**environment, "extra": extra}) for extra in ("", *extras)
+            )
+        except (InvalidRequirement, UndefinedComparison):
             # An invalid requirement declares nothing. An import of it is a missing dependency.
             continue
-        marker = requirement.marker
-        if marker is None or any(
-            _applies(marker, {**environment, "extra": extra}) for extra in ("", *extras)
-        ):
+        if applies:
             yield requirement
 
 

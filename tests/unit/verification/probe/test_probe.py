@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -468,3 +469,40 @@ def test_no_name_on_a_machine_says_that_the_package_is_tested() -> None:
     names += [layout.folder for layout in LAYOUTS.values()]
     for word in ("e2e", "test", "probe", "verif", "exercise", "smoke", "quiver"):
         assert not [name for name in names if word in name.lower()], word
+
+
+# ---- the network ----
+
+
+@pytest.mark.parametrize(
+    ("growth", "code", "sent", "runs"),
+    [
+        ([0], 0, {}, 1),
+        ([1, 0], 0, {}, 2),  # a late answer of the engine to the installer
+        ([2, 1], 0, {"Udp:OutDatagrams": 2}, 2),
+        ([1], 1, {"Udp:OutDatagrams": 1}, 1),
+    ],
+    ids=["none", "once", "each-import", "failing-import"],
+)
+def test_import_uses_the_network_if_each_import_does(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    growth: list[int],
+    code: int,
+    sent: dict[str, int],
+    runs: int,
+) -> None:
+    total, commands = [5], []
+
+    def run(command: list[str], _kind: str) -> dict[str, object]:
+        commands.append(command)
+        total[0] += growth[len(commands) - 1]
+        return {"code": code}
+
+    monkeypatch.setattr(probe, "network_counters", lambda: {"Udp:OutDatagrams": total[0]})
+    evidence: dict[str, Any] = {}
+    instructions = {"cwd": str(tmp_path), "python": ["python"], "import_statement": "import x"}
+    cell = SimpleNamespace(instructions=instructions, evidence=evidence, _run=run)
+    probe.ProbeRun._import(cast(Any, cell))
+    assert evidence["import"]["sent"] == sent
+    assert len(commands) == runs

@@ -60,6 +60,14 @@ def test_import_without_any_declared_dependency_is_broken(tmp_path: Path) -> Non
     assert causes_of(linux_wheel(tmp_path, requires=())) == [("broken", LOADER, {"module": "cffi"})]
 
 
+@pytest.mark.parametrize("requirement", ["cffi; extra === 'x'", "cffi; os_name ~= 'posix'", "-"])
+def test_invalid_requirement_declares_nothing(tmp_path: Path, requirement: str) -> None:
+    wheel = linux_wheel(tmp_path, requires=(requirement,))
+    assert ("broken", LOADER, {"module": "cffi"}) in [
+        (cause.severity, cause.where, dict(cause.facts)) for cause in missing(wheel)
+    ]
+
+
 def test_import_that_needs_no_declaration_has_no_cause(tmp_path: Path) -> None:
     for code in (
         "import os, json.decoder",
