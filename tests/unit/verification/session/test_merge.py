@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from containers import engine_client
 from tests.helpers.sample_run import cell as sample_cell
 from tests.helpers.sample_run import crash, evidence
 from tests.helpers.sample_testbed import run_setup
@@ -53,6 +54,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         return run_setup()
 
     monkeypatch.setattr(gate_run, "prepare", prepare)
+    # Other tests of this process can have counted retries.
+    monkeypatch.setattr(engine_client.PROCESS_RETRIES, "value", 0)
     monkeypatch.setattr(replay_inputs, "keep", lambda _release, _subject, _seed: INPUTS)
 
     def start(
