@@ -51,6 +51,8 @@ GATE = ("gate", "-n1", "--no-provision")
 ON_A_MACHINE = ("--profile=quick", "--machine=debian-13")
 RELEASE = ROOT / "tests" / "faults" / "release.yml"
 """A release workflow in two jobs. The wheel is in the folder packages of its checkout."""
+_KEEP = "      - name: Keep the wheel\n"
+"""The step after the build."""
 ATTEMPTS = 3
 """The most runs of a gate without a fault."""
 _BEGIN = "from containers import temporary\nwith temporary.process_folder(): pass"
@@ -154,6 +156,11 @@ def _make_repository(wheel: Path, folder: Path) -> Path:
         assert source is not None  # the default subject has a registration
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
+    # --wheels replaces this build by the wheel.
+    workflow = folder / ".github" / "workflows" / "publish.yml"
+    text = workflow.read_text("utf-8")
+    build = "      - { name: Build, run: python -m build --wheel --outdir packages }\n"
+    workflow.write_text(text.replace(_KEEP, build + _KEEP, 1), "utf-8")
     identity = ("-c", "user.name=chaos", "-c", "user.email=chaos@example.org")
     for words in (("init",), ("add", "--all"), (*identity, "commit", "--message=Release")):
         subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
