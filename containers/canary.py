@@ -23,7 +23,7 @@ from testcontainers.core.network import Network
 
 from containers.commands import read_state, remove, split_lines
 from containers.engine import Engine, Run
-from containers.engine_client import ENGINE_ERRORS, engine_failure
+from containers.engine_client import ENGINE_ERRORS, engine_failure, reason_of
 from containers.network import ClosedNetwork, gateways, new_container, new_network
 from verification.models.base import DataError, Model, parse_json
 from verification.models.errors import TestbedFailure
@@ -206,7 +206,7 @@ def _start_beacon(container: DockerContainer) -> Beacon:
     except docker.errors.NotFound:
         raise  # the image is missing
     except docker.errors.APIError as error:
-        reason = " ".join(str(error.explanation or error).split())
+        reason = reason_of(error)
         message = f"the engine refuses a container on the network of its host: {reason}"
         raise _Refused(message) from error
     lines = split_lines(container.get_wrapped_container().logs(stream=True, follow=True))

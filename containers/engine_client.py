@@ -45,6 +45,12 @@ class RetryCount:
     value: int = 0
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the reason of an error of the engine in one line, without its HTTP status."""
+    explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
+    return " ".join(str(explanation or error).split())
+
+
 PROCESS_RETRIES = RetryCount()
 """The retries of this process outside of `count_retries`."""
 _count: ContextVar[RetryCount] = ContextVar("retries", default=PROCESS_RETRIES)

@@ -14,7 +14,7 @@ import docker
 from docker.models.images import Image as EngineImage
 from pydantic import JsonValue
 
-from containers.engine_client import ENGINE_ERRORS
+from containers.engine_client import ENGINE_ERRORS, reason_of
 from containers.recipe import REPOSITORY
 from verification.models.base import DataError, Model, load_toml, validate
 from verification.models.errors import TestbedFailure, WrongUse
@@ -92,9 +92,7 @@ def pull(client: docker.DockerClient, reference: str, tag: str) -> None:
     try:
         client.images.pull(reference).tag(tag)
     except ENGINE_ERRORS as error:
-        explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
-        reason = " ".join(str(explanation or error).split())[:300]
-        message = f"{reference} cannot be pulled: {reason}"
+        message = f"{reference} cannot be pulled: {reason_of(error)[:300]}"
         raise TestbedFailure("image-build-failed", f"image {tag}", message) from error
 
 

@@ -25,7 +25,7 @@ import filelock
 
 from containers import cache, image_registry, node_packages, temporary
 from containers import engine as engines
-from containers.engine_client import ENGINE_ERRORS
+from containers.engine_client import ENGINE_ERRORS, reason_of
 from containers.progress import PROGRESS, print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
@@ -174,9 +174,8 @@ def _pull(client: docker.DockerClient, reference: str) -> str:
     try:
         return str(client.images.pull(reference).id)
     except ENGINE_ERRORS as error:
-        explanation = error.explanation if isinstance(error, docker.errors.APIError) else error
-        reason = " ".join(str(explanation or error).split())
-        raise ImageUnavailable(f"{reference} cannot be pulled: {reason[:200]}") from error
+        reason = reason_of(error)[:200]
+        raise ImageUnavailable(f"{reference} cannot be pulled: {reason}") from error
 
 
 # ---- from Debian packages ----

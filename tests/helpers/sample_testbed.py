@@ -23,6 +23,7 @@ from verification.models.inspection import ReleaseInspection
 from verification.models.limits import LimitRecord, LimitsInForce, LimitUsage
 from verification.models.machine import PROBE, MachineSpec
 from verification.models.release import Release, ReleaseFile
+from verification.models.report import ReplayInputs
 from verification.models.testbed import Image, IndexHosts, Upload
 from verification.session.prepare import PreparedRun, RunSetup
 
@@ -71,6 +72,19 @@ def prepared_run(
         infrastructure=(image("index"), image("publisher")),
         no_history=no_history,
     )
+
+
+INPUTS = ReplayInputs(
+    subject="quiverdb",
+    origin="wheels",
+    wheels=(),
+    dependencies=(),
+    earlier=(),
+    tools=(),
+    yanked={},
+    suite="0",
+)
+"""What a replay of this run needs, without files."""
 
 
 def run_setup(prepared: PreparedRun | None = None) -> RunSetup:

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import os
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +35,7 @@ from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
 from verification.parent import die_with_parent
-from verification.report import terminal, writer
+from verification.report import terminal
 from verification.scenarios import profiles
 from verification.session import crash, kept_machines, reporting, shards
 from verification.session.checkout import (
@@ -236,13 +235,7 @@ class Controller:
         self._interrupted = self._interrupted or exit_codes.is_interrupted()
         self.run.remove_started()
         report, remarks = self.run.write(interrupted=interrupted or self._interrupted)
-        self.text = terminal.render(
-            report,
-            remarks,
-            page=self.run.request.report / writer.PAGE,
-            width=shutil.get_terminal_size().columns,
-            colour=terminal.uses_colour(sys.stdout),
-        )
+        self.text = terminal.for_stdout(report, remarks, self.run.request.report)
         self.code = ExitCode.UNVERIFIED if self._interrupted else EXIT_CODES[report.verdict]
 
 

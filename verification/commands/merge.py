@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 
 from containers.state import default_folder
 from verification import suite
 from verification.commands import common
-from verification.history.comparison import changes_since
 from verification.models.errors import WrongUse
 from verification.models.verdict import EXIT_CODES
-from verification.report import folder, terminal, writer
+from verification.report import folder, terminal
 from verification.session import merge, reporting
-from verification.session.user_files import history_to_write, user_path
+from verification.session.user_files import user_path
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,20 +28,11 @@ def run(options: argparse.Namespace) -> int:
     report, shards = merge.merge(sources)
     folder.check(target)
     report = report.model_copy(update={"command": suite.command_line()})
-    history = history_to_write()
-    if history and not report.interrupted:
-        report = report.model_copy(update={"changes": changes_since(history, report)})
     try:
         merge.copy_evidence(shards, target)
-        write_errors = writer.write(target, report, history=history)
+        report, write_errors = reporting.write(target, report)
     except OSError as error:
         raise folder.unusable(target, error) from None
-    text = terminal.render(
-        report,
-        (*reporting.remarks(None, report), *write_errors),
-        page=target / writer.PAGE,
-        width=shutil.get_terminal_size().columns,
-        colour=terminal.uses_colour(sys.stdout),
-    )
-    sys.stdout.write(text)
+    remarks = (*reporting.remarks(None, report), *write_errors)
+    sys.stdout.write(terminal.for_stdout(report, remarks, target))
     return EXIT_CODES[report.verdict]

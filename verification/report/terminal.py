@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -14,7 +16,7 @@ from rich.text import Text
 from verification.models.cause import Severity
 from verification.models.report import FileCoverage, KeptMachine, Report
 from verification.models.results import CellResult
-from verification.report import cause_groups, signs
+from verification.report import cause_groups, signs, writer
 from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
 from verification.report.signs import OutcomeSign
 
@@ -31,6 +33,17 @@ def uses_colour(file: TextIO) -> bool:
     """Return True if text in this file can have colours. FORCE_COLOR and NO_COLOR are respected."""
     console = Console(file=file)
     return console.is_terminal and not console.is_dumb_terminal and not console.no_color
+
+
+def for_stdout(report: Report, remarks: Sequence[str], folder: Path) -> str:
+    """Return the text of `render` for the terminal of this process. `folder` has the report."""
+    return render(
+        report,
+        remarks,
+        page=folder / writer.PAGE,
+        width=shutil.get_terminal_size().columns,
+        colour=uses_colour(sys.stdout),
+    )
 
 
 def render(report: Report, remarks: Sequence[str], *, page: Path, width: int, colour: bool) -> str:

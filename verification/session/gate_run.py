@@ -12,7 +12,6 @@ from pathlib import Path
 
 from containers import progress
 from containers.state import try_lock
-from verification.history.comparison import changes_since
 from verification.models.base import DataError
 from verification.models.cause import Cause
 from verification.models.cell import Cell
@@ -41,7 +40,6 @@ from verification.session.recorder import Recorder
 from verification.session.release_pipeline import plan_of, registrations_of
 from verification.session.selection import Selection
 from verification.session.session import EVIDENCE, Handover
-from verification.session.user_files import history_to_write
 from verification.subjects import report_template
 from verification.wheel.windows import has_libraries_outside
 
@@ -307,10 +305,7 @@ class GateRun:
         )
         if self.outcome:
             report = reporting.with_workflow(report, self.request, self.outcome)
-        history = history_to_write()
-        if history and not interrupted:
-            report = report.model_copy(update={"changes": changes_since(history, report)})
-        write_errors = writer.write(self.request.report, report, history=history)
+        report, write_errors = reporting.write(self.request.report, report)
         if self.request.selection.shard:
             self._write_shard(interrupted=interrupted)
         remarks = reporting.remarks(self.setup, report)

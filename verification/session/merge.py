@@ -44,6 +44,8 @@ class ShardReport(NamedTuple):
     folder: Path
     report: Report
     record: ShardRecord
+    judged: RunVerdict
+    """The verdict, computed again from the record."""
 
     @property
     def number(self) -> int:
@@ -84,7 +86,7 @@ def read(folder: Path) -> ShardReport:
         )
     for cell in report.cells:
         _check_evidence(folder, cell)
-    return ShardReport(folder, report, record)
+    return ShardReport(folder, report, record, judged)
 
 
 def _as_reported(models: Iterable[AnyModel]) -> list[AnyModel]:
@@ -326,7 +328,7 @@ def _merged_report(first: ShardReport, shards: Sequence[ShardReport], judged: Ru
 
 def _out_of_scope(first: ShardReport, judged: RunVerdict) -> Iterator[OutOfScope]:
     """Yield what no shard verifies."""
-    not_selected = {*judge(first.record.run).not_selected, *judged.not_selected}
+    not_selected = {*first.judged.not_selected, *judged.not_selected}
     for entry in first.report.out_of_scope:
         if entry.id not in not_selected and entry.reason != OTHER_SHARD:
             yield entry

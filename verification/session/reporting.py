@@ -5,11 +5,13 @@ from __future__ import annotations
 import calendar
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
 from containers.engine_client import PROCESS_RETRIES
 from verification import suite
+from verification.history.comparison import changes_since
 from verification.models import printable
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
@@ -31,7 +33,7 @@ from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import publishers
 from verification.pipeline.report_parts import causes_of, pipeline_part, publisher_part
-from verification.report import stand_in_limits, terminal
+from verification.report import stand_in_limits, terminal, writer
 from verification.rules import agreement
 from verification.scenarios import machines
 from verification.session import kept_machines
@@ -42,6 +44,7 @@ from verification.session.prepare import PreparedRun, RunSetup
 from verification.session.release_pipeline import plan_of
 from verification.session.run_plan import installed_wheels, pipeline_result
 from verification.session.selection import Selection
+from verification.session.user_files import history_to_write
 from verification.subjects import report_template
 
 if TYPE_CHECKING:
@@ -131,6 +134,21 @@ def with_basis(report: Report, release: Release | None) -> Report:
     # A package chooses many texts of a report. The evidence has them as they are.
     text = printable.data(complete.model_dump(mode="json", by_alias=True))
     return Report.model_validate(text)
+
+
+def write(folder: Path, report: Report) -> tuple[Report, tuple[str, ...]]:
+    """Write all formats of a finished report, and record it in the history of the user.
+
+    Return it with its changes since the last run, and one remark for each format that could not be
+    written.
+
+    Raises:
+        OSError: results.json cannot be written.
+    """
+    history = history_to_write()
+    if history and not report.interrupted:
+        report = report.model_copy(update={"changes": changes_since(history, report)})
+    return report, writer.write(folder, report, history=history)
 
 
 def unfinished_report(selection: Selection, subject: str, started_at: float) -> Report:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import cell, report
-from tests.helpers.sample_testbed import run_setup
+from tests.helpers.sample_testbed import INPUTS, run_setup
 from tests.helpers.sample_wheels import SUBJECT, windows_wheel
 from verification.models.base import DataError, parse_json, read_json
 from verification.models.cause import Cause
@@ -39,16 +39,6 @@ from verification.session.session import Handover
 from verification.session.user_files import history
 
 LINUX, WINDOWS = "debian-13-pip-venv", "windows-wine-uv-system"
-INPUTS = ReplayInputs(
-    subject="quiverdb",
-    origin="wheels",
-    wheels=(),
-    dependencies=(),
-    earlier=(),
-    tools=(),
-    yanked={},
-    suite="0",
-)
 Prepare = Callable[[], RunSetup]
 ReplaceSetUp = Callable[[Prepare], list[str]]
 

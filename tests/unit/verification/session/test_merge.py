@@ -12,14 +12,14 @@ import pytest
 from containers import engine_client
 from tests.helpers.sample_run import cell as sample_cell
 from tests.helpers.sample_run import crash, evidence
-from tests.helpers.sample_testbed import run_setup
+from tests.helpers.sample_testbed import INPUTS, run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification.commands import merge as merge_command
 from verification.commands import parser
 from verification.models.cause import Cause
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.release import file_sha256
-from verification.models.report import ReplayInputs, Report
+from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.report import results_json
 from verification.session import gate_run, replay_inputs
@@ -30,16 +30,6 @@ from verification.session.recorder import RESULT, TestPhaseReport, as_property
 from verification.session.selection import Options, select
 from verification.session.session import EVIDENCE
 
-INPUTS = ReplayInputs(
-    subject="quiverdb",
-    origin="wheels",
-    wheels=(),
-    dependencies=(),
-    earlier=(),
-    tools=(),
-    yanked={},
-    suite="0",
-)
 Run = Callable[..., Path]
 
 
