@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import grp
@@ -12,24 +13,22 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import docker
 import docker.errors
 from docker.constants import DEFAULT_DOCKER_API_VERSION
-from docker.context import ContextAPI
-from docker.context.config import get_current_context_name
-from docker.utils.config import find_config_file
 
 from containers import temporary
-from containers.engine_client import ENGINE_ERRORS, EngineClient
+from containers.endpoint import DEFAULT, DEFAULT_CONTEXT, Endpoint, endpoints, of_context
+from containers.engine_client import ENGINE_ERRORS, EngineClient, failing_as
 from containers.image_registry import ImageRegistry
 from containers.owner import identity, is_dead
 from containers.progress import print_line, step
 from containers.state import locked, state_folder
 from verification.models.base import Model
-from verification.models.errors import TestbedFailure, WrongUse
+from verification.models.errors import TestbedFailure
 from verification.models.limits import LimitOptions
 
 LABEL_RUN = "quiverdb-e2e.run"
@@ -50,36 +49,22 @@ _USE_DEFAULT_CONTEXT = "unset DOCKER_CONTEXT; docker context use default"
 """The shell command after which Docker uses its default context."""
 
 
-class Endpoint(Model):
-    """An address at which an engine may answer, and where the address comes from."""
-
-    url: str
-    origin: str
-    named_by_user: bool = False
-    """True if the user named it. Then no other endpoint is tried."""
-
-
-_DEFAULT_ENDPOINT = Endpoint(url="unix:///var/run/docker.sock", origin="the default socket")
-
-
-class Engine(Model):
+class Engine(Endpoint):
     """An engine that answered."""
 
-    url: str
-    origin: str
+    name: str = ""
+    """The name by which the user selected it with ``--engine``, or empty."""
     version: str
     os: str
     """``linux`` or ``windows``: the kind of containers that it runs."""
+    architecture: str = ""
+    """The architecture of its containers, such as ``amd64``."""
     registry: ImageRegistry | None = None
     """The registry from which it pulls images; None if it builds them."""
 
     def client(self, timeout_seconds: int = 600) -> EngineClient:
         """Return a new client for this engine."""
-        return EngineClient(self.url, timeout_seconds)
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that make other programs use this engine."""
-        return {"DOCKER_HOST": self.url}
+        return EngineClient(self, timeout_seconds)
 
     def library_arguments(self) -> dict[str, bool | str | dict[str, str]]:
         """Return the `docker_client_kw` that make testcontainers use this engine.
@@ -90,56 +75,25 @@ class Engine(Model):
         return {
             "environment": self.environment(),
             "use_context": False,
+            "use_ssh_client": True,
             "version": DEFAULT_DOCKER_API_VERSION,
         }
 
+    def answers(self) -> bool:
+        """Return True if the engine still answers."""
+        return isinstance(connect(self), Engine)
 
-def endpoints() -> Iterator[Endpoint]:
-    """Yield the endpoints to try: the one that the user named, or the usual sockets.
+    def processors(self) -> int:
+        """Return the number of its processors.
 
-    The order is that of Docker: DOCKER_HOST, then the current context (Docker CLI reference,
-    "docker context"), then the default socket. The socket of podman is last.
-
-    Raises:
-        WrongUse: the named context does not exist or has no address.
-    """
-    if named := os.environ.get("DOCKER_HOST"):
-        yield Endpoint(url=named, origin="DOCKER_HOST", named_by_user=True)
-        return
-    if context := _current_context():
-        yield context
-        return
-    yield _DEFAULT_ENDPOINT
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    for folder in filter(None, (runtime, "/run")):
-        socket = Path(folder) / "podman" / "podman.sock"
-        if socket.exists():
-            yield Endpoint(url=f"unix://{socket}", origin="podman's socket")
-
-
-def _current_context() -> Endpoint | None:
-    name = os.environ.get("DOCKER_CONTEXT") or get_current_context_name()
-    if not name or name == "default":
-        return None
-    url = _context_url(name)
-    if not url:
-        folder = os.environ.get("DOCKER_CONFIG") or "~/.docker"
-        raise WrongUse(
-            f"docker context {name}: {folder} has no such context with an address. "
-            "Select one with `docker context use`, or set DOCKER_HOST"
-        )
-    return Endpoint(url=url, origin=f"docker context {name}", named_by_user=True)
-
-
-def _context_url(name: str) -> str | None:
-    # Docker's reader searches the folder of config.json. Without that file it would search the
-    # current folder.
-    if find_config_file() is None:
-        return None
-    try:
-        return ContextAPI.get_context(name).Host
-    except Exception:  # noqa: BLE001  (a broken file can raise any error)
-        return None
+        Raises:
+            TestbedFailure: ``engine-unreachable``: it does not answer.
+        """
+        with (
+            failing_as("engine-unreachable", f"engine {self.name or self.url}"),
+            contextlib.closing(self.client()) as client,
+        ):
+            return int(client.info()["NCPU"])
 
 
 def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
@@ -150,7 +104,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     if _permission_obstacle(socket):
         return f"{endpoint.url} ({endpoint.origin}): an engine may run, but it refuses this user"
     try:
-        client = docker.DockerClient(base_url=endpoint.url, timeout=timeout_seconds)
+        client = docker.DockerClient(timeout=timeout_seconds, **endpoint.client_options())
         try:
             version = client.version()
         finally:
@@ -163,7 +117,10 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
         reason = " ".join(str(error).split())
         return f"{endpoint.url} ({endpoint.origin}): no engine answers: {reason[:200]}"
     return Engine(
-        url=endpoint.url, origin=endpoint.origin, version=version["Version"], os=version["Os"]
+        **endpoint.model_dump(include=set(Endpoint.model_fields)),
+        version=version["Version"],
+        os=version["Os"],
+        architecture=version.get("Arch", ""),
     )
 
 
@@ -203,6 +160,21 @@ def ensure(*, provision: bool = True) -> Engine:
     if engine is None:
         raise TestbedFailure("engine-unreachable", "engine", "; ".join(reasons))
     return engine
+
+
+def named(name: str, *, provision: bool = True) -> Engine:
+    """Return the engine of a Docker context. The name ``default`` stands for that of `ensure`.
+
+    Raises:
+        WrongUse: there is no such context.
+        TestbedFailure: ``engine-unreachable``: the engine does not answer.
+    """
+    if name == DEFAULT_CONTEXT:
+        return ensure(provision=provision).model_copy(update={"name": name})
+    answer = connect(of_context(name))
+    if isinstance(answer, str):
+        raise TestbedFailure("engine-unreachable", f"engine {name}", answer)
+    return answer.model_copy(update={"name": name})
 
 
 class Obstacle(Model):
@@ -401,7 +373,7 @@ def _start_daemon() -> None:
         (state_folder() / "dockerd.pid").write_text(str(process.pid), "utf-8")
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
-        if isinstance(connect(_DEFAULT_ENDPOINT, 2), Engine):
+        if isinstance(connect(DEFAULT, 2), Engine):
             if process:
                 # The daemon outlives this program. CPython warns about a Popen object that is
                 # deleted without a return code (subprocess, Popen.__del__).

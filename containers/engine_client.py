@@ -18,6 +18,7 @@ import requests
 import urllib3.exceptions
 from testcontainers.core.exceptions import ContainerStartException
 
+from containers.endpoint import Endpoint
 from verification.models.errors import TestbedFailure
 
 ENGINE_ERRORS = (
@@ -93,8 +94,8 @@ class EngineClient(docker.DockerClient):
     the creation of a container or the start of a command.
     """
 
-    def __init__(self, url: str, timeout_seconds: int) -> None:
-        self.api = _ApiClient(base_url=url, timeout=timeout_seconds)
+    def __init__(self, endpoint: Endpoint, timeout_seconds: int) -> None:
+        self.api = _ApiClient(timeout=timeout_seconds, **endpoint.client_options())
 
 
 class _ApiClient(docker.APIClient):

@@ -18,6 +18,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 import docker
 import docker.errors
@@ -34,6 +35,8 @@ from verification.models.errors import TestbedFailure
 from verification.models.testbed import Image
 
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
+_COPY_SECONDS = 1800
+"""The time limit for a response of an engine during a copy."""
 
 
 class ImageUnavailable(Exception):
@@ -119,6 +122,52 @@ def ensure(engine: engines.Engine, name: str) -> Image:
         raise _failed(name, str(error)) from error
     finally:
         client.close()
+
+
+def copy(image: Image, source: engines.Engine, target: engines.Engine) -> Image:
+    """Copy an image to another engine, unless that engine has it. Return it as it is there.
+
+    Raises:
+        TestbedFailure: ``image-differs``: the other engine has another image with the same tag.
+            ``image-build-failed`` or ``disk-full``: an engine refuses the copy.
+        ImageUnavailable: the other engine runs containers of another system or architecture.
+    """
+    if (source.os, source.architecture) != (target.os, target.architecture):
+        raise ImageUnavailable(
+            f"{image.name} is an image for {source.os} on {source.architecture}, but the engine "
+            f"{target.name} runs {target.os} containers on {target.architecture}"
+        )
+    try:
+        with (
+            contextlib.closing(source.client(_COPY_SECONDS)) as from_client,
+            contextlib.closing(target.client(_COPY_SECONDS)) as to_client,
+            locked(f"image-{image.name}-{target.name}"),
+        ):
+            copied = _find(to_client, image.name, image.tag)
+            if copied is None:
+                with step(f"image {image.name}: copying to engine {target.name}"):
+                    archive = from_client.images.get(image.id).save(named=image.tag)
+                    to_client.images.load(cast("bytes", archive))  # sent in chunks
+                copied = _find(to_client, image.name, image.tag)
+            if copied is None:
+                raise _failed(image.name, f"the engine {target.name} does not have the copy")
+            if _layers(from_client, image) != _layers(to_client, copied):
+                raise TestbedFailure(
+                    "image-differs",
+                    f"engine {target.name}",
+                    f"{image.tag} is {copied.id[:19]} there, but {image.id[:19]} on the engine "
+                    f"{source.name}",
+                    {"image": (image.tag,), "engines": (source.name, target.name)},
+                )
+            return copied
+    except (*ENGINE_ERRORS, OSError) as error:
+        raise _failed(image.name, f"engine {target.name}: {error}") from error
+
+
+def _layers(client: docker.DockerClient, image: Image) -> tuple[str, ...]:
+    """Return what identifies the content of an image. Its id depends on the store of the engine."""
+    attributes = client.images.get(image.id).attrs
+    return (str(attributes["Created"]), *attributes["RootFS"]["Layers"])
 
 
 def _find(

@@ -99,7 +99,7 @@ def measure(cells: int, folder: Path) -> Measured:
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    item: the item of a test\n")
     (folder / "wheels").mkdir()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/gate"]
-    command += ["--import-mode=importlib", "--profile=quick", "--dist=load", "--maxschedchunk=1"]
+    command += ["--import-mode=importlib", "--profile=quick"]
     command += [f"--wheels={folder / 'wheels'}", f"--report={folder / 'report'}", "-n2"]
     variables = {
         **os.environ,

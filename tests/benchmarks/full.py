@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -159,7 +160,10 @@ def run_scripts(
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         return "" if result.returncode == 0 else f"{cell.id}: {result.stderr[-300:]}"
 
-    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(workers()) as pool:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ThreadPoolExecutor(workers(len(os.sched_getaffinity(0)))) as pool,
+    ):
         Path(scratch).chmod(0o755)
         start = time.perf_counter()
         errors = list(filter(None, pool.map(run_script, cells)))

@@ -12,7 +12,7 @@ from verification.commands import common
 from verification.models.errors import ExitCode, WrongUse
 from verification.report import card, html
 from verification.report.card import Card
-from verification.session.prepare import open_host
+from verification.session.hosts import open_host
 from verification.session.user_files import user_path
 
 _VIEW = View(width=980, scale=1.5)

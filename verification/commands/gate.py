@@ -22,7 +22,7 @@ WITHOUT_WARNINGS = ("-p", "no:unraisableexception")
 """An interrupt leaves programs unfinished. pytest would raise Python's warning about them at its
 end, and the exit code of the verdict would be lost."""
 ARGUMENTS = (
-    *("tests/gate", "--profile=gate", "-n", "auto", "--dist=load", "--maxschedchunk=1"),
+    *("tests/gate", "--profile=gate", "-n", "auto"),
     *("-rN", "--timeout=900", *WITHOUT_WARNINGS),
 )
 """The options of pytest before those of the user."""

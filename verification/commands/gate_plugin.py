@@ -8,36 +8,37 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import itertools
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 from xdist.workermanage import WorkerController
 
+from containers import engine as engines
 from containers.machine import Machine
-from containers.progress import PROGRESS
+from containers.progress import PROGRESS, print_line
 from containers.state import default_folder
 from verification.commands import common, exit_codes
+from verification.commands.cell_scheduler import CellScheduler, RunOnce, Workers
 from verification.commands.gate import CONTROLLER
 from verification.commands.gate_progress import GateProgress
 from verification.commands.parser import LIMIT_OPTIONS
 from verification.models.base import DataError, parse_json
 from verification.models.cell import Cell
-from verification.models.errors import ExitCode, WrongUse
+from verification.models.errors import ExitCode, TestbedFailure, WrongUse
 from verification.models.pipeline import PipelineResult
 from verification.models.results import CellResult
 from verification.models.subject import Subject
-from verification.models.verdict import EXIT_CODES
+from verification.models.verdict import EXIT_CODES, Outcome
 from verification.parent import die_with_parent
 from verification.report import terminal
 from verification.scenarios import profiles
-from verification.session import crash, kept_machines, reporting, shards
+from verification.session import crash, hosts, kept_machines, reporting, shards
 from verification.session.checkout import (
     EVENT_KINDS,
     Checkout,
@@ -55,13 +56,17 @@ from verification.suggestions import did_you_mean
 
 _PATHS = (
     *("source", "wheels", "subject", "tests", "actions-from", "report"),
-    *("repository", "publisher", "index-files", "published-by", "digests"),
+    *("repository", "publisher", "index-files", "published-by", "digests", "engines"),
 )
 """The options whose value is a path."""
 HANDOVER_KEY = "quiverdb_e2e"
 """The key of the `Handover` in pytest-xdist's `workerinput`."""
 REQUEST_STASH = pytest.StashKey[GateRequest]()
 HANDOVER_STASH = pytest.StashKey[Handover]()
+SHARES_STASH = pytest.StashKey[Sequence[tuple[str, int]]]()
+"""The number of workers of each engine, if pytest-xdist asks for it."""
+LOST_ENGINE = "lost-engine"
+"""The property of pytest's test report that names the engine that ended while the test ran."""
 _CELL_TEST = "test_cell"
 """The test function in tests/gate/test_machines.py."""
 _OPERATORS = ("and", "or", "not", "(", ")")
@@ -82,6 +87,10 @@ class Controller:
     def __init__(self, request: GateRequest, config: pytest.Config) -> None:
         self.run = GateRun(request)
         self.config = config
+        self.workers = Workers(config.stash.get(SHARES_STASH, _shares(request)))
+        self.scheduler: CellScheduler | None = None
+        self._typical: dict[str, float] = {}
+        """The typical seconds of each cell, by its id."""
         workers = len(getattr(config.option, "tx", None) or ())
         self.progress = GateProgress(self.run.recorder, workers)
         config.pluginmanager.register(self.progress, "e2e-progress")
@@ -145,9 +154,35 @@ class Controller:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
-        """Pass the prepared run to a worker."""
-        if handover := self.run.handover():
+        """Pass the prepared run to a worker, with the engine on which it runs its cells."""
+        engine = self.workers.add(node.gateway.id)
+        if handover := self.run.handover(engine):
             node.workerinput[HANDOVER_KEY] = handover.model_dump_json()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> CellScheduler:
+        """Return the scheduler of the gate."""
+        self._typical = {cell.id: shards.seconds(cell) for cell in self.run.request.cells}
+        self.scheduler = CellScheduler(config, self)
+        return self.scheduler
+
+    def engine_of(self, node: WorkerController) -> str:
+        """Return the engine of a worker."""
+        return self.workers.engine_of(node.gateway.id)
+
+    def engines_for(self, test: str) -> Collection[str] | None:
+        """Return the engines that have the machine of a test; None for a test without a machine."""
+        planned = self.run.recorder.cell_of(test)
+        if planned is None or self.run.setup is None:
+            return None
+        return self.run.setup.prepared.engines_with(planned.machine)
+
+    def seconds(self, test: str) -> float:
+        """Return the expected seconds of a test: those of earlier runs, or the typical ones."""
+        planned = self.run.recorder.cell_of(test)
+        if planned is None:
+            return 0.0
+        return self.progress.past(planned.id) or self._typical[planned.id]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: Iterable[str]) -> None:
@@ -174,8 +209,21 @@ class Controller:
         """Record one phase of a test."""
         with self.progress.paused():
             yield
+        if self._moves(report):
+            return
         if result := self.run.recorder.add(phase_report(report)):
             self.progress.ended(result)
+
+    def _moves(self, report: pytest.TestReport) -> bool:
+        """Return True if the test runs again on another engine, because its engine has ended."""
+        lost = dict(report.user_properties).get(LOST_ENGINE)
+        if lost is None or self.scheduler is None:
+            return False
+        if lost not in self.scheduler.lost:
+            print_line(f"engine {lost} does not answer any more")
+        moves = self.scheduler.move(report.nodeid, str(lost))
+        self.run.lost_engines = self.scheduler.lost
+        return moves
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Record that a signal ended the run. `-x` raises a subclass, which does not count."""
@@ -193,8 +241,9 @@ class Controller:
             self.run.fail(report.nodeid or "tests", text[-_MAX_TEXT:])
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, error: object | None) -> None:
-        """Record that a worker died."""
+    def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
+        """Record that a worker has ended, or died."""
+        self.workers.remove(node.gateway.id)
         self._lost_workers = self._lost_workers or error is not None
 
     @pytest.hookimpl(trylast=True)
@@ -284,6 +333,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--wait", metavar="MINUTES")
     group.addoption("--shard", metavar="K/N")
     group.addoption("--registry", metavar="HOST/NAMESPACE")
+    group.addoption("--engine", action="append", metavar="CONTEXT")
     for name, metavar, *_ in LIMIT_OPTIONS:
         group.addoption(name, metavar=metavar)
     group.addoption("--machine", action="append", metavar="NAME")
@@ -309,6 +359,7 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         # The interrupt ends the cell. If it does not, pytest-xdist ends the worker after 15 s.
         die_with_parent(signal.SIGINT)
+        config.pluginmanager.register(RunOnce())
     if worker and HANDOVER_KEY in worker:
         handover = parse_json(Handover, worker[HANDOVER_KEY], "the controller's handover")
         config.stash[HANDOVER_STASH] = handover
@@ -356,6 +407,8 @@ def request_of(config: pytest.Config) -> GateRequest:
         shard=config.getoption("shard"),
         registry=config.getoption("registry"),
         digests=_path(config, "digests"),
+        engines=tuple(config.getoption("engine") or ()),
+        engines_file=_path(config, "engines"),
         keyword=keyword,
         deselected=tuple(config.getoption("deselect") or ()),
     )
@@ -491,34 +544,44 @@ def _test_functions(path: Path) -> list[str]:
     return [name for name in functions if name.startswith("test_")]
 
 
-def workers() -> int:
+def workers(processors: int) -> int:
     """Return the number of workers: one and a half per processor, because cells often wait."""
-    return (len(os.sched_getaffinity(0)) * 3 + 1) // 2
+    return (processors * 3 + 1) // 2
 
 
-def pytest_xdist_auto_num_workers() -> int | None:
+def _shares(request: GateRequest) -> list[tuple[str, int]]:
+    """Return the number of workers of each engine if the user chose the number of all workers."""
+    return [(choice.name, choice.workers or 1) for choice in request.selection.engines]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Return the number of workers for ``-n auto``, or None if the environment sets it."""
-    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else workers()
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    try:
+        choices = hosts.choices(config.getoption("engine") or (), _path(config, "engines"))
+        shares = [(choice.name, choice.workers or _workers_on(choice.name)) for choice in choices]
+    except (WrongUse, DataError) as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SHARES_STASH] = shares
+    if not shares:
+        return workers(len(os.sched_getaffinity(0)))
+    return sum(count for _, count in shares)
 
 
-def start_order(cells: Iterable[Cell], worker_count: int) -> list[Cell]:
-    """Return the cells in the order in which the workers start them, slow ones first.
-
-    pytest-xdist assigns two tests at once to each worker. These are a slow and a quick cell, so
-    that no slow cell waits behind another slow one while a worker is idle.
-    """
-    ordered = sorted(cells, key=lambda c: (-shards.seconds(c), "pip" not in c.installer.name))
-    if len(ordered) < 2 * worker_count:
-        return ordered
-    pairs = zip(ordered[:worker_count], reversed(ordered[-worker_count:]), strict=True)
-    return [*itertools.chain.from_iterable(pairs), *ordered[worker_count:-worker_count]]
+def _workers_on(engine: str) -> int:
+    """Return the number of workers of an engine. If it does not answer, the set-up reports this."""
+    try:
+        return workers(engines.named(engine).processors())
+    except TestbedFailure:
+        return 1
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each cell of the selected machines."""
     if "cell" not in metafunc.fixturenames or REQUEST_STASH not in metafunc.config.stash:
         return
-    cells = start_order(metafunc.config.stash[REQUEST_STASH].cells, workers())
+    cells = metafunc.config.stash[REQUEST_STASH].cells
     metafunc.parametrize("cell", cells, ids=[cell.id for cell in cells])
 
 
@@ -555,7 +618,11 @@ def run_cell(
         if reason := handover.prepared.reason_not_run(cell, gate.selection):
             pytest.skip(f"unverified: {reason}")
         keep = keep_machines if request.config.getoption("keep_failed") else None
-        return gate_session.run(cell, tests=gate.selection.tests, keep=keep).result
+        result = gate_session.run(cell, tests=gate.selection.tests, keep=keep).result
+        engine = handover.prepared.testbed.engine
+        if engine.name and result.outcome is Outcome.TESTBED and not engine.answers():
+            request.node.user_properties.append((LOST_ENGINE, engine.name))
+        return result
 
     return run
 

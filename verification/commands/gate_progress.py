@@ -72,7 +72,8 @@ class GateProgress:
         with self._progress.paused():
             hook_result = yield
         planned = self._recorder.cell_of(nodeid)
-        if planned and planned.id not in self._recorder.results:
+        known = (self._recorder.results, self._running)
+        if planned and not any(planned.id in cells for cells in known):
             self._running[planned.id] = self._begin(planned.id)
         return hook_result
 
@@ -98,6 +99,15 @@ class GateProgress:
     def _begin(self, cell_id: str) -> ProgressStep:
         return self._progress.begin(f"cell {cell_id}")
 
+    def past(self, cell_id: str) -> float:
+        """Return the seconds of a cell in earlier runs, or 0."""
+        return self._past_seconds().get(cell_id, 0.0)
+
+    def _past_seconds(self) -> Mapping[str, float]:
+        if self._past is None:
+            self._past = past_seconds()
+        return self._past
+
     def remaining_cells(self) -> tuple[float, str]:
         """Return the seconds and the number of the cells that have not ended."""
         number = len(self._recorder.selected()) - len(self._recorder.results)
@@ -119,10 +129,8 @@ class GateProgress:
         The estimate uses the durations of this run and of earlier runs. For other cells it uses the
         average of the known ones, or the typical seconds if there are none.
         """
-        if self._past is None:
-            self._past = past_seconds()
         results = self._recorder.results
-        seconds = dict(self._past) | {
+        seconds = dict(self._past_seconds()) | {
             cell_id: result.seconds for cell_id, result in results.items()
         }
         selected = self._recorder.selected()

@@ -158,6 +158,19 @@ def _add_gate(parser: argparse.ArgumentParser) -> None:
     )
     _add_digests(parser)
     add(
+        "--engine",
+        action="append",
+        metavar="CONTEXT",
+        help="run cells on the engine of this Docker context; repeat it for several engines "
+        "(default: the engine of docker)",
+    )
+    add(
+        "--engines",
+        metavar="FILE",
+        help="run cells on the engines that this file lists, each with a number of workers "
+        "(default: no file)",
+    )
+    add(
         "--keep-failed",
         action="store_true",
         help="keep the machines of failed cells running for 24 hours (default: remove them)",

@@ -28,7 +28,8 @@ from verification.models.testbed import Image, ImageRecord
 from verification.models.verdict import ExpectationKind, Outcome, Verdict
 from verification.scenarios import cells, machines
 from verification.session import own_tests, replay_inputs
-from verification.session.prepare import Host, PreparedRun, open_host, start_testbed
+from verification.session.hosts import Host, open_host
+from verification.session.prepare import PreparedRun, start_testbed
 from verification.session.release_pipeline import registrations_of
 from verification.session.session import Session
 from verification.subjects import subject as subjects

@@ -588,6 +588,9 @@ class CellEvidence(Model):
     """The names of the cell and of its parts."""
     image: ImageRecord
     """The image of the machine."""
+    engine: str = Field(
+        default="", description="The engine of the machine; empty if the run has only one."
+    )
     started: str = Field(description="The start of the cell, in UTC (ISO 8601).")
     wall_seconds: float = Field(
         description="Wall time, including the start and end of the machine."

@@ -185,10 +185,22 @@ class RunChanges(Model):
 class EngineRecord(Model):
     """The container engine."""
 
+    name: str = Field(
+        default="", description="The Docker context that selected it; empty without --engine."
+    )
     version: str
     """The version that the engine reports."""
     os: str
     """The system of its containers: linux or windows."""
+    is_lost: bool = Field(default=False, description="True if it ended while cells ran on it.")
+
+
+class OtherEngine(EngineRecord):
+    """Another engine of the run."""
+
+    egress: EgressProof | None = Field(
+        default=None, description="The proof that its machines have no egress."
+    )
 
 
 class FileRecord(Model):
@@ -630,7 +642,10 @@ class Report(Model):
         default_factory=dict, description="The images that the run used, by name."
     )
     engine: EngineRecord | None = None
-    """The engine that ran the containers; null if the set-up failed before it."""
+    """The engine that ran the containers, or the first one; null if the set-up failed before it."""
+    other_engines: tuple[OtherEngine, ...] = Field(
+        default=(), description="The other engines of a run with several."
+    )
     limits: tuple[LimitsInForce, ...] = Field(
         default=(), description="The limits that were in force, for each kind of container."
     )
@@ -659,7 +674,8 @@ class Report(Model):
     @property
     def reachable(self) -> tuple[str, ...]:
         """The addresses of the engine's host that machines or jobs reach."""
-        proofs = (self.egress, self.pipeline.egress if self.pipeline else None)
+        others = (engine.egress for engine in self.other_engines)
+        proofs = (self.egress, *others, self.pipeline.egress if self.pipeline else None)
         return tuple(sorted({name for proof in proofs if proof for name in proof.reachable}))
 
     def cell(self, ident: str) -> CellResult | None:

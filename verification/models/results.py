@@ -140,6 +140,9 @@ class CellResult(Model):
     evidence: str = Field(default="", description="The sha256 of the file with its evidence.")
     summary: CellSummary | None = None
     """A summary of the evidence; null if the cell did not run."""
+    engine: str = Field(
+        default="", description="The engine that ran the cell; empty if the run has only one."
+    )
     engine_retries: int = Field(
         default=0,
         ge=0,

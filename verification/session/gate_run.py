@@ -156,6 +156,8 @@ class GateRun:
         self.recorder = Recorder(run_plan.before_setup(request))
         self.setup: RunSetup | None = None
         """The prepared testbed and wheels; None before the set-up, and if the set-up failed."""
+        self.lost_engines: frozenset[str] = frozenset()
+        """The names of the engines that ended in the run."""
         self.outcome: PipelineOutcome | None = None
         """The outcome of the workflow, if the run verifies only the workflow."""
         self._began = time.time()
@@ -279,12 +281,12 @@ class GateRun:
         for name in (PIPELINE, CONTENTS, SHARD):
             (report / name).unlink(missing_ok=True)
 
-    def handover(self) -> Handover | None:
-        """Return the values for a worker, or None if the testbed is not prepared."""
+    def handover(self, engine: str = "") -> Handover | None:
+        """Return the values for a worker on an engine, or None if the testbed is not prepared."""
         if self.setup is None:
             return None
         return Handover(
-            prepared=self.setup.prepared,
+            prepared=self.setup.prepared.on(engine).model_copy(update={"others": {}}),
             run_plan=self.recorder.run_plan,
             pipeline=run_plan.pipeline_result(self.setup.pipeline),
             plan=plan_of(self.request.selection.checkout, self.request.subject),
@@ -305,6 +307,7 @@ class GateRun:
         )
         if self.outcome:
             report = reporting.with_workflow(report, self.request, self.outcome)
+        report = reporting.with_lost_engines(report, self.lost_engines)
         report, write_errors = reporting.write(self.request.report, report)
         if self.request.selection.shard:
             self._write_shard(interrupted=interrupted)

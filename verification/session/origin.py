@@ -23,7 +23,7 @@ from verification.session.release_pipeline import ReleaseRequest
 from verification.session.selection import DEFAULT_SOURCE, Selection
 
 if TYPE_CHECKING:
-    from verification.session.prepare import Host
+    from verification.session.hosts import Host
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,7 +6,6 @@ The controller prepares the run once. It passes the same values to its workers.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from pydantic import Field
 
 from containers import engine as engines
 from containers import images, testbed, upstream_releases, wheelhouse
-from containers.engine import Engine, Run
+from containers.engine import Engine
 from containers.engine_client import failing_as
 from containers.index import IndexContents
 from containers.progress import PROGRESS, print_line, step
@@ -28,7 +27,6 @@ from verification.models.errors import BuildFailed, TestbedFailure, WheelRefused
 from verification.models.evidence import CellEvidence
 from verification.models.expectation import Expectation
 from verification.models.inspection import BundledLibraries, ReleaseInspection
-from verification.models.limits import LimitOptions
 from verification.models.machine import MachineSpec, Refusal
 from verification.models.pipeline import PipelineOutcome
 from verification.models.publisher import TrustedPublisher
@@ -40,6 +38,7 @@ from verification.rules.install_paths import is_other_version
 from verification.scenarios.conditions import conditions
 from verification.scenarios.expectation import declared_refusal, supported_tags
 from verification.session import dependencies, origin, release_pipeline, required_files
+from verification.session.hosts import OpenHost, open_hosts
 from verification.session.selection import Selection
 from verification.subjects import chosen_values, database
 from verification.wheel.contained import InspectionFailed
@@ -54,6 +53,16 @@ from verification.wheel.release_inspection import (
 from verification.wheel.tags import declared_platform, parse_tags, subject_for_wheel
 
 INFRASTRUCTURE = ("index", "publisher")
+
+
+class EngineTestbed(Model):
+    """What cells need on one engine of a run."""
+
+    testbed: testbed.Testbed
+    machines: Mapping[str, Image]
+    """The image of each machine that can run, by the machine's name."""
+    unavailable: Mapping[str, str]
+    """The reason why a machine cannot run on this engine, by the machine's name."""
 
 
 class PreparedRun(Model):
@@ -76,6 +85,31 @@ class PreparedRun(Model):
     """Why the index does not have the earlier releases that it should have, or empty."""
     additional_machines: tuple[str, ...] = ()
     """The machines that no declared wheel fits, and on which another wheel must work."""
+    others: Mapping[str, EngineTestbed] = Field(default_factory=dict)
+    """What cells need on the other engines of the run, by the name of the engine."""
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """The names of the engines of the run. The first one has built the images."""
+        return (self.testbed.engine.name, *self.others)
+
+    def on(self, engine: str) -> PreparedRun:
+        """Return what the cells need that run on the engine with this name."""
+        if engine not in self.others:
+            return self
+        return self.model_copy(update=dict(self.others[engine]))
+
+    def engines_with(self, machine: str) -> tuple[str, ...]:
+        """Return the engines on which a machine can run, or all if it can run on none."""
+        names = tuple(name for name in self.engines if machine in self.on(name).machines)
+        return names or self.engines
+
+    @property
+    def closure_not_proved(self) -> str:
+        """Why it is not proved that the networks of the machines are closed, or empty."""
+        testbeds = (self.on(name).testbed for name in self.engines)
+        proofs = (running.egress for running in testbeds)
+        return next((proof.not_proved for proof in proofs if proof and proof.not_proved), "")
 
     def with_expectation(self, cell: Cell) -> Cell:
         """Return the cell with the expectation that follows from the wheels of the release.
@@ -188,45 +222,18 @@ class RunSetup(NamedTuple):
     """The outcome of the release workflow; None if it did not run."""
 
 
-@dataclass(frozen=True)
-class Host:
-    """The engine of this host, and the run. Everything that the run starts has the run's label."""
-
-    engine: Engine
-    run: Run
-
-    def sweep(self) -> None:
-        """Remove everything that the run started."""
-        with contextlib.closing(self.engine.client()) as client:
-            engines.sweep(client, run=self.run.id)
-
-
-def open_host(
-    stack: contextlib.ExitStack, *, provision: bool, limits: LimitOptions | None = None
-) -> Host:
-    """Find or start an engine, remove the remains of dead runs, and begin a run.
-
-    Closing `stack` removes everything that the run started. `limits` are those of machines and
-    jobs; None for the default ones.
-
-    Raises:
-        TestbedFailure: there is no engine.
-    """
-    engine = engines.ensure(provision=provision)
-    client = engine.client()
-    stack.callback(client.close)
-    if count := engines.sweep(client):
-        print_line(f"removed {count} containers, networks and volumes of earlier runs")
-    run = Run.new(limits)
-    stack.callback(engines.sweep, client, run=run.id)
-    return Host(engine, run)
-
-
-def _open_selected(selection: Selection, stack: contextlib.ExitStack) -> Host:
-    """Open the host with the options of a selection. Raise what `open_host` raises."""
-    host = open_host(stack, provision=selection.provision, limits=selection.limits)
-    engine = host.engine.model_copy(update={"registry": selection.registry})
-    return dataclasses.replace(host, engine=engine)
+def _open_selected(
+    selection: Selection, stack: contextlib.ExitStack
+) -> tuple[OpenHost, tuple[OpenHost, ...]]:
+    """Return the host that builds, and the others. Raise what `open_hosts` raises."""
+    first, *others = open_hosts(
+        stack,
+        selection.engines,
+        selection.registry,
+        provision=selection.provision,
+        limits=selection.limits,
+    )
+    return first, tuple(others)
 
 
 @failing_as("engine-unreachable", "set-up")
@@ -255,10 +262,10 @@ def prepare(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = _open_selected(selection, stack)
+    first, others = _open_selected(selection, stack)
     if engine is None:
-        _expect_steps(host.engine, selection)
-    parts = _make(host, selection, subject, release, stack)
+        _expect_steps(first.host.engine, selection)
+    parts = _make(first, others, selection, subject, release)
     release = parts.release
     if inspection is None:
         inspection = _inspect(release, subject)
@@ -271,16 +278,14 @@ def prepare(
         release = release.model_copy(update={"tools": wheelhouse.tools()})
     with step("index: starting the index and publishing the release"):
         registered = release_pipeline.registrations_of(selection.checkout, subject)
-        running_testbed = start_testbed(
-            stack, parts.network, parts.index, release, subject, registered
-        )
+        running, *running_elsewhere = _start_testbeds(parts.engines, release, subject, registered)
     PROGRESS.forget_expected()
+    own = parts.engines[0]
     prepared = PreparedRun(
-        testbed=running_testbed,
+        **dict(running),
+        others={other.testbed.engine.name: other for other in running_elsewhere},
         release=release,
-        machines=parts.machines,
-        unavailable=parts.unavailable,
-        infrastructure=(parts.index, parts.publisher),
+        infrastructure=(own.index, own.publisher),
         bundled=bundled_libraries(inspection, subject),
         modules=top_level_names(inspection),
         seed=chosen_values.shared_seed(release.digests())
@@ -308,7 +313,7 @@ def run_workflow(
     engine, _ = engines.find()
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
-    host = _open_selected(selection, stack)
+    host = _open_selected(selection, stack)[0].host
     outcome = release_pipeline.run(host.engine, host.run, subject, request).outcome
     PROGRESS.forget_expected()
     return outcome
@@ -327,7 +332,7 @@ def prepare_files(
     """
     release = origin.existing_release(selection, subject)
     if release is None:
-        host = _open_selected(selection, stack)
+        host = _open_selected(selection, stack)[0].host
         release, _ = origin.make_release(host, selection, subject, stack)
     return release, _inspect(release, subject)
 
@@ -388,14 +393,24 @@ def _inspect(release: Release, subject: Subject) -> ReleaseInspection:
 
 
 @dataclass(frozen=True)
-class _RunParts:
-    release: Release
-    pipeline: PipelineOutcome | None
+class _EngineParts:
+    """What is made on one engine before the release is known."""
+
     machines: dict[str, Image]
     unavailable: dict[str, str]
     index: Image
     publisher: Image
     network: testbed.PreparedNetwork
+    stack: contextlib.ExitStack
+    """What is removed on the engine at the end of the run."""
+
+
+@dataclass(frozen=True)
+class _RunParts:
+    release: Release
+    pipeline: PipelineOutcome | None
+    engines: tuple[_EngineParts, ...]
+    """The first one has built the images."""
 
 
 def _expect_steps(engine: Engine | None, selection: Selection) -> None:
@@ -415,35 +430,91 @@ def _expect_steps(engine: Engine | None, selection: Selection) -> None:
 
 
 def _make(
-    host: Host,
+    first: OpenHost,
+    others: Sequence[OpenHost],
     selection: Selection,
     subject: Subject,
     release: Release | None,
-    stack: contextlib.ExitStack,
 ) -> _RunParts:
-    """Make all images, and at the same time the wheels if there is no `release`."""
-    machine_images = [spec.image for spec in selection.prepared_machines]
-    with ThreadPoolExecutor(4) as pool:
+    """Make all images, and at the same time the wheels if there is no `release`.
+
+    The first engine builds. The others get copies of its images.
+    """
+    host = first.host
+    needed = (*INFRASTRUCTURE, *(spec.image for spec in selection.prepared_machines))
+    pipeline = None
+    with ThreadPoolExecutor(4) as pool, ThreadPoolExecutor(max(1, 2 * len(others))) as copies:
         try:
             future = None
             if not release:
-                future = pool.submit(origin.make_release, host, selection, subject, stack)
-            futures = {
+                future = pool.submit(origin.make_release, host, selection, subject, first.stack)
+            built = {
                 name: pool.submit(images.ensure, host.engine, name)
-                for name in dict.fromkeys((*INFRASTRUCTURE, *machine_images))
+                for name in dict.fromkeys(needed)
             }
-            machines, unavailable = _machine_images(selection.prepared_machines, futures)
-            index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
-            network = stack.enter_context(testbed.prepare_network(host.engine, host.run, publisher))
-            pipeline = None
+            copied = [_copied(other, host.engine, built, copies) for other in others]
+            parts = [
+                _parts_on(opened, selection.prepared_machines, futures)
+                for opened, futures in zip((first, *others), (built, *copied), strict=True)
+            ]
             if future:
                 release, pipeline = future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for threads in (copies, pool):
+                threads.shutdown(wait=False, cancel_futures=True)
             host.sweep()  # removing its container ends a build
             raise
     assert release is not None
-    return _RunParts(release, pipeline, machines, unavailable, index, publisher, network)
+    return _RunParts(release, pipeline, tuple(parts))
+
+
+def _copied(
+    other: OpenHost, source: Engine, built: Mapping[str, Future[Image]], pool: ThreadPoolExecutor
+) -> dict[str, Future[Image]]:
+    """Return the images on another engine: from the registry, or copies of those of the first."""
+
+    def copy(future: Future[Image]) -> Image:
+        image, engine = future.result(), other.host.engine
+        if engine.registry and engine.registry.reference(image.tag):
+            images.ensure(engine, image.name)
+        return images.copy(image, source, engine)
+
+    return {name: pool.submit(copy, future) for name, future in built.items()}
+
+
+def _parts_on(
+    opened: OpenHost, specs: Iterable[MachineSpec], futures: Mapping[str, Future[Image]]
+) -> _EngineParts:
+    """Prepare the network of an engine when its images are there. Raise the errors of both."""
+    machines, unavailable = _machine_images(specs, futures)
+    index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
+    prepared = testbed.prepare_network(opened.host.engine, opened.host.run, publisher)
+    network = opened.stack.enter_context(prepared)
+    return _EngineParts(machines, unavailable, index, publisher, network, opened.stack)
+
+
+def _start_testbeds(
+    engines: Sequence[_EngineParts],
+    release: Release,
+    subject: Subject,
+    registered: Iterable[TrustedPublisher],
+) -> list[EngineTestbed]:
+    """Start an index with the release on each engine at the same time.
+
+    Raises:
+        TestbedFailure: what `start_testbed` raises.
+    """
+
+    def start(parts: _EngineParts) -> EngineTestbed:
+        running = start_testbed(
+            parts.stack, parts.network, parts.index, release, subject, registered
+        )
+        return EngineTestbed(
+            testbed=running, machines=parts.machines, unavailable=parts.unavailable
+        )
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        return list(pool.map(start, engines))
 
 
 def _machine_images(

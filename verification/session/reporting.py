@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from containers import progress
 from containers.engine_client import PROCESS_RETRIES
+from containers.testbed import Testbed
 from verification import suite
 from verification.history.comparison import changes_since
 from verification.models import printable
@@ -22,6 +23,7 @@ from verification.models.release import Release
 from verification.models.report import (
     EngineRecord,
     MachineRecord,
+    OtherEngine,
     OutOfScope,
     PublishedPart,
     PublisherPart,
@@ -184,11 +186,32 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
                 image.name: ImageRecord(tag=image.tag, id=image.id, created=image.created)
                 for image in images
             },
-            "engine": EngineRecord(version=engine.version, os=engine.os),
+            "engine": EngineRecord(name=engine.name, version=engine.version, os=engine.os),
+            "other_engines": tuple(
+                _other_engine(other.testbed) for other in prepared.others.values()
+            ),
             "egress": prepared.testbed.egress,
             "limits": _limits(report, prepared.testbed.limits),
         }
     )
+
+
+def _other_engine(running: Testbed) -> OtherEngine:
+    engine = running.engine
+    return OtherEngine(
+        name=engine.name, version=engine.version, os=engine.os, egress=running.egress
+    )
+
+
+def with_lost_engines(report: Report, lost: Collection[str]) -> Report:
+    """Return the report with the engines that ended in the run, by their names."""
+    if report.engine is None or not lost:
+        return report
+    engine, *others = (
+        engine.model_copy(update={"is_lost": engine.name in lost})
+        for engine in (report.engine, *report.other_engines)
+    )
+    return report.model_copy(update={"engine": engine, "other_engines": tuple(others)})
 
 
 def with_inspection(report: Report, request: GateRequest, setup: RunSetup) -> Report:

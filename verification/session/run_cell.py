@@ -55,7 +55,7 @@ _DATABASE_BYTES = 4_000_000
 _ISOLATED = ("-I", "-B")
 """The options with which Python reads nothing of the user and writes no bytecode."""
 _REFUSED = "evidence-refused"
-_HOST_FIELDS = ("schema", "cell", "image", "started", "wall_seconds")
+_HOST_FIELDS = ("schema", "cell", "image", "engine", "started", "wall_seconds")
 RawEvidence = dict[str, JsonValue]
 """Evidence in the form that the probe prints, before it is validated."""
 _RAW: TypeAdapter[RawEvidence] = TypeAdapter(RawEvidence)
@@ -122,6 +122,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
             "id": request.image.id,
             "created": request.image.created,
         },
+        "engine": request.prepared.testbed.engine.name,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     with count_retries() as retries:
@@ -133,11 +134,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
                 cell_evidence = again | {"retried": crash}
             evidence |= cell_evidence
         except TestbedFailure as failure:
-            evidence["testbed"] = {
-                "cause": failure.cause,
-                "where": failure.where,
-                "observed": failure.message,
-            }
+            evidence["testbed"] = _failure_record(request, failure)
     evidence["engine_retries"] = retries.value
     evidence["wall_seconds"] = round(time.monotonic() - started_at, 3)
     try:
@@ -146,6 +143,15 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
         known = {name: evidence[name] for name in _HOST_FIELDS}
         refused = TestbedFailureRecord(cause=_REFUSED, where=cell.id, observed=str(error))
         return parse_evidence(json.dumps(known | {"testbed": refused.model_dump()}), cell.id)
+
+
+def _failure_record(request: CellRequest, failure: TestbedFailure) -> RawEvidence:
+    """Return the record of a failure. With several engines it names one that has ended."""
+    engine = request.prepared.testbed.engine
+    cause, where = failure.cause, failure.where
+    if engine.name and not engine.answers():
+        cause, where = "engine-unreachable", f"engine {engine.name}"
+    return {"cause": cause, "where": where, "observed": failure.message}
 
 
 def _installer_crash(cell: Cell, evidence: RawEvidence) -> RawEvidence | None:

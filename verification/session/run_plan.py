@@ -77,7 +77,6 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
     before = before_setup(request)
     refused = setup.prepared.refused_upload()
     installed = installed_wheels(setup, request)
-    egress = setup.prepared.testbed.egress
     return before.model_copy(
         update={
             "prepared": True,
@@ -85,7 +84,7 @@ def after_setup(request: GateRequest, setup: RunSetup) -> RunResult:
                 _system(request.subject, setup, summary.system) for summary in before.systems
             ),
             "platforms": tuple(_platforms(request, setup, installed)),
-            "closure_not_proved": egress.not_proved if egress else "",
+            "closure_not_proved": setup.prepared.closure_not_proved,
             "release_causes": installed.causes,
             "upload_refused": catalogue().cause("upload-refused", "publisher", refused)
             if refused

@@ -19,8 +19,9 @@ from verification.models.run import Shard
 from verification.models.subject import Platform
 from verification.scenarios import machines, profiles
 from verification.scenarios.profiles import EarlierReleasesChoice, Profile
-from verification.session import own_tests, shards
+from verification.session import hosts, own_tests, shards
 from verification.session.checkout import Checkout
+from verification.session.hosts import EngineChoice
 
 _WAIT_MINUTES, _MAX_WAIT_MINUTES = 10, 24 * 60
 DEFAULT_SOURCE = Path("bindings/python")
@@ -56,6 +57,10 @@ class Options(Model):
     """The value of ``--registry``."""
     digests: Path | None = None
     """The file of ``--digests``."""
+    engines: tuple[str, ...] = ()
+    """The values of ``--engine``."""
+    engines_file: Path | None = None
+    """The file of ``--engines``."""
     keyword: str = ""
     """The value of ``-k``, which narrows the verdict."""
     deselected: tuple[str, ...] = ()
@@ -85,6 +90,8 @@ class Selection(Model):
     """The part of the cells that the run has; None for all cells."""
     registry: ImageRegistry | None = None
     """The registry of the images; None if they are built."""
+    engines: tuple[EngineChoice, ...] = ()
+    """The engines of the run; empty for the one that Docker's client would use."""
     idle: frozenset[str] = frozenset()
     """The names of the machines whose cells are all in other shards."""
     profile: Profile
@@ -197,6 +204,7 @@ def select(options: Options, root: Path, platforms: Iterable[Platform]) -> Selec
         strict=options.strict,
         shard=shard,
         registry=_registry(options),
+        engines=hosts.choices(options.engines, options.engines_file),
         provision=options.provision,
         limits=_limits(options),
         profile=profile,

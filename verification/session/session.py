@@ -114,5 +114,6 @@ class Session:
             mapped=install_paths.mapped_files(evidence),
             evidence=digest,
             summary=cell_summary.summarize(evidence),
+            engine=evidence.engine,
             engine_retries=evidence.engine_retries,
         )

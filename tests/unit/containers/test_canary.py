@@ -14,7 +14,8 @@ import pytest
 
 from containers import canary
 from containers.canary import Beacon
-from containers.engine import Endpoint, Engine, Run, connect
+from containers.endpoint import Endpoint
+from containers.engine import Engine, Run, connect
 from containers.network import ClosedNetwork, closed_network
 from tests.helpers import engine_server
 from tests.helpers.engine_server import EngineServer

@@ -17,6 +17,7 @@ from testcontainers.core.exceptions import ContainerStartException
 
 from containers import commands
 from containers.commands import CommandResult, ManagedContainer
+from containers.endpoint import Endpoint
 from containers.engine_client import ENGINE_ERRORS, EngineClient
 from tests.helpers import engine_server
 from tests.helpers.engine_proxy import EngineProxy
@@ -153,7 +154,7 @@ def engine(tmp_path: Path) -> Iterator[EngineServer]:
 @pytest.fixture
 def container(engine: EngineServer) -> Iterator[Container]:
     with EngineProxy(Path(engine.url.removeprefix("unix://"))) as proxy:
-        client = EngineClient(proxy.docker_host, timeout_seconds=20)
+        client = EngineClient(Endpoint(url=proxy.docker_host, origin="a test"), 20)
         with contextlib.closing(client):
             yield client.containers.get("c1")
 

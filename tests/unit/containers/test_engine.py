@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import datetime
 import gc
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -21,29 +19,12 @@ import docker.errors
 import pytest
 import requests
 
-from containers import engine, temporary
-from containers.engine import LABEL_IMAGE, LABEL_OWNER, LABEL_RUN, Endpoint, Engine, Run
-from verification.models.errors import TestbedFailure, WrongUse
+from containers import endpoint, engine, temporary
+from containers.endpoint import Endpoint
+from containers.engine import LABEL_IMAGE, LABEL_OWNER, LABEL_RUN, Engine, Run
+from verification.models.errors import TestbedFailure
 
 ENGINE = Engine(url="unix:///some.sock", origin="a test", version="1.2.3", os="linux")
-
-
-def _write_context(folder: Path, name: str, content: object) -> None:
-    meta = folder / "contexts" / "meta" / hashlib.sha256(name.encode()).hexdigest()
-    meta.mkdir(parents=True)
-    (meta / "meta.json").write_text(json.dumps(content))
-
-
-def _context(url: str) -> dict[str, Any]:
-    return {"Name": "any", "Metadata": {}, "Endpoints": {"docker": {"Host": url}}}
-
-
-@pytest.fixture
-def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    folder = tmp_path / "docker"
-    folder.mkdir()
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
-    return folder
 
 
 @pytest.fixture
@@ -55,87 +36,6 @@ def dead_pid() -> int:
 
 def _forbidden(*_: object, **__: object) -> Never:
     pytest.fail("unexpected call")
-
-
-# ---- the endpoints ----
-
-
-def test_docker_host_comes_before_the_context(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _write_context(config, "mine", _context("tcp://context.example.invalid:2375"))
-    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
-    monkeypatch.setenv("DOCKER_HOST", "tcp://host.example.invalid:2375")
-    assert list(engine.endpoints()) == [
-        Endpoint(url="tcp://host.example.invalid:2375", origin="DOCKER_HOST", named_by_user=True)
-    ]
-
-
-def test_current_context_comes_before_the_sockets(config: Path) -> None:
-    _write_context(config, "mine", _context("tcp://context.example.invalid:2375"))
-    (config / "config.json").write_text('{"currentContext": "mine"}')
-    assert list(engine.endpoints()) == [
-        Endpoint(
-            url="tcp://context.example.invalid:2375",
-            origin="docker context mine",
-            named_by_user=True,
-        )
-    ]
-
-
-def test_docker_context_overrides_the_current_context(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("mine", "other"):
-        _write_context(config, name, _context(f"tcp://{name}.example.invalid:2375"))
-    (config / "config.json").write_text('{"currentContext": "mine"}')
-    monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    (endpoint,) = engine.endpoints()
-    assert endpoint.url == "tcp://other.example.invalid:2375"
-
-
-def test_default_folder_of_contexts_is_in_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Path(os.environ["HOME"]) / ".docker"
-    _write_context(folder, "mine", _context("tcp://home.example.invalid:2375"))
-    (folder / "config.json").write_text("{}")
-    monkeypatch.setenv("DOCKER_CONTEXT", "mine")
-    (endpoint,) = engine.endpoints()
-    assert endpoint.url == "tcp://home.example.invalid:2375"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [None, "{}", "not json", "[]", '{"currentContext": "default"}', '{"currentContext": ""}'],
-)
-def test_default_socket_is_first_without_a_context(config: Path, text: str | None) -> None:
-    if text is not None:
-        (config / "config.json").write_text(text)
-    endpoint = next(engine.endpoints())
-    assert (endpoint.url, endpoint.named_by_user) == ("unix:///var/run/docker.sock", False)
-
-
-@pytest.mark.parametrize("content", [None, {}, {"Endpoints": None}, {"Endpoints": {"docker": {}}}])
-def test_invalid_named_context_is_wrong_use(
-    config: Path, monkeypatch: pytest.MonkeyPatch, content: object
-) -> None:
-    if content is not None:
-        _write_context(config, "missing", content)
-    monkeypatch.setenv("DOCKER_CONTEXT", "missing")
-    with pytest.raises(WrongUse, match="docker context missing"):
-        list(engine.endpoints())
-
-
-def test_podman_socket_of_the_user_comes_after_the_default_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    socket = tmp_path / "podman" / "podman.sock"
-    assert f"unix://{socket}" not in [endpoint.url for endpoint in engine.endpoints()]
-    socket.parent.mkdir()
-    socket.touch()
-    first, second, *_ = engine.endpoints()
-    assert first.url == "unix:///var/run/docker.sock"
-    assert (second.url, second.named_by_user) == (f"unix://{socket}", False)
 
 
 # ---- the connection ----
@@ -271,8 +171,7 @@ def _host(
     monkeypatch: pytest.MonkeyPatch, *, debian: bool, programs: tuple[str, ...], systemd: bool
 ) -> None:
     """Set up a host whose user is not root."""
-    monkeypatch.delenv("DOCKER_HOST", raising=False)
-    monkeypatch.setattr(engine, "_current_context", lambda: None)
+    monkeypatch.setattr(engine, "endpoints", lambda: iter([endpoint.DEFAULT]))
     monkeypatch.setattr(engine, "_permission_obstacle", lambda _: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(engine, "is_debian", lambda: debian)
@@ -309,17 +208,16 @@ def test_fix_follows_from_the_host(
 
 
 @pytest.mark.parametrize(
-    ("variable", "fix"), [("DOCKER_HOST", "unset DOCKER_HOST"), ("", "docker context use default")]
+    ("origin", "fix"),
+    [("DOCKER_HOST", "unset DOCKER_HOST"), ("docker context far", "docker context use default")],
 )
 def test_named_engine_is_started_by_the_user_or_not_named(
-    monkeypatch: pytest.MonkeyPatch, variable: str, fix: str
+    monkeypatch: pytest.MonkeyPatch, origin: str, fix: str
 ) -> None:
     _host(monkeypatch, debian=True, programs=(), systemd=False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    named = engine.Endpoint(url="tcp://x:1", origin="docker context far", named_by_user=True)
-    monkeypatch.setattr(engine, "_current_context", lambda: named)
-    if variable:
-        monkeypatch.setenv(variable, "tcp://x:1")
+    named = Endpoint(url="tcp://x:1", origin=origin, named_by_user=True)
+    monkeypatch.setattr(engine, "endpoints", lambda: iter([named]))
     obstacle = engine.start_obstacle()
     assert obstacle
     assert fix in obstacle.fix

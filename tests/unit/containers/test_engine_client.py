@@ -13,6 +13,7 @@ import requests
 import urllib3.exceptions
 
 from containers import engine_client
+from containers.endpoint import Endpoint
 from containers.engine_client import EngineClient, count_retries, failing_as
 from tests.helpers import engine_server
 from tests.helpers.engine_proxy import Drop, EngineProxy, Moment
@@ -42,7 +43,9 @@ def proxy(engine: EngineServer) -> Iterator[EngineProxy]:
 
 @pytest.fixture
 def client(proxy: EngineProxy) -> Iterator[EngineClient]:
-    with contextlib.closing(EngineClient(proxy.docker_host, timeout_seconds=20)) as connected:
+    with contextlib.closing(
+        EngineClient(Endpoint(url=proxy.docker_host, origin="a test"), 20)
+    ) as connected:
         yield connected
 
 

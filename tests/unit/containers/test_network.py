@@ -13,8 +13,10 @@ import requests
 from docker.context.config import get_meta_file
 from testcontainers.core.network import Network
 
+from containers import endpoint
 from containers import engine as engines
-from containers.engine import Endpoint, Engine, Run
+from containers.endpoint import Endpoint
+from containers.engine import Engine, Run
 from containers.machine import Machine, MachineSetup
 from containers.network import (
     closed_network,
@@ -100,7 +102,7 @@ def test_docker_context_does_not_replace_the_engine(
     # The library sets DOCKER_HOST to the engine of the context. monkeypatch restores the variable.
     monkeypatch.setenv("DOCKER_HOST", "")
     monkeypatch.delenv("DOCKER_HOST")
-    (context,) = engines.endpoints()
+    (context,) = endpoint.endpoints()
     assert context.url == servers["two"].url
     _run_machine(_engine(servers["one"]), "/first")
     assert _folders(servers["one"]) == ["/first"]

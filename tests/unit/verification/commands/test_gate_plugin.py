@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from verification.commands.gate_plugin import check_selection, checkout_of, start_order
+from verification.commands.gate_plugin import check_selection, checkout_of
 from verification.history.store import History
 from verification.models.base import read_json
 from verification.models.cell import Cell
@@ -28,7 +28,6 @@ from verification.models.verdict import Outcome, Verdict
 from verification.report.folder import REPORT_MARKER
 from verification.scenarios import cells as plan
 from verification.scenarios import machines, profiles
-from verification.session import shards
 from verification.subjects.subject import load as load_subject
 
 ROOT = Path(__file__).parents[4]
@@ -80,21 +79,6 @@ def of_profile(name: str) -> list[Cell]:
     return plan.cells(specs, load_subject(), profiles.load()[name])
 
 
-def test_each_worker_starts_with_a_slow_cell_and_a_quick_one() -> None:
-    cells = of_profile("gate")
-    ordered = start_order(cells, 3)
-    assert sorted(cell.id for cell in ordered) == sorted(cell.id for cell in cells)
-    slow, quick = ordered[:6:2], ordered[1:6:2]
-    assert min(map(shards.seconds, slow)) > max(map(shards.seconds, quick))
-    assert slow[0].runs_tests
-    assert quick[0].id == "debian-13-uv-venv"
-
-
-def test_few_cells_start_with_the_slow_ones() -> None:
-    ordered = start_order(of_profile("quick"), 3)
-    assert [cell.id for cell in ordered] == [WINDOWS, LINUX]
-
-
 @pytest.fixture(scope="module", autouse=True)
 def fork_server() -> None:
     """Start the fork server with the checkout on the import path, which pytest-xdist passes on."""
@@ -119,7 +103,7 @@ def run_pytest(folder: Path, options: tuple[str, ...], variables: Mapping[str, s
             *("-p", "no:hypothesispytest", "-p", "no:cacheprovider", "--import-mode=importlib"),
             "tests/gate",
             *("--profile=quick", f"--wheels={folder / 'wheels'}", f"--report={folder / 'report'}"),
-            *("--dist=load", "--maxschedchunk=1", *options),
+            *options,
         ]
     )
     sys.stdout.flush()

@@ -18,7 +18,7 @@ from verification.models.errors import BuildFailed, TestbedFailure, WrongUse
 from verification.models.release import Release
 from verification.models.subject import Subject
 from verification.session import dependencies, origin, release_pipeline
-from verification.session.prepare import Host
+from verification.session.hosts import Host
 from verification.session.release_pipeline import PublishedRelease, ReleaseRequest
 from verification.session.selection import DEFAULT_SOURCE, Options, Selection, select
 
