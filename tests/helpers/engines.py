@@ -24,7 +24,7 @@ from pathlib import Path
 
 from docker import DockerClient
 
-from containers.engine import Endpoint as EngineEndpoint
+from containers.endpoint import Endpoint
 from containers.engine import Engine, connect
 from containers.owner import identity, is_dead
 from containers.state import state_folder
@@ -85,7 +85,7 @@ class StartedEngine:
         Raises:
             ConnectionError: it does not answer.
         """
-        answer = connect(EngineEndpoint(url=self.url, origin=self.name))
+        answer = connect(Endpoint(url=self.url, origin=self.name))
         if isinstance(answer, str):
             raise ConnectionError(answer)
         return answer

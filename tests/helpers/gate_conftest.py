@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL
-from tests.helpers.sample_testbed import run_setup
+from tests.helpers.sample_testbed import on_engines, prepared_run, run_setup
 from verification.commands.gate_plugin import (
+    LOST_ENGINE,
     gate_session,
     handover,
     pipeline,
@@ -36,9 +37,11 @@ from verification.models.release import Release
 from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import Outcome
+from verification.scenarios import machines
 from verification.session import gate_run, replay_inputs
 from verification.session.prepare import RunSetup
 from verification.session.selection import Selection
+from verification.session.session import Handover
 from verification.verdict import verdict_of_cell
 
 __all__ = [
@@ -78,7 +81,13 @@ def prepare(_selection: Selection, _subject: Subject, stack: contextlib.ExitStac
             lose_interrupts(os.getpid())
         case "crashes":
             raise KeyError("a defect of the suite")
-    return run_setup()
+    ready = prepared_run()
+    if names := BEHAVIOUR.get("engines"):
+        ready = on_engines(prepared_run(None, *machines.load()), *names.split())
+        on_last = BEHAVIOUR.get("machine of the last engine")
+        kept = {name: image for name, image in ready.machines.items() if name != on_last}
+        ready = ready.model_copy(update={"machines": kept})
+    return run_setup(ready)
 
 
 def lose_interrupts(pid: int) -> None:
@@ -103,15 +112,29 @@ vars(replay_inputs)["keep"] = keep
 
 
 @pytest.fixture
-def run_cell() -> Callable[[Cell], CellResult]:
+def run_cell(request: pytest.FixtureRequest, handover: Handover) -> Callable[[Cell], CellResult]:
     """Return a function that returns the result in `behaviour.json` instead of running a cell."""
-    return run
+    engine = handover.prepared.testbed.engine.name
+
+    def run_on_engine(cell: Cell) -> CellResult:
+        with (FOLDER / "ran").open("a") as file:
+            file.write(f"{cell.id} {engine}\n")
+        behaviour = BEHAVIOUR.get(cell.id, "works")
+        if behaviour.startswith("ends engine "):
+            if engine in behaviour.split():
+                request.node.user_properties.append((LOST_ENGINE, engine))
+                behaviour = "testbed-failure"
+            else:
+                behaviour = "works"
+        return run(cell, behaviour).model_copy(update={"engine": engine})
+
+    return run_on_engine
 
 
-def run(cell: Cell) -> CellResult:
+def run(cell: Cell, behaviour: str) -> CellResult:
     """Do what `behaviour.json` says about this cell, and return the result."""
     outcome = Outcome.WORKS
-    match BEHAVIOUR.get(cell.id, "works"):
+    match behaviour:
         case "dies":
             os._exit(1)
         case "raises":

@@ -25,7 +25,7 @@ from verification.models.machine import PROBE, MachineSpec
 from verification.models.release import Release, ReleaseFile
 from verification.models.report import ReplayInputs
 from verification.models.testbed import Image, IndexHosts, Upload
-from verification.session.prepare import PreparedRun, RunSetup
+from verification.session.prepare import EngineTestbed, PreparedRun, RunSetup
 
 ENGINE = Engine(url="unix:///none", origin="a test", version="20.10", os="linux")
 NETWORK = NetworkHandle(
@@ -72,6 +72,25 @@ def prepared_run(
         infrastructure=(image("index"), image("publisher")),
         no_history=no_history,
     )
+
+
+def on_engines(prepared: PreparedRun, *names: str) -> PreparedRun:
+    """Return the prepared run on engines with these names, which all have the same images."""
+
+    def named(name: str) -> Testbed:
+        network = prepared.testbed.network
+        engine = network.engine.model_copy(update={"name": name})
+        handle = network.model_copy(update={"engine": engine})
+        return prepared.testbed.model_copy(update={"network": handle})
+
+    first, *others = names
+    parts = {
+        name: EngineTestbed(
+            testbed=named(name), machines=prepared.machines, unavailable=prepared.unavailable
+        )
+        for name in others
+    }
+    return prepared.model_copy(update={"testbed": named(first), "others": parts})
 
 
 INPUTS = ReplayInputs(

@@ -413,6 +413,8 @@ def request_of(config: pytest.Config) -> GateRequest:
         deselected=tuple(config.getoption("deselect") or ()),
     )
     selection = select(options, config.rootpath, subject.platforms)
+    if len(selection.engines) > 1 and config.getoption("numprocesses") == 0:
+        raise WrongUse("--engine: several engines need workers; remove -n0")
     report = _path(config, "report") or default_folder(config.rootpath, "report")
     request = GateRequest(selection, subject, report)
     check_selection(keyword, request.cells, config.rootpath / "tests" / "gate")

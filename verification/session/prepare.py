@@ -6,7 +6,7 @@ The controller prepares the run once. It passes the same values to its workers.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -488,9 +488,23 @@ def _parts_on(
     """Prepare the network of an engine when its images are there. Raise the errors of both."""
     machines, unavailable = _machine_images(specs, futures)
     index, publisher = (futures[name].result() for name in INFRASTRUCTURE)
-    prepared = testbed.prepare_network(opened.host.engine, opened.host.run, publisher)
-    network = opened.stack.enter_context(prepared)
+    with _naming(opened.host.engine):
+        network = opened.stack.enter_context(
+            testbed.prepare_network(opened.host.engine, opened.host.run, publisher)
+        )
     return _EngineParts(machines, unavailable, index, publisher, network, opened.stack)
+
+
+@contextlib.contextmanager
+def _naming(engine: Engine) -> Iterator[None]:
+    """Name the engine in a failure of the block, if the user selected the engine by a name."""
+    try:
+        yield
+    except TestbedFailure as failure:
+        if not engine.name:
+            raise
+        where = f"{failure.where} on engine {engine.name}"
+        raise TestbedFailure(failure.cause, where, failure.message, failure.facts) from None
 
 
 def _start_testbeds(
@@ -506,9 +520,10 @@ def _start_testbeds(
     """
 
     def start(parts: _EngineParts) -> EngineTestbed:
-        running = start_testbed(
-            parts.stack, parts.network, parts.index, release, subject, registered
-        )
+        with _naming(parts.network.closed.engine):
+            running = start_testbed(
+                parts.stack, parts.network, parts.index, release, subject, registered
+            )
         return EngineTestbed(
             testbed=running, machines=parts.machines, unavailable=parts.unavailable
         )

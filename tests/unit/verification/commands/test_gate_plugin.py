@@ -183,6 +183,61 @@ def test_worker_that_dies_is_the_testbed_failure_of_its_cell_only(tmp_path: Path
     assert [cause.name for cause in cell.causes] == ["testbed-defect"]
 
 
+def cells_that_ran(gate: Gate) -> list[tuple[str, str]]:
+    """Return each run of a cell: the id of the cell, and the name of the engine."""
+    lines = (gate.folder / "ran").read_text("utf-8").splitlines()
+    return [(words[0], words[1] if len(words) > 1 else "") for words in map(str.split, lines)]
+
+
+def test_each_cell_runs_once(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {}, "-n2")
+    assert sorted(cells_that_ran(gate)) == [(LINUX, ""), (WINDOWS, "")]
+
+
+def test_workers_share_the_cells_of_several_engines(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {"engines": "one two"}, "-n2", "--engine=one", "--engine=two")
+    assert gate.code == 0, gate.output
+    assert {engine for _, engine in cells_that_ran(gate)} == {"one", "two"}
+    assert gate.report.engine
+    assert gate.report.engine.name == "one"
+    assert [engine.name for engine in gate.report.other_engines] == ["two"]
+
+
+@pytest.mark.parametrize("machine", ["debian-13", "windows-wine"])
+def test_cell_runs_on_the_engine_that_has_its_machine(tmp_path: Path, machine: str) -> None:
+    behaviour = {"engines": "one two", "machine of the last engine": machine}
+    gate = run_gate(tmp_path, behaviour, "-n4", "--engine=one", "--engine=two")
+    engines = dict(cells_that_ran(gate))
+    assert engines[LINUX if machine == "debian-13" else WINDOWS] == "two"
+
+
+def test_cells_of_an_engine_that_ends_run_on_another_one(tmp_path: Path) -> None:
+    behaviour = {"engines": "one two", LINUX: "ends engine one", WINDOWS: "ends engine one"}
+    gate = run_gate(tmp_path, behaviour, "-n2", "--engine=one", "--engine=two")
+    assert gate.code == 0, gate.output
+    assert gate.outcomes() == {LINUX: Outcome.WORKS, WINDOWS: Outcome.WORKS}
+    assert {cell.engine for cell in gate.report.cells} == {"two"}
+    assert sorted(engine for _, engine in cells_that_ran(gate)) == ["one", "two", "two"]
+    assert gate.report.engine
+    assert gate.report.engine.is_lost
+    assert not gate.report.other_engines[0].is_lost
+    check_output(gate)
+
+
+def test_cells_are_the_testbed_failure_of_their_engines_if_all_have_ended(tmp_path: Path) -> None:
+    behaviour = {"engines": "one two", **dict.fromkeys((LINUX, WINDOWS), "ends engine one two")}
+    gate = run_gate(tmp_path, behaviour, "-n2", "--engine=one", "--engine=two")
+    assert gate.code == 3, gate.output
+    assert gate.outcomes() == {LINUX: Outcome.TESTBED, WINDOWS: Outcome.TESTBED}
+    assert {cell.engine for cell in gate.report.cells} <= {"one", "two"}
+
+
+def test_several_engines_need_workers(tmp_path: Path) -> None:
+    gate = run_gate(tmp_path, {"engines": "one two"}, "-n0", "--engine=one", "--engine=two")
+    assert gate.code == pytest.ExitCode.USAGE_ERROR, gate.output
+    assert "--engine" in gate.output
+
+
 @pytest.mark.parametrize(
     ("behaviour", "code", "verdict"),
     [("testbed failure", 3, Verdict.TESTBED), ("interrupted", 5, Verdict.UNVERIFIED)],
