@@ -104,7 +104,7 @@ def connect(endpoint: Endpoint, timeout_seconds: int = 5) -> Engine | str:
     if _permission_obstacle(socket):
         return f"{endpoint.url} ({endpoint.origin}): an engine may run, but it refuses this user"
     try:
-        client = docker.DockerClient(timeout=timeout_seconds, **endpoint.client_options())
+        client = EngineClient(endpoint, timeout_seconds, pauses=())
         try:
             version = client.version()
         finally:

@@ -7,7 +7,7 @@ import dataclasses
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from time import sleep
 from typing import IO, Any, TypeVar
@@ -94,11 +94,35 @@ class EngineClient(docker.DockerClient):
     the creation of a container or the start of a command.
     """
 
-    def __init__(self, endpoint: Endpoint, timeout_seconds: int) -> None:
-        self.api = _ApiClient(timeout=timeout_seconds, **endpoint.client_options())
+    def __init__(
+        self, endpoint: Endpoint, timeout_seconds: int, *, pauses: Sequence[float] = _PAUSES
+    ) -> None:
+        """``pauses`` are the seconds before each retry.
+
+        Raises:
+            docker.errors.DockerException: the engine does not answer.
+        """
+        options = endpoint.client_options()
+        self.api = _ApiClient(pauses, timeout=timeout_seconds, **options)
 
 
 class _ApiClient(docker.APIClient):
+    def __init__(self, pauses: Sequence[float], **options: Any) -> None:
+        self._pauses = pauses
+        super().__init__(**options)
+
+    def merge_environment_settings(
+        self,
+        url: str | bytes | None,
+        proxies: Any,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: Any,
+    ) -> Any:
+        """Verify the engine by its own authority, also if REQUESTS_CA_BUNDLE names another one."""
+        verify = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request, and read the response unless it is a stream."""
         if not _is_idempotent(request):
@@ -114,7 +138,7 @@ class _ApiClient(docker.APIClient):
                 file.seek(position)
             return super(_ApiClient, self).send(request, **options)
 
-        response = _retry(attempt)
+        response = _retry(attempt, self._pauses)
         if attempts > 1 and request.method == "DELETE" and response.status_code == 404:
             response.status_code = 204  # an earlier attempt removed it
         return response
@@ -138,7 +162,7 @@ class _ApiClient(docker.APIClient):
                 stack.pop_all()
             return file, stat
 
-        file, stat = _retry(read)
+        file, stat = _retry(read, self._pauses)
         return _chunks(file), stat
 
 
@@ -149,13 +173,13 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _retry(call: Callable[[], _Result]) -> _Result:
-    """Call, up to five times, until the connection does not break. Return the result.
+def _retry(call: Callable[[], _Result], pauses: Sequence[float]) -> _Result:
+    """Call until the connection does not break, at most once more than there are pauses.
 
     Raises:
         requests.RequestException: the connection broke at each attempt, or the time limit expired.
     """
-    for seconds in _PAUSES:
+    for seconds in pauses:
         try:
             return call()
         except requests.Timeout:

@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import http.server
 import json
 import os
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from containers import endpoint
-from containers.endpoint import Endpoint
+from containers import engine as engines
+from containers.endpoint import Endpoint, TlsFiles
+from containers.engine import Engine
+from tests.helpers import engine_server
 from verification.models.errors import WrongUse
 
 
@@ -19,8 +29,9 @@ def _write_context(folder: Path, name: str, content: object) -> None:
     (meta / "meta.json").write_text(json.dumps(content))
 
 
-def _context(url: str) -> dict[str, Any]:
-    return {"Name": "any", "Metadata": {}, "Endpoints": {"docker": {"Host": url}}}
+def _context(url: str, *, verify: bool = False) -> dict[str, Any]:
+    docker = {"Host": url, "SkipTLSVerify": not verify}
+    return {"Name": "any", "Metadata": {}, "Endpoints": {"docker": docker}}
 
 
 @pytest.fixture
@@ -107,3 +118,151 @@ def test_podman_socket_of_the_user_comes_after_the_default_socket(
     first, second, *_ = endpoint.endpoints()
     assert first.url == "unix:///var/run/docker.sock"
     assert (second.url, second.named_by_user) == (f"unix://{socket}", False)
+
+
+# ---- connections to other hosts ----
+
+RELAY = """
+import os, socket, sys, threading
+engine = socket.socket(socket.AF_UNIX)
+engine.connect({socket!r})
+def send():
+    while data := os.read(0, 65536):
+        engine.sendall(data)
+    engine.shutdown(socket.SHUT_WR)
+threading.Thread(target=send, daemon=True).start()
+while data := engine.recv(65536):
+    os.write(1, data)
+"""
+
+
+def test_engine_of_another_host_answers_over_ssh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine_socket = tmp_path / "engine.sock"
+    program = tmp_path / "bin" / "ssh"
+    program.parent.mkdir()
+    record = f"open({str(tmp_path / 'words')!r}, 'a').write(str(sys.argv))"
+    relay = RELAY.format(socket=str(engine_socket))
+    program.write_text(f"#!{sys.executable}\n{relay}".replace("engine =", f"{record}\nengine =", 1))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    with engine_server.running(engine_socket):
+        far = Endpoint(url="ssh://someone@build.example.invalid", origin="a test")
+        answer = engines.connect(far, 60)
+    assert isinstance(answer, Engine), answer
+    assert (answer.version, answer.url) == ("27.1", "ssh://someone@build.example.invalid")
+    words = (tmp_path / "words").read_text()
+    assert "build.example.invalid" in words
+    assert "dial-stdio" in words
+
+
+class _Version(http.server.BaseHTTPRequestHandler):
+    """Answers each request as an engine answers a request for its version."""
+
+    def do_GET(self) -> None:
+        body = json.dumps({"Version": "27.1", "ApiVersion": "1.44", "Os": "linux"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@contextlib.contextmanager
+def tls_engine(authority: trustme.CA) -> Iterator[int]:
+    """Run a fake engine that demands a certificate of the authority. Yield its port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Version) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def write_certificates(authority: trustme.CA, folder: Path) -> None:
+    """Write the files with which a client proves its identity."""
+    folder.mkdir(parents=True)
+    own = authority.issue_cert("client.example.invalid")
+    authority.cert_pem.write_to_path(folder / endpoint.CERTIFICATES["ca"])
+    own.cert_chain_pems[0].write_to_path(folder / endpoint.CERTIFICATES["cert"])
+    own.private_key_pem.write_to_path(folder / endpoint.CERTIFICATES["key"])
+
+
+@pytest.mark.parametrize("bundle", ["", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_context_with_certificates_reaches_an_engine_with_tls(
+    config: Path, monkeypatch: pytest.MonkeyPatch, bundle: str
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    if bundle:
+        trustme.CA().cert_pem.write_to_path(config / "other.pem")
+        monkeypatch.setenv(bundle, str(config / "other.pem"))
+    authority = trustme.CA()
+    with tls_engine(authority) as port:
+        context = _context(f"tcp://127.0.0.1:{port}", verify=True)
+        _write_context(config, "far", context | {"Name": "far"})
+        (config / "config.json").write_text("{}")
+        tls = config / "contexts" / "tls" / hashlib.sha256(b"far").hexdigest() / "docker"
+        without = engines.connect(endpoint.of_context("far"), 60)
+        write_certificates(authority, tls)
+        far = endpoint.of_context("far")
+        answer = engines.connect(far, 60)
+    assert isinstance(without, str)
+    assert isinstance(answer, Engine), answer
+    assert answer.tls == TlsFiles(folder=str(tls))
+    assert answer.environment() == {
+        "DOCKER_HOST": f"tcp://127.0.0.1:{port}",
+        "DOCKER_CERT_PATH": str(tls),
+        "DOCKER_TLS_VERIFY": "1",
+    }
+
+
+def test_certificate_of_another_authority_is_refused(tmp_path: Path) -> None:
+    write_certificates(trustme.CA(), tmp_path / "certificates")
+    with tls_engine(trustme.CA()) as port:
+        answer = engines.connect(
+            Endpoint(
+                url=f"tcp://127.0.0.1:{port}",
+                origin="a test",
+                tls=TlsFiles(folder=str(tmp_path / "certificates")),
+            )
+        )
+    assert isinstance(answer, str)
+    assert "CERTIFICATE" in answer.upper()
+
+
+def test_missing_certificate_is_one_line(tmp_path: Path) -> None:
+    far = Endpoint(
+        url="tcp://127.0.0.1:1", origin="a test", tls=TlsFiles(folder=str(tmp_path / "none"))
+    )
+    answer = engines.connect(far, 60)
+    assert isinstance(answer, str)
+    assert "\n" not in answer
+
+
+@pytest.mark.parametrize(
+    ("verify", "folder", "expected"),
+    [
+        ("", "", None),
+        ("1", "/some", TlsFiles(folder="/some")),
+        ("", "/some", TlsFiles(folder="/some", verify=False)),
+    ],
+)
+def test_variables_name_the_certificates_of_docker_host(
+    monkeypatch: pytest.MonkeyPatch, verify: str, folder: str, expected: TlsFiles | None
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
+    monkeypatch.setenv("DOCKER_CERT_PATH", folder)
+    (named,) = endpoint.endpoints()
+    assert named.tls == expected

@@ -46,7 +46,7 @@ def test_connected_engine_has_its_version(monkeypatch: pytest.MonkeyPatch) -> No
     client = SimpleNamespace(
         version=lambda: {"Version": "27.1", "Os": "linux"}, close=lambda: closed.append(True)
     )
-    monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
+    monkeypatch.setattr(engine, "EngineClient", lambda *_, **__: client)
     answer = engine.connect(Endpoint(url="tcp://example.invalid:1", origin="a test"))
     assert answer == Engine(
         url="tcp://example.invalid:1", origin="a test", version="27.1", os="linux"
@@ -65,7 +65,7 @@ def _assert_reason(answer: Engine | str, url: str, origin: str) -> None:
 def test_missing_socket_has_a_reason_without_a_connection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker, "DockerClient", _forbidden)
+    monkeypatch.setattr(engine, "EngineClient", _forbidden)
     url = f"unix://{tmp_path}/missing.sock"
     answer = engine.connect(Endpoint(url=url, origin="DOCKER_HOST"))
     _assert_reason(answer, url, "DOCKER_HOST")
@@ -88,7 +88,7 @@ def test_failed_connection_has_the_reason_and_is_closed(
         raise error
 
     client = SimpleNamespace(version=version, close=lambda: closed.append(True))
-    monkeypatch.setattr(docker, "DockerClient", lambda **_: client)
+    monkeypatch.setattr(engine, "EngineClient", lambda *_, **__: client)
     answer = engine.connect(Endpoint(url="tcp://example.invalid:1", origin="a test"))
     _assert_reason(answer, "tcp://example.invalid:1", "a test")
     assert "broken pipe" in str(answer)
