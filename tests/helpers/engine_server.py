@@ -21,6 +21,8 @@ _ANSWERS = (
     ("GET", r"/version", _VERSION),
     ("GET", r"/images/.*/json", {"Id": "sha256:1", "RepoTags": []}),
     ("GET", r"/containers/[^/]+/json", {"Id": "c1", "Name": "/c1", "State": _STATE, "Config": {}}),
+    ("GET", r"/(containers|images)/json|/networks", []),
+    ("GET", r"/volumes", {"Volumes": []}),
     ("POST", r"/networks/create", {"Id": "n1"}),
     ("GET", r"/networks/[^/]+", {"Id": "n1", "Name": "n1"}),
     ("POST", r"/containers/create", {"Id": "c1"}),

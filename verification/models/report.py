@@ -672,6 +672,16 @@ class Report(Model):
     """The comparison of --published-by; null without this option."""
 
     @property
+    def engines(self) -> tuple[EngineRecord, ...]:
+        """The engines of the run; empty if the set-up failed before them."""
+        return (self.engine, *self.other_engines) if self.engine else ()
+
+    @property
+    def lost_engines(self) -> tuple[str, ...]:
+        """The names of the engines that ended while they ran cells."""
+        return tuple(engine.name for engine in self.engines if engine.is_lost)
+
+    @property
     def reachable(self) -> tuple[str, ...]:
         """The addresses of the engine's host that machines or jobs reach."""
         others = (engine.egress for engine in self.other_engines)

@@ -32,7 +32,13 @@ from verification.models.evidence import (
     read_evidence,
 )
 from verification.models.limits import LimitsInForce
-from verification.models.report import FileCoverage, KeptMachine, MachineRecord, Report
+from verification.models.report import (
+    EngineRecord,
+    FileCoverage,
+    KeptMachine,
+    MachineRecord,
+    Report,
+)
 from verification.models.results import CellResult, ItemResult, StepName
 from verification.models.testbed import EgressProof
 from verification.models.verdict import Outcome, Verdict
@@ -489,6 +495,7 @@ def _cell_details(evidence: CellEvidence) -> Iterator[tuple[str, str]]:
             ("Python", f"{evidence.implementation} {evidence.python}".strip()),
             ("System", evidence.system),
             ("Image", evidence.image.tag),
+            ("Engine", evidence.engine),
             ("Deviation", evidence.deviation),
             ("Testbed", summary.testbed),
         )
@@ -621,12 +628,22 @@ def _tables(report: Report) -> Iterator[tuple[str, Pairs]]:
         ("Wheels, by sha256", sorted(report.wheels.items())),
         ("Dependencies", sorted(report.locked.items())),
         ("Images", [(name, f"{i.tag} {i.id[:19]}") for name, i in report.images.items()]),
+        ("Engines", [(engine.name, _engine(engine)) for engine in report.engines if engine.name]),
         ("Limits in force", [(limits.kind, _limits(limits)) for limits in report.limits]),
         ("Egress", list(_egress("machines", report.egress))),
+        *(
+            (f"Egress on engine {other.name}", list(_egress("machines", other.egress)))
+            for other in report.other_engines
+        ),
         ("Egress of the jobs", list(_egress("jobs", pipeline.egress if pipeline else None))),
     ):
         if rows:
             yield title, tuple(rows)
+
+
+def _engine(engine: EngineRecord) -> str:
+    end = ", which ended while it ran cells" if engine.is_lost else ""
+    return f"{engine.version} for {engine.os} containers{end}"
 
 
 def _limits(limits: LimitsInForce) -> str:

@@ -160,6 +160,7 @@ def remarks(
         yield f"slowest: {slowest}"
     if report.engine_retries:
         yield f"retries of engine requests after a broken connection: {report.engine_retries}"
+    yield from (f"engine {name} ended while it ran cells" for name in report.lost_engines)
     yield from _kept(report.kept)
     if report.selection.narrowed:
         narrowed = ", ".join(report.selection.narrowed)

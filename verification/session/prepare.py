@@ -17,6 +17,7 @@ from pydantic import Field
 
 from containers import engine as engines
 from containers import images, testbed, upstream_releases, wheelhouse
+from containers.endpoint import DEFAULT_CONTEXT
 from containers.engine import Engine
 from containers.engine_client import failing_as
 from containers.index import IndexContents
@@ -259,7 +260,7 @@ def prepare(
     inspection = _inspect(release, subject) if release else None
     if release and inspection:
         release = required_files.check(release, inspection, subject, selection)
-    engine, _ = engines.find()
+    engine = _first_engine(selection)
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
     first, others = _open_selected(selection, stack)
@@ -310,7 +311,7 @@ def run_workflow(
         TestbedFailure: there is no engine, or an image fails.
     """
     request = origin.release_request(selection, subject)
-    engine, _ = engines.find()
+    engine = _first_engine(selection)
     _expect_steps(engine, selection)
     PROGRESS.print_estimate()
     host = _open_selected(selection, stack)[0].host
@@ -411,6 +412,18 @@ class _RunParts:
     pipeline: PipelineOutcome | None
     engines: tuple[_EngineParts, ...]
     """The first one has built the images."""
+
+
+def _first_engine(selection: Selection) -> Engine | None:
+    """Return the engine that builds; None if the set-up must start it.
+
+    Raises:
+        WrongUse: there is no such context.
+        TestbedFailure: the selected engine does not answer.
+    """
+    if selection.engines and selection.engines[0].name != DEFAULT_CONTEXT:
+        return engines.named(selection.engines[0].name, provision=False)
+    return engines.find()[0]
 
 
 def _expect_steps(engine: Engine | None, selection: Selection) -> None:

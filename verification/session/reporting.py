@@ -208,8 +208,7 @@ def with_lost_engines(report: Report, lost: Collection[str]) -> Report:
     if report.engine is None or not lost:
         return report
     engine, *others = (
-        engine.model_copy(update={"is_lost": engine.name in lost})
-        for engine in (report.engine, *report.other_engines)
+        engine.model_copy(update={"is_lost": engine.name in lost}) for engine in report.engines
     )
     return report.model_copy(update={"engine": engine, "other_engines": tuple(others)})
 

@@ -721,3 +721,88 @@ def test_subfolders_are_in_the_archive_once_before_their_files() -> None:
     assert [m.name for m in members] == [*folders, *(f"home/user/{name}" for name in files)]
     assert [m.isdir() for m in members] == [True] * 3 + [False] * 3
     assert {m.uid for m in members} == {7}
+
+
+# ---- copies on other engines ----
+
+
+class _Store:
+    """The images of a fake engine: the layers of each, by its tag."""
+
+    def __init__(self, name: str, **layers: str) -> None:
+        self.layers = layers
+        self.loaded: list[bytes] = []
+        self.images = self
+        self.engine = engines.Engine(
+            url=f"unix:///{name}", origin="a test", name=name, version="1", os="linux"
+        )
+
+    def get(self, name: str) -> Any:
+        found = [one for tag, one in self.layers.items() if name in (tag, f"sha256:{one}")]
+        if not found:
+            raise docker.errors.ImageNotFound(name)
+        return SimpleNamespace(
+            id=f"sha256:{found[0]}",
+            attrs={"Created": "2026", "RootFS": {"Layers": found}},
+            save=lambda *, named: iter([named.encode(), b" ", found[0].encode()]),
+        )
+
+    def load(self, archive: Any) -> None:
+        data = b"".join(archive)
+        self.loaded.append(data)
+        tag, layers = data.decode().split()
+        self.layers[tag] = layers
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, _Store]:
+    found = {name: _Store(name) for name in ("one", "two")}
+    monkeypatch.setattr(engines.Engine, "client", lambda engine, _: found[engine.name])
+    return found
+
+
+IMAGE = Image(name="mine", tag="e2e/mine:1", id="sha256:a", created="2026")
+
+
+def test_image_is_copied_once(stores: dict[str, _Store]) -> None:
+    one, two = stores.values()
+    one.layers["e2e/mine:1"] = "a"
+    for _ in range(2):
+        assert images.copy(IMAGE, one.engine, two.engine) == IMAGE
+    assert two.loaded == [b"e2e/mine:1 a"]
+
+
+def test_other_image_with_the_same_tag_is_refused(stores: dict[str, _Store]) -> None:
+    one, two = stores.values()
+    one.layers["e2e/mine:1"], two.layers["e2e/mine:1"] = "a", "b"
+    with pytest.raises(TestbedFailure) as raised:
+        images.copy(IMAGE, one.engine, two.engine)
+    assert (raised.value.cause, raised.value.where) == ("image-differs", "engine two")
+    assert two.loaded == []
+    assert two.layers["e2e/mine:1"] == "b", "the image may belong to somebody else"
+
+
+def test_engine_of_another_architecture_gets_no_copy(stores: dict[str, _Store]) -> None:
+    one, two = stores.values()
+    other = two.engine.model_copy(update={"architecture": "arm64"})
+    with pytest.raises(ImageUnavailable, match="arm64"):
+        images.copy(IMAGE, one.engine, other)
+
+
+def test_copy_that_an_engine_refuses_is_a_testbed_failure(
+    stores: dict[str, _Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = stores.values()
+    one.layers["e2e/mine:1"] = "a"
+
+    def refuse(_: Any) -> Never:
+        raise docker.errors.APIError("write /x: no space left on device")
+
+    monkeypatch.setattr(two, "load", refuse)
+    with pytest.raises(TestbedFailure) as raised:
+        images.copy(IMAGE, one.engine, two.engine)
+    assert raised.value.cause == "disk-full"
+    assert "engine two" in raised.value.message

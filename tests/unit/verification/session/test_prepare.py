@@ -9,19 +9,31 @@ import re
 import signal
 import zipfile
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Never, cast
 
 import pytest
 
 from containers import engine as engines
 from containers import images, testbed, wheelhouse
+from containers.engine import Run
+from containers.image_registry import ImageRegistry
 from containers.index import IndexContents
 from containers.progress import Progress
 from containers.testbed import Testbed
 from containers.workflow_testbed import StartingEvent
 from tests.helpers.sample_evidence import Change, Fields, evidence, request, step
-from tests.helpers.sample_testbed import REFUSED, TESTBED, image, prepared_run, release
+from tests.helpers.sample_testbed import (
+    ENGINE,
+    REFUSED,
+    TESTBED,
+    image,
+    on_engines,
+    prepared_run,
+    release,
+)
 from tests.helpers.sample_wheels import SUBJECT, linux_wheel, windows_wheel
 from tests.helpers.wheel_builder import LINUX_TAG
 from verification.models.cell import Cell
@@ -30,11 +42,11 @@ from verification.models.evidence import CellEvidence
 from verification.models.publisher import TrustedPublisher
 from verification.models.release import Release, ReleaseFile
 from verification.models.subject import Subject
-from verification.models.testbed import Upload
+from verification.models.testbed import EgressProof, Image, Upload
 from verification.models.verdict import ExpectationKind
 from verification.pipeline.plan import Plan
 from verification.scenarios import cells, machines
-from verification.session import dependencies, origin, prepare
+from verification.session import dependencies, hosts, origin, prepare
 from verification.session.checkout import Checkout
 from verification.session.prepare import PreparedRun
 from verification.session.release_pipeline import registrations_of
@@ -484,3 +496,103 @@ def test_images_to_build_are_announced_before_an_engine_is_started(
     assert "the release workflow" in output.getvalue()
     assert (int(number[1]) == 1) is has_engine
     assert (int(number[1]) > 10) is not has_engine, "without an engine, all images are expected"
+
+
+# ---- several engines ----
+
+
+def on_two_engines() -> PreparedRun:
+    """Return a run on two engines. Each has a machine that the other one lacks."""
+    ready = on_engines(prepared_run(None, "debian-13", "debian-12"), "one", "two")
+    other = ready.others["two"]
+    machines_of_two = {name: image(name) for name in ("debian-13", "windows")}
+    others = {"two": other.model_copy(update={"machines": machines_of_two})}
+    return ready.model_copy(update={"others": others})
+
+
+def test_cells_of_an_engine_get_its_testbed_and_its_images() -> None:
+    ready = on_two_engines()
+    assert ready.engines == ("one", "two")
+    assert ready.on("one") == ready
+    other = ready.on("two")
+    assert other.testbed.engine.name == "two"
+    assert set(other.machines) == {"debian-13", "windows"}
+    assert other.release == ready.release
+
+
+@pytest.mark.parametrize(
+    ("machine", "names"),
+    [
+        ("debian-13", ("one", "two")),
+        ("debian-12", ("one",)),
+        ("windows", ("two",)),
+        ("nowhere", ("one", "two")),
+    ],
+)
+def test_machine_runs_on_the_engines_that_have_its_image(
+    machine: str, names: tuple[str, ...]
+) -> None:
+    assert on_two_engines().engines_with(machine) == names
+
+
+def test_closure_must_be_proved_on_each_engine() -> None:
+    ready = on_two_engines()
+    assert ready.closure_not_proved == ""
+    other = ready.others["two"]
+    proof = EgressProof(not_proved="the engine refuses the beacon")
+    running = other.testbed.model_copy(update={"egress": proof})
+    others = {"two": other.model_copy(update={"testbed": running})}
+    ready = ready.model_copy(update={"others": others})
+    assert ready.closure_not_proved == "the engine refuses the beacon"
+
+
+def test_failure_on_an_engine_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Never:
+        raise TestbedFailure("egress-open", "canary", "names are resolved", {"addresses": ()})
+
+    monkeypatch.setattr(prepare, "start_testbed", fail)
+    for name, where in (("far", "canary on engine far"), ("", "canary")):
+        engine = ENGINE.model_copy(update={"name": name})
+        parts = SimpleNamespace(
+            network=SimpleNamespace(closed=SimpleNamespace(engine=engine)),
+            stack=None,
+            index=None,
+        )
+        with pytest.raises(TestbedFailure) as raised:
+            prepare._start_testbeds([cast("Any", parts)], release(), SUBJECT, ())
+        assert (raised.value.cause, raised.value.where) == ("egress-open", where)
+        assert raised.value.facts == {"addresses": ()}
+
+
+def test_other_engine_gets_copies_unless_its_registry_has_the_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[tuple[str, str, str]] = []
+
+    def ensure(engine: engines.Engine, name: str) -> Image:
+        calls.append(("pull", engine.name, name))
+        return image(name)
+
+    def copy(original: Image, source: engines.Engine, target: engines.Engine) -> Image:
+        calls.append(("copy", f"{source.name} to {target.name}", original.name))
+        return original
+
+    monkeypatch.setattr(images, "ensure", ensure)
+    monkeypatch.setattr(images, "copy", copy)
+    registry = ImageRegistry(
+        location="registry.example.com/team", digests={"index:0123456789ab": f"sha256:{'0' * 64}"}
+    )
+    source = ENGINE.model_copy(update={"name": "one"})
+    target = ENGINE.model_copy(update={"name": "two", "registry": registry})
+    built: dict[str, Future[Image]] = {name: Future() for name in ("index", "publisher")}
+    for name, future in built.items():
+        future.set_result(image(name))
+    other = hosts.OpenHost(hosts.Host(target, Run(id="1", owner="1")), contextlib.ExitStack())
+    with ThreadPoolExecutor(1) as pool:
+        copied = prepare._copied(other, source, built, pool)
+        assert copied["index"].result() == image("index")
+    assert calls == [
+        ("pull", "two", "index"),
+        ("copy", "one to two", "index"),
+        ("copy", "one to two", "publisher"),
+    ]

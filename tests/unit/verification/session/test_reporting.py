@@ -13,7 +13,7 @@ from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_pipeline import result as pipeline_result
 from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, cell, crash
 from tests.helpers.sample_run import report as sample_report
-from tests.helpers.sample_testbed import prepared_run, release, run_setup
+from tests.helpers.sample_testbed import on_engines, prepared_run, release, run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification import suite
 from verification.models.cause import Severity
@@ -35,7 +35,7 @@ from verification.models.results import (
     TestsSummary,
 )
 from verification.models.run import RunVerdict
-from verification.models.testbed import TestbedFailureRecord
+from verification.models.testbed import EgressProof, TestbedFailureRecord
 from verification.models.verdict import Outcome, Verdict
 from verification.report import github, html, junit, results_json, verification_md
 from verification.rules.catalogue import catalogue
@@ -504,3 +504,20 @@ def test_texts_of_a_package_have_no_control_character_in_the_report() -> None:
     report = reporting.with_basis(planted, None)
     texts = [cause.where for item in report.items for cause in item.causes]
     assert texts == [r"\x1b[2Jverified: import"]
+
+
+def test_report_has_each_engine_with_its_proof_and_its_end() -> None:
+    ready = on_engines(prepared_run(), "one", "two")
+    proof = EgressProof(not_proved="a reason", reachable=("192.0.2.1",))
+    other = ready.others["two"]
+    running = other.testbed.model_copy(update={"egress": proof})
+    ready = ready.model_copy(
+        update={"others": {"two": other.model_copy(update={"testbed": running})}}
+    )
+    report = reporting.with_prepared(sample_report(), ready)
+    assert [engine.name for engine in report.engines] == ["one", "two"]
+    assert report.other_engines[0].egress == proof
+    assert "192.0.2.1" in report.reachable
+    assert report.lost_engines == ()
+    assert reporting.with_lost_engines(report, {"two"}).lost_engines == ("two",)
+    assert reporting.with_lost_engines(report, set()) == report

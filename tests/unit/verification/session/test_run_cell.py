@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from containers.commands import CommandResult
+from containers.engine import Engine
 from containers.machine import Machine
 from tests.helpers.sample_evidence import Change, Fields, command_run, own_tests
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_testbed import (
+    ENGINE,
     LIMITS,
+    NETWORK,
     FakeMachine,
     FakeTestbed,
     image,
@@ -482,3 +485,21 @@ def test_instructions_name_the_earlier_release() -> None:
     )
     instructions = json.loads(only_machine(testbed).setup.files[PLAN])
     assert any("0.4.0" in word for command in instructions["first"] for word in command)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_failure_names_an_engine_that_has_ended(
+    monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    monkeypatch.setattr(Engine, "answers", lambda _: answers)
+    testbed = FakeTestbed.with_probe_results(LOST)
+    ready = cell_request(testbed, cell()).prepared
+    network = NETWORK.model_copy(update={"engine": ENGINE.model_copy(update={"name": "far"})})
+    testbed = testbed.model_copy(update={"network": network})
+    testbed._probes.append(LOST)
+    request = CellRequest(ready.model_copy(update={"testbed": testbed}), SUBJECT, cell())
+    evidence = run_cell.run(request)
+    assert evidence.engine == "far"
+    assert evidence.testbed
+    expected = ("machine-lost", "debian-13") if answers else ("engine-unreachable", "engine far")
+    assert (evidence.testbed.cause, evidence.testbed.where) == expected
