@@ -24,13 +24,9 @@ from verification.report import results_json
 
 ROOT = Path(__file__).parents[2]
 _CONFTEST = ROOT / "tests" / "helpers" / "gate_conftest.py"
-_MANY = """
+MANY_CELLS = """
 
-from tests.helpers.sample_run import cell as sample_cell
-from tests.helpers.sample_run import evidence
-from verification.report import results_json
 from verification.scenarios import cells as plan
-from verification.session.session import EVIDENCE
 
 _CELLS = int(os.environ["CELLS"])
 _real_cells = plan.cells
@@ -51,14 +47,22 @@ def many_cells(*positional, **named):
     ][:_CELLS]
 
 
+vars(plan)["cells"] = many_cells
+"""
+"""The end of a conftest of a gate that has as many cells as the variable CELLS says."""
+_RECORDED = """
+
+from tests.helpers.sample_run import cell as sample_cell
+from tests.helpers.sample_run import evidence
+from verification.report import results_json
+from verification.session.session import EVIDENCE
+
+
 def recorded(cell):
     text = evidence().to_json().replace("Successfully", f"{cell.id} successfully")
     digest = results_json.write_by_content(FOLDER / "report" / EVIDENCE, text)
     values = {name: getattr(cell, name).name for name in ("machine", "installer", "scenario")}
     return sample_cell(cell.id).model_copy(update={**values, "evidence": digest})
-
-
-vars(plan)["cells"] = many_cells
 
 
 @pytest.fixture
@@ -94,7 +98,9 @@ def measure(cells: int, folder: Path) -> Measured:
         RuntimeError: the gate was not verified, or has another number of cells.
     """
     shutil.copytree(ROOT / "tests" / "gate", folder / "tests" / "gate")
-    (folder / "conftest.py").write_text(_CONFTEST.read_text("utf-8") + _MANY, "utf-8")
+    (folder / "conftest.py").write_text(
+        _CONFTEST.read_text("utf-8") + MANY_CELLS + _RECORDED, "utf-8"
+    )
     (folder / "behaviour.json").write_text("{}")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n    item: the item of a test\n")
     (folder / "wheels").mkdir()
