@@ -46,6 +46,8 @@ class Endpoint(Model):
 
     url: str
     origin: str
+    context: str = ""
+    """The name of the Docker context that has the address, or empty."""
     named_by_user: bool = False
     """True if the user named it. Then no other endpoint is tried."""
     tls: TlsFiles | None = None
@@ -116,7 +118,11 @@ def of_context(name: str) -> Endpoint:
     tls = cast("TLSConfig | None", context.TLSConfig)
     files = TlsFiles(folder=_folder_of(tls), verify=bool(tls.verify)) if tls is not None else None
     return Endpoint(
-        url=context.Host, origin=f"docker context {name}", named_by_user=True, tls=files
+        url=context.Host,
+        origin=f"docker context {name}",
+        context=name,
+        named_by_user=True,
+        tls=files,
     )
 
 

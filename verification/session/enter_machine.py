@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from containers.endpoint import DEFAULT
 from containers.engine import Engine
 from containers.machine import Machine
 from verification.models.errors import TestbedFailure
@@ -42,6 +43,9 @@ def machine_command(spec: MachineSpec, *steps: str) -> list[str]:
 
 def host_command(engine: Engine, container: str, spec: MachineSpec, *, terminal: bool) -> list[str]:
     """Return the command for this host that opens a shell in a running machine."""
-    host = [] if engine.origin == "the default socket" else ["--host", engine.url]
+    if engine.context:
+        host = ["--context", engine.context]  # it has the certificates too
+    else:
+        host = [] if engine.url == DEFAULT.url else ["--host", engine.url]
     options = ["-it" if terminal else "-i", "--user", spec.layout.users["user"]]
     return ["docker", *host, "exec", *options, container, *machine_command(spec)]

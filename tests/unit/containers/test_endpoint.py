@@ -60,6 +60,7 @@ def test_current_context_comes_before_the_sockets(config: Path) -> None:
         Endpoint(
             url="tcp://context.example.invalid:2375",
             origin="docker context mine",
+            context="mine",
             named_by_user=True,
         )
     ]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from containers.endpoint import DEFAULT, Endpoint
 from tests.helpers.sample_machines import sample_machine
 from tests.helpers.sample_testbed import ENGINE, FakeMachine, FakeTestbed, image, prepared_run
 from tests.helpers.sample_wheels import SUBJECT
@@ -75,17 +76,26 @@ def test_command_of_the_machine_runs_the_named_steps_or_the_shell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "terminal", "options"),
+    ("endpoint", "terminal", "options"),
     [
-        ("the default socket", True, ["exec", "-it"]),
-        ("the default socket", False, ["exec", "-i"]),
-        ("DOCKER_HOST", True, ["--host", "unix:///none", "exec", "-it"]),
+        (DEFAULT, True, ["exec", "-it"]),
+        (DEFAULT, False, ["exec", "-i"]),
+        (
+            Endpoint(url="unix:///none", origin="DOCKER_HOST"),
+            True,
+            ["--host", "unix:///none", "exec", "-it"],
+        ),
+        (
+            Endpoint(url="tcp://far.example.invalid:2376", origin="a test", context="far"),
+            True,
+            ["--context", "far", "exec", "-it"],
+        ),
     ],
 )
 def test_command_of_the_host_names_the_engine_if_it_is_not_the_default(
-    origin: str, terminal: bool, options: list[str]
+    endpoint: Endpoint, terminal: bool, options: list[str]
 ) -> None:
-    engine = ENGINE.model_copy(update={"origin": origin})
+    engine = ENGINE.model_copy(update=endpoint.model_dump())
     assert enter_machine.host_command(engine, "kept", LINUX, terminal=terminal) == [
         "docker",
         *options,
