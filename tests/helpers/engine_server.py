@@ -17,7 +17,7 @@ from typing import Any
 
 _VERSION = {"ApiVersion": "1.44", "MinAPIVersion": "1.24", "Version": "27.1", "Os": "linux"}
 _STATE = {"Status": "running", "Running": True}
-_ANSWERS = (
+_ANSWERS: tuple[tuple[str, str, object], ...] = (
     ("GET", r"/version", _VERSION),
     ("GET", r"/images/.*/json", {"Id": "sha256:1", "RepoTags": []}),
     ("GET", r"/containers/[^/]+/json", {"Id": "c1", "Name": "/c1", "State": _STATE, "Config": {}}),
