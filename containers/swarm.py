@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Never
 
@@ -31,7 +31,7 @@ from docker.types import EndpointSpec, Mount, RestartPolicy, ServiceMode
 from containers import engine as engines
 from containers import image_registry, images
 from containers.engine import LABEL_OWNER, LABEL_RUN, Engine, Run
-from containers.engine_client import ENGINE_ERRORS, engine_failure
+from containers.engine_client import failing_as
 from containers.owner import is_dead
 from containers.progress import print_line
 from containers.recipe import REPOSITORY
@@ -48,8 +48,8 @@ _PENDING_SECONDS = 30.0
 """The time in which a node for the first task of a job is found."""
 _STOP_SECONDS = 60
 """The time in which a stopped gate removes its machines."""
-_LOG_ATTEMPTS = 5
-_LOG_SECONDS = 120
+_LOG_PAUSES = (0.5, 1.0, 2.0)
+_LOG_SECONDS = 60
 _ENDED = ("complete", "failed", "rejected", "shutdown", "orphaned", "remove")
 """The states of a task after which it does not run any more (Docker, "Swarm task states")."""
 
@@ -122,24 +122,17 @@ def run(engine: Engine, job: Job, image: str, reports: Path) -> list[Outcome]:
         TestbedFailure: ``engine-unreachable``: the manager does not answer.
         WrongUse: the engine is no manager of a swarm.
     """
-    client = engine.client()
-    new = Run.new()
-    try:
+    with (
+        failing_as("engine-unreachable", f"swarm at {engine.url}"),
+        contextlib.closing(engine.client()) as client,
+    ):
         _check_manager(client, engine)
         sweep(client)
-        service = _create(client, job, image, new)
+        service = _create(client, job, image, Run.new())
         try:
-            tasks = _wait(client, service, job)
-            return [
-                _collect(engine, tasks.get(number), number, reports)
-                for number in range(1, job.shards + 1)
-            ]
+            return _outcomes(engine, client, service, job, reports)
         finally:
             service.remove()
-    except ENGINE_ERRORS as error:
-        raise engine_failure(error, "engine-unreachable", f"swarm at {engine.url}") from error
-    finally:
-        client.close()
 
 
 def sweep(client: docker.DockerClient) -> None:
@@ -194,41 +187,34 @@ def _create(client: docker.DockerClient, job: Job, image: str, new: Run) -> Serv
     return service
 
 
-def _wait(client: docker.DockerClient, service: Service, job: Job) -> Mapping[int, Task]:
-    """Wait until no task runs any more. Return the tasks by the numbers of their shards."""
-    began = time.monotonic()
-    active = began
-    """The last moment at which a task had a node."""
-    shown: dict[int, str] = {}
-    while True:
-        tasks = _by_shard(_tasks(client, service))
-        for number, task in sorted(tasks.items()):
-            line = f"shard {number}/{job.shards}: {_description(task)}"
-            if shown.get(number) != line:
-                shown[number] = line
-                print_line(line)
-        now = time.monotonic()
-        running = [task for task in tasks.values() if not task.has_ended]
-        if any(task.node for task in running):
-            active = now
-        if len(tasks) == job.shards and not running:
-            return tasks
-        if now - active > _PENDING_SECONDS or now - began > job.minutes * 60:
-            return tasks
-        time.sleep(_POLL_SECONDS)
+def _outcomes(
+    engine: Engine, client: docker.DockerClient, service: Service, job: Job, reports: Path
+) -> list[Outcome]:
+    """Wait until no task runs any more. Collect each report when its task ends.
 
-
-def _by_shard(tasks: Iterable[Task]) -> dict[int, Task]:
-    """Return the task that decides each shard, by its number.
-
-    A swarm repeats a failed task of a job, also without a restart policy. The report of a later
-    task is used if it is complete before the job ends.
+    A swarm repeats a failed task of a job, also without a restart policy. The first end counts.
     """
-    chosen: dict[int, Task] = {}
-    for task in tasks:
-        if task.number not in chosen or task.state == "complete":
-            chosen[task.number] = task
-    return chosen
+    active = began = time.monotonic()  # the last moment at which a task had a node
+    outcomes: dict[int, Outcome] = {}
+    shown: dict[int, str] = {}
+    while len(outcomes) < job.shards and time.monotonic() < began + job.minutes * 60:
+        tasks = [task for task in _tasks(client, service) if task.number not in outcomes]
+        for task in tasks:
+            description = _description(task)
+            if shown.get(task.number) != description:
+                shown[task.number] = description
+                print_line(f"shard {task.number}/{job.shards}: {description}")
+            if task.has_ended and task.number not in outcomes:
+                outcomes[task.number] = _collect(engine, task, reports)
+        if any(task.node for task in tasks):
+            active = time.monotonic()
+        if time.monotonic() - active > _PENDING_SECONDS:
+            break
+        time.sleep(_POLL_SECONDS)
+    for number in range(1, job.shards + 1):
+        reason = shown.get(number, "it has no task")
+        outcomes.setdefault(number, Outcome(number, None, f"at the end of the job {reason}"))
+    return [outcome for _, outcome in sorted(outcomes.items())]
 
 
 def _tasks(client: docker.DockerClient, service: Service) -> Iterator[Task]:
@@ -259,43 +245,40 @@ def _description(task: Task) -> str:
 # ---- the reports ----
 
 
-def _collect(engine: Engine, task: Task | None, number: int, reports: Path) -> Outcome:
-    if task is None:
-        return Outcome(number, None, "it has no task")
-    description = _description(task)
+def _collect(engine: Engine, task: Task, reports: Path) -> Outcome:
+    """Return the outcome of a task that has ended, and write its report."""
+    folder, reason = reports / f"shard-{task.number}", _description(task)
     if task.is_lost or not task.node:
-        return Outcome(number, None, description)
-    folder, reason, is_wrong_use = reports / f"shard-{number}", description, False
-    for attempt in range(_LOG_ATTEMPTS if task.state == "complete" else 0):
-        time.sleep(attempt)  # the last lines may arrive late
-        try:
-            code = unpack(_log(engine, task), folder)
-        except ValueError as error:
-            reason = f"{description}, but {error}"
-            continue
-        if folder.exists():
-            return Outcome(number, folder, "")
-        reason = f"{description}, but the gate ended with {code}"
-        is_wrong_use = code == ExitCode.WRONG_USE
-        break
-    errors = _log(engine, task, errors=True).strip().splitlines()
-    return Outcome(number, None, f"{reason}: {errors[-1]}" if errors else reason, is_wrong_use)
-
-
-def _log(engine: Engine, task: Task, *, errors: bool = False) -> str:
-    """Return the output of a task, or its errors. The Docker library reads no log of a task."""
-    command = ("docker", "service", "logs", "--raw", task.id)
+        return Outcome(task.number, None, reason)
+    code = None
     try:
-        result = subprocess.run(
-            command,
-            env={**os.environ, **engine.environment()},
-            capture_output=True,
-            timeout=_LOG_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return ""
-    return (result.stderr if errors else result.stdout).decode("utf-8", "replace")
+        if task.state == "complete":
+            code = _unpack_log(engine, task, folder)
+            if folder.exists():
+                return Outcome(task.number, folder, "")
+            reason = f"{reason}, but the gate ended with {code}"
+        errors = _log(engine, task).stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = f"{reason}: {errors[-1]}" if errors else reason
+    except (ValueError, subprocess.TimeoutExpired) as error:
+        reason = f"{reason}, but {error}"
+    return Outcome(task.number, None, reason, is_wrong_use=code == ExitCode.WRONG_USE)
+
+
+def _unpack_log(engine: Engine, task: Task, folder: Path) -> int:
+    for seconds in _LOG_PAUSES:
+        with contextlib.suppress(ValueError):
+            return unpack(_log(engine, task).stdout.decode("utf-8", "replace"), folder)
+        time.sleep(seconds)  # the last lines may arrive late
+    return unpack(_log(engine, task).stdout.decode("utf-8", "replace"), folder)
+
+
+def _log(engine: Engine, task: Task) -> subprocess.CompletedProcess[bytes]:
+    """Return the log of a task. The Docker library reads no log of a task."""
+    command = ("docker", "service", "logs", "--raw", task.id)
+    variables = {**os.environ, **engine.environment()}
+    return subprocess.run(
+        command, env=variables, capture_output=True, timeout=_LOG_SECONDS, check=False
+    )
 
 
 def unpack(log: str, folder: Path) -> int:
@@ -329,11 +312,11 @@ def image_reference(engine: Engine, location: str | None) -> str:
     Raises:
         TestbedFailure: it cannot be built or pushed.
     """
-    tag = images.ensure(engine, RECIPE).tag
+    image = images.ensure(engine, RECIPE)
     if location is None:
-        return tag
+        return image.id  # a node never pulls an id
     with contextlib.closing(engine.client(timeout_seconds=1800)) as client:
-        return f"{location}/{RECIPE}@{image_registry.push(client, location, tag)}"
+        return f"{location}/{RECIPE}@{image_registry.push(client, location, image.tag)}"
 
 
 def execute(options: argparse.Namespace) -> int:
