@@ -120,13 +120,11 @@ def run(engine: Engine, job: Job, image: str, reports: Path) -> list[Outcome]:
 
     Raises:
         TestbedFailure: ``engine-unreachable``: the manager does not answer.
-        WrongUse: the engine is no manager of a swarm.
     """
     with (
         failing_as("engine-unreachable", f"swarm at {engine.url}"),
         contextlib.closing(engine.client()) as client,
     ):
-        _check_manager(client, engine)
         sweep(client)
         service = _create(client, job, image, Run.new())
         try:
@@ -143,8 +141,19 @@ def sweep(client: docker.DockerClient) -> None:
             service.remove()
 
 
-def _check_manager(client: docker.DockerClient, engine: Engine) -> None:
-    if not client.info()["Swarm"].get("ControlAvailable"):
+def check_manager(engine: Engine) -> None:
+    """Check that an engine is a manager of a swarm.
+
+    Raises:
+        TestbedFailure: ``engine-unreachable``: it does not answer.
+        WrongUse: it is no manager.
+    """
+    with (
+        failing_as("engine-unreachable", f"swarm at {engine.url}"),
+        contextlib.closing(engine.client()) as client,
+    ):
+        is_manager = client.info()["Swarm"].get("ControlAvailable")
+    if not is_manager:
         raise WrongUse(
             f"swarm: the engine at {engine.url} is no manager of a swarm; run docker swarm init, "
             "or set DOCKER_HOST to a manager"
@@ -333,6 +342,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.reports.exists() and any(options.reports.iterdir()):
         raise WrongUse(f"--reports {options.reports}: the folder is not empty; name a new one")
     engine = engines.ensure(provision=False)
+    check_manager(engine)
     job = Job(
         shards=options.shards,
         gate_options=options.gate_options,

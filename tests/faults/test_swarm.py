@@ -171,9 +171,10 @@ def test_job_that_cannot_start_is_named(
     (outcome,) = missing.run(tmp_path, "report")
     assert outcome.folder is None
     assert "rejected" in outcome.reason
-    worker = small_swarm.nodes[1].connect()
+    manager, worker, _ = small_swarm.nodes
+    swarm.check_manager(manager.connect())
     with pytest.raises(WrongUse):
-        swarm.run(worker, Job(shards=1, gate_options=()), small_swarm.image, tmp_path)
+        swarm.check_manager(worker.connect())
 
 
 def test_killed_node_is_named(
