@@ -129,12 +129,12 @@ def engines(
             (one / part).mkdir(parents=True)
     record.write_text("\n".join(map(str, folders)), "utf-8")
     started: list[StartedEngine] = []
-    root = _image_store(source) if source else None
-    if source and root:
-        for one in folders:
-            _share_images(source, images, root, one)
     bridge = _start_namespace("exec sleep infinity", (), None)
     try:
+        root = _image_store(source) if source else None
+        if source and root:
+            for one in folders:
+                _share_images(source, images, root, one)
         bridge_pid = _child(bridge)
         _configure(bridge_pid, "ip link add engines type bridge", "ip link set engines up")
         for number, one in enumerate(folders, 1):
