@@ -85,7 +85,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def small_image(container_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+def small_image(
+    container_engine: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """Return the tag of an image for tasks with a small gate."""
     context = tmp_path_factory.mktemp("context")
     shutil.copy(RECIPES / "shard" / "run_shard.py", context)
@@ -96,7 +98,8 @@ def small_image(container_engine: Engine, tmp_path_factory: pytest.TempPathFacto
     (context / "Dockerfile").write_text("\n".join((*lines, entrypoint)), "utf-8")
     with contextlib.closing(container_engine.client()) as client:
         client.images.build(path=str(context), tag=TAG, network_mode="none", rm=True)
-    return TAG
+        yield TAG
+        client.images.remove(TAG)
 
 
 @contextlib.contextmanager

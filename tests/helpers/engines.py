@@ -264,6 +264,8 @@ def _remove(record: Path) -> None:
     for hierarchy in _hierarchies():
         for path in (hierarchy / CGROUP).glob(f"{record.name}-*"):
             _remove_cgroups(f"/{CGROUP}/{path.name}")
+        with contextlib.suppress(OSError):  # it does not exist, or other engines use it
+            (hierarchy / CGROUP).rmdir()
     for folder in record.read_text("utf-8").splitlines():
         if Path(folder).exists():
             shutil.rmtree(folder)
