@@ -431,7 +431,8 @@ class Run(Model):
         return {LABEL_RUN: self.id, LABEL_OWNER: self.owner}
 
 
-def _age_hours(attributes: Mapping[str, object]) -> float:
+def age_hours_of(attributes: Mapping[str, object]) -> float:
+    """Return the age of an object of the engine; 0 if its time of creation cannot be read."""
     created = str(attributes.get("Created") or attributes.get("CreatedAt") or "")
     try:
         created_at = datetime.datetime.fromisoformat(created)
@@ -464,15 +465,15 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
         for container in client.containers.list(
             all=True, filters={"label": label}, ignore_removed=True
         ):
-            age_hours = _age_hours(container.attrs)
+            age_hours = age_hours_of(container.attrs)
             stays = is_kept(container.name) and age_hours < KEPT_HOURS
             if everything or (not stays and is_due(age_hours, container.labels)):
                 removed += _remove(functools.partial(container.remove, force=True, v=True))
         for network in client.networks.list(filters={"label": label}):
-            if is_due(_age_hours(network.attrs), network.attrs.get("Labels")):
+            if is_due(age_hours_of(network.attrs), network.attrs.get("Labels")):
                 removed += _remove(network.remove)
         for volume in client.volumes.list(filters={"label": label}):
-            if is_due(_age_hours(volume.attrs), volume.attrs.get("Labels")):
+            if is_due(age_hours_of(volume.attrs), volume.attrs.get("Labels")):
                 removed += _remove(functools.partial(volume.remove, force=True))
         for image in client.api.images(filters={"label": label}):
             if is_due((time.time() - image["Created"]) / 3600, image["Labels"]):

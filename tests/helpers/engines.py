@@ -129,12 +129,12 @@ def engines(
             (one / part).mkdir(parents=True)
     record.write_text("\n".join(map(str, folders)), "utf-8")
     started: list[StartedEngine] = []
-    root = _image_store(source) if source else None
-    if source and root:
-        for one in folders:
-            _share_images(source, images, root, one)
     bridge = _start_namespace("exec sleep infinity", (), None)
     try:
+        root = _image_store(source) if source else None
+        if source and root:
+            for one in folders:
+                _share_images(source, images, root, one)
         bridge_pid = _child(bridge)
         _configure(bridge_pid, "ip link add engines type bridge", "ip link set engines up")
         for number, one in enumerate(folders, 1):
@@ -264,6 +264,8 @@ def _remove(record: Path) -> None:
     for hierarchy in _hierarchies():
         for path in (hierarchy / CGROUP).glob(f"{record.name}-*"):
             _remove_cgroups(f"/{CGROUP}/{path.name}")
+        with contextlib.suppress(OSError):  # it does not exist, or other engines use it
+            (hierarchy / CGROUP).rmdir()
     for folder in record.read_text("utf-8").splitlines():
         if Path(folder).exists():
             shutil.rmtree(folder)

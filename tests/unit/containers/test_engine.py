@@ -558,14 +558,14 @@ def test_daemon_of_this_project_is_stopped(monkeypatch: pytest.MonkeyPatch, isol
 )
 def test_age_respects_the_time_zone(attributes: dict[str, str]) -> None:
     same_time = {"Created": "2024-05-01T12:00:00Z"}
-    age_hours = engine._age_hours(attributes)
-    assert age_hours == pytest.approx(engine._age_hours(same_time), abs=0.01)
+    age_hours = engine.age_hours_of(attributes)
+    assert age_hours == pytest.approx(engine.age_hours_of(same_time), abs=0.01)
     assert age_hours > 1000
 
 
 @pytest.mark.parametrize("attributes", [{}, {"Created": "yesterday"}, {"Created": None}])
 def test_unknown_age_is_zero(attributes: dict[str, Any]) -> None:
-    assert engine._age_hours(attributes) == 0
+    assert engine.age_hours_of(attributes) == 0
 
 
 # ---- the sweep ----
