@@ -5,9 +5,9 @@ of the suite. ``peers.toml`` has the peers and the planted faults. Each peer is 
 first tests a release without a fault, which gives its cost, and then each release with one fault.
 A peer catches a fault if its command then fails. A peer that fails without a fault is not usable.
 
-A run with all peers and faults writes docs/peers.md. ``--output FILE`` writes the results as JSON,
-and ``--kept FILE`` runs nothing and uses such a file. The commands run one after another; what they
-start on the engine has the labels of the run and is removed at the end.
+A run with all peers and faults writes docs/peers.md. ``--output FILE`` writes the results as JSON
+after each command; a further run with the same file continues it. The commands run one after
+another. What they start on the engine has the labels of the run and is removed at the end.
 
 The exit code is 0 if the gate reports each fault, 1 if it does not, 3 if a result is missing or a
 peer is not usable, 4 for wrong use, and 5 after an interrupt.
@@ -72,7 +72,7 @@ WINDOWS_MACHINE = "windows-wine"
 _LIBRARY = "quiverdb/_libs/libextra.so"
 _GLIBC = "2.36"
 _VERSION = "0.5.0"
-_SECONDS = 400
+_SECONDS = 900
 """The time limit of one command."""
 _ENDING_SECONDS = 60
 """The time in which a command that reached its limit removes what it started."""
@@ -328,7 +328,7 @@ def judge_recording(peer: Peer, fault: Fault) -> Result:
     for change in fault.workflow:
         text = edits.replaced(change.old.encode(), change.new.encode())(text.encode()).decode()
     with tempfile.TemporaryDirectory() as folder:
-        changed = Path(folder) / evidence.run.workflow
+        changed = Path(folder) / WORKFLOW.relative_to(ROOT)
         changed.parent.mkdir(parents=True)
         changed.write_text(text, "utf-8")
         workflow = with_called_workflows(load_workflow(changed), Path(folder))
@@ -491,6 +491,15 @@ def _session_bytes(session: int) -> int:
     return pages * resource.getpagesize()
 
 
+class Limits(NamedTuple):
+    """How much a run does."""
+
+    runs: int
+    """The runs of each peer without a fault."""
+    seconds: float
+    """After this time, no command on a fault starts."""
+
+
 class Setting(NamedTuple):
     """What the commands of a run share."""
 
@@ -541,8 +550,9 @@ def run_peer(peer: Peer, fault: Fault | None, setting: Setting) -> Ended:
 
 def _variables(peer: Peer) -> dict[str, str]:
     """Return the variables of this process that a peer gets: none that changes pip or pytest."""
-    removed = ("CIBW_", "PIP_", "PYTEST_", "QUIVERDB_E2E_HISTORY", "VIRTUAL_ENV")
-    removed = removed[2:] if peer.gate else removed
+    removed: tuple[str, ...] = ("PYTEST_", "VIRTUAL_ENV")
+    if not peer.gate:
+        removed += ("CIBW_", "PIP_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(removed)}
     return {**kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "QUIVERDB_E2E_HISTORY": ""}
 
@@ -562,39 +572,48 @@ def _gate_variables(plan: Plan, system: System) -> dict[str, str]:
 
 
 def compare(
-    plan: Plan, setting: Setting, facts: Mapping[str, str], *, runs: int, seconds: float
+    plan: Plan,
+    setting: Setting,
+    kept: Comparison,
+    write: Callable[[Comparison], None],
+    limits: Limits,
 ) -> Comparison:
-    """Run each peer without a fault and on each fault.
+    """Run each peer without a fault and then on each fault, unless ``kept`` has the result.
 
-    After ``seconds``, no command on a fault starts.
+    ``write`` gets the results after each command.
     """
-    end = time.monotonic() + seconds
-    healthy: dict[str, tuple[Ended, ...]] = {}
-    results: list[Result] = []
+    plan, end = setting.plan, time.monotonic() + limits.seconds
+    healthy, results = dict(kept.healthy), list(kept.results)
+
+    def compared() -> Comparison:
+        new = Comparison(facts=kept.facts, healthy=healthy, results=tuple(results))
+        write(new)
+        return new
+
     for peer in plan.peer:
-        measured = []
-        for number in range(runs if peer.faults else 1):
+        for number in range(len(healthy.get(peer.name, ())), limits.runs if peer.faults else 1):
             with step(f"{peer.name}: no fault, run {number + 1}"):
-                measured.append(run_peer(peer, None, setting))
-        healthy[peer.name] = tuple(measured)
-        for fault in plan.fault if peer.faults else ():
-            results.append(_result(peer, fault, measured, setting, is_over=time.monotonic() > end))
+                ended = run_peer(peer, None, setting)
+            healthy[peer.name] = (*healthy.get(peer.name, ()), ended)
+            compared()
+    known = {(result.peer, result.fault) for result in results}
+    for fault in plan.fault:
+        for peer in plan.peer:
+            if not peer.faults or (peer.name, fault.name) in known or time.monotonic() > end:
+                continue
+            results.append(_result(peer, fault, healthy[peer.name], setting))
             print(line(results[-1]), flush=True)
-    return Comparison(facts=facts, healthy=healthy, results=tuple(results))
+            compared()
+    return compared()
 
 
-def _result(
-    peer: Peer, fault: Fault, healthy: Sequence[Ended], setting: Setting, *, is_over: bool
-) -> Result:
+def _result(peer: Peer, fault: Fault, healthy: Sequence[Ended], setting: Setting) -> Result:
     if reason := peer.cannot.get(fault.system):
         return Result(peer=peer.name, fault=fault.name, status=Status.CANNOT, detail=reason)
     if not is_usable(healthy):
         return judge(peer, fault.name, healthy, healthy[-1])
     if fault.recording:
         return judge_recording(peer, fault)
-    if is_over:
-        reason = "the time limit of the run"
-        return Result(peer=peer.name, fault=fault.name, status=Status.NO_RESULT, detail=reason)
     return judge(peer, fault.name, healthy, run_peer(peer, fault, setting))
 
 
@@ -712,7 +731,7 @@ def cost_rows(plan: Plan, comparison: Comparison) -> Iterator[tuple[str, ...]]:
         costs = [ended.cost for ended in healthy]
         in_containers = [c.container_seconds for c in costs if c.container_seconds is not None]
         results = Counter(result.status for result in comparison.of(peer.name))
-        left = results[Status.UNUSABLE] + results[Status.NO_RESULT]
+        left = len(plan.fault) - sum(results[status] for status in counted)
         failed = next((run.step or f"exit code {run.code}" for run in healthy if run.code != 0), "")
         sums = [str(results[status]) for status in counted] + [str(left)]
         yield (
@@ -744,7 +763,7 @@ def fault_rows(plan: Plan, comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 def _cell(result: Result | None) -> str:
     if result is None:
-        return ""
+        return str(Status.NO_RESULT)
     return f"{result.status}: {result.detail}" if result.detail else str(result.status)
 
 
@@ -781,8 +800,10 @@ def exit_code(plan: Plan, comparison: Comparison) -> ExitCode:
     """Return the exit code of a comparison."""
     gates = {peer.name for peer in plan.peer if peer.gate}
     missing = {Status.NO_RESULT, Status.UNUSABLE}
-    if not all(map(is_usable, comparison.healthy.values())) or any(
-        result.status in missing for result in comparison.results
+    statuses = {(result.peer, result.fault): result.status for result in comparison.results}
+    required = [(p.name, f.name) for p in plan.peer if p.faults for f in plan.fault]
+    if not all(is_usable(comparison.healthy.get(peer.name, ())) for peer in plan.peer) or any(
+        statuses.get(pair, Status.NO_RESULT) in missing for pair in required
     ):
         return ExitCode.TESTBED_FAILED
     reported = {Status.CAUGHT, Status.NAMED}
@@ -799,17 +820,20 @@ def measure(options: argparse.Namespace) -> int:
         TestbedFailure: the engine, an image or a download failed.
     """
     plan = read_toml(Plan, DATA).selected(options.peers, options.faults)
-    if options.kept:
-        comparison = read_json(Comparison, options.kept)
-    else:
-        python = host_python(options.python)
-        with prepare(plan, python) as (setting, facts):
-            limit = options.minutes * 60
-            comparison = compare(plan, setting, facts, runs=options.runs, seconds=limit)
+    python = host_python(options.python)
+    output: Path | None = options.output
+    kept = read_json(Comparison, output) if output and output.is_file() else None
+
+    def write(results: Comparison) -> None:
+        if output:
+            output.write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
+
+    limits = Limits(options.runs, options.minutes * 60)
+    with prepare(plan, python) as (setting, facts):
+        kept = kept or Comparison(facts=facts, healthy={}, results=())
+        comparison = compare(setting, kept, write, limits)
     for rows in (cost_rows(plan, comparison), fault_rows(plan, comparison)):
         print(plain(list(rows)), end="\n\n")
-    if options.output:
-        options.output.write_text(comparison.model_dump_json(indent=1) + "\n", "utf-8")
     if not options.peers and not options.faults:
         PAGE.write_text(page(plan, comparison), "utf-8")
     return exit_code(plan, comparison)
@@ -824,8 +848,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs without a fault for the cost")
     parser.add_argument("--minutes", type=float, default=60, help="then start no further command")
     parser.add_argument("--python", default="python3.13", help="a CPython 3.13 of the host")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the results as JSON")
-    parser.add_argument("--kept", type=Path, metavar="FILE", help="run nothing: use this --output")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write and keep the results")
     options = parser.parse_args()
     try:
         with interruptible():
