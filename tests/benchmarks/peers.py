@@ -6,8 +6,8 @@ first tests a release without a fault, which gives its cost, and then each relea
 A peer catches a fault if its command then fails. A peer that fails without a fault is not usable.
 
 A run with all peers and faults writes docs/peers.md. ``--output FILE`` writes the results as JSON
-after each command; a further run with the same file continues it. The commands run one after
-another. What they start on the engine has the labels of the run and is removed at the end.
+after each command; a further run with the same file continues it. The commands without a fault run
+one after another. What they start on the engine is removed at the end.
 
 The exit code is 0 if the gate reports each fault, 1 if it does not, 3 if a result is missing or a
 peer is not usable, 4 for wrong use, and 5 after an interrupt.
@@ -32,10 +32,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -58,10 +60,13 @@ from verification.models.workflow_call import with_called_workflows
 from verification.models.workflow_file import load as load_workflow
 from verification.pipeline.execution import diagnose_pipeline
 from verification.report import results_json
+from verification.rules import diagnose
 from verification.scenarios import machines
 from verification.session import dependencies
 from verification.subjects.subject import load as load_subject
 from verification.verdict import verdict_of_causes
+from verification.wheel.modules import read_distributions
+from verification.wheel.release_inspection import inspect_release
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).with_name("peers.toml")
@@ -97,11 +102,13 @@ The cost is of the release without a fault: the median, with the lowest and the 
 - **Processor, host**: user and system time of the command and of the children for which it
   waited. The engine's own processes (dockerd, containerd) are not counted.
 - **Processor, containers**: the growth of the control group of all containers of the engine during
-  the command. A container of another program would count too.
+  the command. It is not counted if another container ran before or after the command.
 - **Memory**: the highest sum, at samples of 0.1 s, of the resident memory of the command's
   processes (shared pages count in each) and of all containers, without the page cache.
-- The commands ran one after another, with all images and downloads present. The niceness does not
-  apply to containers.
+- **Load**: the processes of the host that ran or waited, averaged over a minute, at the end. A load
+  above the number of processors makes the wall time longer.
+- These commands ran one after another, with all images and downloads present. The commands on
+  faults may run at the same time. The niceness does not apply to containers.
 
 ## Faults
 
@@ -111,7 +118,8 @@ The cost is of the release without a fault: the median, with the lowest and the 
   the gate, the causes. A script that only imports catches only what fails at *install* or *import*.
 - **missed**: the command passes.
 - **cannot**: a property of the way that is not measured; the reason follows.
-- **recorded**: judged from the recorded run of the workflow, not from a new run.
+- **recorded**: the gate judged recorded evidence of this kind of fault, of a cell or of a run of
+  the workflow. The inspection read the wheel with the fault in this run.
 
 `tests/benchmarks/peers.toml` has the commands and the faults, with the test of this project that
 plants each. The list was written before any of the commands ran on it.
@@ -163,7 +171,8 @@ class Fault(Model):
     title: str
     origin: str
     """The test that plants it: file::function."""
-    wheel: Literal["linux", "windows", "both"] = "linux"
+    wheel: Literal["linux", "windows", "both"] | None = None
+    """The changed wheel; null for a fault of the release workflow."""
     remove: tuple[str, ...] = ()
     move: Mapping[str, str] = Field(default_factory=dict)
     add: Mapping[str, str] = Field(default_factory=dict)
@@ -179,7 +188,7 @@ class Fault(Model):
     @property
     def system(self) -> System:
         """The system on which the fault shows, or the workflow."""
-        if self.recording:
+        if self.wheel is None:
             return "workflow"
         return "windows" if self.wheel == "windows" else "linux"
 
@@ -250,9 +259,12 @@ class Cost(Model):
     host_seconds: float
     """The processor time of the command and of its children."""
     container_seconds: float | None
-    """The processor time of all containers of the engine; null if it cannot be read."""
+    """The processor time of all containers of the engine; null if it cannot be read, or if the
+    engine had other containers."""
     mebibytes: float
     """The highest sum of the resident memory of the command's processes and of all containers."""
+    load: float
+    """The load of the host at the end: the processes that ran or waited, averaged over a minute."""
 
 
 class Ended(Model):
@@ -320,9 +332,32 @@ def judge(peer: Peer, fault: str, healthy: Sequence[Ended], ended: Ended) -> Res
     )
 
 
-def judge_recording(peer: Peer, fault: Fault) -> Result:
-    """Return what the gate says about the recorded run of a changed release workflow."""
-    path = recording.FOLDER / "test_pipeline_faults" / f"{fault.recording}.json.gz"
+def judge_recording(peer: Peer, fault: Fault, wheels: Sequence[Path] = ()) -> Result:
+    """Return what the gate says about a fault from recorded evidence.
+
+    ``wheels`` are those with the fault. The inspection reads them now.
+    """
+    path = recording.FOLDER / f"{fault.recording}.json.gz"
+    causes = _causes_of_workflow(fault, path)
+    if fault.system != "workflow":
+        subject = load_subject()
+        known = read_distributions(dependencies.files(subject, ()))
+        inspected = inspect_release(wheels, subject, known).all_causes
+        causes = (
+            *inspected,
+            *(c for cell in recording.read_cells(path) for c in diagnose(*cell).causes),
+        )
+    is_caught = verdict_of_causes(causes, strict=False) is Verdict.FAILED
+    names = cause_names(causes)
+    status = Status.CAUGHT if is_caught else Status.NAMED if names else Status.MISSED
+    detail = ", ".join((*names, "recorded"))
+    return Result(peer=peer.name, fault=fault.name, status=status, detail=detail)
+
+
+def _causes_of_workflow(fault: Fault, path: Path) -> tuple[Cause, ...]:
+    """Return the causes of a recorded run of the changed release workflow; none for a wheel."""
+    if fault.system != "workflow":
+        return ()
     evidence = recording.read_pipeline(path)
     text = WORKFLOW.read_text("utf-8")
     for change in fault.workflow:
@@ -332,14 +367,8 @@ def judge_recording(peer: Peer, fault: Fault) -> Result:
         changed.parent.mkdir(parents=True)
         changed.write_text(text, "utf-8")
         workflow = with_called_workflows(load_workflow(changed), Path(folder))
-    causes = diagnose_pipeline(
-        evidence, {evidence.run.workflow: workflow}, PLANNED, version=_VERSION
-    )
-    is_caught = verdict_of_causes(causes, strict=False) is Verdict.FAILED
-    names = cause_names(causes)
-    status = Status.CAUGHT if is_caught else Status.NAMED if names else Status.MISSED
-    detail = ", ".join((*names, "recorded"))
-    return Result(peer=peer.name, fault=fault.name, status=status, detail=detail)
+    workflows = {evidence.run.workflow: workflow}
+    return tuple(diagnose_pipeline(evidence, workflows, PLANNED, version=_VERSION))
 
 
 def cause_names(causes: Sequence[Cause]) -> tuple[str, ...]:
@@ -426,12 +455,17 @@ def _has_correct_record(wheel: Path) -> bool:
 
 
 def run_measured(
-    command: Sequence[str | Path], folder: Path, variables: Mapping[str, str], seconds: float
+    command: Sequence[str | Path],
+    folder: Path,
+    variables: Mapping[str, str],
+    seconds: float,
+    stop: threading.Event | None = None,
 ) -> tuple[int | None, Cost]:
     """Run a command and return its exit code and its cost. The code is None after the time limit.
 
-    Its output is the file ``output`` in the folder.
+    Its output is the file ``output`` in the folder. ``stop`` ends the command like the time limit.
     """
+    is_alone = not _has_containers()
     containers_before, start = _container_value(_PROCESSOR_FILES), time.monotonic()
     peak, code, usage = 0.0, None, resource.struct_rusage([0.0] * 16)
     with (folder / "output").open("wb") as output:
@@ -451,6 +485,11 @@ def run_measured(
             if pid:
                 process.returncode = os.waitstatus_to_exitcode(status)
                 break
+            if stop and stop.is_set() and not is_late:
+                ending = [
+                    (0.0, signal.SIGTERM),
+                    (time.monotonic() + _ENDING_SECONDS, signal.SIGKILL),
+                ]
             if ending and time.monotonic() > ending[0][0]:
                 is_late = True
                 os.killpg(process.pid, ending.pop(0)[1])
@@ -461,13 +500,14 @@ def run_measured(
             process.wait()
     code = None if is_late else process.returncode
     containers_after = _container_value(_PROCESSOR_FILES)
-    is_counted = containers_before is not None and containers_after is not None
+    is_counted = containers_before is not None and is_alone and not _has_containers()
     used = (containers_after or 0.0) - (containers_before or 0.0)
     return code, Cost(
         seconds=time.monotonic() - start,
         host_seconds=usage.ru_utime + usage.ru_stime,
         container_seconds=used if is_counted else None,
         mebibytes=peak / 2**20,
+        load=os.getloadavg()[0],
     )
 
 
@@ -478,6 +518,11 @@ def _container_value(files: Sequence[tuple[Path, str, float]]) -> float | None:
             if match := re.search(pattern, path.read_text("utf-8")):
                 return int(match[1]) / unit
     return None
+
+
+def _has_containers() -> bool:
+    """Return True if a container of the engine runs: it has a folder in the control group."""
+    return any(any(path.parent.glob("*/")) for path, _, _ in _PROCESSOR_FILES)
 
 
 def _session_bytes(session: int) -> int:
@@ -498,6 +543,8 @@ class Limits(NamedTuple):
     """The runs of each peer without a fault."""
     seconds: float
     """After this time, no command on a fault starts."""
+    jobs: int = 1
+    """The commands on faults that run at the same time; never two gates."""
 
 
 class Setting(NamedTuple):
@@ -510,6 +557,10 @@ class Setting(NamedTuple):
     folder: Path
     library: Mapping[str, bytes]
     """The compiled library of each fault with code."""
+    recorded: bool = False
+    """True if the gate judges recorded evidence of a cell, where there is some."""
+    stop: threading.Event = threading.Event()
+    """Ends the running commands."""
 
 
 def run_peer(peer: Peer, fault: Fault | None, setting: Setting) -> Ended:
@@ -534,7 +585,9 @@ def run_peer(peer: Peer, fault: Fault | None, setting: Setting) -> Ended:
             **_gate_variables(setting.plan, fault.system if fault else "linux"),
         }
         program = "sh" if peer.program == "sh" else sys.executable
-        code, cost = run_measured([program, script], folders["WORK"], variables, _SECONDS)
+        code, cost = run_measured(
+            [program, script], folders["WORK"], variables, _SECONDS, setting.stop
+        )
         output = (folders["WORK"] / "output").read_text("utf-8", "replace")
         steps = re.findall(peer.step, _COLOURS.sub("", output), re.MULTILINE)
         report = folders["OUTPUT"] / results_json.NAME
@@ -572,7 +625,6 @@ def _gate_variables(plan: Plan, system: System) -> dict[str, str]:
 
 
 def compare(
-    plan: Plan,
     setting: Setting,
     kept: Comparison,
     write: Callable[[Comparison], None],
@@ -597,13 +649,30 @@ def compare(
             healthy[peer.name] = (*healthy.get(peer.name, ()), ended)
             compared()
     known = {(result.peer, result.fault) for result in results}
-    for fault in plan.fault:
-        for peer in plan.peer:
-            if not peer.faults or (peer.name, fault.name) in known or time.monotonic() > end:
-                continue
-            results.append(_result(peer, fault, healthy[peer.name], setting))
-            print(line(results[-1]), flush=True)
-            compared()
+    one_gate = threading.Lock()
+
+    def result_of(peer: Peer, fault: Fault) -> Result | None:
+        with one_gate if peer.gate else contextlib.nullcontext():
+            is_over = time.monotonic() > end
+            return None if is_over else _result(peer, fault, healthy[peer.name], setting)
+
+    with ThreadPoolExecutor(limits.jobs) as pool:
+        futures = [
+            pool.submit(result_of, peer, fault)
+            for fault in plan.fault
+            for peer in plan.peer
+            if peer.faults and (peer.name, fault.name) not in known
+        ]
+        try:
+            for future in as_completed(futures):
+                if result := future.result():
+                    results.append(result)
+                    print(line(result), flush=True)
+                    compared()
+        except BaseException:
+            setting.stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
     return compared()
 
 
@@ -612,8 +681,11 @@ def _result(peer: Peer, fault: Fault, healthy: Sequence[Ended], setting: Setting
         return Result(peer=peer.name, fault=fault.name, status=Status.CANNOT, detail=reason)
     if not is_usable(healthy):
         return judge(peer, fault.name, healthy, healthy[-1])
-    if fault.recording:
-        return judge_recording(peer, fault)
+    if peer.gate and fault.recording and (setting.recorded or fault.system == "workflow"):
+        with tempfile.TemporaryDirectory(dir=setting.folder) as folder:
+            if fault.system != "workflow":
+                plant(fault, setting.wheels, Path(folder), setting.library.get(fault.name, b""))
+            return judge_recording(peer, fault, sorted(Path(folder).iterdir()))
     return judge(peer, fault.name, healthy, run_peer(peer, fault, setting))
 
 
@@ -722,7 +794,7 @@ def cost_rows(plan: Plan, comparison: Comparison) -> Iterator[tuple[str, ...]]:
     counted = (Status.CAUGHT, Status.NAMED, Status.REPAIRED, Status.MISSED, Status.CANNOT)
     yield (
         "way", "without a fault", "wall, s", "processor, s: host", "containers", "memory, MiB",
-        *counted, "no result",
+        "load", *counted, "no result",
     )  # fmt: skip
     for peer in plan.peer:
         healthy = comparison.healthy.get(peer.name, ())
@@ -741,6 +813,7 @@ def cost_rows(plan: Plan, comparison: Comparison) -> Iterator[tuple[str, ...]]:
             _range([cost.host_seconds for cost in costs]),
             _range(in_containers) if in_containers else "not counted",
             f"{max(cost.mebibytes for cost in costs):.0f}",
+            f"{max(cost.load for cost in costs):.0f}",
             *(sums if peer.faults else [""] * len(sums)),
         )
 
@@ -828,8 +901,9 @@ def measure(options: argparse.Namespace) -> int:
         if output:
             output.write_text(results.model_dump_json(indent=1) + "\n", "utf-8")
 
-    limits = Limits(options.runs, options.minutes * 60)
+    limits = Limits(options.runs, options.minutes * 60, options.jobs)
     with prepare(plan, python) as (setting, facts):
+        setting = setting._replace(recorded=options.recorded)
         kept = kept or Comparison(facts=facts, healthy={}, results=())
         comparison = compare(setting, kept, write, limits)
     for rows in (cost_rows(plan, comparison), fault_rows(plan, comparison)):
@@ -847,6 +921,8 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", default=[], metavar="NAME", help="no page")
     parser.add_argument("--runs", type=int, default=3, help="runs without a fault for the cost")
     parser.add_argument("--minutes", type=float, default=60, help="then start no further command")
+    parser.add_argument("--jobs", type=int, default=1, help="commands on faults at a time")
+    parser.add_argument("--recorded", action="store_true", help="gate: judge recorded cells")
     parser.add_argument("--python", default="python3.13", help="a CPython 3.13 of the host")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write and keep the results")
     options = parser.parse_args()
