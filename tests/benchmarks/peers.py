@@ -88,8 +88,8 @@ _ENGINE_FAILED = 125
 _PAGE = """\
 # Comparison with what most projects do
 
-`python3 -m tests.benchmarks.peers` makes this page in one run. Each way is one command for the
-same release of quiverdb. The machines are {machines}, with pip in a new venv.
+`python3 -m tests.benchmarks.peers` makes this page. Each way is one command for the same release of
+quiverdb. The machines are {machines}, with pip in a new venv.
 
 Conditions: {facts}.
 
@@ -120,6 +120,7 @@ The cost is of the release without a fault: the median, with the lowest and the 
 - **cannot**: a property of the way that is not measured; the reason follows.
 - **recorded**: the gate judged recorded evidence of this kind of fault, of a cell or of a run of
   the workflow. The inspection read the wheel with the fault in this run.
+- **no result**: the command did not run before the time limit, or its end says nothing.
 
 `tests/benchmarks/peers.toml` has the commands and the faults, with the test of this project that
 plants each. The list was written before any of the commands ran on it.
@@ -132,6 +133,8 @@ plants each. The list was written before any of the commands ran on it.
 
 - The faults are kinds that this project's own tests plant, so the gate knows them. The sums are no
   rate for the faults of other projects.
+- The package's own tests, which cibuildwheel and venv run, also check the files and the version of
+  the installed package. The tests of many packages do not.
 - A project can extend each way: a check of the tags (`auditwheel show`), of RECORD
   (check-wheel-contents), of the metadata (`twine check`), more images, or jobs on hosted Windows
   runners. There cibuildwheel tests the Windows wheel too, but these runners have Microsoft's
@@ -338,15 +341,11 @@ def judge_recording(peer: Peer, fault: Fault, wheels: Sequence[Path] = ()) -> Re
     ``wheels`` are those with the fault. The inspection reads them now.
     """
     path = recording.FOLDER / f"{fault.recording}.json.gz"
-    causes = _causes_of_workflow(fault, path)
-    if fault.system != "workflow":
-        subject = load_subject()
-        known = read_distributions(dependencies.files(subject, ()))
-        inspected = inspect_release(wheels, subject, known).all_causes
-        causes = (
-            *inspected,
-            *(c for cell in recording.read_cells(path) for c in diagnose(*cell).causes),
-        )
+    if fault.system == "workflow":
+        causes = _causes_of_workflow(fault, path)
+    else:
+        cells = recording.read_cells(path)
+        causes = (*_inspect(wheels), *(c for cell in cells for c in diagnose(*cell).causes))
     is_caught = verdict_of_causes(causes, strict=False) is Verdict.FAILED
     names = cause_names(causes)
     status = Status.CAUGHT if is_caught else Status.NAMED if names else Status.MISSED
@@ -354,10 +353,14 @@ def judge_recording(peer: Peer, fault: Fault, wheels: Sequence[Path] = ()) -> Re
     return Result(peer=peer.name, fault=fault.name, status=status, detail=detail)
 
 
+def _inspect(wheels: Sequence[Path]) -> tuple[Cause, ...]:
+    subject = load_subject()
+    known = read_distributions(dependencies.files(subject, ()))
+    return inspect_release(wheels, subject, known).all_causes
+
+
 def _causes_of_workflow(fault: Fault, path: Path) -> tuple[Cause, ...]:
-    """Return the causes of a recorded run of the changed release workflow; none for a wheel."""
-    if fault.system != "workflow":
-        return ()
+    """Return the causes of a recorded run of the changed release workflow."""
     evidence = recording.read_pipeline(path)
     text = WORKFLOW.read_text("utf-8")
     for change in fault.workflow:

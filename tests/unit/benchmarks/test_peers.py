@@ -5,6 +5,7 @@ import ast
 import contextlib
 import subprocess
 import sys
+import threading
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.benchmarks.peers import (
 from tests.helpers import sample_wheels
 from verification.models.base import read_json, read_toml
 from verification.models.errors import ExitCode, WrongUse
+from verification.rules.catalogue import catalogue
 
 PLAN = read_toml(Plan, peers.DATA)
 GATE = next(peer for peer in PLAN.peer if peer.gate)
@@ -40,7 +42,8 @@ SCRIPT = Peer(
     notes="for tests",
     script='echo "step: install"\nls "$DIST"\necho "step: import"\ntest ! -e "$DIST"/broken*\n',
 )
-BROKEN = Fault(name="broken", title="a broken wheel", origin="x.py::x", add={"a": "b"})
+RETAGGED = next(fault for fault in PLAN.fault if fault.name == "older-tag")
+BROKEN = Fault(name="broken", title="a broken wheel", origin="x.py::x", wheel="linux")
 UNSEEN = BROKEN.model_copy(update={"name": "unseen"})
 
 
@@ -95,13 +98,31 @@ def test_repaired_wheel_is_not_missed() -> None:
 
 
 RECORDED = [fault for fault in PLAN.fault if fault.recording]
+WITHOUT_INSPECTION = {
+    "older-tag": Status.MISSED,  # the glibc of the machine is new enough
+    "stray-file": Status.MISSED,
+    "network-at-import": Status.NAMED,
+}
+"""The faults that the recorded cells do not show as broken."""
 
 
 @pytest.mark.parametrize("fault", RECORDED, ids=[fault.name for fault in RECORDED])
-def test_gate_catches_the_recorded_faults_of_the_workflow(fault: Fault) -> None:
+def test_gate_judges_recorded_cells_and_workflows(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    monkeypatch.setattr(peers, "_inspect", lambda _: ())
     result = peers.judge_recording(GATE, fault)
-    assert result.status is Status.CAUGHT
-    assert result.detail.endswith(", recorded")
+    assert result.status is WITHOUT_INSPECTION.get(fault.name, Status.CAUGHT)
+    assert result.detail.split(", ")[-1] == "recorded"
+
+
+def test_inspection_of_the_wheel_counts_with_the_recorded_cell(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cause = catalogue().cause("glibc-floor", "libquiver.so", "", symbol="fcntl64", version="2.28")
+    monkeypatch.setattr(peers, "_inspect", lambda _: (cause,))
+    result = peers.judge_recording(GATE, RETAGGED)
+    assert (result.status, result.detail) == (Status.CAUGHT, "glibc-floor, recorded")
 
 
 def test_gate_finds_nothing_in_the_recorded_run_of_a_healthy_workflow() -> None:
@@ -111,7 +132,7 @@ def test_gate_finds_nothing_in_the_recorded_run_of_a_healthy_workflow() -> None:
         name="healthy",
         title="the release waits for publishing",
         origin="",
-        recording="test_release_that_waits_for_publishing_is_no_fault",
+        recording="test_pipeline_faults/test_release_that_waits_for_publishing_is_no_fault",
         workflow=(Replacement(file="publish.yml", old=old, new=new),),
     )
     assert peers.judge_recording(GATE, healthy).status is Status.MISSED
@@ -119,7 +140,7 @@ def test_gate_finds_nothing_in_the_recorded_run_of_a_healthy_workflow() -> None:
 
 # ---- the planted wheels ----
 
-WHEEL_FAULTS = [fault for fault in PLAN.fault if not fault.recording]
+WHEEL_FAULTS = [fault for fault in PLAN.fault if fault.wheel]
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
@@ -157,7 +178,6 @@ def test_fault_changes_only_its_wheels(
         assert is_same != (fault.wheel in (system, "both"))
 
 
-RETAGGED = next(fault for fault in PLAN.fault if fault.name == "older-tag")
 WRONG_RECORD = next(fault for fault in PLAN.fault if not fault.record)
 
 
@@ -217,8 +237,16 @@ def test_command_without_an_end_has_no_exit_code(tmp_path: Path) -> None:
     assert code is None
 
 
+def test_stopped_command_has_no_exit_code(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    code, cost = peers.run_measured(["sleep", "1000"], tmp_path, {}, 900, stop)
+    assert code is None
+    assert cost.seconds < 500
+
+
 def setting(plan: Plan, wheels: dict[str, Path], folder: Path) -> Setting:
-    return Setting(plan, wheels, {}, folder, {})
+    return Setting(plan, wheels, {}, folder, {}, stop=threading.Event())
 
 
 def plan_of(*scripts: Peer) -> Plan:
@@ -240,10 +268,11 @@ def test_run_reports_a_caught_and_a_missed_fault_and_a_false_alarm(
     wheels: dict[str, Path], tmp_path: Path
 ) -> None:
     alarm = SCRIPT.model_copy(update={"name": "alarm", "script": "echo step: smoke\nexit 1"})
-    plan, written = plan_of(SCRIPT, alarm), []
+    plan = plan_of(SCRIPT, alarm)
+    written: list[Comparison] = []
     empty = Comparison(facts={}, healthy={}, results=())
     compared = peers.compare(
-        setting(plan, wheels, tmp_path), empty, written.append, Limits(runs=2, seconds=100)
+        setting(plan, wheels, tmp_path), empty, written.append, Limits(runs=2, seconds=100, jobs=2)
     )
     statuses = {(r.peer, r.fault): (r.status, r.detail) for r in compared.results}
     assert statuses == {
@@ -325,7 +354,7 @@ def test_page_has_each_fault_and_each_peer() -> None:
 
 @pytest.mark.parametrize(("option", "name"), [("peers", "docker"), ("faults", "none")])
 def test_unknown_name_is_wrong_use(option: str, name: str) -> None:
-    selected = {"peers": [], "faults": []} | {option: [name]}
+    selected: dict[str, list[str]] = {"peers": [], "faults": [], option: [name]}
     with pytest.raises(WrongUse, match=f"^{name}: not in peers.toml; it has "):
         PLAN.selected(**selected)
 
@@ -357,7 +386,7 @@ def test_only_a_run_of_all_writes_the_page(
     monkeypatch.setattr(peers, "PAGE", tmp_path / "peers.md")
     output = tmp_path / "peers.json"
     options = argparse.Namespace(
-        peers=names, faults=[], runs=1, minutes=5, python="x", output=output
+        peers=names, faults=[], runs=1, minutes=5, python="x", output=output, jobs=1, recorded=False
     )
     assert peers.measure(options) == ExitCode.VERIFIED
     assert len(read_json(Comparison, output).results) == 2
