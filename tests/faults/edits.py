@@ -197,9 +197,14 @@ def universal(wheel: Path, folder: Path) -> Path:
     )
 
 
-def compiled(container_engine: Engine, code: str) -> bytes:
-    """Return a Linux library that the compiler of the image builder made from C code."""
-    command = f"printf %s {shlex.quote(code)} >x.c && cc -shared -fPIC -o x.so x.c && base64 x.so"
+def compiled(container_engine: Engine, code: str, *, glibc: str = "") -> bytes:
+    """Return a Linux library that the compiler of the image builder made from C code.
+
+    ``glibc`` is the version of glibc to link against, if not that of the image.
+    """
+    newer = f"/opt/compiler/ziglang/zig cc -s -target x86_64-linux-gnu.{glibc}"
+    compiler = f"{newer if glibc else 'cc'} -shared -fPIC -o x.so x.c"
+    command = f"printf %s {shlex.quote(code)} >x.c && {compiler} && base64 x.so"
     image = images.ensure(container_engine, "builder").tag
     with contextlib.closing(container_engine.client()) as client:
         encoded = client.containers.run(

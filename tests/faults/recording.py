@@ -105,6 +105,13 @@ class Recording:
         assert not self._calls, f"{self._path.name} has more cells than the test; {RECORD_COMMAND}"
 
 
+def read_cells(path: Path) -> tuple[ObservedCell, ...]:
+    """Return all cells of a recording."""
+    calls = _CALLS.validate_json(gzip.decompress(path.read_bytes()))
+    cells = (cell for call in calls for cell in call.values())
+    return tuple(ObservedCell(cell.evidence, cell.expectation) for cell in cells)
+
+
 def path_of(node: pytest.Item) -> Path:
     """Return the path of the recording of a test."""
     # The source of the evidence is a parameter, but not part of the name.
