@@ -35,7 +35,7 @@ from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES
 from verification.parent import die_with_parent
-from verification.report import terminal
+from verification.report import folder, terminal
 from verification.scenarios import profiles
 from verification.session import crash, kept_machines, reporting, shards
 from verification.session.checkout import (
@@ -115,7 +115,7 @@ class Controller:
         except KeyboardInterrupt:
             self._interrupted = True
             if self.run.setup is None:
-                self.run.clear()
+                folder.clear(self.run.request.report)
             self._end(interrupted=True)
             raise SetupEnded from None
         except (pytest.UsageError, pytest.exit.Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +26,6 @@ from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
 from verification.session import (
     crash,
-    kept_machines,
     published_by,
     replay_inputs,
     reporting,
@@ -39,11 +37,10 @@ from verification.session.published_by import VerifiedFiles
 from verification.session.recorder import Recorder
 from verification.session.release_pipeline import plan_of, registrations_of
 from verification.session.selection import Selection
-from verification.session.session import EVIDENCE, Handover
+from verification.session.session import Handover
 from verification.subjects import report_template
 from verification.wheel.windows import has_libraries_outside
 
-_REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 PIPELINE = "pipeline.json"
 CONTENTS = "contents.json"
 SHARD = "shard.json"
@@ -223,7 +220,7 @@ class GateRun:
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
-        self.clear()
+        folder.clear(self.request.report)
         if self.outcome:
             self._keep_outcome(self.outcome)
         if setup:
@@ -270,14 +267,6 @@ class GateRun:
             self._remarks.append(
                 f"no cell of this run can be replayed: its files cannot be stored: {error}"
             )
-
-    def clear(self) -> None:
-        """Remove the evidence of an earlier run, so that only evidence of this run remains."""
-        report = self.request.report
-        for name in _REPORT_FOLDERS:
-            shutil.rmtree(report / name, ignore_errors=True)
-        for name in (PIPELINE, CONTENTS, SHARD):
-            (report / name).unlink(missing_ok=True)
 
     def handover(self) -> Handover | None:
         """Return the values for a worker, or None if the testbed is not prepared."""

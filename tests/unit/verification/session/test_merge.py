@@ -23,6 +23,7 @@ from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.report import results_json
 from verification.session import gate_run, replay_inputs
+from verification.session import merge as merging
 from verification.session.gate_run import SHARD, GateRequest, GateRun
 from verification.session.merge import merge
 from verification.session.prepare import RunSetup
@@ -306,3 +307,43 @@ def test_report_of_the_merge_does_not_replace_that_of_a_shard(run: Run) -> None:
     with pytest.raises(WrongUse, match=r"^--report "):
         merge_command.run(options)
     assert (folder / results_json.NAME).read_bytes() == before
+
+
+def test_merge_removes_what_an_older_report_left(run: Run) -> None:
+    folders = shards(run, 2)
+    target = run("older")
+    (target / EVIDENCE / f"{'0' * 64}.json").write_text("{}")
+    (target / "notes.txt").touch()
+    for name in ("pipeline.json", SHARD, "kept/machine.json"):
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text("{}")
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={target}"])
+    assert merge_command.run(options) == ExitCode.VERIFIED
+    report = results_json.read(target / results_json.NAME)
+    evidence_files = {path.stem for path in (target / EVIDENCE).iterdir()}
+    assert evidence_files == {cell.evidence for cell in report.cells}
+    left = {path.name for path in target.iterdir()}
+    assert "notes.txt" in left
+    assert not left & {"pipeline.json", SHARD, "kept"}
+
+
+def test_folder_without_a_report_is_not_emptied(run: Run, tmp_path: Path) -> None:
+    folders = shards(run, 2)
+    (tmp_path / "other" / EVIDENCE).mkdir(parents=True)
+    mine = tmp_path / "other" / EVIDENCE / "mine.txt"
+    mine.write_text("mine")
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={tmp_path / 'other'}"])
+    with pytest.raises(WrongUse, match=r"^--report "):
+        merge_command.run(options)
+    assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == [mine]
+
+
+def test_killed_merge_leaves_no_verdict(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = shards(run, 2)
+    target = run("older")
+    monkeypatch.setattr(merging, "copy_evidence", lambda *_: (_ for _ in ()).throw(SystemExit))
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={target}"])
+    with pytest.raises(SystemExit):
+        merge_command.run(options)
+    report = results_json.read(target / results_json.NAME)
+    assert (report.finished, report.verdict) == (False, Verdict.UNVERIFIED)
