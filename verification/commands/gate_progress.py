@@ -16,10 +16,9 @@ from verification.models import printable
 from verification.models.results import CellResult
 from verification.models.run import PlannedCell
 from verification.models.verdict import Outcome, Verdict
+from verification.report import signs
 from verification.session.recorder import Recorder
 from verification.session.user_files import history_to_write
-
-_GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
 
 class GateProgress:
@@ -115,7 +114,9 @@ class GateProgress:
         """Return the number of ended cells, their bad outcomes, and the remaining time."""
         ended, selected = len(self._recorder.results), len(self._recorder.selected())
         parts = [f"{ended} of {selected} cells"]
-        parts += [f"{n} {word}" for word, n in sorted(self._counts.items()) if word not in _GOOD]
+        parts += [
+            f"{n} {word}" for word, n in sorted(self._counts.items()) if word not in signs.EXPECTED
+        ]
         if (seconds := self.seconds_left()) >= 1:
             parts.append(f"about {duration(seconds)} left")
         return ", ".join(parts)

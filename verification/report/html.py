@@ -54,8 +54,6 @@ MANY_CELLS = 200
 """The page of more cells shows this number of cells at once, and packs their details."""
 _MAX_TILES = 40
 """The number of tiles for each installer on a machine in such a page."""
-_EXPECTED = (Outcome.WORKS, Outcome.REFUSED)
-"""The outcomes without a tile in such a page."""
 _LOG_CHARACTERS = 6000
 _LOG_CHARACTERS_MANY_CELLS = 1500
 _STEP_CHARACTERS = 600
@@ -416,7 +414,7 @@ def _machines(report: Report, *, all_tiles: bool) -> Iterator[MachineRow]:
             if all_tiles
             else InstallerRow(
                 installer,
-                tuple(cell for cell in results if cell.outcome not in _EXPECTED)[:_MAX_TILES],
+                tuple(cell for cell in results if cell.outcome not in signs.EXPECTED)[:_MAX_TILES],
                 Counter(cell.outcome for cell in results),
             )
             for installer, results in installers.items()
