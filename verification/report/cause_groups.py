@@ -138,8 +138,8 @@ def entries(found: Iterable[Occurrence], cells: Container[str]) -> tuple[CauseEn
     numbers: dict[object, list[int]] = {}
     for entry in (_entry(equal, cells) for equal in by_content.values()):
         cause = entry.cause
-        key = (entry.step, frozenset(entry.locations), cause.name, cause.severity, cause.remedy)
-        comparable = numbers.setdefault(key, [])
+        same = (entry.step, frozenset(entry.locations), cause.name, cause.severity, cause.remedy)
+        comparable = numbers.setdefault(same, [])
         for number in comparable:
             if values := _differing_values(merged[number], entry):
                 other = merged[number]
