@@ -144,8 +144,8 @@ def browse(page: Path) -> dict[str, float]:
         TestbedFailure, Unverified: no browser can start.
         RuntimeError: the page cannot be used.
     """
-    files = {"page/index.html": page.read_bytes(), "page/inspect.py": _INSPECT.read_bytes()}
-    command = ["python", "page/inspect.py", "page/index.html", "without-axe", "one-view"]
+    files = {"page/index.html": page.read_bytes(), "page/inspect_page.py": _INSPECT.read_bytes()}
+    command = ["python", "page/inspect_page.py", "page/index.html", "without-axe", "one-view"]
     with open_browser(provision=False) as browser:
         result = browser.execute(files, command)
     if result.code:

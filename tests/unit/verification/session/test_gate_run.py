@@ -120,7 +120,12 @@ def test_cells_of_a_plan_are_not_compared_with_each_other(
 ) -> None:
     gate = request(tmp_path, profile="full")
     compared: list[Cell] = []
-    monkeypatch.setattr(Cell, "__eq__", lambda cell, _: bool(compared.append(cell)))
+
+    def compare(cell: Cell, _: object) -> bool:
+        compared.append(cell)
+        return False
+
+    monkeypatch.setattr(Cell, "__eq__", compare)
     gate.plan_cells()
     assert len(gate.all_cells) > 100
     assert compared == []
