@@ -192,15 +192,30 @@ class Progress:
             self._expected[kind] = self._finished.get(kind, 0) + len(subjects)
 
     def seconds_left(self) -> float:
-        """Return the estimated seconds until the end of the expected steps and what follows."""
+        """Return the estimated seconds until the end of the expected steps and what follows.
+
+        A step takes its typical seconds on a host as fast as this one. A step that runs longer is
+        expected to take another tenth of its time, so that the estimate never stands still.
+        """
         with self._lock:
+            now = self._clock()
             running = {
-                key: self._clock() - step.started_at
+                key: now - step.started_at
                 for step in self._running
                 for key in (step.subject, step.kind)
             }
+            elapsed = {subject: running.get(subject, 0.0) for subject in self._expected_seconds}
+            late = [
+                (elapsed[subject], seconds)
+                for subject, seconds in self._expected_seconds.items()
+                if elapsed[subject] > seconds
+            ]
+            ended = [(step.seconds, typical_seconds(step.subject)) for step in self.ended]
+            measured = [(seconds, typical) for seconds, typical in (*ended, *late) if typical]
+            total = sum(typical for _, typical in measured)
+            pace = max(1.0, sum(seconds for seconds, _ in measured) / total) if total else 1.0
             left = [
-                max(0.0, seconds - running.get(subject, 0.0))
+                max(seconds * pace - elapsed[subject], elapsed[subject] / 10)
                 for subject, seconds in self._expected_seconds.items()
             ]
         return max(sum(left) / _STEPS_AT_ONCE, *left, 0.0) + self.later_work()[0]

@@ -4,13 +4,16 @@ Run ``python3 -m tests.benchmarks.cells [--cells N ...]`` in the root folder of 
 the environment of the suite. Each gate has the real scheduler, report and history. Its cells do not
 run: each has a recorded result and recorded evidence. For each number of cells the script prints
 the seconds, the seconds of a processor and the peak memory of the largest process, the same numbers
-for each cell, and the size of the page. The last line compares the largest gate with the smallest.
+for each cell, and the size of the page. With ``--browser`` it also prints how long Chromium takes
+to load the page and to filter its cells; this needs an engine and the image of the browser. The
+last line compares the largest gate with that of 100 cells.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 import resource
 import shutil
@@ -18,11 +21,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+from verification.commands.card import open_browser
 from verification.report import results_json
 
 ROOT = Path(__file__).parents[2]
+_INSPECT = ROOT / "tests" / "faults" / "inspect_page.py"
 _CONFTEST = ROOT / "tests" / "helpers" / "gate_conftest.py"
 MANY_CELLS = """
 
@@ -80,21 +86,25 @@ class Measured:
     processor_seconds: float
     mebibytes: float
     page_mebibytes: float
+    milliseconds: Mapping[str, float]
+    """How long the browser takes to load and to filter the page; empty without a browser."""
 
     def __str__(self) -> str:
         """Return one line."""
         each = 1000 * self.processor_seconds / self.cells
+        browser = "".join(f", {name} {value:.0f} ms" for name, value in self.milliseconds.items())
         return (
             f"{self.cells:6} cells: {self.seconds:6.1f} s, {self.processor_seconds:6.1f} s of a "
             f"processor ({each:.0f} ms for each cell), {self.mebibytes:.0f} MiB, "
-            f"page {self.page_mebibytes:.1f} MiB"
+            f"page {self.page_mebibytes:.1f} MiB{browser}"
         )
 
 
-def measure(cells: int, folder: Path) -> Measured:
+def measure(cells: int, folder: Path, *, browser: bool) -> Measured:
     """Run a gate with this number of cells in an empty folder.
 
     Raises:
+        TestbedFailure, Unverified: ``browser`` is True, and no browser can start.
         RuntimeError: the gate was not verified, or has another number of cells.
     """
     shutil.copytree(ROOT / "tests" / "gate", folder / "tests" / "gate")
@@ -129,17 +139,37 @@ def measure(cells: int, folder: Path) -> Measured:
         after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         after.ru_maxrss / 1024,
         (folder / "report" / "index.html").stat().st_size / 2**20,
+        browse(folder / "report" / "index.html") if browser else {},
     )
+
+
+def browse(page: Path) -> dict[str, float]:
+    """Return how long Chromium takes to load a page and to filter its cells, in milliseconds.
+
+    Raises:
+        TestbedFailure, Unverified: no browser can start.
+        RuntimeError: the page cannot be used.
+    """
+    files = {"page/index.html": page.read_bytes(), "page/inspect_page.py": _INSPECT.read_bytes()}
+    command = ["python", "page/inspect_page.py", "page/index.html", "without-axe", "one-view"]
+    with open_browser(provision=False) as browser:
+        result = browser.execute(files, command)
+    if result.code:
+        raise RuntimeError(f"exit code {result.code}: {result.output[-2000:]}")
+    milliseconds: dict[str, float] = json.loads(result.output.splitlines()[-1])["milliseconds"]
+    return milliseconds
 
 
 def main() -> None:
     """Measure the gates, the smallest first, so that each peak of memory belongs to its gate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, nargs="+", default=[10, 100, 1000, 10_000])
+    parser.add_argument("--browser", action="store_true", help="also use the page in Chromium")
+    options = parser.parse_args()
     measured = []
-    for cells in sorted(parser.parse_args().cells):
+    for cells in sorted(options.cells):
         with tempfile.TemporaryDirectory() as folder:
-            measured.append(measure(cells, Path(folder)))
+            measured.append(measure(cells, Path(folder), browser=options.browser))
         print(measured[-1], flush=True)
     base, largest = measured[-2] if len(measured) > 1 else measured[0], measured[-1]
     base = next((gate for gate in measured if gate.cells == 100), base)

@@ -118,6 +118,8 @@ def _keyboard(page: Page) -> dict[str, Any]:
     observed["open cells"] = page.evaluate(
         "[...document.querySelectorAll('details.cell[open]')].map(c=>c.id)"
     )
+    page.locator("details.cell[open] h3").first.wait_for()  # a large page unpacks the details
+    observed["open details"] = page.locator("details.cell[open]").first.inner_text()
     press("Escape")
     observed["cells after escape"] = page.evaluate(_SHOWN_CELLS)
     press("f")
@@ -126,6 +128,11 @@ def _keyboard(page: Page) -> dict[str, Any]:
         "[...document.querySelectorAll('button[aria-pressed=true]')].map(b=>b.dataset.outcome)"
     )
     press("f")
+    more = page.locator("#more")
+    if more.count() and more.is_visible():
+        more.click()
+        observed["cells after more"] = len(page.evaluate(_SHOWN_CELLS))
+        press("Escape")
     press("j")
     observed["focus after j"] = page.evaluate(_FOCUSED_ID)
     press("j")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -99,6 +99,11 @@ class Recording:
         if set(call) != set(names):
             pytest.fail(f"{self._path.name} has other cells than the test; {RECORD_COMMAND}")
         return {name: ObservedCell(cell.evidence, cell.expectation) for name, cell in call.items()}
+
+    def cells(self) -> Iterator[ObservedCell]:
+        """Yield the cells of all groups that no call of `observe` returned."""
+        for call in self._calls:
+            yield from (ObservedCell(cell.evidence, cell.expectation) for cell in call.values())
 
     def check_complete(self) -> None:
         """Fail if the test did not use all cells of the recording."""

@@ -185,16 +185,34 @@ def test_page_with_a_thousand_cells_is_filtered(
     many: list[CellResult] = []
     for number in range(250):
         for installer, scenario in (("pip", "venv"), ("pip", "user"), ("uv", "venv"), ("uv", "x")):
-            cell_id = f"machine{number:03}-{installer}-{scenario}"
+            cell_id = f"windows{number:03}-{installer}-{scenario}"
             many.append(cell(cell_id, crash(cell_id)) if number % 50 == 7 else cell(cell_id))
     evidence = {result.id: sample_run.evidence(result.id, log="x" * 5000) for result in many}
     text = page.render(complete(*many), evidence)
     observed = inspect(browser, text, "without-axe")
-    assert len(observed["cells"]) == 1000
-    assert observed["keyboard"]["cells after f"] == _ids(
-        *(result.id for result in many if result.causes)
-    )
+    keys = observed["keyboard"]
+    ids = [result.id for result in many]
+    assert observed["cells"] == _ids(*ids[: page.MANY_CELLS])
+    assert keys["cells after more"] == 2 * page.MANY_CELLS
+    assert keys["cells after f"] == _ids(*(result.id for result in many if result.causes))
+    uv = [cell_id for cell_id in ids if "-uv-" in cell_id]
+    assert keys["cells after search"] == _ids(*uv[: page.MANY_CELLS])
+    assert re.findall(r"\d+", keys["count after search"])[:2] == [str(len(uv)), "1000"]
+    assert f"./e2e replay {uv[0]}" in keys["open details"], "the details are unpacked"
+    (failing, *_) = (result.id for result in many if result.causes)
+    focus, _ = keys["after tile"]  # a tile opens a cell that is not shown
+    assert focus == f"cell-{failing}"
     assert observed["console"] == []
     measured = {**observed["milliseconds"], "bytes": len(text.encode())}
     print(f"1000 cells: {measured}")
     record_property("1000 cells", json.dumps(measured))
+
+
+def test_planted_html_in_a_large_page_is_shown_as_text(browser: Browser) -> None:
+    cells = [cell(f"windows{n}-uv-venv", reason=NASTY) for n in range(page.MANY_CELLS + 1)]
+    evidence = {result.id: sample_run.evidence(result.id, log=NASTY) for result in cells}
+    observed = inspect(browser, page.render(complete(*cells), evidence), "without-axe")
+    assert NASTY in observed["keyboard"]["open details"]
+    assert observed["planted"] == "undefined"
+    assert observed["embedded elements"] == 0
+    assert observed["console"] == []

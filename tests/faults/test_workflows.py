@@ -173,27 +173,37 @@ def test_night_fails_only_for_new_failures(
     broken_wheel: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The run of the night before was verified. It is of the same kind as the run of gate.yml.
+    # The run of the night before was verified. It is of the same kind as the divided one.
     earlier = host.earlier_runs / "1" / "history-source"
     earlier.mkdir(parents=True)
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", str(earlier / "history.sqlite3"))
-    results = called.artifacts["report-good"] / "results.json"
+    results = called.artifacts["report-divided"] / "results.json"
     history().record(read_json(Report, results))
 
-    payload = {"inputs": {"options": f"--wheels {broken_wheel.parent} {OPTIONS}"}}
+    options_of_gate = f"--wheels {broken_wheel.parent} --machine debian-13"
+    payload = {"inputs": {"options": options_of_gate, "shards": "2"}}
     # The other jobs are the long tests, which include this one, and the Windows engine.
-    options = ("--job", "linux-engine", "--matrix", "what:source")
+    options = ("--job", "regressions", "--matrix", "what:source")
     first = host.run("workflow_dispatch", "nightly.yml", payload, *options)
     shutil.copytree(first.artifacts["history-source"], host.earlier_runs / "2" / "history-source")
     second = host.run("workflow_dispatch", "nightly.yml", payload, *options)
 
-    name = "Nightly/Verify source"
-    assert first.results() == {name: "failure"}, first.log
-    assert second.results() == {name: "success"}, second.log
-    (new,) = [text for text in first.annotations("error") if "new-failure" in text]
-    assert CELL in new
-    assert "missing-bundled-library" in new
-    assert new.partition(": ")[2] in first.summary
+    name = "Nightly/Merge and compare source"
+    # act adds the number of the job in the matrix to its name.
+    jobs = {
+        "Nightly/List the shards",
+        name,
+        *(f"Nightly/Verify source ({n}/2)-{n}" for n in (1, 2)),
+    }
+    for night, result in ((first, "failure"), (second, "success")):
+        assert night.results() == {**dict.fromkeys(jobs, "success"), name: result}, night.log
+    new = [text for text in first.annotations("error") if "new-failure" in text]
+    assert {cell.id for cell in report_of(first, "report-source").cells} == {
+        cell for cell in ("debian-13-pip-venv", CELL) if any(cell in text for text in new)
+    }
+    for text in new:
+        assert "missing-bundled-library" in text
+        assert text.partition(": ")[2] in first.summary
     assert [text for text in second.annotations("error") if "new-failure" in text] == []
     assert second.annotations("warning"), "the known failure is still reported"
     for night in (first, second):

@@ -30,11 +30,12 @@ E2E = """\
 #!/bin/bash
 echo "e2e $*" >&2
 case $1 in
-  gate) echo "new history" > "$QUIVERDB_E2E_HISTORY"; exit ${GATE:-0} ;;
+  gate) exit ${GATE:-0} ;;
+  merge) echo "new history" > "$QUIVERDB_E2E_HISTORY"; exit ${MERGE:-0} ;;
   compare) printf '%s\\n' "$COMPARE_OUTPUT"; exit ${COMPARE:-0} ;;
 esac
 """
-"""A script that replaces `./e2e`. The variables GATE and COMPARE set its exit codes."""
+"""A script that replaces `./e2e`. The variables GATE, MERGE and COMPARE set its exit codes."""
 
 
 def text_of(name: str) -> str:
@@ -105,7 +106,7 @@ def test_a_workflow_has_minimal_permissions_and_pinned_actions(name: str) -> Non
     [
         ("gate.yml", "  pull_request:", "  pull_request_target:", "triggers"),
         ("gate.yml", "permissions: {}\n", "permissions: {contents: write}\n", "workflow perm"),
-        ("nightly.yml", "      actions: read", "      actions: write", "linux-engine: permissions"),
+        ("nightly.yml", "      actions: read", "      actions: write", "regressions: permissions"),
         ("gate.yml", "    timeout-minutes: 90\n", "", "gate: no time limit"),
         ("nightly.yml", "@3d3c42e5", "@4d3c42e5", "actions/checkout has another commit"),
         ("nightly.yml", "# v7.0.1", "# v7.0.2", "actions/checkout has another commit"),
@@ -204,11 +205,15 @@ GATE = {
     "REGISTRY": "",
 }
 """The environment of the step that runs the gate."""
+NIGHT = {"OPTIONS": "--profile full", "WHAT": "source", "SHARD": "1/1", "REGISTRY": ""}
+"""The environment of the step that runs the gate of a night."""
 
 
-@pytest.mark.parametrize(
-    ("code", "expected"), [(0, 0), (1, 0), (3, 0), (5, 0), (4, 4), (2, 2), (137, 137)]
-)
+SHARD_CODES = [(0, 0), (1, 0), (3, 0), (5, 0), (4, 4), (2, 2), (137, 137)]
+"""The exit codes of the gate of a shard, with those of its step."""
+
+
+@pytest.mark.parametrize(("code", "expected"), SHARD_CODES)
 def test_a_shard_fails_only_without_a_report(folder: Path, code: int, expected: int) -> None:
     write_program(folder / "e2e", f"#!/bin/bash\nprintf '%s\\n' \"$@\" >&2\nexit {code}\n")
     values = {**GATE, "SHARD": "2", "SHARDS": "3", "REGISTRY": "example.com/team"}
@@ -219,10 +224,50 @@ def test_a_shard_fails_only_without_a_report(folder: Path, code: int, expected: 
     assert not (folder / "output").exists(), "only the merge has a verdict"
 
 
+@pytest.mark.parametrize(("code", "expected"), SHARD_CODES)
+def test_a_shard_of_a_night_fails_only_without_a_report(
+    folder: Path, code: int, expected: int
+) -> None:
+    values = {**NIGHT, "SHARD": "2/3", "REGISTRY": "example.com/team", "GATE": str(code)}
+    result = run_script(folder, "Verify", **values)
+    assert result.returncode == expected, result.stderr
+    words = "gate --profile full --shard 2/3 --registry example.com/team"
+    assert f"e2e {words}\n" in result.stderr
+
+
+@pytest.mark.parametrize("file", ["gate.yml", "nightly.yml"])
 @pytest.mark.parametrize(("shards", "expected"), [("1", "[1]"), ("3", "[1,2,3]")])
-def test_shards_are_listed_for_the_matrix(folder: Path, shards: str, expected: str) -> None:
-    assert run_script(folder, "List", "gate.yml", SHARDS=shards).returncode == 0
-    assert (folder / "output").read_text() == f"shards={expected}\n"
+def test_shards_are_listed_for_the_matrix(
+    folder: Path, shards: str, expected: str, file: str
+) -> None:
+    assert run_script(folder, "List", file, SHARDS=shards).returncode == 0
+    first, *rest = (folder / "output").read_text().splitlines()
+    assert first == f"shards={expected}"
+    assert rest == ([f"total={shards}"] if file == "nightly.yml" else [])
+
+
+def test_a_night_merges_the_reports_of_all_its_shards() -> None:
+    jobs = load(FOLDER / "nightly.yml").jobs
+    (upload,) = (s for s in jobs["gate"].steps if s.action == "actions/upload-artifact")
+    (download,) = (s for s in jobs["regressions"].steps if s.action == "actions/download-artifact")
+    prefix = "report-${{ matrix.what }}-shard-"
+    assert upload.with_["name"] == f"{prefix}${{{{ matrix.shard }}}}"
+    assert download.with_["pattern"] == f"{prefix}*"
+    strings = load_strings(text_of("nightly.yml"))["jobs"]
+    gate, merge = strings["gate"], strings["regressions"]
+    assert gate["strategy"]["matrix"]["what"] == merge["strategy"]["matrix"]["what"]
+    assert gate["strategy"]["matrix"]["shard"] == "${{ fromJSON(needs.plan.outputs.shards) }}"
+    assert (gate["needs"], merge["needs"]) == ("plan", "gate")
+    # A shard without a report must not hide the regressions of the other release.
+    assert merge["if"] == "${{ !cancelled() }}"
+    environment = step("nightly.yml", "Verify").env
+    assert environment["QUIVERDB_E2E_HISTORY"] == "", "only the merged run is recorded"
+    names = [
+        artifact.with_["name"]
+        for artifact in jobs["regressions"].steps
+        if artifact.with_.get("name")
+    ]
+    assert names == ["history-${{ matrix.what }}", "report-${{ matrix.what }}"]
 
 
 @pytest.mark.parametrize("code", [0, 1, 4])
@@ -259,16 +304,19 @@ def test_the_gate_uses_the_description_in_the_checkout_of_the_caller(
 
 
 @pytest.mark.parametrize(
-    ("gate", "code", "uploaded"),
+    ("merge", "code", "uploaded"),
     [(0, 0, True), (1, 0, True), (5, 0, True), (3, 3, False), (4, 4, False)],
 )
 def test_a_night_without_a_verdict_on_the_package_fails_and_keeps_the_old_history(
-    folder: Path, gate: int, code: int, uploaded: bool
+    folder: Path, merge: int, code: int, uploaded: bool
 ) -> None:
-    result = run_script(folder, "Verify", OPTIONS="--profile full", WHAT="source", GATE=str(gate))
+    for number in (1, 2):
+        (folder / "shards" / f"report-source-shard-{number}").mkdir(parents=True)
+    result = run_script(folder, "Merge", MERGE=str(merge))
     assert result.returncode == code, result.stderr
-    assert "e2e gate --profile full\n" in result.stderr
-    assert (folder / "output").read_text() == f"code={gate}\n"
+    names = "merge shards/report-source-shard-1 shards/report-source-shard-2"
+    assert f"e2e {names}\n" in result.stderr
+    assert (folder / "output").read_text() == f"code={merge}\n"
     history = (folder / "history" / "history.sqlite3").read_text()
     assert history == ("new history\n" if uploaded else "old history\n")
 
@@ -276,8 +324,8 @@ def test_a_night_without_a_verdict_on_the_package_fails_and_keeps_the_old_histor
 def test_the_version_of_the_last_release_is_read_from_pip(folder: Path) -> None:
     output = "'quiverdb (1.2.3)' 'Available versions: 1.2.3, 1.0'"
     write_program(folder / "python3", f"#!/bin/sh\nprintf '%s\\n' {output}\n")
-    result = run_script(folder, "Verify", OPTIONS="-n 2", WHAT="release")
-    assert "e2e gate -n 2 --release 1.2.3\n" in result.stderr, result.stderr
+    result = run_script(folder, "Verify", **{**NIGHT, "OPTIONS": "-n 2", "WHAT": "release"})
+    assert "e2e gate -n 2 --release 1.2.3 --shard 1/1\n" in result.stderr, result.stderr
 
 
 NEW = "✘ new-failure: debian-13-uv-venv: failed (crash); first bad run 7"

@@ -36,7 +36,7 @@ from verification.models.results import CellResult
 from verification.models.subject import Subject
 from verification.models.verdict import EXIT_CODES, Outcome
 from verification.parent import die_with_parent
-from verification.report import terminal
+from verification.report import folder, terminal
 from verification.scenarios import profiles
 from verification.session import crash, hosts, kept_machines, reporting, shards
 from verification.session.checkout import (
@@ -124,7 +124,7 @@ class Controller:
         except KeyboardInterrupt:
             self._interrupted = True
             if self.run.setup is None:
-                self.run.clear()
+                folder.clear(self.run.request.report)
             self._end(interrupted=True)
             raise SetupEnded from None
         except (pytest.UsageError, pytest.exit.Exception):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Protocol
 
 import pytest
@@ -15,11 +14,11 @@ from containers.progress import PROGRESS, Progress, ProgressStep, duration, typi
 from verification.history.store import HistoryError
 from verification.models import printable
 from verification.models.results import CellResult
+from verification.models.run import PlannedCell
 from verification.models.verdict import Outcome, Verdict
+from verification.report import signs
 from verification.session.recorder import Recorder
 from verification.session.user_files import history_to_write
-
-_GOOD = (Outcome.WORKS, Outcome.REFUSED)
 
 
 class GateProgress:
@@ -40,8 +39,15 @@ class GateProgress:
         self._recorder = recorder
         self._workers = max(1, workers)
         self._progress = progress
-        self._past = past
+        self._history = past
+        self._past: Mapping[str, float] = {}
+        self._cells: dict[str, PlannedCell] = {}
         self._running: dict[str, ProgressStep] = {}
+        self._counts: Counter[Outcome] = Counter()
+        self._selected: Sequence[PlannedCell] | None = None
+        # Sums of seconds, so that a step of the display takes the same time in a large gate.
+        self._past_left = self._typical_left = 0.0  # of cells that have not ended
+        self._known = self._known_typical = 0.0  # of cells whose duration is known
         progress.later_work = self.remaining_cells
 
     @pytest.hookimpl(wrapper=True)
@@ -86,6 +92,7 @@ class GateProgress:
 
     def ended(self, result: CellResult) -> None:
         """Show the result of a cell."""
+        self._count(result)
         names = ", ".join(dict.fromkeys(cause.name for cause in result.causes))
         ended, selected = len(self._recorder.results), len(self._recorder.selected())
         line = f"cell {ended}/{selected} {result.id} {result.outcome}"
@@ -104,9 +111,9 @@ class GateProgress:
         return self._past_seconds().get(cell_id, 0.0)
 
     def _past_seconds(self) -> Mapping[str, float]:
-        if self._past is None:
-            self._past = past_seconds()
-        return self._past
+        if self._history is None:
+            self._history = past_seconds()
+        return self._history
 
     def remaining_cells(self) -> tuple[float, str]:
         """Return the seconds and the number of the cells that have not ended."""
@@ -115,10 +122,11 @@ class GateProgress:
 
     def status(self) -> str:
         """Return the number of ended cells, their bad outcomes, and the remaining time."""
-        results = self._recorder.results
-        counts = Counter(result.outcome for result in results.values())
-        parts = [f"{len(results)} of {len(self._recorder.selected())} cells"]
-        parts += [f"{n} {word}" for word, n in sorted(counts.items()) if word not in _GOOD]
+        ended, selected = len(self._recorder.results), len(self._recorder.selected())
+        parts = [f"{ended} of {selected} cells"]
+        parts += [
+            f"{n} {word}" for word, n in sorted(self._counts.items()) if word not in signs.EXPECTED
+        ]
         if (seconds := self.seconds_left()) >= 1:
             parts.append(f"about {duration(seconds)} left")
         return ", ".join(parts)
@@ -126,24 +134,55 @@ class GateProgress:
     def seconds_left(self) -> float:
         """Return the estimated seconds until all cells have ended.
 
-        The estimate uses the durations of this run and of earlier runs. For other cells it uses the
-        average of the known ones, or the typical seconds if there are none.
+        A cell takes as long as in an earlier run. A cell without an earlier run takes its typical
+        seconds, times the average of duration and typical seconds of the known cells.
         """
-        results = self._recorder.results
-        seconds = dict(self._past_seconds()) | {
-            cell_id: result.seconds for cell_id, result in results.items()
-        }
-        selected = self._recorder.selected()
-        known = [seconds[cell.id] for cell in selected if seconds.get(cell.id)]
-        average = statistics.mean(known) if known else None
-        remaining = sum(
-            seconds.get(cell.id) or average or typical_seconds(f"cell {cell.system}")
-            for cell in selected
-            if cell.id not in results
-        )
+        self._plan()
         running = dict(self._progress.running())
-        elapsed = sum(running.get(f"cell {cell_id}", 0.0) for cell_id in self._running)
+        elapsed = sum(
+            min(running.get(f"cell {cell.id}", 0.0), self._expected(cell))
+            for cell_id in self._running
+            if (cell := self._cells.get(cell_id))
+        )
+        remaining = self._past_left + self._typical_left * self._pace
         return max(0.0, remaining - elapsed) / self._workers
+
+    @property
+    def _pace(self) -> float:
+        return self._known / self._known_typical if self._known else 1.0
+
+    def _expected(self, cell: PlannedCell) -> float:
+        """Return the expected seconds of a cell."""
+        return self._past.get(cell.id) or typical_seconds(f"cell {cell.system}") * self._pace
+
+    def _plan(self) -> None:
+        """Sum up the expected seconds of the selected cells, if the selection has changed."""
+        selected = self._recorder.selected()
+        if selected is self._selected:
+            return
+        self._past, self._selected = self._past_seconds(), selected
+        self._cells = {cell.id: cell for cell in selected}
+        self._past_left = self._typical_left = self._known = self._known_typical = 0.0
+        for cell in selected:
+            self._add(cell, self._recorder.results.get(cell.id))
+
+    def _count(self, result: CellResult) -> None:
+        """Count the outcome and the duration of a cell that has ended."""
+        self._counts[result.outcome] += 1
+        if self._recorder.selected() is self._selected:  # otherwise `_plan` counts the result
+            self._add(self._cells[result.id], None, -1)
+            self._add(self._cells[result.id], result)
+
+    def _add(self, cell: PlannedCell, result: CellResult | None, sign: int = 1) -> None:
+        """Add a cell to the sums. ``result`` is None if it has not ended."""
+        typical, past = typical_seconds(f"cell {cell.system}"), self._past.get(cell.id)
+        if result is None and past:
+            self._past_left += sign * past
+        elif result is None:
+            self._typical_left += sign * typical
+        if known := (result.seconds if result else past):
+            self._known += sign * known
+            self._known_typical += sign * typical
 
 
 class LineWriter(Protocol):

@@ -9,8 +9,8 @@ from containers.state import default_folder
 from verification import suite
 from verification.commands import common
 from verification.models.errors import WrongUse
-from verification.models.verdict import EXIT_CODES
-from verification.report import folder, terminal
+from verification.models.verdict import EXIT_CODES, Verdict
+from verification.report import folder, terminal, writer
 from verification.session import merge, reporting
 from verification.session.user_files import user_path
 
@@ -23,12 +23,16 @@ def run(options: argparse.Namespace) -> int:
     """
     target = common.path_of(options.report) or default_folder(common.ROOT, "report")
     sources = [user_path(name) for name in options.shards]
-    if target.resolve() in [source.resolve() for source in sources]:
+    if any(folder.would_remove(target, source) for source in sources):
         raise WrongUse(f"--report {target}: this folder has a report to merge; name another one")
     report, shards = merge.merge(sources)
     folder.check(target)
     report = report.model_copy(update={"command": suite.command_line()})
+    # A merge that is killed leaves no old verdict, and no verdict without its evidence.
+    unfinished = {"finished": False, "verdict": Verdict.UNVERIFIED, "items": (), "cells": ()}
+    writer.begin(target, report.model_copy(update=unfinished))
     try:
+        folder.clear(target)
         merge.copy_evidence(shards, target)
         report, write_errors = reporting.write(target, report)
     except OSError as error:

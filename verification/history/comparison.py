@@ -62,7 +62,7 @@ def compare(
     differences = [
         *_cells(base, new, earlier),
         *_items(base, new),
-        *_slower(base.report, new.report, earlier),
+        *_slower(base, new, earlier),
         *_wheels(base.report, new.report),
         *_changed("dependency", base.report.locked, new.report.locked),
         *_changed("image", _images(base.report), _images(new.report)),
@@ -137,7 +137,7 @@ def _cells(
 ) -> Iterator[RunDifference]:
     ids = [cell.id for run in (base, new) for cell in run.report.cells]
     for cell_id in dict.fromkeys(ids):
-        before, now = base.report.cell(cell_id), new.report.cell(cell_id)
+        before, now = base.cell(cell_id), new.cell(cell_id)
         if before and now:
             yield from _cell(before, now, base, new, earlier)
         elif now:
@@ -221,7 +221,7 @@ def _first_bad_run(now: CellResult, new: RecordedRun, earlier: Sequence[Recorded
     """Return a description of the first bad run, and of what changed since the last good run."""
     bad_run, bad_cell = new, now
     for run in reversed(earlier):
-        cell = run.report.cell(now.id)
+        cell = run.cell(now.id)
         if cell is None or cell.verdict is Verdict.UNVERIFIED:
             continue
         if cell.verdict is Verdict.VERIFIED:
@@ -244,14 +244,16 @@ def _changed_inputs(before: Inputs, now: Inputs) -> Iterator[str]:
             yield f"{name} ({before.get(name, 'absent')} -> {now.get(name, 'absent')})"
 
 
-def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterator[RunDifference]:
+def _slower(
+    base: RecordedRun, new: RecordedRun, earlier: Sequence[RecordedRun]
+) -> Iterator[RunDifference]:
     earlier_seconds = {
         cell.id: seconds[-TIMED_RUNS:]
-        for cell in new.cells
+        for cell in new.report.cells
         if cell.verdict is Verdict.VERIFIED and base.cell(cell.id)
         if (seconds := list(_seconds(cell.id, earlier)))
     }
-    now = {cell.id: cell.seconds for cell in new.cells}
+    now = {cell.id: cell.seconds for cell in new.report.cells}
     factors = [now[cell_id] / max(seconds) for cell_id, seconds in earlier_seconds.items()]
     # A busy host slows down all cells. This is not a difference of the package.
     shared_factor = max(1.0, statistics.median(factors)) if len(factors) >= MIN_RUNS else 1.0
@@ -268,7 +270,7 @@ def _slower(base: Report, new: Report, earlier: Sequence[RecordedRun]) -> Iterat
 def _seconds(cell_id: str, runs: Sequence[RecordedRun]) -> Iterator[float]:
     """Yield the seconds that a cell took in each run in which it is verified."""
     for run in runs:
-        cell = run.report.cell(cell_id)
+        cell = run.cell(cell_id)
         if cell and cell.verdict is Verdict.VERIFIED and cell.seconds:
             yield cell.seconds
 
@@ -300,7 +302,7 @@ def _item(
     if fixed:
         yield RunDifference("fixed", now.id, f"no longer: {', '.join(fixed)}", False)
     was_good, is_good = before.verdict is Verdict.VERIFIED, now.verdict is Verdict.VERIFIED
-    explained = new_causes or any(_is_worse(base.report, cell) for cell in new.report.cells)
+    explained = new_causes or any(_is_worse(base, cell) for cell in new.report.cells)
     if different_kinds(base.report, new.report):
         # The item fails because of a cell that only this run has, or because of --strict.
         explained = explained or bool(names_now) or _has_cells(now, new.report)
@@ -322,7 +324,7 @@ def _names_without_cells(report: Report, item: ItemResult) -> set[str]:
     }
 
 
-def _is_worse(base: Report, now: CellResult) -> bool:
+def _is_worse(base: RecordedRun, now: CellResult) -> bool:
     before = base.cell(now.id)
     if before is None:
         return False

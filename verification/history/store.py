@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from verification.models.base import DataError, parse_json
 from verification.models.report import RESULTS_SCHEMA, Report
+from verification.models.results import CellResult
 
 SCHEMA_VERSION = RESULTS_SCHEMA
 """The schema version of the file is that of its reports."""
@@ -90,6 +92,14 @@ class RecordedRun:
         """The run in words: its name, start, package and version."""
         report = self.report
         return _title(self.name, report.started, report.selection.subject, report.version or "")
+
+    @functools.cached_property
+    def _cells(self) -> Mapping[str, CellResult]:
+        return {cell.id: cell for cell in self.report.cells}
+
+    def cell(self, ident: str) -> CellResult | None:
+        """Return the result of a cell by its id; None if the run has no such cell."""
+        return self._cells.get(ident)
 
 
 @dataclass(frozen=True)

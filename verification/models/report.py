@@ -688,10 +688,6 @@ class Report(Model):
         proofs = (self.egress, *others, self.pipeline.egress if self.pipeline else None)
         return tuple(sorted({name for proof in proofs if proof for name in proof.reachable}))
 
-    def cell(self, ident: str) -> CellResult | None:
-        """Return the result of a cell by its id; None if the run has no such cell."""
-        return next((cell for cell in self.cells if cell.id == ident), None)
-
     def cells_of(self, item: str) -> tuple[CellResult, ...]:
         """Return the cells that belong to an item, such as ``linux-install``."""
         system = item.removesuffix("-install")

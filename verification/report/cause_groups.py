@@ -62,29 +62,32 @@ class CauseGroup:
 def occurrences(causes: Iterable[Cause]) -> tuple[Occurrence, ...]:
     """Return the causes that count, the most severe first, each with its following causes."""
     ordered = sorted_causes(causes)
-    roots = {cause: _root(cause, ordered) for cause in ordered}
+    first: dict[tuple[str, str], Cause] = {}
+    for cause in ordered:
+        first.setdefault((cause.name, _beginning(cause)), cause)
+    roots = {cause: _root(cause, first) for cause in ordered}
+    following: dict[Cause, list[Cause]] = {}
+    for cause in ordered:
+        if roots[cause] != cause:
+            following.setdefault(roots[cause], []).append(cause)
     return tuple(
-        Occurrence(cause, tuple(c for c in ordered if c != cause and roots[c] == cause))
+        Occurrence(cause, tuple(following.get(cause, ())))
         for cause in ordered
         if roots[cause] == cause
     )
 
 
-def _root(cause: Cause, causes: Sequence[Cause]) -> Cause:
-    """Return the first cause in the chain that ``cause`` follows from, or ``cause`` itself."""
+def _root(cause: Cause, first: Mapping[tuple[str, str], Cause]) -> Cause:
+    """Return the first cause in the chain that ``cause`` follows from, or ``cause`` itself.
+
+    ``first`` has the most severe cause for each name and beginning of a location.
+    """
     chain = [cause]
-    while followed_cause := _followed_cause(chain[-1], causes):
+    while followed_cause := first.get((chain[-1].follows, _beginning(cause))):
         if followed_cause in chain:
             return cause
         chain.append(followed_cause)
     return chain[-1]
-
-
-def _followed_cause(cause: Cause, causes: Sequence[Cause]) -> Cause | None:
-    if not cause.follows:
-        return None
-    beginning = _beginning(cause)
-    return next((c for c in causes if c.name == cause.follows and _beginning(c) == beginning), None)
 
 
 def _beginning(cause: Cause) -> str:
@@ -132,13 +135,19 @@ def entries(found: Iterable[Occurrence], cells: Container[str]) -> tuple[CauseEn
         key = (cause.name, cause.severity, cause.remedy, _step(cause, cells), cause.message, facts)
         by_content.setdefault(key, []).append(occurrence)
     merged: list[CauseEntry] = []
+    numbers: dict[object, list[int]] = {}
     for entry in (_entry(equal, cells) for equal in by_content.values()):
-        for number, other in enumerate(merged):
-            if values := _differing_values(other, entry):
+        cause = entry.cause
+        same = (entry.step, frozenset(entry.locations), cause.name, cause.severity, cause.remedy)
+        comparable = numbers.setdefault(same, [])
+        for number in comparable:
+            if values := _differing_values(merged[number], entry):
+                other = merged[number]
                 following = tuple(dict.fromkeys((*other.following, *entry.following)))
                 merged[number] = replace(other, differing_values=values, following=following)
                 break
         else:
+            comparable.append(len(merged))
             merged.append(entry)
     return tuple(_with_inspected_files(merged))
 
@@ -147,8 +156,10 @@ def _with_inspected_files(merged: Sequence[CauseEntry]) -> Iterator[CauseEntry]:
     """Yield the entries. An entry of files that an entry of cells confirms becomes a part of it."""
     confirmed: dict[int, list[CauseEntry]] = {}
     for entry in merged:
+        if entry.step:
+            continue
         for number, other in enumerate(merged):
-            if other.step and not entry.step and _is_same_library(entry.cause, other.cause):
+            if other.step and _is_same_library(entry.cause, other.cause):
                 confirmed.setdefault(number, []).append(entry)
                 break
     parts = {id(entry) for entries_of_files in confirmed.values() for entry in entries_of_files}
@@ -180,14 +191,11 @@ def _entry(equal: Sequence[Occurrence], cells: Container[str]) -> CauseEntry:
 
 
 def _differing_values(entry: CauseEntry, other: CauseEntry) -> tuple[str, ...]:
-    """Return the values of the one fact in which two entries differ.
+    """Return the values of the one fact in which two entries of the same cells differ.
 
     Empty if they differ in more than one fact.
     """
     first, second = entry.cause, other.cause
-    same = (entry.step, set(entry.locations), first.name, first.severity, first.remedy)
-    if same != (other.step, set(other.locations), second.name, second.severity, second.remedy):
-        return ()
     names = first.facts.keys() | second.facts.keys()
     different = [name for name in names if first.facts.get(name) != second.facts.get(name)]
     values = [str(cause.facts.get(name, "")) for name in different for cause in (first, second)]

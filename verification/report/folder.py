@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -101,12 +102,27 @@ def _remove_empty(folders: Iterable[Path]) -> None:
             path.rmdir()
 
 
-_FILES = {
-    *("results.json", "index.html", "VERIFICATION.md", "junit.xml", "pipeline.json", "reply.md"),
-    *("contents.json", "shard.json"),
-}
+_FORMATS = {"results.json", "index.html", "VERIFICATION.md", "junit.xml", "reply.md"}
+_DATA = {"pipeline.json", "contents.json", "shard.json"}
 _FOLDERS = {"evidence", "cells", "required", "kept", "replay"}
 """The parts of a report. A new report replaces them."""
+
+
+def clear(folder: Path) -> None:
+    """Remove the evidence and the other data of an earlier report. `check` comes first.
+
+    The formats stay, because the unfinished report of the new run has already replaced them.
+    """
+    for name in _FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in _DATA:
+        (folder / name).unlink(missing_ok=True)
+
+
+def would_remove(folder: Path, source: Path) -> bool:
+    """Return True if a new report in `folder` would remove or replace the report in `source`."""
+    own, other = folder.resolve(), source.resolve()
+    return other == own or any(other.is_relative_to(own / name) for name in _FOLDERS)
 
 
 def _foreign_file(folder: Path, names: set[str]) -> str:
@@ -115,7 +131,7 @@ def _foreign_file(folder: Path, names: set[str]) -> str:
         return ""
     # A run that was killed early, or that only collected, leaves some of these behind.
     leftovers = {"junit.xml", *_FOLDERS}
-    for name in sorted(names & (_FILES | _FOLDERS)):
+    for name in sorted(names & (_FORMATS | _DATA | _FOLDERS)):
         content = (folder / name).rglob("*")
         if name not in leftovers or any(p.is_file() and p.suffix != ".json" for p in content):
             return name

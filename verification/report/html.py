@@ -12,8 +12,8 @@ import functools
 import hashlib
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -46,6 +46,7 @@ from verification.report import card as cards
 from verification.report import cause_groups, cell_summary, signs, timeline
 from verification.report.card import Card
 from verification.report.cause_groups import CauseEntry, CauseGroup, Occurrence
+from verification.report.packed_cells import CellPacker, PackedCells
 from verification.report.timeline import JobBar, Timing
 from verification.rules.catalogue import catalogue
 
@@ -55,7 +56,10 @@ _IMPORTANT_NOTES = ("works-with-more",)
 _FILE_STYLES = {FileCoverage.VERIFIED: "verified", FileCoverage.FAILED: "failed"}
 """The colour for the coverage of a file, if it is not that of *not verified*."""
 _NO_SOURCE = "'none'"
-_MANY_CELLS = 200
+MANY_CELLS = 200
+"""The page of more cells shows this number of cells at once, and packs their details."""
+_MAX_TILES = 40
+"""The number of tiles for each installer on a machine in such a page."""
 _LOG_CHARACTERS = 6000
 _LOG_CHARACTERS_MANY_CELLS = 1500
 _STEP_CHARACTERS = 600
@@ -64,29 +68,33 @@ _MAX_NAMES = 3  # of the names that have the same reason
 Pairs = tuple[tuple[str, str], ...]
 
 
+ReadEvidence = Callable[[CellResult], CellEvidence | None]
+"""Returns the evidence of a cell, or None. The page reads it cell by cell."""
+
+
 def write(path: Path, report: Report) -> None:
     """Write the page. Its evidence is read from the folder ``evidence`` next to it."""
-    text = render(report, _evidence(path.parent, report))
-    path.write_text(text, "utf-8", "backslashreplace")
 
-
-def _evidence(folder: Path, report: Report) -> dict[str, CellEvidence]:
-    evidence = {}
-    for cell in report.cells:
+    def read(cell: CellResult) -> CellEvidence | None:
         try:
-            evidence[cell.id] = read_evidence(folder / "evidence" / f"{cell.evidence}.json")
+            return read_evidence(path.parent / "evidence" / f"{cell.evidence}.json")
         except DataError:
-            continue  # the cell did not run, or the run ended while it wrote the evidence
-    return evidence
+            return None  # the cell did not run, or the run ended while it wrote the evidence
+
+    path.write_text(_render_page(report, read), "utf-8", "backslashreplace")
 
 
 def render(report: Report, evidence: Mapping[str, CellEvidence]) -> str:
     """Return the page; ``evidence`` has the evidence of each cell, by the cell's id."""
+    return _render_page(report, lambda cell: evidence.get(cell.id))
+
+
+def _render_page(report: Report, read: ReadEvidence) -> str:
     return _render(
         "page.html.jinja",
         script=(ASSETS / "page.js").read_text("utf-8"),
         phases=(*get_args(StepName), timeline.OTHER),
-        page=build_page(report, evidence),
+        page=_build_page(report, read),
     )
 
 
@@ -163,13 +171,24 @@ class ItemView:
 
 
 @dataclass(frozen=True)
+class InstallerRow:
+    """The cells of an installer on a machine."""
+
+    name: str
+    cells: tuple[CellResult, ...]
+    """The cells with a tile."""
+    counts: Mapping[Outcome, int]
+    """The number of cells for each outcome, if some have no tile."""
+
+
+@dataclass(frozen=True)
 class MachineRow:
     """A machine of the matrix, with the cells of each installer."""
 
     name: str
     title: str
     additional_software: tuple[str, ...]
-    installers: tuple[tuple[str, tuple[CellResult, ...]], ...]
+    installers: tuple[InstallerRow, ...]
 
 
 @dataclass(frozen=True)
@@ -257,8 +276,16 @@ class CellView:
     """Lists of lines by title, such as the messages of the loader."""
     times: tuple[tuple[str, float], ...]
     """The seconds of each phase."""
-    search: str
-    """The text that the search of the page uses, in lower case."""
+    note: str
+    """The duration of the cell, and the names of its causes."""
+    search_texts: tuple[str, ...]
+    """The texts that the search of the page uses, in addition to id, outcome and verdict."""
+
+    @property
+    def search(self) -> str:
+        """The text that the search of the page uses, in lower case."""
+        result = self.result
+        return " ".join([result.id, result.outcome, result.verdict, *self.search_texts]).lower()
 
 
 @dataclass(frozen=True)
@@ -285,15 +312,32 @@ class Page:
     unverified: Pairs
     timings: tuple[Timing, ...]
     tables: tuple[tuple[str, Pairs], ...]
+    packed: PackedCells | None
+    """The rows and the details of the cells of a large report."""
+
+    @property
+    def packed_index(self) -> JsonValue:
+        """What the script needs for the rows of a large report."""
+        assert self.packed
+        return {
+            "outcomes": {name: [sign.sign, sign.title] for name, sign in signs.OUTCOMES.items()},
+            "texts": list(self.packed.texts),
+            "rows": [[*row[:4], list(row.words)] for row in self.packed.rows],
+            "chunk": self.packed.chunk,
+            "shown": MANY_CELLS,
+        }
 
 
 def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
     """Return the data of the template."""
-    is_large_report = len(report.cells) > _MANY_CELLS
-    log_characters = _LOG_CHARACTERS_MANY_CELLS if is_large_report else _LOG_CHARACTERS
-    cells = tuple(
-        _cell(cell, evidence.get(cell.id), report, log_characters) for cell in report.cells
-    )
+    return _build_page(report, lambda cell: evidence.get(cell.id))
+
+
+def _build_page(report: Report, read: ReadEvidence) -> Page:
+    packer = CellPacker() if len(report.cells) > MANY_CELLS else None
+    log_characters = _LOG_CHARACTERS_MANY_CELLS if packer else _LOG_CHARACTERS
+    views = (_cell(cell, read(cell), report, log_characters) for cell in report.cells)
+    cells = tuple(_pack(view, packer) if packer else view for view in views)
     ids = {cell.id for cell in report.cells}
     counted = cause_groups.groups((cause for item in report.items for cause in item.causes), ids)
     notes = sorted(
@@ -309,7 +353,7 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
         testbed_failures=tuple(cell for cell in cells if cell.result.outcome is Outcome.TESTBED),
         items=tuple(_item(item, report) for item in report.items),
         counts=Counter(cell.outcome for cell in report.cells),
-        machines=tuple(_machines(report)),
+        machines=tuple(_machines(report, all_tiles=packer is None)),
         notes=tuple(_groups(notes, report)),
         files=tuple(_files(report)),
         pipeline=timeline.job_bars(report.pipeline),
@@ -319,7 +363,17 @@ def build_page(report: Report, evidence: Mapping[str, CellEvidence]) -> Page:
         unverified=tuple(_unverified(report)),
         timings=timeline.timings([(cell.result, cell.times) for cell in cells]),
         tables=tuple(_tables(report)),
+        packed=packer.packed() if packer else None,
     )
+
+
+def _pack(view: CellView, packer: CellPacker) -> CellView:
+    """Pack a cell, and return it without its details."""
+    result = view.result
+    row = (result.id, str(result.outcome), str(result.verdict), view.note)
+    template = _templates().get_template("cell.html.jinja")
+    packer.add(row, view.search_texts, template.render(cell=view, outcomes=signs.OUTCOMES))
+    return replace(view, first_commands=(), commands=(), steps=(), details=(), lists=())
 
 
 def _details(report: Report) -> Iterator[tuple[str, str]]:
@@ -355,13 +409,22 @@ def _item(item: ItemResult, report: Report) -> ItemView:
     return ItemView(item, cause_groups.cause_names(item.causes), signs.machine_sentence(cells))
 
 
-def _machines(report: Report) -> Iterator[MachineRow]:
+def _machines(report: Report, *, all_tiles: bool) -> Iterator[MachineRow]:
     cells: dict[str, dict[str, list[CellResult]]] = {}
     for cell in report.cells:
         cells.setdefault(cell.machine, {}).setdefault(cell.installer, []).append(cell)
     for name, installers in cells.items():
         record = _machine(report, name)
-        rows = tuple((installer, tuple(results)) for installer, results in installers.items())
+        rows = tuple(
+            InstallerRow(installer, tuple(results), Counter())
+            if all_tiles
+            else InstallerRow(
+                installer,
+                tuple(cell for cell in results if cell.outcome not in signs.EXPECTED)[:_MAX_TILES],
+                Counter(cell.outcome for cell in results),
+            )
+            for installer, results in installers.items()
+        )
         yield MachineRow(name, record.title, record.additional_software, rows)
 
 
@@ -415,11 +478,14 @@ def _cell(
     windows = machine.os == "windows"
     times = tuple((command.name, command.seconds) for command in commands)
     other = max(0.0, cell.seconds - sum(seconds for _, seconds in times))
-    words = [cell.id, cell.outcome, cell.verdict, machine.title, cell.reason]
-    words += [f"{cause.name} {cause.message}" for cause in cell.causes]
+    causes = cause_groups.occurrences(cell.causes)
+    note = [f"{cell.seconds:.1f} s"] if cell.seconds else []
+    note += ["ran twice"] if retried else []
+    note += dict.fromkeys(occurrence.cause.name for occurrence in causes)
+    texts = (machine.title, cell.reason, *(f"{c.name} {c.message}" for c in cell.causes))
     return CellView(
         result=cell,
-        causes=cause_groups.occurrences(cell.causes),
+        causes=causes,
         machine=machine.title,
         additional_software=machine.additional_software,
         missing_software=machine.missing_software,
@@ -435,7 +501,8 @@ def _cell(
         details=tuple(_cell_details(evidence)) if evidence else (),
         lists=tuple(_lists(evidence)) if evidence else (),
         times=(*times, (timeline.OTHER, other)),
-        search=" ".join(words).lower(),
+        note=" ".join(note),
+        search_texts=texts,
     )
 
 

@@ -34,6 +34,8 @@ OUTCOMES: Mapping[Outcome, OutcomeSign] = {
         (Outcome.TESTBED, "Testbed failure", "magenta"),
     )
 }
+EXPECTED = (Outcome.WORKS, Outcome.REFUSED)
+"""The outcomes that a large report counts and does not list."""
 VERDICTS: Mapping[Verdict, OutcomeSign] = {
     verdict: OutcomeSign(SIGNS[outcome], title, OUTCOMES[outcome].style)
     for verdict, outcome, title in (

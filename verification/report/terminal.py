@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import shutil
 import sys
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from verification.report.signs import OutcomeSign
 
 _MAX_NAMES = 12
 """How many cells or files one line of the terminal names."""
+_MAX_CELLS = 200
+"""How many cells the terminal lists."""
 _SEVERITY_STYLES = {
     Severity.BROKEN: "bold red",
     Severity.FLAWED: "bold dark_orange",
@@ -93,11 +96,22 @@ def _results(report: Report) -> Table:
         if counts := signs.machine_sentence(report.cells_of(item.id)):
             title.append(f"\n  {counts}", "dim")
         table.add_row(title, _signed(signs.VERDICTS[item.verdict], item.verdict), "")
-    for cell in report.cells:
+    shown = _listed_cells(report)
+    for cell in shown:
         result = _signed(signs.OUTCOMES[cell.outcome], cell.outcome)
         seconds = f"{cell.seconds:.1f}" if cell.seconds else ""
         table.add_row(Text(f"  {cell.id}"), result, seconds)
+    if others := len(report.cells) - len(shown):
+        table.add_row(Text(f"  {others} more cells are in the report"), "", "")
     return table
+
+
+def _listed_cells(report: Report) -> tuple[CellResult, ...]:
+    """Return all cells, or of a large report the first ones with another outcome than expected."""
+    if len(report.cells) <= _MAX_CELLS:
+        return report.cells
+    unexpected = (cell for cell in report.cells if cell.outcome not in signs.EXPECTED)
+    return tuple(itertools.islice(unexpected, _MAX_CELLS))
 
 
 def _signed(outcome_sign: OutcomeSign, word: str) -> Text:

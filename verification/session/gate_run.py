@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +26,6 @@ from verification.rules.catalogue import catalogue
 from verification.scenarios import cells as plan
 from verification.session import (
     crash,
-    kept_machines,
     published_by,
     replay_inputs,
     reporting,
@@ -39,11 +37,10 @@ from verification.session.published_by import VerifiedFiles
 from verification.session.recorder import Recorder
 from verification.session.release_pipeline import plan_of, registrations_of
 from verification.session.selection import Selection
-from verification.session.session import EVIDENCE, Handover
+from verification.session.session import Handover
 from verification.subjects import report_template
 from verification.wheel.windows import has_libraries_outside
 
-_REPORT_FOLDERS = (EVIDENCE, kept_machines.FOLDER, "replay")
 PIPELINE = "pipeline.json"
 CONTENTS = "contents.json"
 SHARD = "shard.json"
@@ -108,9 +105,11 @@ class GateRequest:
             )
             if self.selection.history != "none" or not cell.scenario.needs_previous
         )
-        self.all_cells = tuple(c for c in possible if self.selection.tests or not c.runs_tests)
+        has_tests = self.selection.tests is not None
+        self.all_cells = tuple(cell for cell in possible if has_tests or not cell.runs_tests)
         self.cells = self._cells_of_shard()
-        self.without_tests = tuple(cell for cell in possible if cell not in self.all_cells)
+        # Comparing the cells of two tuples would take a minute for 10,000 cells.
+        self.without_tests = tuple(cell for cell in possible if cell.runs_tests and not has_tests)
         self.not_offered = plan.not_offered(
             self.selection.machines, self.subject, self.selection.profile, bundled=bundled
         )
@@ -225,7 +224,7 @@ class GateRun:
         except Exception as error:  # noqa: BLE001  (it counts as the testbed's failure)
             cause = catalogue().cause("testbed-defect", "set-up", crash.line(error))
             self.recorder.fail_setup(cause)
-        self.clear()
+        folder.clear(self.request.report)
         if self.outcome:
             self._keep_outcome(self.outcome)
         if setup:
@@ -272,14 +271,6 @@ class GateRun:
             self._remarks.append(
                 f"no cell of this run can be replayed: its files cannot be stored: {error}"
             )
-
-    def clear(self) -> None:
-        """Remove the evidence of an earlier run, so that only evidence of this run remains."""
-        report = self.request.report
-        for name in _REPORT_FOLDERS:
-            shutil.rmtree(report / name, ignore_errors=True)
-        for name in (PIPELINE, CONTENTS, SHARD):
-            (report / name).unlink(missing_ok=True)
 
     def handover(self, engine: str = "") -> Handover | None:
         """Return the values for a worker on an engine, or None if the testbed is not prepared."""

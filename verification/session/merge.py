@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from verification.models import printable
-from verification.models.base import AnyModel, DataError, read_json
+from verification.models.base import DataError, read_json
 from verification.models.cause import Cause
 from verification.models.errors import WrongUse
 from verification.models.release import file_sha256
@@ -29,6 +28,7 @@ from verification.session.reporting import (
     NO_CELL,
     NO_TESTS_CELL,
     OTHER_SHARD,
+    as_reported,
     span_of,
     timestamp,
 )
@@ -76,9 +76,9 @@ def read(folder: Path) -> ShardReport:
         raise WrongUse(f"merge: {folder}: {error}; run the shard again") from None
     judged = judge(record.run)
     is_same = str(record.shard) == report.selection.shard and (
-        _as_reported(judged.items) == list(report.items)
-        and _as_reported(judged.cells) == list(report.cells)
-        and _as_reported(judged.platforms) == list(report.platforms)
+        tuple(map(as_reported, judged.items)) == report.items
+        and tuple(map(as_reported, judged.cells)) == report.cells
+        and tuple(map(as_reported, judged.platforms)) == report.platforms
     )
     if record.results != file_sha256(path) or not is_same or judged.verdict is not report.verdict:
         raise WrongUse(
@@ -87,14 +87,6 @@ def read(folder: Path) -> ShardReport:
     for cell in report.cells:
         _check_evidence(folder, cell)
     return ShardReport(folder, report, record, judged)
-
-
-def _as_reported(models: Iterable[AnyModel]) -> list[AnyModel]:
-    """Return models with printable texts, as a report has them."""
-    return [
-        type(model).model_validate(printable.data(model.model_dump(mode="json", by_alias=True)))
-        for model in models
-    ]
 
 
 def _check_evidence(folder: Path, cell: CellResult) -> None:

@@ -49,7 +49,7 @@ class Recorder:
         """`run_plan` is the state before the first cell runs, with all planned cells."""
         self._run_plan = run_plan
         self._nodes: dict[str, PlannedCell] = {}
-        self._selected: set[str] | None = None
+        self._selected: tuple[PlannedCell, ...] | None = None
         self._cells: dict[str, CellResult] = {}
         self._failed: list[FailedTest] = []
 
@@ -81,14 +81,12 @@ class Recorder:
         """Record which cells the test runner selected: the ids of the cells by test node."""
         planned = {cell.id: cell for cell in self._run_plan.planned}
         self._nodes |= {node: planned[cell_id] for node, cell_id in nodes.items()}
-        self._selected = {cell.id for cell in self._nodes.values()}
+        selected = {cell.id for cell in self._nodes.values()}
+        self._selected = tuple(cell for cell in planned.values() if cell.id in selected)
 
     def selected(self) -> tuple[PlannedCell, ...]:
         """Return the selected cells. Before a selection these are all planned cells."""
-        planned = self._run_plan.planned
-        if self._selected is None:
-            return planned
-        return tuple(cell for cell in planned if cell.id in self._selected)
+        return self._run_plan.planned if self._selected is None else self._selected
 
     def cell_of(self, node: str) -> PlannedCell | None:
         """Return the cell of a test, or None."""

@@ -14,6 +14,7 @@ from containers.testbed import Testbed
 from verification import suite
 from verification.history.comparison import changes_since
 from verification.models import printable
+from verification.models.base import AnyModel
 from verification.models.cause import Cause, Severity
 from verification.models.inspection import ReleaseInspection
 from verification.models.limits import LimitsInForce
@@ -133,9 +134,16 @@ def with_basis(report: Report, release: Release | None) -> Report:
             + sum(cell.engine_retries for cell in report.cells),
         }
     )
-    # A package chooses many texts of a report. The evidence has them as they are.
-    text = printable.data(complete.model_dump(mode="json", by_alias=True))
-    return Report.model_validate(text)
+    # The cells are converted one by one: as data, those of a large gate need much memory.
+    others = as_reported(complete.model_copy(update={"cells": ()}))
+    return others.model_copy(update={"cells": tuple(map(as_reported, complete.cells))})
+
+
+def as_reported(model: AnyModel) -> AnyModel:
+    """Return a model with printable texts. The evidence has them as they are."""
+    # A package chooses many texts of a report.
+    data = printable.data(model.model_dump(mode="json", by_alias=True))
+    return type(model).model_validate(data)
 
 
 def write(folder: Path, report: Report) -> tuple[Report, tuple[str, ...]]:

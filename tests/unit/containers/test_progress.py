@@ -136,10 +136,30 @@ def test_remaining_time_falls_while_steps_run_and_when_they_end(clock: Clock) ->
     )
     assert progress.summary() == f"about {duration(progress.seconds_left())} left"
     progress.fail(progress.begin("image wine: building"))
-    clock.now = 1000
-    progress.begin("image runner-base: building")
-    clock.now = 5000
-    assert progress.seconds_left() == 0
+
+
+def test_estimate_does_not_stand_still_while_a_step_takes_longer_than_usual(clock: Clock) -> None:
+    progress = progress_on(io.StringIO(), clock)
+    progress.later_work = lambda: (49.0, "7 cells")
+    progress.expect("image", ("builder", "wine"))
+    builder = progress.begin("image builder: building")
+    estimates = []
+    for now in range(0, 1000, 100):
+        clock.now = now
+        estimates.append(progress.seconds_left())
+    assert all(estimate > 49 + 10 for estimate in estimates)
+    assert len(set(estimates)) == len(estimates)
+    progress.end(builder)
+    typical = [typical_seconds(f"image {name}") for name in ("builder", "wine")]
+    pace = clock.now / typical[0]
+    assert progress.seconds_left() == pytest.approx(49 + typical[1] * pace), "a slow host"
+
+
+def test_step_on_a_fast_host_has_its_typical_time(clock: Clock) -> None:
+    progress = progress_on(io.StringIO(), clock)
+    progress.expect("image", ("builder", "wine"))
+    progress.end(progress.begin("image builder: building"))
+    assert progress.seconds_left() == typical_seconds("image wine")
 
 
 def test_a_line_shows_that_the_run_waits_before_its_first_step(clock: Clock) -> None:

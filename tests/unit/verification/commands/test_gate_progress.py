@@ -168,14 +168,34 @@ def test_remaining_time_is_estimated_from_earlier_runs_of_the_cells() -> None:
     gate = Gate(past={CELLS[0]: 4.0, CELLS[1]: 20.0})
     gate.start(CELLS[0])
     gate.start(CELLS[1])
-    # The known durations are 4 and 20. Their average, 12, is the estimate for the third cell.
+    linux, windows = (typical_seconds(f"cell {system}") for system in ("linux", "windows"))
+    # The known cells take (4 + 20) / 2 of their typical seconds. So does the third cell.
     # Two workers share the sum.
-    assert gate.display.seconds_left() == 18
+    third = windows * 24 / (2 * linux)
+    assert gate.display.seconds_left() == pytest.approx((24 + third) / 2)
     gate.now = 5
     gate.end(CELLS[0], seconds=5)
-    # 5 of 20 seconds have passed. The average is now 12.5.
-    assert gate.display.seconds_left() == (20 - 5 + 12.5) / 2
-    assert numbers(gate) == [1, 3, 14]
+    # 5 of 20 seconds have passed. The known cells take 25 seconds now.
+    third = windows * 25 / (2 * linux)
+    assert gate.display.seconds_left() == pytest.approx((20 - 5 + third) / 2)
+    assert numbers(gate) == [1, 3, round((15 + third) / 2)]
+
+
+def test_slow_cell_does_not_hide_the_time_of_the_others() -> None:
+    gate = Gate(past=dict.fromkeys(CELLS, 10.0))
+    gate.start(CELLS[0])
+    gate.now = 1000
+    assert gate.display.seconds_left() == 10, "two cells of 10 s on two workers"
+
+
+def test_estimate_is_the_same_after_each_new_selection() -> None:
+    gate = Gate(past={CELLS[0]: 4.0})
+    gate.end(CELLS[0], seconds=6)
+    gate.end(CELLS[2], seconds=40)
+    counted = gate.display.seconds_left()
+    gate.recorder.select({node(cell_id): cell_id for cell_id in CELLS})
+    assert gate.display.seconds_left() == pytest.approx(counted) != 0
+    assert numbers(gate)[:2] == [2, 3]
 
 
 def test_a_first_run_uses_typical_times() -> None:
@@ -198,7 +218,8 @@ def test_durations_come_from_the_last_run_of_each_cell_in_the_history(
     assert gate_progress.past_seconds() == {CELLS[0]: 4.0}
     gate = Gate()
     gate.start(CELLS[0])
-    assert gate.display.seconds_left() == 6
+    linux, windows = (typical_seconds(f"cell {system}") for system in ("linux", "windows"))
+    assert gate.display.seconds_left() == (4 + (linux + windows) * 4 / linux) / 2
     monkeypatch.setenv("QUIVERDB_E2E_HISTORY", "")
     assert gate_progress.past_seconds() == {}
 

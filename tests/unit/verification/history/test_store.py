@@ -242,3 +242,9 @@ def test_a_writer_that_is_killed_leaves_only_complete_runs(history: History) -> 
     assert killed.returncode == -signal.SIGKILL
     assert [summary.id for summary in history.summaries()] == [1]
     assert history.record(report()) == 2
+
+
+def test_a_cell_is_returned_by_its_id() -> None:
+    run = store.RecordedRun("1", report(cell(LINUX), cell(WINDOWS, crash(WINDOWS))))
+    assert run.cell(WINDOWS) == run.report.cells[1]
+    assert run.cell("debian-12-uv-venv") is None

@@ -14,12 +14,6 @@ from verification.report import results_json
 OTHER = "debian-12-uv-venv"
 
 
-def test_a_cell_is_returned_by_its_id() -> None:
-    run = report(cell(LINUX), cell(WINDOWS, crash(WINDOWS)))
-    assert run.cell(WINDOWS) == run.cells[1]
-    assert run.cell(OTHER) is None
-
-
 @pytest.mark.parametrize(
     ("item", "ids"),
     [

@@ -194,3 +194,33 @@ def test_a_location_names_machine_installers_and_scenarios_once() -> None:
     )
     assert sentence(ids, cells).endswith("(4 scenarios)")
     assert sentence(["a.whl"], cells) == "a.whl"
+
+
+def _comparisons(number: int) -> int:
+    """Return how often causes are compared to group those of this number of failing cells."""
+    compared = 0
+    original = Cause.__eq__
+
+    def count(first: Cause, second: object) -> bool:
+        nonlocal compared
+        compared += 1
+        return original(first, second)
+
+    cells = [f"debian-13-pip-s{index}" for index in range(number)]
+    causes = [
+        cause
+        for cell_id in cells
+        for cause in (
+            _cause("first", f"{cell_id}: import"),
+            _cause("second", f"{cell_id}: use", follows="first"),
+        )
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cause, "__eq__", count)
+        (group,) = cause_groups.groups(causes, set(cells))
+    assert len(group.entries[0].locations) == number
+    return compared
+
+
+def test_twice_as_many_cells_need_twice_as_many_comparisons() -> None:
+    assert _comparisons(200) <= 2 * _comparisons(100) + 10

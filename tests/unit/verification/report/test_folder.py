@@ -55,3 +55,24 @@ def test_the_state_of_a_folder_can_be_restored(tmp_path: Path) -> None:
     (tmp_path / "b").write_text("new")
     before.restore()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "old"}
+
+
+def test_data_of_an_earlier_report_is_removed_and_other_files_stay(tmp_path: Path) -> None:
+    removed = ("evidence/a.json", "kept/a/b.json", "replay/x", "pipeline.json", "shard.json")
+    kept = ("results.json", "index.html", "notes.txt", "shards/1/evidence/a.json")
+    for name in (*removed, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    folder.clear(tmp_path)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == set(kept)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [(".", True), ("evidence", True), ("kept/shard", True), ("shards/1", False), ("../b", False)],
+)
+def test_report_in_the_folder_of_a_new_report_would_be_removed(
+    tmp_path: Path, source: str, *, expected: bool
+) -> None:
+    assert folder.would_remove(tmp_path / "a", tmp_path / "a" / source) is expected

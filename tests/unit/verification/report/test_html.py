@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import html as markup
+import json
 import re
+import zlib
 
+from markupsafe import escape
 from pydantic import JsonValue
 
 from tests.helpers import sample_run
@@ -351,7 +355,7 @@ def test_the_matrix_has_a_row_for_each_machine_by_title() -> None:
     rows = {row.name: row for row in html.build_page(run, {}).machines}
     assert list(rows) == ["debian-13", "windows-wine"]
     assert rows["debian-13"].title == run.machines["debian-13"].title
-    assert [name for name, _ in rows["debian-13"].installers] == ["pip", "uv"]
+    assert [row.name for row in rows["debian-13"].installers] == ["pip", "uv"]
 
 
 def test_the_head_has_command_basis_tag_and_changes() -> None:
@@ -458,3 +462,76 @@ def test_the_card_is_a_page_that_loads_nothing() -> None:
     assert "<script>" not in text
     assert "<img" not in text
     assert "Windows x86-64" in text
+
+
+# ---- large reports ----
+
+
+def large_report(number: int, *, log: str = "x") -> str:
+    """Return the page of a report with this number of cells, of which one in 50 fails."""
+    cells = []
+    for index in range(number):
+        cell_id = f"machine{index}-pip-venv"
+        cells.append(cell(cell_id, crash(cell_id)) if index % 50 == 7 else cell(cell_id))
+    evidence = {c.id: sample_run.evidence(c.id, log=f"{c.id} {log}") for c in cells}
+    return html.render(complete(*cells), evidence)
+
+
+def unpacked(text: str) -> list[str]:
+    """Return the details of the cells of a large page, as its script unpacks them."""
+    chunks = re.findall(r'class="packed-details">([^<]*)</script>', text)
+    return [
+        details
+        for chunk in chunks
+        for details in json.loads(zlib.decompress(base64.b64decode(chunk)))
+    ]
+
+
+def test_a_large_page_has_few_bytes_for_each_cell() -> None:
+    log = "".join(f"Downloading file {number} of the index\n" for number in range(200))
+    small, large = (len(large_report(number, log=log).encode()) for number in (300, 600))
+    assert (large - small) / 300 < 1500, "10,000 cells have less than 15 MB"
+
+
+def test_a_large_page_has_each_cell_with_its_details() -> None:
+    number = html.MANY_CELLS + 1
+    text = large_report(number, log=NASTY)
+    packed = re.search(r'id="packed">(.*?)</script>', text)
+    assert packed
+    index = json.loads(packed[1])
+    assert [row[0] for row in index["rows"]] == [f"machine{n}-pip-venv" for n in range(number)]
+    assert {row[1] for row in index["rows"]} == {"works", "fails"} <= set(index["outcomes"])
+    assert "<" not in packed[1]
+    details = unpacked(text)
+    assert len(details) == number
+    for row, content in zip(index["rows"], details, strict=True):
+        assert f"./e2e replay {row[0]}" in content
+        assert NASTY not in content
+        assert str(escape(NASTY)) in content
+    assert 'class="cell ' not in text
+    failing = [row for row in index["rows"] if row[1] == "fails"]
+    assert all(any("crash" in index["texts"][word] for word in row[4]) for row in failing)
+
+
+def test_a_large_page_shows_the_verdict_and_the_causes_without_its_script() -> None:
+    text = large_report(html.MANY_CELLS + 1)
+    without_scripts = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    assert crash().message in without_scripts
+    assert 'id="cause-crash"' in without_scripts
+    assert 'href="#cell-machine7-pip-venv"' in without_scripts
+    assert 'class="failed"' in without_scripts
+
+
+def test_a_large_page_has_tiles_only_for_unexpected_outcomes() -> None:
+    cells = [cell(f"debian-13-pip-s{n}", *([crash()] if n == 3 else [])) for n in range(300)]
+    ((row,),) = (machine.installers for machine in html.build_page(report(*cells), {}).machines)
+    assert [tile.id for tile in row.cells] == ["debian-13-pip-s3"]
+    assert row.counts == {Outcome.WORKS: 299, Outcome.FAILS: 1}
+
+
+def test_details_of_a_large_page_are_not_kept_in_memory() -> None:
+    cells = [cell(f"debian-13-pip-s{number}") for number in range(300)]
+    evidence = {result.id: sample_run.evidence(result.id) for result in cells}
+    page = html.build_page(report(*cells), evidence)
+    assert not any(view.commands or view.steps or view.lists for view in page.cells)
+    assert [timing.bars[0].name for timing in page.timings][:1] == ["install"]

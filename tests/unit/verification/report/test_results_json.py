@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -199,13 +200,12 @@ def test_a_full_disk_leaves_the_older_file_unchanged(
     path = tmp_path / "results.json"
     results_json.write_json(path, {"verdict": "verified"})
 
-    def write_half(target: Path, content: bytes) -> int:
-        with target.open("wb") as file:
-            file.write(content[:5])
-        raise OSError(28, "No space left on device")
+    def encode_half(_: object, value: object) -> Iterator[str]:
+        yield "{"
+        raise OSError(28, f"No space left on device for {value}")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", write_half)
+        patched.setattr(json.JSONEncoder, "iterencode", encode_half)
         with pytest.raises(OSError, match="No space left"):
             results_json.write_json(path, {"verdict": "failed"})
         with pytest.raises(OSError, match="No space left"):
@@ -217,3 +217,13 @@ def test_a_full_disk_leaves_the_older_file_unchanged(
 def test_a_written_file_has_no_partial_file_next_to_it(tmp_path: Path) -> None:
     results_json.write_json(tmp_path / "deep" / "results.json", {})
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["results.json"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_cells_are_written_as_the_model_has_them(tmp_path: Path, number: int) -> None:
+    run = report(*(cell(f"debian-13-pip-s{index}", crash()) for index in range(number)))
+    path = tmp_path / results_json.NAME
+    results_json.write(path, run)
+    expected = json.dumps(run.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
+    assert path.read_text("utf-8") == f"{expected}\n"
+    assert results_json.read(path) == run

@@ -279,3 +279,13 @@ def test_colours_follow_the_terminal_and_its_variables(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert terminal.uses_colour(Terminal() if is_terminal else io.StringIO()) is expected
+
+
+def test_a_large_report_lists_only_cells_with_an_unexpected_outcome() -> None:
+    cells = [cell(f"debian-13-pip-s{n}", *([CRASH] if n in (7, 8) else [])) for n in range(300)]
+    text = _text(report(*cells))
+    listed = [f"debian-13-pip-s{n}" for n in range(300) if f"debian-13-pip-s{n} " in text]
+    assert listed == ["debian-13-pip-s7", "debian-13-pip-s8"]
+    assert "298" in text
+    small = _text(report(*cells[:20]))
+    assert all(f"{result.id} " in small for result in cells[:20])

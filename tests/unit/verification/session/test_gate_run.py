@@ -15,6 +15,7 @@ from tests.helpers.sample_testbed import INPUTS, run_setup
 from tests.helpers.sample_wheels import SUBJECT, windows_wheel
 from verification.models.base import DataError, parse_json, read_json
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.errors import BuildFailed, TestbedFailure, WheelRefused, WrongUse
 from verification.models.inspection import ReleaseContents
 from verification.models.pipeline import PipelineFailure, PipelineOutcome
@@ -112,6 +113,22 @@ def test_cells_of_missing_own_tests_are_listed_separately(tmp_path: Path) -> Non
     named = request(tmp_path / "x", profile="gate", machines=("debian-13",), tests=tests)
     assert "debian-13-pip-own-tests" in [cell.id for cell in named.cells]
     assert named.without_tests == ()
+
+
+def test_cells_of_a_plan_are_not_compared_with_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = request(tmp_path, profile="full")
+    compared: list[Cell] = []
+
+    def compare(cell: Cell, _: object) -> bool:
+        compared.append(cell)
+        return False
+
+    monkeypatch.setattr(Cell, "__eq__", compare)
+    gate.plan_cells()
+    assert len(gate.all_cells) > 100
+    assert compared == []
 
 
 @pytest.mark.parametrize(

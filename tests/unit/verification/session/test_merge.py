@@ -3,45 +3,68 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from containers import engine_client
+from tests.faults.recording import FOLDER as RECORDED
+from tests.faults.recording import ObservedCell, Recording
+from tests.helpers.sample_run import LINUX_WHEEL, WINDOWS_WHEEL, crash, evidence
 from tests.helpers.sample_run import cell as sample_cell
-from tests.helpers.sample_run import crash, evidence
-from tests.helpers.sample_testbed import INPUTS, run_setup
+from tests.helpers.sample_testbed import INPUTS, prepared_run, release, run_setup
 from tests.helpers.sample_wheels import SUBJECT
 from verification.commands import merge as merge_command
 from verification.commands import parser
 from verification.models.cause import Cause
+from verification.models.cell import Cell
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.evidence import CellEvidence
+from verification.models.expectation import Expectation
 from verification.models.release import file_sha256
 from verification.models.report import Report
-from verification.models.verdict import Verdict
+from verification.models.results import CellResult
+from verification.models.subject import Subject
+from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 from verification.session import gate_run, replay_inputs
+from verification.session import merge as merging
 from verification.session.gate_run import SHARD, GateRequest, GateRun
 from verification.session.merge import merge
-from verification.session.prepare import RunSetup
+from verification.session.prepare import PreparedRun, RunSetup
 from verification.session.recorder import RESULT, TestPhaseReport, as_property
 from verification.session.selection import Options, select
-from verification.session.session import EVIDENCE
+from verification.session.session import EVIDENCE, Session
 
 Run = Callable[..., Path]
+NO_ENGINE = TestbedFailure("engine-unreachable", "engine", "no answer")
+RECORDINGS = {
+    "debian-13-pip-venv": "test_assumptions/test_assumption_about_linux_is_reported-bytecode",
+    "debian-13-uv-venv": "test_hostile_wheels/test_hostile_wheel_has_exactly_its_causes-uv-command",
+    "windows-wine-pip-system": (
+        "test_scenarios/test_unreadable_data_of_an_earlier_release_are_reported-windows-wine-pip"
+    ),
+    "windows-wine-uv-system": (
+        "test_assumptions/test_assumption_about_windows_is_reported-code-page"
+    ),
+}
+"""A recording of each cell of the profile gate on two machines: two failures, a flaw, a success."""
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a gate without an engine, and returns its report's folder."""
-    failure: list[TestbedFailure] = []
+    setups: list[RunSetup | TestbedFailure] = []
 
     def prepare(_selection: object, _subject: object, _stack: contextlib.ExitStack) -> RunSetup:
-        if failure:
-            raise failure.pop()
-        return run_setup()
+        setup = setups.pop()
+        if isinstance(setup, TestbedFailure):
+            raise setup
+        return setup
 
     monkeypatch.setattr(gate_run, "prepare", prepare)
     # Other tests of this process can have counted retries.
@@ -53,11 +76,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         shard: str | None = None,
         causes: Mapping[str, Cause] | None = None,
         *,
-        fails: bool = False,
+        setup: RunSetup | TestbedFailure | None = None,
+        run_cell: Callable[[GateRun, Cell], CellResult] | None = None,
         **options: object,
     ) -> Path:
-        if fails:
-            failure.append(TestbedFailure("engine-unreachable", "engine", "no answer"))
+        setups.append(setup or run_setup())
         folder = tmp_path / name
         values = {"release": "0.5.0", "profile": "gate", "shard": shard} | options
         selection = select(Options.model_validate(values), Path.cwd(), SUBJECT.platforms)
@@ -65,7 +88,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         gate.begin()
         gate.set_up()
         if gate.setup:
-            _run_cells(gate, folder, causes or {})
+            gate.recorder.select({cell.id: cell.id for cell in gate.request.cells})
+            for cell in gate.request.cells:
+                cell_causes = [causes[cell.id]] if causes and cell.id in causes else []
+                result = run_cell(gate, cell) if run_cell else _result(folder, cell, cell_causes)
+                phase = {RESULT: as_property(result)}
+                gate.recorder.add(
+                    TestPhaseReport(node=cell.id, phase="call", outcome="passed", properties=phase)
+                )
         gate.write(interrupted=False)
         gate.close()
         return folder
@@ -73,21 +103,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return start
 
 
-def _run_cells(gate: GateRun, folder: Path, causes: Mapping[str, Cause]) -> None:
-    gate.recorder.select({cell.id: cell.id for cell in gate.request.cells})
-    for cell in gate.request.cells:
-        failed = [causes[cell.id]] if cell.id in causes else []
-        digest = results_json.write_by_content(folder / EVIDENCE, evidence(cell.id).to_json())
-        names = {
-            "machine": cell.machine.name,
-            "installer": cell.installer.name,
-            "scenario": cell.scenario.name,
-        }
-        result = sample_cell(cell.id, *failed).model_copy(update={**names, "evidence": digest})
-        phase = {RESULT: as_property(result)}
-        gate.recorder.add(
-            TestPhaseReport(node=cell.id, phase="call", outcome="passed", properties=phase)
-        )
+def _result(folder: Path, cell: Cell, causes: Sequence[Cause]) -> CellResult:
+    """Return a made-up result of a cell, and write its evidence."""
+    digest = results_json.write_by_content(folder / EVIDENCE, evidence(cell.id).to_json())
+    names = {
+        "machine": cell.machine.name,
+        "installer": cell.installer.name,
+        "scenario": cell.scenario.name,
+    }
+    return sample_cell(cell.id, *causes).model_copy(update={**names, "evidence": digest})
 
 
 def shards(run: Run, total: int = 3, **options: object) -> list[Path]:
@@ -136,7 +160,7 @@ def test_sets_have_no_order(run: Run) -> None:
 
 
 def test_shard_whose_testbed_failed_makes_the_run_a_testbed_failure(run: Run) -> None:
-    folders = [run("a", "1/2"), run("b", "2/2", fails=True)]
+    folders = [run("a", "1/2"), run("b", "2/2", setup=NO_ENGINE)]
     merged, (first, second) = merge(folders)
     assert merged.verdict is Verdict.TESTBED
     assert first.report.verdict is Verdict.VERIFIED
@@ -279,6 +303,96 @@ def test_other_folder_is_refused(run: Run, tmp_path: Path, content: str) -> None
         merge([folder])
 
 
+# ---- recorded evidence ----
+
+
+class RecordedRun(PreparedRun):
+    """A prepared run whose cells have the expectation of their recording."""
+
+    def expectation(self, _subject: Subject, cell: Cell, _evidence: CellEvidence) -> Expectation:
+        """Return the expectation of the recording."""
+        return _recorded(cell.id).expectation
+
+
+@functools.cache
+def _recorded(cell_id: str) -> ObservedCell:
+    recording = Recording(RECORDED / f"{RECORDINGS[cell_id]}.json.gz")
+    return next(cell for cell in recording.cells() if cell.evidence.cell.id == cell_id)
+
+
+@pytest.fixture
+def recorded_run(run: Run) -> Run:
+    """Return a function that runs a gate whose cells have recorded evidence."""
+
+    def judge_recording(gate: GateRun, cell: Cell) -> CellResult:
+        assert gate.setup
+        prepared = RecordedRun.model_validate(dict(gate.setup.prepared))
+        session = Session(prepared, SUBJECT, gate.request.report)
+        return session.judge(cell, _recorded(cell.id).evidence)
+
+    def start(name: str, shard: str | None = None, **options: object) -> Path:
+        machines = ("debian-13", "windows-wine")
+        return run(name, shard, run_cell=judge_recording, machines=machines, **options)
+
+    return start
+
+
+def test_merge_of_recorded_evidence_is_the_report_of_one_run(recorded_run: Run) -> None:
+    whole = results_json.read(recorded_run("whole") / results_json.NAME)
+    merged, _ = merge(shards(recorded_run, 2))
+    assert comparable(merged) == comparable(whole)
+    assert {cell.id for cell in merged.cells} == set(RECORDINGS)
+    outcomes = sorted(cell.outcome for cell in merged.cells)
+    assert outcomes == [Outcome.FAILS, Outcome.FAILS, Outcome.WORKS, Outcome.WORKS_FLAWED]
+    assert merged.verdict is Verdict.FAILED
+
+
+def _edit_evidence(folder: Path) -> None:
+    path = min((folder / EVIDENCE).glob("*.json"))
+    _edit(path, '"code":0', '"code":1')
+
+
+def _edit_verdict(folder: Path) -> None:
+    _edit(folder / results_json.NAME, '"verdict": "failed"', '"verdict": "verified"')
+
+
+def _edit_record(folder: Path) -> None:
+    _edit(folder / SHARD, '"outcome": "fails"', '"outcome": "works"')
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_edit_evidence, "the evidence of .* changed"),
+        (_edit_verdict, "its report was changed"),
+        (_edit_record, "its report was changed"),
+    ],
+)
+def test_edited_shard_with_recorded_evidence_is_refused(
+    recorded_run: Run, change: Callable[[Path], None], reason: str
+) -> None:
+    folders = shards(recorded_run, 2)
+    assert merge(folders)[0].verdict is Verdict.FAILED
+    change(folders[1])
+    with pytest.raises(WrongUse, match=rf"^merge: {re.escape(str(folders[1]))}: {reason}"):
+        merge(folders)
+
+
+def test_other_set_of_shards_with_recorded_evidence_is_refused(recorded_run: Run) -> None:
+    first, second = shards(recorded_run, 2)
+    wheels = release(LINUX_WHEEL, WINDOWS_WHEEL)
+    changed = wheels.wheels[0].model_copy(update={"sha256": "c" * 64})
+    other = wheels.model_copy(update={"wheels": (changed, *wheels.wheels[1:])})
+    foreign = recorded_run("foreign", "2/2", setup=run_setup(prepared_run(other)))
+    for folders, reason in (
+        ([first], "2/2 is missing"),
+        ([first, second, second], "both shard 2/2"),
+        ([first, foreign], "different wheels"),
+    ):
+        with pytest.raises(WrongUse, match=f"^merge: .*{reason}"):
+            merge(folders)
+
+
 # ---- the command ----
 
 
@@ -306,3 +420,43 @@ def test_report_of_the_merge_does_not_replace_that_of_a_shard(run: Run) -> None:
     with pytest.raises(WrongUse, match=r"^--report "):
         merge_command.run(options)
     assert (folder / results_json.NAME).read_bytes() == before
+
+
+def test_merge_removes_what_an_older_report_left(run: Run) -> None:
+    folders = shards(run, 2)
+    target = run("older")
+    (target / EVIDENCE / f"{'0' * 64}.json").write_text("{}")
+    (target / "notes.txt").touch()
+    for name in ("pipeline.json", SHARD, "kept/machine.json"):
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text("{}")
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={target}"])
+    assert merge_command.run(options) == ExitCode.VERIFIED
+    report = results_json.read(target / results_json.NAME)
+    evidence_files = {path.stem for path in (target / EVIDENCE).iterdir()}
+    assert evidence_files == {cell.evidence for cell in report.cells}
+    left = {path.name for path in target.iterdir()}
+    assert "notes.txt" in left
+    assert not left & {"pipeline.json", SHARD, "kept"}
+
+
+def test_folder_without_a_report_is_not_emptied(run: Run, tmp_path: Path) -> None:
+    folders = shards(run, 2)
+    (tmp_path / "other" / EVIDENCE).mkdir(parents=True)
+    mine = tmp_path / "other" / EVIDENCE / "mine.txt"
+    mine.write_text("mine")
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={tmp_path / 'other'}"])
+    with pytest.raises(WrongUse, match=r"^--report "):
+        merge_command.run(options)
+    assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == [mine]
+
+
+def test_killed_merge_leaves_no_verdict(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = shards(run, 2)
+    target = run("older")
+    monkeypatch.setattr(merging, "copy_evidence", lambda *_: (_ for _ in ()).throw(SystemExit))
+    options, _ = parser.parse(["merge", *map(str, folders), f"--report={target}"])
+    with pytest.raises(SystemExit):
+        merge_command.run(options)
+    report = results_json.read(target / results_json.NAME)
+    assert (report.finished, report.verdict) == (False, Verdict.UNVERIFIED)
