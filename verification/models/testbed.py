@@ -19,6 +19,8 @@ class Image(Model):
     tag: str
     id: str
     created: str
+    packages: tuple[str, ...] = ()
+    """What was downloaded for it and is not fixed by its tag, as ``name=version``, sorted."""
 
 
 class ImageRecord(Model):
