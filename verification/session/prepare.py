@@ -77,6 +77,11 @@ class PreparedRun(Model):
     additional_machines: tuple[str, ...] = ()
     """The machines that no declared wheel fits, and on which another wheel must work."""
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images that the report names."""
+        return (*self.infrastructure, *self.machines.values())
+
     def with_expectation(self, cell: Cell) -> Cell:
         """Return the cell with the expectation that follows from the wheels of the release.
 
@@ -423,7 +428,8 @@ def _make(
 ) -> _RunParts:
     """Make all images, and at the same time the wheels if there is no `release`."""
     machine_images = [spec.image for spec in selection.prepared_machines]
-    with ThreadPoolExecutor(4) as pool:
+    # While the workflow waits for its own images, at most two other images take processor time.
+    with ThreadPoolExecutor(3 if release is None else 4) as pool:
         try:
             future = None
             if not release:

@@ -117,11 +117,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
             "refuses": cell.refusal,
             "processor": cell.machine.processor,
         },
-        "image": {
-            "tag": request.image.tag,
-            "id": request.image.id,
-            "created": request.image.created,
-        },
+        "image": request.image.record().model_dump(),
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }
     with count_retries() as retries:

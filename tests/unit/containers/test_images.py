@@ -632,9 +632,7 @@ def _base_client() -> _Client:
     return client
 
 
-def test_packages_are_added_to_the_image_of_the_base(
-    root: Path, package_calls: list[list[str]]
-) -> None:
+def test_packages_are_added_to_the_image_of_the_base(package_calls: list[list[str]]) -> None:
     client = _base_client()
     request = _record_builds(client, [])
     image = images.ensure(_engine(client), "mine")
@@ -658,9 +656,8 @@ def test_package_lists_are_downloaded_once_for_all_images_of_a_suite(
     assert [command[-1] for command in package_calls] == ["update", "git", "gh"]
 
 
-def test_package_that_cannot_be_installed_leaves_no_image(
-    root: Path, package_calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("package_calls")
+def test_package_that_cannot_be_installed_leaves_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "execute", lambda *_: CommandResult(100, "E: git is broken"))
     client = _base_client()
     with pytest.raises(TestbedFailure, match=r"(?=.*100)(?=.*E: git is broken)") as raised:
@@ -671,8 +668,9 @@ def test_package_that_cannot_be_installed_leaves_no_image(
     assert client.started.removed
 
 
+@pytest.mark.usefixtures("package_calls")
 def test_package_that_cannot_be_downloaded_makes_the_image_unavailable(
-    root: Path, package_calls: list[list[str]], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 100, "", "E: Unable to locate package git\n")
