@@ -40,6 +40,7 @@ from verification.models.testbed import Image
 
 LABEL_PACKAGES = "quiverdb-e2e.packages"
 """The label with the versions of what was downloaded for an image and is not fixed by its tag."""
+_ARCHIVE = "QUIVERDB_E2E_DEBIAN_ARCHIVE"
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 _MMDEBSTRAP = (("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -234,8 +235,14 @@ def _mmdebstrap_obstacle() -> str | None:
 def debian_sources(suite: str) -> list[str]:
     """Return apt source lines for ``suite``, with the archive that the apt of this host uses.
 
-    With an empty list mmdebstrap uses its default archive.
+    ``QUIVERDB_E2E_DEBIAN_ARCHIVE`` names another archive, such as the archive of one day, and after
+    a space its security archive. With an empty list mmdebstrap uses its default archive.
     """
+    if named := os.environ.get(_ARCHIVE):
+        archive, _, security = named.partition(" ")
+        # The lists of an archive of one day expire.
+        options = "[check-valid-until=no] "
+        return _source_lines(options + archive, suite, security and options + security)
     result = subprocess.run(
         ("apt-get", "indextargets", "--format", "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)"),
         capture_output=True,
@@ -249,8 +256,10 @@ def debian_sources(suite: str) -> list[str]:
             security = security or uri
         elif origin == "Debian":
             archive = archive or uri
-    if not archive:
-        return []
+    return _source_lines(archive, suite, security) if archive else []
+
+
+def _source_lines(archive: str, suite: str, security: str) -> list[str]:
     lines = [f"deb {archive} {suite} main"]
     if suite not in ("sid", "forky"):
         lines.append(f"deb {archive} {suite}-updates main")

@@ -522,6 +522,32 @@ def test_debian_sources_use_the_archives_of_the_host(
     assert images.debian_sources(suite) == lines
 
 
+DATED = "[check-valid-until=no] http://a.example.invalid/2026-01-01"
+
+
+@pytest.mark.parametrize(
+    ("archive", "suite", "lines"),
+    [
+        ("http://a.example.invalid/2026-01-01", "forky", [f"deb {DATED} forky main"]),
+        (
+            "http://a.example.invalid/2026-01-01 http://a.example.invalid/2026-01-01/security",
+            "trixie",
+            [
+                f"deb {DATED} trixie main",
+                f"deb {DATED} trixie-updates main",
+                f"deb {DATED}/security trixie-security main",
+            ],
+        ),
+    ],
+)
+def test_debian_sources_use_the_archive_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, archive: str, suite: str, lines: list[str]
+) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_DEBIAN_ARCHIVE", archive)
+    monkeypatch.setattr(subprocess, "run", _forbidden)
+    assert images.debian_sources(suite) == lines
+
+
 def test_apt_settings_have_the_proxy_the_ca_and_the_expiry_of_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
