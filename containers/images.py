@@ -441,7 +441,7 @@ def _started(client: docker.DockerClient, recipe: Recipe, image: str) -> Iterato
     try:
         yield container
     finally:
-        with contextlib.suppress(docker.errors.NotFound):
+        with contextlib.suppress(docker.errors.APIError):  # its end can remove it at the same time
             container.remove(force=True)
 
 

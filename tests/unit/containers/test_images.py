@@ -118,6 +118,7 @@ class _Container:
 
     def remove(self, **_: object) -> None:
         self.removed = True
+        raise docker.errors.APIError("removal of the container is already in progress")
 
 
 def _engine(client: Any) -> Any:
