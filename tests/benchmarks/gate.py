@@ -154,6 +154,9 @@ def new_side(commit: str, scratch: Path) -> Iterator[Side]:
     finally:
         process.terminate()
         process.wait()
+        for group in sorted(account.folder.rglob("*/"), reverse=True):
+            group.rmdir()
+        account.folder.rmdir()
 
 
 def compare(commit: str, runs: int, options: list[str]) -> None:
