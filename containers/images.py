@@ -6,6 +6,7 @@ network.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import io
@@ -16,27 +17,52 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import cast
 
 import docker
 import docker.errors
 import filelock
+from docker.models.containers import Container
 
 from containers import cache, image_registry, node_packages, temporary
 from containers import engine as engines
+from containers.commands import execute
 from containers.engine_client import ENGINE_ERRORS, reason_of
 from containers.progress import PROGRESS, print_line, step
 from containers.recipe import LINUX_PLATFORMS, Recipe
 from containers.recipe import load as load_recipe
 from containers.state import locked, state_folder
 from verification.models.errors import TestbedFailure
+from verification.models.release import file_sha256
 from verification.models.testbed import Image
 
+LABEL_PACKAGES = "quiverdb-e2e.packages"
+"""The label with the versions of what was downloaded for an image and is not fixed by its tag."""
+_ARCHIVE = "QUIVERDB_E2E_DEBIAN_ARCHIVE"
 _SYSTEMS = {"linux": "Linux", "windows": "Windows"}
 _COPY_SECONDS = 1800
 """The time limit for a response of an engine during a copy."""
+_MMDEBSTRAP = (("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+_DPKG_STATUS = "/var/lib/dpkg/status"
+_SOURCES = "/etc/apt/sources.list"
+_FIELD = re.compile(r"^(Package|Status|Version): (.*)$", re.M)
+# Without policy-rc.d, a package could start its service.
+_INSTALL = """
+export DEBIAN_FRONTEND=noninteractive
+printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d
+chmod +x /usr/sbin/policy-rc.d
+apt-get -q --yes --no-install-recommends --option=APT::Sandbox::User=root \\
+  --option=Dpkg::Options::=--force-unsafe-io install /packages/*.deb </dev/null
+rm -r /packages /usr/sbin/policy-rc.d
+rm -rf /var/cache/apt/*.bin /var/cache/ldconfig/aux-cache /var/lib/apt/lists/*
+find /var/log -type f -delete
+"""
+_LISTS: dict[str, Path] = {}
+_LISTS_LOCK = threading.Lock()
 
 
 class ImageUnavailable(Exception):
@@ -180,7 +206,13 @@ def _find(
         return None
     if reference and not image_registry.has_digest(image, reference):
         return None
-    return Image(name=name, tag=tag, id=str(image.id), created=str(image.attrs["Created"]))
+    return Image(
+        name=name,
+        tag=tag,
+        id=str(image.id),
+        created=str(image.attrs["Created"]),
+        packages=tuple((image.labels or {}).get(LABEL_PACKAGES, "").split()),
+    )
 
 
 def _failed(name: str, reason: str) -> TestbedFailure:
@@ -192,31 +224,40 @@ def _failed(name: str, reason: str) -> TestbedFailure:
 
 
 def _build(engine: engines.Engine, client: docker.DockerClient, recipe: Recipe, tag: str) -> None:
-    labels = {engines.LABEL_IMAGE: recipe.name}
-    base = tag
-    if recipe.base:
-        base = ensure(engine, recipe.base).tag
-    elif recipe.suite and (obstacle := _mmdebstrap_obstacle()) is None:
-        base = f"{tag}-base" if recipe.has_dockerfile else tag
-        _bootstrap(client, recipe, base, labels)
+    obstacle = _mmdebstrap_obstacle() if recipe.packages else None
+    packages: dict[str, str] = {}
+    if recipe.base and not obstacle:
+        base_image = ensure(engine, recipe.base)
+        base, packages = base_image.tag, _versions(base_image.packages)
+        if recipe.packages:
+            base = f"{tag}-base"
+            packages |= _install(client, recipe, base_image.tag, base)
+    elif recipe.suite and not obstacle:
+        base = f"{tag}-base"
+        packages = _bootstrap(client, recipe, base)
     elif recipe.registry:
         base = _pull(client, recipe.registry)
+        packages = {"registry": recipe.registry}
     else:
         raise ImageUnavailable(f"{recipe.name} is built from Debian packages, but {obstacle}")
-    if recipe.has_dockerfile:
-        arguments = {"BASE": base, **recipe.arguments}
-        for argument, name in recipe.uses.items():
-            arguments[argument] = ensure(engine, name).tag
-        with contextlib.ExitStack() as stack:
-            source: list[tuple[str, Path]] = []
-            if recipe.source:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                suite, *packages = recipe.source
-                paths = fetch_source((suite, *recipe.source_else), packages, folder)
-                source = [(f"source/{path.name}", path) for path in paths]
-            _docker_build(client, recipe, arguments, tag, labels, source)
-    elif base != tag:
-        client.images.get(base).tag(tag)
+    arguments = {"BASE": base, **recipe.arguments}
+    for argument, name in recipe.uses.items():
+        used = ensure(engine, name)
+        arguments[argument] = used.tag
+        packages |= {f"{name}/{key}": value for key, value in _versions(used.packages).items()}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        context: list[tuple[str, Path]] = []
+        if not recipe.has_dockerfile:
+            (folder / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\n", "utf-8")
+            context.append(("Dockerfile", folder / "Dockerfile"))
+        if recipe.source:
+            suite, *names = recipe.source
+            paths = fetch_source((suite, *recipe.source_else), names, folder)
+            context += [(f"source/{path.name}", path) for path in paths]
+            packages |= {f"source/{path.name}": file_sha256(path) for path in paths}
+        labels = {engines.LABEL_IMAGE: recipe.name, LABEL_PACKAGES: _package_list(packages)}
+        _docker_build(client, recipe, arguments, tag, labels, context)
 
 
 def _pull(client: docker.DockerClient, reference: str) -> str:
@@ -243,8 +284,14 @@ def _mmdebstrap_obstacle() -> str | None:
 def debian_sources(suite: str) -> list[str]:
     """Return apt source lines for ``suite``, with the archive that the apt of this host uses.
 
-    With an empty list mmdebstrap uses its default archive.
+    ``QUIVERDB_E2E_DEBIAN_ARCHIVE`` names another archive, such as the archive of one day, and after
+    a space its security archive. With an empty list mmdebstrap uses its default archive.
     """
+    if named := os.environ.get(_ARCHIVE):
+        archive, _, security = named.partition(" ")
+        # The lists of an archive of one day expire.
+        options = "[check-valid-until=no] "
+        return _source_lines(options + archive, suite, security and options + security)
     result = subprocess.run(
         ("apt-get", "indextargets", "--format", "$(ORIGIN)\t$(CODENAME)\t$(REPO_URI)"),
         capture_output=True,
@@ -258,8 +305,10 @@ def debian_sources(suite: str) -> list[str]:
             security = security or uri
         elif origin == "Debian":
             archive = archive or uri
-    if not archive:
-        return []
+    return _source_lines(archive, suite, security) if archive else []
+
+
+def _source_lines(archive: str, suite: str, security: str) -> list[str]:
     lines = [f"deb {archive} {suite} main"]
     if suite not in ("sid", "forky"):
         lines.append(f"deb {archive} {suite}-updates main")
@@ -318,31 +367,34 @@ def _fetch_source(suite: str, package: str, folder: Path) -> list[Path]:
     return list(files.iterdir())
 
 
-def _apt(command: Sequence[str], folder: Path) -> None:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def _apt(command: Sequence[str], folder: Path, config: Path | None = None) -> None:
+    environment = os.environ | ({"APT_CONFIG": str(config)} if config else {})
+    result = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
         reason = lines[0] if lines else f"apt-get ended with exit code {result.returncode}"
         raise ImageUnavailable(reason.removeprefix("E: ")[:200])
 
 
-def _apt_options() -> list[str]:
-    """Return the host's apt settings for proxy, CA and expiry, as options of mmdebstrap."""
+def _apt_settings() -> list[str]:
+    """Return the host's apt settings for proxy, CA and expiry."""
     result = subprocess.run(("apt-config", "dump"), capture_output=True, text=True, check=False)
     names = ("::Proxy ", "::CaInfo ", "::Check-Valid-Until ")
     lines = [line for line in result.stdout.splitlines() if line.startswith("Acquire::")]
-    return [f"--aptopt={line}" for line in lines if any(name in line for name in names)]
+    return [line for line in lines if any(name in line for name in names)]
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    """Yield an empty folder for mmdebstrap. All runs of this user wait for one another.
+def _scratch(name: str) -> Iterator[Path]:
+    """Yield an empty folder for the mmdebstrap of a recipe. Runs of one recipe wait for another.
 
     apt downloads as an unprivileged user, who may not enter a folder below a home folder. The
     folder is therefore outside the state folder, and so is its lock: runs with different state
     folders use the same one.
     """
-    scratch = temporary.shared_folder() / f"quiverdb-e2e-scratch-{os.getuid()}"
+    scratch = temporary.shared_folder() / f"quiverdb-e2e-scratch-{os.getuid()}-{name}"
     with filelock.FileLock(f"{scratch}.lock", fallback_to_soft=False):
         shutil.rmtree(scratch, ignore_errors=True)  # from a killed build
         scratch.mkdir(mode=0o755, parents=True)
@@ -350,17 +402,17 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _bootstrap(
-    client: docker.DockerClient, recipe: Recipe, tag: str, labels: dict[str, str]
-) -> None:
-    engines.install_packages(("mmdebstrap",), ("mmdebstrap", "debian-archive-keyring"))
-    with _scratch() as scratch:
+def _bootstrap(client: docker.DockerClient, recipe: Recipe, tag: str) -> dict[str, str]:
+    """Make an image with a new Debian system. Return the versions of its packages."""
+    engines.install_packages(*_MMDEBSTRAP)
+    with _scratch(recipe.name) as scratch:
         log = state_folder() / f"image-{recipe.name}.log"
         command = [
             "mmdebstrap",
             "--variant=minbase",
             f"--include={','.join(recipe.packages)}",
-            *_apt_options(),
+            "--dpkgopt=force-unsafe-io",  # an interrupted build is not continued
+            *(f"--aptopt={line}" for line in _apt_settings()),
             str(recipe.suite),
             "-",
             *debian_sources(str(recipe.suite)),
@@ -372,13 +424,12 @@ def _bootstrap(
             )
             assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
             repository, _, version = tag.rpartition(":")
-            changes = [f"LABEL {key}={value}" for key, value in labels.items()]
             try:
                 client.api.import_image_from_stream(
                     iter(lambda: process.stdout.read(1 << 20), b""),  # type: ignore[union-attr]
                     repository=repository,
                     tag=version,
-                    changes=changes,
+                    changes=[f"LABEL {engines.LABEL_IMAGE}={recipe.name}"],
                 )
             finally:
                 process.stdout.close()
@@ -389,6 +440,138 @@ def _bootstrap(
             raise _failed(
                 recipe.name, f"mmdebstrap ended with exit code {code}: {lines} (log: {log})"
             )
+    with _started(client, recipe, tag) as container:
+        return _installed_packages(_file(container, _DPKG_STATUS))
+
+
+def _install(client: docker.DockerClient, recipe: Recipe, base: str, tag: str) -> dict[str, str]:
+    """Add Debian packages to an image. Return the versions of all its packages.
+
+    The apt of the host downloads the packages. They are installed in a container without a network.
+
+    Raises:
+        ImageUnavailable: the packages cannot be downloaded.
+        TestbedFailure: ``image-build-failed``: a package cannot be installed.
+    """
+    print_line(f"image {recipe.name}: adding {len(recipe.packages)} packages")
+    with _started(client, recipe, base) as container, tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        (folder / "status").write_bytes(_file(container, _DPKG_STATUS))
+        _download_packages(recipe, folder, _apt_lists(recipe, container))
+        with tempfile.TemporaryFile() as packed:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                for path in sorted((folder / "archives").glob("*.deb")):
+                    tar.add(path, f"packages/{path.name}")
+            packed.seek(0)
+            container.put_archive("/", packed)
+        result = execute(container, ["sh", "-ec", _INSTALL])
+        if result.code:
+            raise _failed(
+                recipe.name, f"apt-get ended with exit code {result.code}: {result.output}"
+            )
+        repository, _, version = tag.rpartition(":")
+        changes = [f"LABEL {engines.LABEL_IMAGE}={recipe.name}", 'CMD ["sleep", "infinity"]']
+        container.commit(repository, version, pause=False, changes=changes)
+        return _installed_packages(_file(container, _DPKG_STATUS))
+
+
+@contextlib.contextmanager
+def _started(client: docker.DockerClient, recipe: Recipe, image: str) -> Iterator[Container]:
+    """Run a container of an image, which ends and is removed after half an hour at the latest."""
+    container = client.containers.run(
+        image,
+        ["sleep", "1800"],
+        detach=True,
+        auto_remove=True,
+        labels={engines.LABEL_IMAGE: recipe.name},
+        network_mode="none",
+        user="root",
+    )
+    try:
+        yield container
+    finally:
+        with contextlib.suppress(docker.errors.APIError):  # its end can remove it at the same time
+            container.remove(force=True)
+
+
+def _file(container: Container, path: str) -> bytes:
+    stream, _ = container.get_archive(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+        member = tar.extractfile(tar.next() or path)
+        return member.read() if member else b""
+
+
+def _download_packages(recipe: Recipe, folder: Path, config: Path) -> None:
+    """Download the packages that the system of ``folder/status`` needs for those of the recipe."""
+    (folder / "archives" / "partial").mkdir(parents=True)
+    _apt(
+        [
+            "apt-get",
+            "-q",
+            "--yes",
+            f"--option=Dir::State::status={folder}/status",
+            f"--option=Dir::Cache::archives={folder}/archives",
+            "--download-only",
+            "install",
+            *recipe.packages,
+        ],
+        folder,
+        config,
+    )
+
+
+def _apt_lists(recipe: Recipe, container: Container) -> Path:
+    """Return the apt configuration with the package lists of the suite of a recipe.
+
+    The lists are downloaded once in a process, so all its images have the same state of the suite.
+    """
+    suite = recipe.debian_suite()
+    with _LISTS_LOCK:
+        if suite not in _LISTS:
+            engines.install_packages(*_MMDEBSTRAP)
+            folder = Path(tempfile.mkdtemp(prefix="quiverdb-e2e-apt-"))
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            for name in ("etc/apt", "var/lib/apt/lists/partial", "var/cache/apt"):
+                (folder / name).mkdir(parents=True)
+            sources = debian_sources(suite) or [_file(container, _SOURCES).decode("utf-8")]
+            (folder / "etc/apt/sources.list").write_text("\n".join((*sources, "")), "utf-8")
+            settings = [
+                f'Dir "{folder}/";',
+                'Dir::Etc::TrustedParts "/etc/apt/trusted.gpg.d/";',
+                'APT::Sandbox::User "root";',  # another user cannot enter the temporary folder
+                'APT::Install-Recommends "false";',
+                'Acquire::Languages "none";',
+                *_apt_settings(),
+            ]
+            if _KEYRING.is_file():
+                settings.append(f'Dir::Etc::Trusted "{_KEYRING}";')
+            (folder / "apt.conf").write_text("\n".join(settings), "utf-8")
+            (folder / "status").touch()
+            _apt(
+                ["apt-get", "-q", f"--option=Dir::State::status={folder}/status", "update"],
+                folder,
+                folder / "apt.conf",
+            )
+            _LISTS[suite] = folder / "apt.conf"
+        return _LISTS[suite]
+
+
+def _installed_packages(status: bytes) -> dict[str, str]:
+    """Return the versions of the installed packages in the format of /var/lib/dpkg/status."""
+    versions = {}
+    for paragraph in status.decode("utf-8", "replace").split("\n\n"):
+        fields = dict(_FIELD.findall(paragraph))
+        if fields.get("Status", "").endswith(" installed"):
+            versions[fields["Package"]] = fields["Version"]
+    return versions
+
+
+def _package_list(versions: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={version}" for name, version in sorted(versions.items()))
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    return dict(package.split("=", 1) for package in packages)
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -455,9 +638,9 @@ def _docker_build(
     arguments: dict[str, str],
     tag: str,
     labels: dict[str, str],
-    source: Iterable[tuple[str, Path]] = (),
+    additional_files: Iterable[tuple[str, Path]] = (),
 ) -> None:
-    context = [*recipe.files(), *source]
+    context = [*recipe.files(), *additional_files]
     lock = recipe.requirements
     if lock.exists():
         into = state_folder() / "downloads" / recipe.name

@@ -18,7 +18,7 @@ from verification.models.errors import WrongUse
 
 RECIPES = Path(__file__).parent / "images"
 REPOSITORY = "quiverdb-e2e"
-_FORMAT_VERSION = b"1"
+_FORMAT_VERSION = b"2"
 """Increase it when `images` builds a different image from the same recipe."""
 # The files that are not shared with `Recipe.like`.
 _UNSHARED_FILES = ("recipe.toml", "requirements.in", "requirements.txt")
@@ -38,8 +38,9 @@ class Recipe(Model):
 
     name: str
     suite: str | None = None
-    """The Debian suite of ``packages``."""
+    """The Debian suite of ``packages``. With a ``base``, it is that of the base."""
     packages: tuple[str, ...] = ()
+    """The Debian packages: those of a new system, or those that are added to the base."""
     registry: str | None = None
     """An image of a registry, with its digest (name@sha256:...)."""
     base: str | None = None
@@ -73,6 +74,8 @@ class Recipe(Model):
             raise ValueError("set one of suite, registry and base")
         if self.registry and "@sha256:" not in self.registry:
             raise ValueError("registry must contain a digest (name@sha256:...)")
+        if self.packages and not (self.suite or self.base):
+            raise ValueError("packages need a suite or a base")
         if len(self.source) == 1:
             raise ValueError("source must be a suite and packages: ['trixie', 'python3.13']")
         if self.like and not (RECIPES / self.like / "Dockerfile").is_file():
@@ -116,6 +119,10 @@ class Recipe(Model):
     def required_recipes(self) -> list[str]:
         """Return the names of the recipes whose images must exist first."""
         return [*filter(None, (self.base,)), *self.uses.values()]
+
+    def debian_suite(self) -> str:
+        """Return the Debian suite of the packages, or an empty string."""
+        return self.suite or (load(self.base).debian_suite() if self.base else "")
 
     def content_hash(self) -> str:
         """Return the hash of all inputs of the image, 12 hexadecimal digits."""

@@ -45,7 +45,13 @@ REFUSED = Upload(
 def image(name: str) -> Image:
     """Return an image with this name."""
     tag = f"quiverdb-e2e/{name}:0123456789ab"
-    return Image(name=name, tag=tag, id=f"sha256:{name}", created="2026-01-01T00:00:00Z")
+    return Image(
+        name=name,
+        tag=tag,
+        id=f"sha256:{name}",
+        created="2026-01-01T00:00:00Z",
+        packages=("apt=3.0.3",),
+    )
 
 
 def release(*names: str, folder: Path = Path("/dist"), version: str = "0.5.0") -> Release:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -153,6 +154,8 @@ class ShardRecord(Model):
     """The cells of all shards."""
     run: RunResult
     """The input of the verdict of this shard."""
+    packages: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """The packages of each image (`Image.packages`), by the name of the image."""
 
 
 class RunVerdict(Model):

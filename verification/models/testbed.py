@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
@@ -19,6 +20,14 @@ class Image(Model):
     tag: str
     id: str
     created: str
+    packages: tuple[str, ...] = ()
+    """What was downloaded for it and is not fixed by its tag, as ``name=version``, sorted."""
+
+    def record(self) -> ImageRecord:
+        """Return the record of the image for a report."""
+        text = "".join(f"{package}\n" for package in self.packages)
+        digest = hashlib.sha256(text.encode()).hexdigest() if text else ""
+        return ImageRecord(tag=self.tag, id=self.id, created=self.created, packages=digest)
 
 
 class ImageRecord(Model):
@@ -29,10 +38,15 @@ class ImageRecord(Model):
     """The engine's id of the image."""
     created: str
     """When it was made (ISO 8601)."""
+    packages: str = Field(
+        default="",
+        description="The sha256 of the list of its packages with versions; empty without a list.",
+    )
 
     def is_equal(self, other: ImageRecord) -> bool:
-        """Return True if both are the same image. Two builds of one recipe can differ."""
-        return (self.tag, self.id) == (other.tag, other.id)
+        """Return True if both are the same image, or builds of one recipe with equal packages."""
+        has_equal_packages = bool(self.packages) and self.packages == other.packages
+        return self.tag == other.tag and (self.id == other.id or has_equal_packages)
 
 
 class TestbedFailureRecord(Model):

@@ -318,6 +318,9 @@ class GateRun:
             results=file_sha256(request.report / results_json.NAME),
             cells=tuple(run_plan.planned(request.all_cells, request.subject)),
             run=self.recorder.run_result(interrupted=interrupted),
+            packages={image.name: image.packages for image in self.setup.prepared.images}
+            if self.setup
+            else {},
         )
         results_json.write_model(request.report / SHARD, record)
 

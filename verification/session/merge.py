@@ -35,6 +35,8 @@ from verification.session.reporting import (
 from verification.session.session import EVIDENCE
 from verification.verdict import judge
 
+_MAX_PACKAGES = 5
+"""The number of differing packages that a message names."""
 _Compared = Callable[["ShardReport"], object]
 
 
@@ -203,12 +205,27 @@ def _check_same(shards: Sequence[ShardReport]) -> None:
         for image, record in shard.report.images.items():
             mine_image = first.report.images.get(image, record)
             if not mine_image.is_equal(record):
+                packages = _differing_packages(image, first, shard)
+                versions = f"{mine_image.tag} {mine_image.id[:19]}, {record.tag} {record.id[:19]}"
                 raise WrongUse(
                     f"merge: {first.folder} and {shard.folder} have different images {image} "
-                    f"({mine_image.tag} {mine_image.id[:19]}, {record.tag} {record.id[:19]}); use "
-                    "images of the same registry"
+                    f"({packages or versions}); use images of the same registry"
                 )
     _check_cells(shards)
+
+
+def _differing_packages(image: str, first: ShardReport, second: ShardReport) -> str:
+    """Return the packages of two builds of an image that differ, with both versions."""
+    mine, theirs = (
+        dict(package.split("=", 1) for package in shard.record.packages.get(image, ()))
+        for shard in (first, second)
+    )
+    if not mine or not theirs:
+        return ""
+    names = [name for name in sorted(mine | theirs) if mine.get(name) != theirs.get(name)]
+    texts = [f"{name} {mine.get(name, '-')}, {theirs.get(name, '-')}" for name in names]
+    more = len(texts) - _MAX_PACKAGES
+    return "; ".join([*texts[:_MAX_PACKAGES], *([f"{more} more"] if more > 0 else [])])
 
 
 def _difference(mine: object, theirs: object) -> str:

@@ -112,6 +112,11 @@ class PreparedRun(Model):
         proofs = (running.egress for running in testbeds)
         return next((proof.not_proved for proof in proofs if proof and proof.not_proved), "")
 
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """All images that the report names."""
+        return (*self.infrastructure, *self.machines.values())
+
     def with_expectation(self, cell: Cell) -> Cell:
         """Return the cell with the expectation that follows from the wheels of the release.
 
@@ -456,7 +461,9 @@ def _make(
     host = first.host
     needed = (*INFRASTRUCTURE, *(spec.image for spec in selection.prepared_machines))
     pipeline = None
-    with ThreadPoolExecutor(4) as pool, ThreadPoolExecutor(max(1, 2 * len(others))) as copies:
+    # While the workflow waits for its own images, at most two other images take processor time.
+    pool = ThreadPoolExecutor(3 if release is None else 4)
+    with pool, ThreadPoolExecutor(max(1, 2 * len(others))) as copies:
         try:
             future = None
             if not release:

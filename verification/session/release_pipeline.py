@@ -153,8 +153,8 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     with ThreadPoolExecutor(1) as pool:
         live = pool.submit(_live_check, request)
         try:
-            with ThreadPoolExecutor(2) as images_pool:
-                needed = IMAGES if request.existing is None else WITHOUT_BUILDS
+            needed = IMAGES if request.existing is None else WITHOUT_BUILDS
+            with ThreadPoolExecutor(len(needed)) as images_pool:
                 list(images_pool.map(functools.partial(images.ensure, engine), needed))
             file = _workflow_file(request)
             with workflow_testbed.start(

@@ -32,7 +32,6 @@ from verification.models.report import (
     Report,
 )
 from verification.models.run import RunVerdict
-from verification.models.testbed import ImageRecord
 from verification.models.verdict import Verdict
 from verification.pipeline import publishers
 from verification.pipeline.report_parts import causes_of, pipeline_part, publisher_part
@@ -182,7 +181,6 @@ def unfinished_report(selection: Selection, subject: str, started_at: float) -> 
 def with_prepared(report: Report, prepared: PreparedRun) -> Report:
     """Return the report with the release, the images and the engine that the cells use."""
     release, engine = prepared.release, prepared.testbed.engine
-    images = (*prepared.infrastructure, *prepared.machines.values())
     return report.model_copy(
         update={
             "version": release.version,
@@ -190,10 +188,7 @@ def with_prepared(report: Report, prepared: PreparedRun) -> Report:
             "locked": release.locked(),
             "earlier": tuple(path.name for path in release.earlier),
             "no_history": prepared.no_history,
-            "images": {
-                image.name: ImageRecord(tag=image.tag, id=image.id, created=image.created)
-                for image in images
-            },
+            "images": {image.name: image.record() for image in prepared.images},
             "engine": EngineRecord(name=engine.name, version=engine.version, os=engine.os),
             "other_engines": tuple(
                 _other_engine(other.testbed) for other in prepared.others.values()

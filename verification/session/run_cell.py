@@ -117,11 +117,7 @@ def run(request: CellRequest, running: list[Machine] | None = None) -> CellEvide
             "refuses": cell.refusal,
             "processor": cell.machine.processor,
         },
-        "image": {
-            "tag": request.image.tag,
-            "id": request.image.id,
-            "created": request.image.created,
-        },
+        "image": request.image.record().model_dump(),
         "engine": request.prepared.testbed.engine.name,
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
     }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import shutil
@@ -19,6 +20,7 @@ import requests
 from containers import engine as engines
 from containers import images, progress
 from containers import recipe as recipes
+from containers.commands import CommandResult
 from containers.images import ImageUnavailable
 from containers.recipe import Recipe
 from containers.state import state_folder
@@ -58,8 +60,13 @@ class _Client:
 
     def __init__(self, **ids: str) -> None:
         self.ids = ids
+        self.labels: dict[str, dict[str, str]] = {}
+        """The labels of images, by name."""
         self.closed = False
         self.images = self
+        self.containers = SimpleNamespace(run=lambda image, *_, **__: _Container(self, image))
+        self.api = SimpleNamespace()
+        self.started: _Container | None = None
 
     def get(self, name: str) -> Any:
         if name not in self.ids:
@@ -67,11 +74,51 @@ class _Client:
         return SimpleNamespace(
             id=self.ids[name],
             attrs={"Created": "2024-05-01"},
-            tag=lambda new: self.ids.update({new: self.ids[name]}),
+            labels=self.labels.get(name),
         )
 
     def close(self) -> None:
         self.closed = True
+
+
+STATUS = """Package: apt
+Status: install ok installed
+Version: 3.0.3
+
+Package: removed
+Status: deinstall ok config-files
+Version: 1.0
+"""
+
+
+class _Container:
+    """A container of an image with the package apt. Its installation adds the package git."""
+
+    def __init__(self, client: _Client, image: str) -> None:
+        self.client, self.image = client, image
+        self.files = {"/var/lib/dpkg/status": STATUS}
+        self.received: list[str] = []
+        self.removed = False
+        client.started = self
+
+    def get_archive(self, path: str) -> tuple[list[bytes], dict[str, str]]:
+        packed, content = io.BytesIO(), self.files[path].encode()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            info = tarfile.TarInfo(path.rpartition("/")[2])
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        return [packed.getvalue()], {}
+
+    def put_archive(self, _: str, data: io.BufferedIOBase) -> None:
+        with tarfile.open(fileobj=data) as tar:
+            self.received += tar.getnames()
+
+    def commit(self, repository: str, tag: str, **_: object) -> None:
+        self.client.ids[f"{repository}:{tag}"] = "sha256:committed"
+
+    def remove(self, **_: object) -> None:
+        self.removed = True
+        raise docker.errors.APIError("removal of the container is already in progress")
 
 
 def _engine(client: Any) -> Any:
@@ -205,7 +252,10 @@ def test_registry_is_used_if_packages_cannot_be_installed(
     )
     monkeypatch.setattr(shutil, "which", lambda _: None)
     monkeypatch.setattr(engines, "provision_obstacle", lambda: "an obstacle")
-    assert images.ensure(_engine(client), "mine").id == "sha256:pulled"
+    request = _record_builds(client, [])
+    image = images.ensure(_engine(client), "mine")
+    assert (image.id, image.packages) == ("sha256:built", ("registry=debian@sha256:0",))
+    assert request["buildargs"] == {"BASE": "sha256:pulled"}
 
 
 def test_image_that_cannot_be_pulled_is_unavailable(
@@ -230,9 +280,10 @@ def _record_builds(client: Any, events: Sequence[dict[str, str]]) -> dict[str, A
             owners = {member.uid for member in tar.getmembers()}
             request.update(options, context=tar.getnames(), owners=owners)
         client.ids[options["tag"]] = "sha256:built"
+        client.labels[options["tag"]] = options["labels"]
         return events
 
-    client.api = SimpleNamespace(build=build)
+    client.api.build = build
     return request
 
 
@@ -289,7 +340,7 @@ def test_build_has_its_base_its_files_its_wheels_and_no_network(
     ]  # fmt: skip
     assert request["owners"] == {0}
     assert (request["tag"], request["buildargs"]) == (tag, {"BASE": base})
-    assert request["labels"] == {engines.LABEL_IMAGE: "mine"}
+    assert request["labels"] == {engines.LABEL_IMAGE: "mine", images.LABEL_PACKAGES: ""}
     assert request["network_mode"] == "none"
 
 
@@ -472,7 +523,33 @@ def test_debian_sources_use_the_archives_of_the_host(
     assert images.debian_sources(suite) == lines
 
 
-def test_apt_options_have_the_proxy_the_ca_and_the_expiry_of_the_host(
+DATED = "[check-valid-until=no] http://a.example.invalid/2026-01-01"
+
+
+@pytest.mark.parametrize(
+    ("archive", "suite", "lines"),
+    [
+        ("http://a.example.invalid/2026-01-01", "forky", [f"deb {DATED} forky main"]),
+        (
+            "http://a.example.invalid/2026-01-01 http://a.example.invalid/2026-01-01/security",
+            "trixie",
+            [
+                f"deb {DATED} trixie main",
+                f"deb {DATED} trixie-updates main",
+                f"deb {DATED}/security trixie-security main",
+            ],
+        ),
+    ],
+)
+def test_debian_sources_use_the_archive_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, archive: str, suite: str, lines: list[str]
+) -> None:
+    monkeypatch.setenv("QUIVERDB_E2E_DEBIAN_ARCHIVE", archive)
+    monkeypatch.setattr(subprocess, "run", _forbidden)
+    assert images.debian_sources(suite) == lines
+
+
+def test_apt_settings_have_the_proxy_the_ca_and_the_expiry_of_the_host(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings = (
@@ -483,10 +560,10 @@ def test_apt_options_have_the_proxy_the_ca_and_the_expiry_of_the_host(
     monkeypatch.setattr(
         subprocess, "run", lambda c, **_: subprocess.CompletedProcess(c, 0, settings, "")
     )
-    assert images._apt_options() == [
-        '--aptopt=Acquire::http::Proxy "http://proxy.example.invalid";',
-        '--aptopt=Acquire::https::CaInfo "/ca.pem";',
-        '--aptopt=Acquire::Check-Valid-Until "false";',
+    assert images._apt_settings() == [
+        'Acquire::http::Proxy "http://proxy.example.invalid";',
+        'Acquire::https::CaInfo "/ca.pem";',
+        'Acquire::Check-Valid-Until "false";',
     ]
 
 
@@ -498,7 +575,7 @@ def mmdebstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(images, "debian_sources", lambda suite: [f"deb x {suite} main"])
-    monkeypatch.setattr(images, "_apt_options", list)
+    monkeypatch.setattr(images, "_apt_settings", list)
     return folder / "mmdebstrap"
 
 
@@ -511,7 +588,7 @@ def _record_imports(client: Any) -> list[bytes]:
         archives.append(b"".join(stream))
         client.ids[f"{repository}:{tag}"] = "sha256:imported"
 
-    client.api = SimpleNamespace(import_image_from_stream=import_image)
+    client.api.import_image_from_stream = import_image
     client.remove = lambda name, **_: client.ids.pop(name)
     return archives
 
@@ -519,13 +596,140 @@ def _record_imports(client: Any) -> list[bytes]:
 def test_image_is_imported_from_the_output_of_mmdebstrap(root: Path, mmdebstrap: Path) -> None:
     mmdebstrap.write_text('#!/bin/sh\necho "$@"\n')
     mmdebstrap.chmod(0o755)
-    _write(root, "mine")
+    tag = _write(root, "mine").tag()
     client = _Client()
+    request = _record_builds(client, [])
     archives = _record_imports(client)
-    assert images.ensure(_engine(client), "mine").id == "sha256:imported"
+    image = images.ensure(_engine(client), "mine")
+    assert (image.id, image.packages) == ("sha256:built", ("apt=3.0.3",))
     assert archives == [
-        b"--variant=minbase --include=python3,python3-pip trixie - deb x trixie main\n"
+        b"--variant=minbase --include=python3,python3-pip --dpkgopt=force-unsafe-io trixie - "
+        b"deb x trixie main\n"
     ]
+    assert request["buildargs"] == {"BASE": f"{tag}-base"}
+    assert client.started
+    assert client.started.removed
+
+
+# ---- packages that are added to a base ----
+
+
+@pytest.fixture
+def package_calls(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the calls of the host's apt-get. An installation adds git 2.47 to the status."""
+    _write(root, "base")
+    _write(root, "mine", 'base = "base"\npackages = ["git"]\n')
+    calls: list[list[str]] = []
+    monkeypatch.setattr(images, "_LISTS", {})
+    monkeypatch.setattr(images, "_mmdebstrap_obstacle", lambda: None)
+    monkeypatch.setattr(images, "debian_sources", lambda suite: [f"deb x {suite} main"])
+    monkeypatch.setattr(images, "_apt_settings", lambda: ['Acquire::http::Proxy "p";'])
+    monkeypatch.setattr(engines, "install_packages", lambda *_: None)
+
+    def run(
+        command: list[str], env: dict[str, str], **_: object
+    ) -> subprocess.CompletedProcess[str]:
+        config = Path(env["APT_CONFIG"])
+        assert 'Acquire::http::Proxy "p";' in config.read_text("utf-8").splitlines()
+        lines = (config.parent / "etc" / "apt" / "sources.list").read_text("utf-8")
+        assert lines == "deb x trixie main\n"
+        calls.append(command)
+        if "install" in command:
+            options = dict(option.split("=", 2)[1:] for option in command if option[:3] == "--o")
+            assert Path(options["Dir::State::status"]).read_text("utf-8") == STATUS
+            (Path(options["Dir::Cache::archives"]) / "git_2.47_amd64.deb").touch()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def execute(container: _Container, *_: object) -> CommandResult:
+        container.files["/var/lib/dpkg/status"] += (
+            "\nPackage: git\nStatus: install ok installed\nVersion: 1:2.47\n"
+        )
+        return CommandResult(0, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(images, "execute", execute)
+    return calls
+
+
+def _base_client() -> _Client:
+    """Return the client of an engine with the base, in which apt was older."""
+    tag = recipes.load("base").tag()
+    client = _Client(**{tag: "sha256:base"})
+    client.labels[tag] = {images.LABEL_PACKAGES: "apt=3.0.1 python-3.13/libc6=2.31"}
+    return client
+
+
+def test_packages_are_added_to_the_image_of_the_base(package_calls: list[list[str]]) -> None:
+    client = _base_client()
+    request = _record_builds(client, [])
+    image = images.ensure(_engine(client), "mine")
+    assert image.packages == ("apt=3.0.3", "git=1:2.47", "python-3.13/libc6=2.31")
+    assert request["buildargs"] == {"BASE": f"{image.tag}-base"}
+    assert client.started
+    assert client.started.image == recipes.load("base").tag()
+    assert client.started.received == ["packages/git_2.47_amd64.deb"]
+    assert client.started.removed
+    assert [command[-1] for command in package_calls] == ["update", "git"]
+
+
+def test_package_lists_are_downloaded_once_for_all_images_of_a_suite(
+    root: Path, package_calls: list[list[str]]
+) -> None:
+    _write(root, "other", 'base = "base"\npackages = ["gh"]\n')
+    client = _base_client()
+    _record_builds(client, [])
+    for name in ("mine", "other"):
+        images.ensure(_engine(client), name)
+    assert [command[-1] for command in package_calls] == ["update", "git", "gh"]
+
+
+@pytest.mark.usefixtures("package_calls")
+def test_package_that_cannot_be_installed_leaves_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "execute", lambda *_: CommandResult(100, "E: git is broken"))
+    client = _base_client()
+    with pytest.raises(TestbedFailure, match=r"(?=.*100)(?=.*E: git is broken)") as raised:
+        images.ensure(_engine(client), "mine")
+    assert raised.value.cause == "image-build-failed"
+    assert list(client.ids) == [recipes.load("base").tag()]
+    assert client.started
+    assert client.started.removed
+
+
+@pytest.mark.usefixtures("package_calls")
+def test_package_that_cannot_be_downloaded_makes_the_image_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 100, "", "E: Unable to locate package git\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(ImageUnavailable, match="Unable to locate package git"):
+        images.ensure(_engine(_base_client()), "mine")
+    assert images._LISTS == {}
+
+
+def test_packages_of_used_images_and_sources_are_recorded(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "zlib.tar.xz").write_bytes(b"zlib")
+    monkeypatch.setattr(images, "fetch_source", lambda *_: [tmp_path / "zlib.tar.xz"])
+    base, used = _write(root, "base").tag(), _write(root, "used").tag()
+    text = 'base = "base"\nuses = { USED = "used" }\nsource = ["trixie", "zlib"]\n'
+    _write(root, "mine", text, Dockerfile="ARG BASE")
+    client = _Client(**{base: "sha256:1", used: "sha256:2"})
+    client.labels = {
+        base: {images.LABEL_PACKAGES: "apt=3.0.3"},
+        used: {images.LABEL_PACKAGES: "apt=2.6.1"},
+    }
+    _record_builds(client, [])
+    assert images.ensure(_engine(client), "mine").packages == (
+        "apt=3.0.3",
+        f"source/zlib.tar.xz={hashlib.sha256(b'zlib').hexdigest()}",
+        "used/apt=2.6.1",
+    )
+
+
+# ---- failures of mmdebstrap ----
 
 
 def test_failed_mmdebstrap_leaves_no_image_and_has_its_last_lines(
@@ -548,7 +752,7 @@ def test_builds_with_different_state_folders_do_not_share_files(tmp_path: Path) 
     # Without a common lock, each build empties the folder of the other one.
     code = (
         "import time; from containers import images\n"
-        "with images._scratch() as folder:\n"
+        "with images._scratch('mine') as folder:\n"
         "    assert list(folder.iterdir()) == []\n"
         "    (folder / 'file').touch(); time.sleep(0.5); assert (folder / 'file').exists()"
     )

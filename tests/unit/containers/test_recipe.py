@@ -73,6 +73,7 @@ def test_unknown_image_is_wrong_use_that_lists_the_known_images(root: Path) -> N
         ('base = "debian"\nos = "macos"', "os"),
         ('base = "debian"\nsource = ["trixie"]', "source"),
         ('base = "debian"\nuses = ["debian"]', "uses"),
+        ('registry = "a@sha256:0"\npackages = ["git"]', "packages"),
         ('base = "debian"\narguments = { A = 1 }', r"arguments\.A"),
         ('base = "debian"\nlike = "other"', "like"),
         ('base = "debian"\nlock = "other.txt"', "lock"),
@@ -90,6 +91,13 @@ def test_all_recipes_of_the_repository_are_valid_and_copy_existing_files() -> No
         assert recipe.name == name
         assert len(recipe.content_hash()) == 12
         assert [path for path in recipe.copies if not (root / path).exists()] == []
+
+
+def test_suite_of_a_recipe_is_that_of_its_base(root: Path) -> None:
+    _write(root, "debian")
+    _write(root, "middle", 'base = "debian"\n')
+    assert _write(root, "top", 'base = "middle"\npackages = ["git"]\n').debian_suite() == "trixie"
+    assert _write(root, "other", 'registry = "a@sha256:0"\n').debian_suite() == ""
 
 
 # ---- the hash of the content ----

@@ -29,6 +29,7 @@ from verification.models.release import file_sha256
 from verification.models.report import Report
 from verification.models.results import CellResult
 from verification.models.subject import Subject
+from verification.models.testbed import Image
 from verification.models.verdict import Outcome, Verdict
 from verification.report import results_json
 from verification.session import gate_run, replay_inputs
@@ -219,10 +220,63 @@ def test_shard_of_another_suite_release_or_image_is_refused(
     report = results_json.read(second / results_json.NAME)
     if key == "images":
         (image, record), *_ = report.images.items()
-        value = {image: record.model_copy(update={"id": "sha256:other"})}
+        value = {image: record.model_copy(update={"id": "sha256:other", "packages": ""})}
     _rewrite(second, report.model_copy(update={key: value}))
     with pytest.raises(WrongUse, match=f"different {name or 'images'}"):
         merge([first, second])
+
+
+PACKAGES = ("apt=3.0.3", "libssl3t64=3.5.1")
+
+
+@pytest.mark.parametrize(
+    ("packages", "message"),
+    [
+        (PACKAGES, ""),
+        (("apt=3.0.3", "libssl3t64=3.5.4"), r"\(libssl3t64 3\.5\.1, 3\.5\.4\)"),
+        (PACKAGES[:1], r"\(libssl3t64 3\.5\.1, -\)"),
+        (tuple(f"package-{number}=1" for number in range(9)), "6 more"),
+        ((), "sha256:other"),
+    ],
+    ids=["equal", "another version", "missing package", "many", "no list"],
+)
+def test_other_build_of_an_image_needs_the_same_packages(
+    run: Run, packages: tuple[str, ...], message: str
+) -> None:
+    folders = [run("a", "1/2"), run("b", "2/2")]
+    for folder, image_id, built in zip(
+        folders, ("sha256:one", "sha256:other"), (PACKAGES, packages), strict=True
+    ):
+        report = results_json.read(folder / results_json.NAME)
+        (name, record), *_ = report.images.items()
+        image = Image(name=name, tag=record.tag, id=image_id, created="x", packages=built)
+        shard = json.loads((folder / SHARD).read_text("utf-8"))
+        (folder / SHARD).write_text(json.dumps(shard | {"packages": {name: built}}), "utf-8")
+        images = {**report.images, name: image.record()}
+        _rewrite(folder, report.model_copy(update={"images": images}))
+    if message:
+        with pytest.raises(WrongUse, match=rf"different images {name} .*{message}"):
+            merge(folders)
+    else:
+        assert merge(folders)[0].verdict is Verdict.VERIFIED
+
+
+def test_other_recipe_is_refused_although_the_packages_are_equal(run: Run) -> None:
+    folders = [run("a", "1/2"), run("b", "2/2")]
+    for folder, tag in zip(folders, ("one", "other"), strict=True):
+        report = results_json.read(folder / results_json.NAME)
+        (name, _), *_ = report.images.items()
+        image = Image(name=name, tag=tag, id="sha256:1", created="x", packages=PACKAGES)
+        images = {**report.images, name: image.record()}
+        _rewrite(folder, report.model_copy(update={"images": images}))
+    with pytest.raises(WrongUse, match=rf"different images {name} \(one .*, other "):
+        merge(folders)
+
+
+def test_shard_records_the_packages_of_its_images(run: Run) -> None:
+    record = json.loads((run("a", "1/2") / SHARD).read_text("utf-8"))
+    assert all(packages == ["apt=3.0.3"] for packages in record["packages"].values())
+    assert record["packages"]
 
 
 def _rewrite(folder: Path, report: Report) -> None:
