@@ -38,6 +38,7 @@ class Client:
         return SimpleNamespace(
             id=ident,
             attrs={"Created": "2026", "RepoDigests": list(references)},
+            labels={},
             tag=lambda *_: None,
         )
 

@@ -948,6 +948,7 @@ class _Store:
         return SimpleNamespace(
             id=f"sha256:{found[0]}",
             attrs={"Created": "2026", "RootFS": {"Layers": found}},
+            labels={},
             save=lambda *, named: iter([named.encode(), b" ", found[0].encode()]),
         )
 

@@ -15,7 +15,8 @@ from verification.report import results_json
 
 CELL_KEYS = {
     "id", "machine", "installer", "scenario", "expectation", "outcome", "verdict", "causes",
-    "seconds", "reason", "wheel", "mapped", "evidence", "summary", "engine_retries",
+    "seconds", "reason", "wheel", "mapped", "evidence", "summary", "engine",
+    "engine_retries",
 }  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def test_a_cell_has_the_documented_keys(tmp_path: Path) -> None:
         "wheel": "",
         "mapped": [],
         "evidence": "",
+        "engine": "",
         "engine_retries": 0,
     }
 
