@@ -98,7 +98,7 @@ def _only_reads(step: WorkflowStep) -> bool:
 
 
 def wheel_names(subject: Subject, version: str) -> tuple[str, ...]:
-    """Return the exact file names of the wheels of a release."""
+    """Return the exact file names of the wheels of a release; none if they are not declared."""
     python = subject.python
     return tuple(
         f"{subject.name}-{version}-{python}-{python}-{platform.tag}.whl"
@@ -188,6 +188,12 @@ def check_trials(
         reason = f"needs more than the files of a trial: {_last_line(refused[0].output)}"
         yield not_evaluated(where, reason)
         return
+    reads_files = _reads_files(job)
+    knows_files = any(trial.release.files for trial in trials.results if trial.release.valid)
+    if refused and reads_files and not knows_files:
+        reason = "looks at the wheels of the release, whose names are unknown before a run"
+        yield not_evaluated(where, reason)
+        refused = []
     for trial in refused:
         release = trial.release
         message = f"refuses a valid release, {release.tag}: {_last_line(trial.output)}"
@@ -195,7 +201,9 @@ def check_trials(
         yield report("validation-wrong", where, message, release=release.title)
     for trial in trials.results:
         release = trial.release
-        if release.valid or trial.exit_code or (release.needs_files and not _reads_files(job)):
+        if release.valid or trial.exit_code:
+            continue
+        if release.needs_files and not (reads_files and knows_files):
             continue
         message = f"accepts an invalid release with {release.title} (tag {release.tag})"
         yield possible_cause("validation-wrong", where, message, release=release.title)

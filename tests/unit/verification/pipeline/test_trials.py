@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.release_workflow import (
+    PLANNED,
     WORKFLOW,
     cause_names,
     edited,
+    repository,
 )
+from tests.helpers.sample_wheels import SUBJECT
+from verification.pipeline import repository_files as repositories
+from verification.pipeline.trials import check_trials, trial_releases, version_check_job
+from verification.session.version_trials import try_releases
 
 # The names of the missing and of the additional files in the script.
 MISSING = r"sorted\(expected - (\w+)\)"
@@ -93,3 +99,39 @@ MUTANTS: dict[str, tuple[str, Callable[[], str]]] = {
 def test_each_changed_workflow_gives_only_its_cause(title: str, tmp_path: Path) -> None:
     cause, mutate = MUTANTS[title]
     assert cause_names(tmp_path, mutate()) == {cause}
+
+
+NO_MISSING = ("sorted(expected - found)", "[]")
+
+
+@pytest.mark.parametrize(
+    ("edits", "names"),
+    [
+        ((), {"not-evaluated"}),
+        ((NO_MISSING,), set()),
+        ((NO_MISSING, ('if tag != f"v{version}":', "if False:")), {"validation-wrong"}),
+    ],
+    ids=["all wheels are named", "any wheels", "any wheels and any tag"],
+)
+def test_release_whose_wheels_are_not_declared_is_tried_by_its_tag(
+    edits: tuple[tuple[str, str], ...], names: set[str], tmp_path: Path
+) -> None:
+    text = WORKFLOW.read_text("utf-8")
+    for old, new in edits:
+        assert old in text
+        text = text.replace(old, new)
+    root = repository(tmp_path, text)
+    platforms = tuple(p.model_copy(update={"required": False}) for p in SUBJECT.platforms)
+    subject = SUBJECT.model_copy(update={"platforms": platforms})
+    files = repositories.load(root, PLANNED)
+    job, version = version_check_job(files.workflow), files.project.written_version
+    assert files.workflow
+    assert job
+    assert version
+    results = try_releases(
+        job, trial_releases(subject, version), files.project, PLANNED.package_dir
+    )
+    found = list(check_trials(files.workflow, files, PLANNED, results))
+    assert {cause.name for cause in found} == names
+    for cause in found:
+        assert "refuses" not in cause.message
