@@ -37,6 +37,8 @@ LABEL_IMAGE = "quiverdb-e2e.image"
 KEPT_PREFIX = "quiverdb-e2e-kept-"
 """The prefix of the name of a kept container. The engine can change a name, but not a label."""
 KEPT_HOURS = 24
+_BUILD_PREFIX = "quiverdb-e2e-build-"
+"""The prefix of the name of a container that becomes an image. The image would inherit a label."""
 
 _PID_FILES = {  # a killed daemon leaves its pid file, and the system reuses the process number
     Path("/var/run/docker.pid"): "dockerd",
@@ -469,6 +471,7 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
             stays = is_kept(container.name) and age_hours < KEPT_HOURS
             if everything or (not stays and is_due(age_hours, container.labels)):
                 removed += _remove(functools.partial(container.remove, force=True, v=True))
+        removed += 0 if run else _sweep_builds(client, everything=everything)
         for network in client.networks.list(filters={"label": label}):
             if is_due(age_hours_of(network.attrs), network.attrs.get("Labels")):
                 removed += _remove(network.remove)
@@ -480,6 +483,24 @@ def sweep(client: docker.DockerClient, *, run: str | None = None, everything: bo
                 removed += _remove(functools.partial(client.images.remove, image["Id"], force=True))
     except ENGINE_ERRORS as error:
         raise TestbedFailure("engine-unreachable", "sweep", str(error)) from error
+    return removed
+
+
+def build_name() -> str:
+    """Return a name for a container that becomes an image. It has the owner of the container."""
+    return f"{_BUILD_PREFIX}{identity(os.getpid()).replace(':', '_')}-{uuid.uuid4().hex[:8]}"
+
+
+def _sweep_builds(client: docker.DockerClient, *, everything: bool) -> int:
+    """Remove the containers of builds that have ended. Return their number."""
+    removed = 0
+    for container in client.containers.list(
+        all=True, filters={"name": _BUILD_PREFIX}, ignore_removed=True
+    ):
+        name = (container.name or "").removeprefix(_BUILD_PREFIX)
+        owner = name.rpartition("-")[0].replace("_", ":")
+        if everything or is_dead(owner, age_hours_of(container.attrs)):
+            removed += _remove(functools.partial(container.remove, force=True, v=True))
     return removed
 
 

@@ -481,6 +481,7 @@ def _started(client: docker.DockerClient, recipe: Recipe, image: str) -> Iterato
     container = client.containers.run(
         image,
         ["sleep", "1800"],
+        name=engines.build_name(),
         detach=True,
         auto_remove=True,
         labels={engines.LABEL_IMAGE: recipe.name},

@@ -22,6 +22,7 @@ import requests
 from containers import endpoint, engine, temporary
 from containers.endpoint import Endpoint
 from containers.engine import LABEL_IMAGE, LABEL_OWNER, LABEL_RUN, Engine, Run
+from containers.owner import identity
 from verification.models.errors import TestbedFailure
 
 ENGINE = Engine(url="unix:///some.sock", origin="a test", version="1.2.3", os="linux")
@@ -602,6 +603,8 @@ def _client(**resources: list[_Resource]) -> Any:
 
     def collection(kind: str) -> Any:
         def list_by_label(filters: dict[str, str], **__: bool) -> list[_Resource]:
+            if name := filters.get("name"):
+                return [one for one in resources.get(kind, []) if name in one.name]
             key, _, value = filters["label"].partition("=")
             return [
                 resource
@@ -692,6 +695,17 @@ def test_engine_failure_in_the_sweep_is_a_testbed_failure(error: Exception) -> N
     with pytest.raises(TestbedFailure) as raised:
         engine.sweep(_client(containers=[_Resource(DEAD, error)]))
     assert (raised.value.cause, raised.value.where) == ("engine-unreachable", "sweep")
+
+
+def test_sweep_removes_the_container_of_a_build_that_has_ended(dead_pid: int) -> None:
+    boot, namespace, _, started = identity(os.getpid()).split(":")
+    dead = f"{boot}_{namespace}_{dead_pid}_{started}"
+    ended = _Resource({}, name=f"{engine._BUILD_PREFIX}{dead}-1")
+    running = _Resource({}, name=engine.build_name())
+    assert engine.sweep(_client(containers=[ended, running])) == 1
+    assert running.removed is None
+    assert engine.sweep(_client(containers=[running]), run="0123456789") == 0
+    assert engine.sweep(_client(containers=[running]), everything=True) == 1
 
 
 def test_sweep_removes_a_kept_container_after_a_day() -> None:
