@@ -138,10 +138,8 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
     registered = request.publishers if request.registered else ()
     started = started_workflows(root, plan, to_event(request.event), registered, request.tag)
     workflow = started[0].files.workflow
-    rule_causes = examine(started, subject, registered)
-    linted = lint(root, started)
-    static = sorted_causes((*rule_causes, *linted.causes))
     if workflow is None:  # the static causes have the reason
+        static = _examine_files(root, started, subject, registered).causes
         return PublishedRelease(PipelineFailure(static=static), {})
     secrets = upload_secrets(filter(None, (of.files.workflow for of in started)))
     setup = IndexSetup(
@@ -150,8 +148,9 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
         token_secrets=secrets.tokens,
         user_secrets=secrets.users,
     )
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         live = pool.submit(_live_check, request)
+        examined = pool.submit(_examine_files, root, started, subject, registered)
         try:
             needed = IMAGES if request.existing is None else WITHOUT_BUILDS
             with ThreadPoolExecutor(len(needed)) as images_pool:
@@ -166,21 +165,35 @@ def run(engine: Engine, owner: Run, subject: Subject, request: ReleaseRequest) -
                 dynamic = _diagnose(evidence, workflow, request)
                 files = {} if _is_unusable(dynamic) else pipeline.files(project)
         except BadWorkflow:
+            static = examined.result().causes
             if not any(cause.severity is Severity.BROKEN for cause in static):
                 raise
             return PublishedRelease(PipelineFailure(static=static), {})
         except TestbedFailure as failure:
             record = TestbedFailureRecord.of(failure)
+            static = examined.result().causes
             return PublishedRelease(PipelineFailure(static=static, testbed=record), {})
         result = PipelineResult(
-            static=static,
+            static=examined.result().causes,
             evidence=evidence,
             dynamic=dynamic,
             live=live.result(),
-            linters=linted.linters,
+            linters=examined.result().linters,
             workflow=workflow,
         )
     return PublishedRelease(result, files)
+
+
+def _examine_files(
+    root: Path,
+    started: Iterable[StartedWorkflow],
+    subject: Subject,
+    registered: tuple[TrustedPublisher, ...],
+) -> workflow_linters.Linted:
+    """Return the causes of the rules and of the linters. This takes seconds of a processor."""
+    causes = examine(started, subject, registered)
+    linted = lint(root, started)
+    return linted._replace(causes=sorted_causes((*causes, *linted.causes)))
 
 
 def _diagnose(
