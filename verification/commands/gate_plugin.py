@@ -572,11 +572,14 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def _workers_on(engine: str) -> int:
-    """Return the number of workers of an engine. If it does not answer, the set-up reports this."""
+    """Return the number of workers of an engine.
+
+    If it does not answer, the set-up starts it on this host, or reports this.
+    """
     try:
-        return workers(engines.named(engine).processors())
+        return workers(engines.named(engine, provision=False).processors())
     except TestbedFailure:
-        return 1
+        return workers(len(os.sched_getaffinity(0)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

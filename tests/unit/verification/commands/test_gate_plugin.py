@@ -18,11 +18,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from containers import engine as engines
+from verification.commands import gate_plugin
 from verification.commands.gate_plugin import check_selection, checkout_of
 from verification.history.store import History
 from verification.models.base import read_json
 from verification.models.cell import Cell
-from verification.models.errors import WrongUse
+from verification.models.errors import TestbedFailure, WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Outcome, Verdict
 from verification.report.folder import REPORT_MARKER
@@ -462,3 +464,18 @@ def test_subject_must_describe_the_package_of_the_checkout() -> None:
     other = subject.model_copy(update={"name": "another", "publishers": None})
     with pytest.raises(WrongUse, match=r"(?=.*quiverdb)(?=.*another)"):
         checkout_of(config, other)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_workers_of_an_engine_follow_its_processors_and_do_not_start_it(
+    monkeypatch: pytest.MonkeyPatch, *, answers: bool
+) -> None:
+    def named(name: str, *, provision: bool) -> SimpleNamespace:
+        assert not provision
+        if not answers:
+            raise TestbedFailure("engine-unreachable", f"engine {name}", "no answer")
+        return SimpleNamespace(processors=lambda: 8)
+
+    monkeypatch.setattr(engines, "named", named)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert gate_plugin._workers_on("default") == (12 if answers else 3)
