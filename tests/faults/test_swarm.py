@@ -180,6 +180,7 @@ def test_job_that_cannot_start_is_named(
         swarm.check_manager(worker.connect())
 
 
+@pytest.mark.long
 def test_killed_node_is_named(
     container_engine: Engine, small_image: str, folder: Path, tmp_path: Path
 ) -> None:
