@@ -35,9 +35,8 @@ from containers.owner import is_dead
 from tests.benchmarks import chaos_faults, chaos_judge
 from tests.benchmarks.chaos_faults import MARKER, DisturbedGate, Fault
 from tests.benchmarks.chaos_judge import Observed, Truth
-from tests.helpers import wheel_builder
+from tests.helpers import benchmark, wheel_builder
 from tests.helpers.engine_proxy import Drop, EngineProxy, Moment
-from verification.commands.exit_codes import interruptible
 from verification.history.store import History, HistoryError
 from verification.models.base import DataError
 from verification.models.errors import ExitCode, TestbedFailure, WrongUse
@@ -467,15 +466,7 @@ def main() -> int:
     parser.add_argument("--fault", action="append", default=[], help="only faults with this name")
     parser.add_argument("--subject", action="append", default=[], help="only subjects of this name")
     parser.add_argument("--keep", type=Path, help="a folder for the files of wrong runs")
-    options = parser.parse_args()
-    try:
-        with interruptible():
-            return measure(options)
-    except KeyboardInterrupt:
-        return ExitCode.UNVERIFIED
-    except (TestbedFailure, WrongUse) as error:
-        print(f"chaos: {error}", file=sys.stderr)
-        return error.exit_code
+    return benchmark.run("chaos", measure, parser.parse_args())
 
 
 if __name__ == "__main__":

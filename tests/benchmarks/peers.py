@@ -48,12 +48,11 @@ from containers import builder, engine, images, wheelhouse
 from containers.engine import Engine, Run
 from containers.progress import step
 from tests.faults import edits, recording
-from tests.helpers import wheel_builder
+from tests.helpers import benchmark, wheel_builder
 from tests.helpers.release_workflow import PLANNED, WORKFLOW
-from verification.commands.exit_codes import interruptible
 from verification.models.base import Model, read_json, read_toml
 from verification.models.cause import Cause, Severity
-from verification.models.errors import ExitCode, TestbedFailure, WrongUse
+from verification.models.errors import ExitCode, WrongUse
 from verification.models.report import Report
 from verification.models.verdict import Verdict
 from verification.models.workflow_call import with_called_workflows
@@ -888,7 +887,7 @@ def exit_code(plan: Plan, comparison: Comparison) -> ExitCode:
     return ExitCode.VERIFIED
 
 
-def measure(options: argparse.Namespace) -> int:
+def measure(options: argparse.Namespace) -> ExitCode:
     """Run the peers, print the tables, and return the exit code.
 
     Raises:
@@ -928,15 +927,7 @@ def main() -> int:
     parser.add_argument("--recorded", action="store_true", help="gate: judge recorded cells")
     parser.add_argument("--python", default="python3.13", help="a CPython 3.13 of the host")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write and keep the results")
-    options = parser.parse_args()
-    try:
-        with interruptible():
-            return measure(options)
-    except KeyboardInterrupt:
-        return ExitCode.UNVERIFIED
-    except (TestbedFailure, WrongUse) as error:
-        print(f"peers: {error}", file=sys.stderr)
-        return error.exit_code
+    return benchmark.run("peers", measure, parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -376,7 +376,7 @@ def header(prepared: PreparedRun) -> list[str]:
         f"engine: {engine.version} at {engine.url} ({engine.origin})",
         *(
             f"image: {image.tag} {image.id[:19]} of {image.created[:19]}"
-            for image in (*prepared.infrastructure, *prepared.machines.values())
+            for image in prepared.images
         ),
         *(f"wheel: {file.name} sha256 {file.sha256[:16]}" for file in release.wheels),
         f"locked: {locked}",
